@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+
+#include <instancer/client.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+
+namespace instancer {
+
+/// A client that an Acceptor took in.
+class Accepted {
+public:
+    Accepted(Stream stream, ClientInfo info) : stream_(std::move(stream)), info_(std::move(info)) {}
+
+    Stream& stream() noexcept { return stream_; }
+    ClientInfo& info() noexcept { return info_; }
+
+private:
+    Stream stream_;
+    ClientInfo info_;
+};
+
+/// Takes clients in.
+///
+/// Threads: call every member on the executor that it was made with.
+class Acceptor {
+public:
+    Acceptor() = default;
+    Acceptor(const Acceptor&) = delete;
+    Acceptor& operator=(const Acceptor&) = delete;
+    virtual ~Acceptor() = default;
+
+    /// Waits for the next client; its Stream belongs to `session_executor`.
+    ///
+    /// Concurrency: one call at a time.
+    /// Cancellation: terminal; also by `close`.
+    /// Errors: what the system reports. Only asio::error::operation_aborted is final; anything else (no descriptors
+    /// left, a client that left while it waited) is worth another try after a pause.
+    asio::awaitable<Result<Accepted>> accept(asio::any_io_executor session_executor)
+    {
+        return do_accept(std::move(session_executor));
+    }
+
+    /// Stops listening. The name of a Unix socket that this acceptor made disappears.
+    void close() { do_close(); }
+
+    /// Where it listens, with the port that it really got.
+    std::string address() const { return do_address(); }
+
+private:
+    virtual asio::awaitable<Result<Accepted>> do_accept(asio::any_io_executor session_executor) = 0;
+    virtual void do_close() = 0;
+    virtual std::string do_address() const = 0;
+};
+
+}  // namespace instancer

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+#include <string>
+#include <utility>
+
+#include <asio/awaitable.hpp>
+
+#include <instancer/client.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+
+namespace instancer {
+
+/// What an Authenticator found out about a client, and what its protocol wants said to that client later.
+class Admission {
+public:
+    /// A client that can come back: `owner` is what caps and resets refer to, `identifier` tells apart the instances
+    /// of one owner. Both may hold any bytes; only their hashes are kept.
+    Admission(std::string owner, std::string identifier)
+        : owner_(std::move(owner)), identifier_(std::move(identifier))
+    {
+    }
+
+    /// A client that nobody can recognise later. It is its own owner.
+    static Admission unique()
+    {
+        Admission admission{std::string(), std::string()};
+        admission.returning_ = false;
+        return admission;
+    }
+
+    const std::string& owner() const noexcept { return owner_; }
+    const std::string& identifier() const noexcept { return identifier_; }
+    bool returning() const noexcept { return returning_; }
+
+    /// Every instance of the owner goes before this client gets one.
+    bool reset() const noexcept { return reset_; }
+    Admission& reset(bool value) noexcept
+    {
+        reset_ = value;
+        return *this;
+    }
+
+    /// Bytes that were read and belong to the instance.
+    const std::string& early_data() const noexcept { return early_data_; }
+    Admission& early_data(std::string bytes)
+    {
+        early_data_ = std::move(bytes);
+        return *this;
+    }
+
+    /// Bytes for the client once its instance is open. None unless the protocol demands it.
+    const std::string& on_open() const noexcept { return on_open_; }
+    Admission& on_open(std::string bytes)
+    {
+        on_open_ = std::move(bytes);
+        return *this;
+    }
+
+    /// Bytes for the client when it gets no instance, by reason. None unless the protocol demands it.
+    std::string on_refusal(const Error& reason) const { return on_refusal_ ? on_refusal_(reason) : std::string(); }
+    Admission& on_refusal(std::function<std::string(const Error&)> bytes)
+    {
+        on_refusal_ = std::move(bytes);
+        return *this;
+    }
+
+private:
+    std::string owner_;
+    std::string identifier_;
+    std::string early_data_;
+    std::string on_open_;
+    std::function<std::string(const Error&)> on_refusal_;
+    bool returning_ = true;
+    bool reset_ = false;
+};
+
+/// Says who a client is.
+///
+/// To add a way, derive and implement `do_authenticate`. The deadline is the caller's business: it cancels.
+///
+/// Threads: called on the session's worker, on several at once.
+class Authenticator {
+public:
+    Authenticator() = default;
+    Authenticator(const Authenticator&) = delete;
+    Authenticator& operator=(const Authenticator&) = delete;
+    virtual ~Authenticator() = default;
+
+    /// Reads from `client` what it needs.
+    ///
+    /// Concurrency: any number of calls may be outstanding.
+    /// Cancellation: terminal.
+    /// Errors: Errc::rejected with a text that never holds the secret; what the stream reports.
+    asio::awaitable<Result<Admission>> authenticate(Stream& client, const ClientInfo& info)
+    {
+        return do_authenticate(client, info);
+    }
+
+private:
+    virtual asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo& info) = 0;
+};
+
+}  // namespace instancer

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <instancer/authenticator.hpp>
+
+namespace instancer {
+
+/// Admits everybody; every connection is an identity of its own.
+class OpenAuthenticator final : public Authenticator {
+private:
+    asio::awaitable<Result<Admission>> do_authenticate(Stream&, const ClientInfo&) override
+    {
+        co_return Admission::unique();
+    }
+};
+
+}  // namespace instancer

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <instancer/authenticator.hpp>
+
+namespace instancer {
+
+/// 128 secret bytes that a client shows.
+class Token {
+public:
+    static constexpr std::size_t size = 128;
+
+    /// `bytes` holds exactly `size` bytes.
+    explicit Token(std::string_view bytes) { std::memcpy(bytes_.data(), bytes.data(), size); }
+
+    std::string_view bytes() const noexcept { return {bytes_.data(), size}; }
+
+private:
+    std::array<char, size> bytes_;
+};
+
+/// Reads the 130-byte greeting: a token, then two bytes of identifier. Nothing is ever sent. The reset identifier
+/// asks for every instance of the token to go first; the connection then goes on to a fresh one.
+///
+/// Exactly the greeting is read from the stream: what follows stays there for the instance.
+class TokenAuthenticator final : public Authenticator {
+public:
+    using Identifier = std::array<std::uint8_t, 2>;
+
+    explicit TokenAuthenticator(std::vector<Token> tokens, Identifier reset_identifier = {0, 0})
+        : tokens_(std::make_shared<const std::vector<Token>>(std::move(tokens))), reset_identifier_(reset_identifier)
+    {
+    }
+
+    /// Replaces the accepted tokens; sessions that are admitted already stay.
+    ///
+    /// Threads: any.
+    void set_tokens(std::vector<Token> tokens)
+    {
+        auto fresh = std::make_shared<const std::vector<Token>>(std::move(tokens));
+        const std::lock_guard lock(mutex_);
+        tokens_.swap(fresh);
+    }
+
+private:
+    static constexpr std::size_t greeting_size = Token::size + 2;
+
+    asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo&) override
+    {
+        std::array<char, greeting_size> greeting;
+        for (std::size_t have = 0; have < greeting_size;) {
+            const auto rest = std::as_writable_bytes(std::span(greeting).subspan(have));
+            const auto count = co_await client.read_some(rest);
+            if (!count)
+                co_return tl::unexpected<Error>(count.error());
+            if (*count == 0)
+                co_return fail(Errc::rejected, "the client left after " + std::to_string(have) +
+                                                   " of the greeting's " + std::to_string(greeting_size) + " bytes");
+            have += *count;
+        }
+        const std::string_view text(greeting.data(), greeting_size);
+        const auto token = text.substr(0, Token::size);
+        const auto identifier = text.substr(Token::size);
+        if (!known(token))
+            co_return fail(Errc::rejected, "unknown token");
+        Admission admission{std::string(token), std::string(identifier)};
+        admission.reset(std::memcmp(identifier.data(), reset_identifier_.data(), reset_identifier_.size()) == 0);
+        co_return admission;
+    }
+
+    /// Compares with every token, and with all of its bytes, so that the time says nothing about the contents.
+    bool known(std::string_view candidate)
+    {
+        std::shared_ptr<const std::vector<Token>> tokens;
+        {
+            const std::lock_guard lock(mutex_);
+            tokens = tokens_;
+        }
+        unsigned found = 0;
+        for (const auto& token : *tokens) {
+            volatile unsigned char difference = 0;
+            for (std::size_t i = 0; i < Token::size; ++i)
+                difference = difference | static_cast<unsigned char>(token.bytes()[i] ^ candidate[i]);
+            found |= difference == 0 ? 1u : 0u;
+        }
+        return found != 0;
+    }
+
+    std::mutex mutex_;
+    std::shared_ptr<const std::vector<Token>> tokens_;
+    Identifier reset_identifier_;
+};
+
+}  // namespace instancer

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// Every difference between Asio 1.22 and later versions that this library meets, in one place.
+#pragma once
+
+#include <asio/version.hpp>
+
+#if ASIO_VERSION >= 102300
+#include <asio/as_tuple.hpp>
+#else
+#include <asio/experimental/as_tuple.hpp>
+#endif
+#include <asio/use_awaitable.hpp>
+
+namespace instancer::detail {
+
+#if ASIO_VERSION >= 102300
+inline constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
+#else
+/// Completes with a tuple (error code, results...) and never throws for a failed operation.
+inline constexpr auto as_result = asio::experimental::as_tuple(asio::use_awaitable);
+#endif
+
+}  // namespace instancer::detail

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cerrno>
+#include <chrono>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/steady_timer.hpp>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <instancer/detail/asio_compat.hpp>
+#include <instancer/stream.hpp>
+
+namespace instancer::detail {
+
+inline std::error_code last_error() noexcept { return {errno, std::system_category()}; }
+
+inline bool is_socket_in_family(int fd, std::initializer_list<int> families) noexcept
+{
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+        return false;
+    for (const int family : families)
+        if (address.ss_family == family)
+            return true;
+    return false;
+}
+
+/// What every TCP connection of ours has: no delay, and keepalive so that a peer that vanished is noticed in time.
+inline void set_tcp_options(int fd) noexcept
+{
+    const int on = 1;
+    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+/// A Stream over one connected socket.
+class SocketStream : public Stream::Impl {
+public:
+    SocketStream(const asio::any_io_executor& executor, UniqueFd fd)
+        : descriptor_(executor, fd.get()), tcp_(is_socket_in_family(fd.get(), {AF_INET, AF_INET6}))
+    {
+        fd.release();
+        descriptor_.native_non_blocking(true);
+        if (tcp_)
+            set_tcp_options(descriptor_.native_handle());
+    }
+
+    asio::any_io_executor get_executor() override { return descriptor_.get_executor(); }
+
+    Result<std::size_t> try_read(std::span<std::byte> buffer) override
+    {
+        return counted([&] { return ::recv(descriptor_.native_handle(), buffer.data(), buffer.size(), 0); });
+    }
+
+    Result<std::size_t> try_write(std::span<const std::byte> data) override
+    {
+        return counted([&] { return ::send(descriptor_.native_handle(), data.data(), data.size(), MSG_NOSIGNAL); });
+    }
+
+    asio::awaitable<Result<void>> wait(Readiness what) override
+    {
+        if (!descriptor_.is_open())
+            co_return fail(std::error_code(asio::error::operation_aborted));
+        if (what == Readiness::gone)
+            co_return co_await wait_gone();
+        const auto kind = what == Readiness::readable ? asio::posix::stream_descriptor::wait_read
+                                                      : asio::posix::stream_descriptor::wait_write;
+        const auto [error] = co_await descriptor_.async_wait(kind, as_result);
+        if (error)
+            co_return fail(error);
+        co_return Result<void>();
+    }
+
+    Result<void> shutdown_send() override
+    {
+        if (::shutdown(descriptor_.native_handle(), SHUT_WR) != 0)
+            return fail(last_error());
+        return {};
+    }
+
+    void abort() noexcept override
+    {
+        if (!descriptor_.is_open())
+            return;
+        if (tcp_) {
+            const linger reset{1, 0};
+            ::setsockopt(descriptor_.native_handle(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        }
+        close();
+    }
+
+    void close() noexcept override
+    {
+        asio::error_code ignored;
+        descriptor_.close(ignored);
+    }
+
+    Result<void> rebind(const asio::any_io_executor& executor) override
+    {
+        UniqueFd fd(descriptor_.release());
+        descriptor_ = asio::posix::stream_descriptor(executor, fd.get());
+        fd.release();
+        return {};
+    }
+
+    int native_handle() const noexcept override { return const_cast<Descriptor&>(descriptor_).native_handle(); }
+
+    UniqueFd release() noexcept override { return UniqueFd(descriptor_.release()); }
+
+protected:
+    template <class Call>
+    static Result<std::size_t> counted(Call call)
+    {
+        for (;;) {
+            const auto count = call();
+            if (count >= 0)
+                return static_cast<std::size_t>(count);
+            if (errno == EINTR)
+                continue;
+            if (errno == EAGAIN)
+                return fail(std::error_code(asio::error::would_block));
+            return fail(last_error());
+        }
+    }
+
+private:
+    using Descriptor = asio::posix::stream_descriptor;
+
+    asio::awaitable<Result<void>> wait_gone()
+    {
+        for (;;) {
+            pollfd state{descriptor_.native_handle(), 0, 0};
+            if (::poll(&state, 1, 0) == 1)
+                co_return Result<void>();
+            const auto [error] = co_await descriptor_.async_wait(Descriptor::wait_error, as_result);
+            if (error)
+                co_return fail(error);
+            // Urgent data wakes this wait too, for as long as nobody reads it: then look now and then.
+            if (::poll(&state, 1, 0) == 1)
+                co_return Result<void>();
+            asio::steady_timer pause(descriptor_.get_executor(), std::chrono::milliseconds(100));
+            const auto [cancelled] = co_await pause.async_wait(as_result);
+            if (cancelled || !descriptor_.is_open())
+                co_return fail(std::error_code(asio::error::operation_aborted));
+        }
+    }
+
+    Descriptor descriptor_;
+    bool tcp_;
+};
+
+}  // namespace instancer::detail

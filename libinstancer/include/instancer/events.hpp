@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include <instancer/result.hpp>
+#include <instancer/session.hpp>
+
+namespace instancer {
+
+/// Why an instance ended. Every instance ends for exactly one of these reasons.
+enum class InstanceEnd {
+    exited,         ///< It ended by itself.
+    start_failed,   ///< It ended, or the backend gave up, before it was ready.
+    start_timeout,  ///< It was not ready in time.
+    abandoned,      ///< The client left while it started.
+    culled,         ///< It made room for another one.
+    expired,        ///< It reached its time to live.
+    idle,           ///< No byte passed for too long.
+    unused,         ///< Its last client left, and nobody came back in time.
+    reset,          ///< Its owner reset its instances.
+    stopped,        ///< The server stopped.
+};
+
+constexpr std::string_view to_string(InstanceEnd end) noexcept
+{
+    switch (end) {
+    case InstanceEnd::exited: return "exited";
+    case InstanceEnd::start_failed: return "start failed";
+    case InstanceEnd::start_timeout: return "start timeout";
+    case InstanceEnd::abandoned: return "abandoned";
+    case InstanceEnd::culled: return "culled";
+    case InstanceEnd::expired: return "expired";
+    case InstanceEnd::idle: return "idle";
+    case InstanceEnd::unused: return "unused";
+    case InstanceEnd::reset: return "reset by owner";
+    case InstanceEnd::stopped: return "stopped";
+    }
+    return "unknown";
+}
+
+/// What there is to say about an instance when it has ended.
+class InstanceSummary {
+public:
+    std::string service;
+    std::string name;
+    std::string owner;                 ///< Owner hash, 32 hex digits; empty for a warm instance nobody claimed.
+    InstanceEnd end = InstanceEnd::exited;
+    std::string detail;                ///< Exit code, last output; may have several lines.
+    std::chrono::nanoseconds age{0};   ///< Since its start.
+    std::uint64_t bytes_up = 0;
+    std::uint64_t bytes_down = 0;
+
+    InstanceSummary() = default;
+};
+
+/// What the library reports. It does no logging of its own: derive, and override what is of interest.
+///
+/// Threads: called from any thread of the server, from several at once.
+/// Lifetime: must outlive everything that was given a reference to it.
+class Events {
+public:
+    virtual ~Events() = default;
+
+    /// A listener is open; `address` holds the port that it really got.
+    virtual void listening(std::string_view service, std::string_view address) { (void)service, (void)address; }
+    virtual void session_started(std::string_view service, std::uint64_t id, const ClientInfo& client)
+    {
+        (void)service, (void)id, (void)client;
+    }
+    virtual void session_ended(const SessionSummary& summary) { (void)summary; }
+    /// `owner` is empty for a warm instance.
+    virtual void instance_started(std::string_view service, std::string_view name, std::string_view owner)
+    {
+        (void)service, (void)name, (void)owner;
+    }
+    /// A warm instance got its owner.
+    virtual void instance_claimed(std::string_view service, std::string_view name, std::string_view owner)
+    {
+        (void)service, (void)name, (void)owner;
+    }
+    /// An instance of a previous run was taken over.
+    virtual void instance_adopted(std::string_view service, std::string_view name, std::string_view owner)
+    {
+        (void)service, (void)name, (void)owner;
+    }
+    virtual void instance_ended(const InstanceSummary& summary) { (void)summary; }
+    /// A line that an instance wrote to its standard error, without its newline.
+    virtual void output(std::string_view service, std::string_view instance, std::string_view line)
+    {
+        (void)service, (void)instance, (void)line;
+    }
+    /// Something an operator should know and can mend; serving goes on.
+    virtual void warning(std::string_view service, std::string_view text) { (void)service, (void)text; }
+    /// What `warning` spoke of is over, and the like.
+    virtual void notice(std::string_view service, std::string_view text) { (void)service, (void)text; }
+};
+
+}  // namespace instancer

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <instancer/client.hpp>
+#include <instancer/detail/unique_fd.hpp>
+#include <instancer/identity.hpp>
+
+namespace instancer {
+
+/// A handle to one server instance. Copies name the same instance; the last copy to go does not stop it.
+class Instance {
+public:
+    /// What a backend remembers of an instance; a backend derives from it.
+    class State {
+    public:
+        virtual ~State() = default;
+    };
+
+    Instance() = default;
+    Instance(std::string name, std::shared_ptr<State> state) : name_(std::move(name)), state_(std::move(state)) {}
+
+    explicit operator bool() const noexcept { return state_ != nullptr; }
+
+    /// For logs: a process id, a container name.
+    const std::string& name() const noexcept { return name_; }
+
+    /// The backend's own state. `T` must be what the backend made.
+    template <class T>
+    T& state() const noexcept
+    {
+        return static_cast<T&>(*state_);
+    }
+
+    template <class T>
+    std::shared_ptr<T> shared_state() const noexcept
+    {
+        return std::static_pointer_cast<T>(state_);
+    }
+
+private:
+    std::string name_;
+    std::shared_ptr<State> state_;
+};
+
+/// What `InstanceBackend::start` is asked for. A warm instance is started for nobody yet: no identity, no client.
+class InstanceRequest {
+public:
+    InstanceRequest() = default;
+    explicit InstanceRequest(std::string service) : service_(std::move(service)) {}
+    InstanceRequest(std::string service, const Identity& identity, ClientInfo client)
+        : service_(std::move(service)), identity_(identity), client_(std::move(client))
+    {
+    }
+
+    const std::string& service() const noexcept { return service_; }
+    const std::optional<Identity>& identity() const noexcept { return identity_; }
+    const std::optional<ClientInfo>& client() const noexcept { return client_; }
+
+    /// The client's own socket, for a backend that hands it over (`BackendTraits::takes_client_socket`).
+    detail::UniqueFd& client_socket() noexcept { return client_socket_; }
+
+private:
+    std::string service_;
+    std::optional<Identity> identity_;
+    std::optional<ClientInfo> client_;
+    detail::UniqueFd client_socket_;
+};
+
+/// How an instance ended, in words for the operator.
+class InstanceExit {
+public:
+    InstanceExit() = default;
+    explicit InstanceExit(std::string text) : text_(std::move(text)) {}
+
+    /// `exit code 1`, `signal 9`, `container removed`; output that explains it may follow on further lines.
+    const std::string& text() const noexcept { return text_; }
+
+private:
+    std::string text_ = "ended";
+};
+
+/// An instance that a previous run of the program left behind.
+class Leftover {
+public:
+    Leftover(Instance instance, const Identity& identity, std::chrono::seconds age)
+        : instance_(std::move(instance)), identity_(identity), age_(age)
+    {
+    }
+
+    const Instance& instance() const noexcept { return instance_; }
+    const Identity& identity() const noexcept { return identity_; }
+
+    /// Since when it has had its owner.
+    std::chrono::seconds age() const noexcept { return age_; }
+
+private:
+    Instance instance_;
+    Identity identity_;
+    std::chrono::seconds age_;
+};
+
+}  // namespace instancer

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+
+#include <instancer/instance.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+
+namespace instancer {
+
+/// What the pool must know of a backend before it uses it.
+class BackendTraits {
+public:
+    BackendTraits() = default;
+
+    /// An instance serves one connection in its life: every connection gets an instance of its own.
+    bool single_use() const noexcept { return single_use_; }
+    BackendTraits& single_use(bool value) noexcept
+    {
+        single_use_ = value;
+        return *this;
+    }
+
+    /// `start` takes the client's own socket out of the request; `open` is never called.
+    bool takes_client_socket() const noexcept { return takes_client_socket_; }
+    BackendTraits& takes_client_socket(bool value) noexcept
+    {
+        takes_client_socket_ = value;
+        return *this;
+    }
+
+    /// No more instances than this can exist at once; 0 means no such limit.
+    std::size_t max_instances() const noexcept { return max_instances_; }
+    BackendTraits& max_instances(std::size_t value) noexcept
+    {
+        max_instances_ = value;
+        return *this;
+    }
+
+private:
+    bool single_use_ = false;
+    bool takes_client_socket_ = false;
+    std::size_t max_instances_ = 0;
+};
+
+/// What `InstanceBackend::open` is told about the connection that it is for.
+/// A warm instance is opened before there is a client: then both are empty.
+class OpenRequest {
+public:
+    OpenRequest() = default;
+    OpenRequest(const Identity& identity, ClientInfo client) : identity_(identity), client_(std::move(client)) {}
+
+    const std::optional<Identity>& identity() const noexcept { return identity_; }
+    const std::optional<ClientInfo>& client() const noexcept { return client_; }
+
+private:
+    std::optional<Identity> identity_;
+    std::optional<ClientInfo> client_;
+};
+
+/// Starts, reaches and stops server instances of one kind.
+///
+/// To add a kind, derive and implement the private `do_*` functions; callers see only the public ones.
+///
+/// Threads: call every member but `open` on the control executor; `open` anywhere.
+class InstanceBackend {
+public:
+    InstanceBackend() = default;
+    InstanceBackend(const InstanceBackend&) = delete;
+    InstanceBackend& operator=(const InstanceBackend&) = delete;
+    virtual ~InstanceBackend() = default;
+
+    /// Constant over the life of the backend.
+    BackendTraits traits() const { return do_traits(); }
+
+    /// Checks, before any client is served, that instances can be started at all: the program exists, the engine
+    /// answers, the image is there.
+    ///
+    /// Errors: the text names what is missing and the remedy.
+    asio::awaitable<Result<void>> prepare() { return do_prepare(); }
+
+    /// Starts one instance for `request`. It need not accept connections yet: `open` says when it does.
+    ///
+    /// Concurrency: any number of calls may be outstanding.
+    /// Cancellation: not needed; the caller lets it complete and then calls `stop`.
+    /// Errors: Errc::start_failed, Errc::backend_unavailable (retry later), Errc::bad_request. Nothing is left
+    /// behind then.
+    asio::awaitable<Result<Instance>> start(InstanceRequest request) { return do_start(std::move(request)); }
+
+    /// Connects to the instance. The Stream belongs to the executor of the calling coroutine.
+    ///
+    /// Time: fails rather than hangs; a few seconds at most.
+    /// Concurrency: any number of calls may be outstanding, for one instance too.
+    /// Errors: Errc::not_ready (try again), Errc::instance_gone.
+    /// Threads: any executor.
+    asio::awaitable<Result<Stream>> open(Instance instance, OpenRequest request)
+    {
+        return do_open(std::move(instance), std::move(request));
+    }
+
+    /// Completes when the instance has ended, by itself or by `stop`.
+    ///
+    /// Concurrency: one call per instance.
+    asio::awaitable<InstanceExit> wait(Instance instance) { return do_wait(std::move(instance)); }
+
+    /// Ends the instance if it still runs, and removes everything that belongs to it. Call it once for each started
+    /// instance, also after it ended by itself.
+    ///
+    /// Time: the grace period of the backend, and then as long as killing takes.
+    /// Errors: for the operator; the instance counts as gone all the same.
+    asio::awaitable<Result<void>> stop(Instance instance) { return do_stop(std::move(instance)); }
+
+    /// A warm instance gets its owner. The client does not wait for this.
+    asio::awaitable<Result<void>> assign(Instance instance, Identity identity)
+    {
+        return do_assign(std::move(instance), identity);
+    }
+
+    /// Finds what a previous run of this program left behind for `service`: returns what can be taken over, and
+    /// removes the rest.
+    ///
+    /// Errors: Errc::backend_unavailable.
+    asio::awaitable<Result<std::vector<Leftover>>> list(std::string service) { return do_list(std::move(service)); }
+
+    /// Why an instance that runs does not become ready, for the operator: its last output, the ports that it offers.
+    asio::awaitable<std::string> explain(Instance instance) { return do_explain(std::move(instance)); }
+
+private:
+    virtual BackendTraits do_traits() const { return {}; }
+    virtual asio::awaitable<Result<void>> do_prepare() { co_return Result<void>(); }
+    virtual asio::awaitable<Result<Instance>> do_start(InstanceRequest request) = 0;
+    virtual asio::awaitable<Result<Stream>> do_open(Instance instance, OpenRequest request) = 0;
+    virtual asio::awaitable<InstanceExit> do_wait(Instance instance) = 0;
+    virtual asio::awaitable<Result<void>> do_stop(Instance instance) = 0;
+    virtual asio::awaitable<Result<void>> do_assign(Instance, Identity) { co_return Result<void>(); }
+    virtual asio::awaitable<Result<std::vector<Leftover>>> do_list(std::string) { co_return std::vector<Leftover>(); }
+    virtual asio::awaitable<std::string> do_explain(Instance) { co_return std::string(); }
+};
+
+}  // namespace instancer

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+#include <utility>
+
+#include <instancer/client.hpp>
+#include <instancer/detail/unique_fd.hpp>
+#include <instancer/events.hpp>
+#include <instancer/identity.hpp>
+
+namespace instancer {
+
+/// What a session asks the pool for.
+class AcquireRequest {
+public:
+    AcquireRequest(const Identity& identity, ClientInfo client) : identity_(identity), client_(std::move(client)) {}
+
+    const Identity& identity() const noexcept { return identity_; }
+    const ClientInfo& client() const noexcept { return client_; }
+
+    /// Every instance of the owner goes first.
+    bool reset() const noexcept { return reset_; }
+    AcquireRequest& reset(bool value) noexcept
+    {
+        reset_ = value;
+        return *this;
+    }
+
+    /// The client's own socket, for a backend that hands it over.
+    detail::UniqueFd& client_socket() noexcept { return client_socket_; }
+
+    /// Called, at most once, on the pool's control executor, when the instance is taken away or has ended
+    /// (`InstanceEnd::exited`) while the lease is held.
+    const std::function<void(InstanceEnd)>& on_end() const noexcept { return on_end_; }
+    AcquireRequest& on_end(std::function<void(InstanceEnd)> callback)
+    {
+        on_end_ = std::move(callback);
+        return *this;
+    }
+
+private:
+    Identity identity_;
+    ClientInfo client_;
+    detail::UniqueFd client_socket_;
+    std::function<void(InstanceEnd)> on_end_;
+    bool reset_ = false;
+};
+
+}  // namespace instancer

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <utility>
+
+namespace instancer {
+
+/// A cap on instances that several pools share.
+///
+/// Threads: the control executor of the pools.
+class InstanceBudget {
+public:
+    /// `limit` of 0 means no limit.
+    explicit InstanceBudget(std::size_t limit) : limit_(limit) {}
+
+    bool try_take() noexcept
+    {
+        if (limit_ != 0 && used_ >= limit_)
+            return false;
+        ++used_;
+        return true;
+    }
+
+    /// Takes without regard to the limit: for what exists already.
+    void take() noexcept { ++used_; }
+
+    /// Returns one, and tells everybody else who may be waiting for it.
+    void give_back()
+    {
+        --used_;
+        for (const auto& [key, listener] : listeners_)
+            listener();
+    }
+
+    std::size_t used() const noexcept { return used_; }
+
+    /// `listener` is called when something was given back; it must not call back into the budget at once.
+    void subscribe(const void* key, std::function<void()> listener) { listeners_[key] = std::move(listener); }
+    void unsubscribe(const void* key) { listeners_.erase(key); }
+
+private:
+    std::size_t limit_;
+    std::size_t used_ = 0;
+    std::map<const void*, std::function<void()>> listeners_;
+};
+
+}  // namespace instancer

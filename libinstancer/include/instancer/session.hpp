@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include <instancer/client.hpp>
+#include <instancer/identity.hpp>
+
+namespace instancer {
+
+/// Why a session ended. Every session ends for exactly one of these reasons.
+enum class SessionEnd {
+    completed,       ///< Both sides ended in order.
+    client_reset,    ///< The client reset the connection.
+    instance_reset,  ///< The instance reset the connection.
+    instance_ended,  ///< The instance ended, and so did its connection.
+    client_left,     ///< The client left before its instance was ready.
+    rejected,        ///< The client did not say who it is, or is not known.
+    auth_timeout,    ///< The client did not say in time who it is.
+    refused,         ///< A cap was reached.
+    queue_timeout,   ///< Waited for an instance for too long.
+    start_failed,    ///< The instance did not start or did not become ready.
+    unavailable,     ///< The backend cannot start instances now.
+    culled,          ///< The instance made room for another one.
+    expired,         ///< The instance reached its time to live.
+    idle,            ///< No byte passed for too long.
+    reset,           ///< The owner reset its instances.
+    stopped,         ///< The server stopped.
+    failed,          ///< Something else; the error says what.
+};
+
+constexpr std::string_view to_string(SessionEnd end) noexcept
+{
+    switch (end) {
+    case SessionEnd::completed: return "completed";
+    case SessionEnd::client_reset: return "client reset";
+    case SessionEnd::instance_reset: return "instance reset";
+    case SessionEnd::instance_ended: return "instance ended";
+    case SessionEnd::client_left: return "client left";
+    case SessionEnd::rejected: return "rejected";
+    case SessionEnd::auth_timeout: return "authentication timeout";
+    case SessionEnd::refused: return "refused";
+    case SessionEnd::queue_timeout: return "queue timeout";
+    case SessionEnd::start_failed: return "start failed";
+    case SessionEnd::unavailable: return "backend unavailable";
+    case SessionEnd::culled: return "culled";
+    case SessionEnd::expired: return "expired";
+    case SessionEnd::idle: return "idle";
+    case SessionEnd::reset: return "reset by owner";
+    case SessionEnd::stopped: return "stopped";
+    case SessionEnd::failed: return "failed";
+    }
+    return "unknown";
+}
+
+/// What there is to say about a session when it has ended.
+class SessionSummary {
+public:
+    std::uint64_t id = 0;                     ///< Counts from 1 in each Server.
+    std::string service;
+    ClientInfo client;
+    std::string owner;                        ///< Owner hash, 32 hex digits; empty before authentication.
+    std::string instance;                     ///< Name of the instance; empty when there was none.
+    SessionEnd end = SessionEnd::failed;
+    std::string detail;                       ///< More about the end, for the operator; often empty.
+    std::uint64_t bytes_up = 0;               ///< Client to instance.
+    std::uint64_t bytes_down = 0;             ///< Instance to client.
+    std::chrono::nanoseconds duration{0};
+
+    SessionSummary() = default;
+};
+
+}  // namespace instancer

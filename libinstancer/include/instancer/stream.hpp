@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+#include <asio/error.hpp>
+
+#include <instancer/detail/unique_fd.hpp>
+#include <instancer/result.hpp>
+
+namespace instancer {
+
+/// What `Stream::wait` waits for.
+enum class Readiness {
+    readable,  ///< `try_read` would not block.
+    writable,  ///< `try_write` would not block.
+    gone,      ///< The peer reset the connection or closed it in both directions; a half-close alone does not count.
+};
+
+/// A byte stream with half-close and abort, whatever carries it: a TCP or Unix socket, pipes, a terminal, an
+/// attached container. Movable; owns what it names.
+///
+/// Reading and writing never block: they do what can be done now, and `wait` says when more can be done. So no buffer
+/// belongs to a stream that has nothing in flight.
+///
+/// To carry a stream over something new, derive from `Stream::Impl`.
+///
+/// Concurrency: one reader, one writer and one waiter for `gone` at a time.
+/// Threads: call every member on `get_executor()`.
+class Stream {
+public:
+    class Impl {
+    public:
+        virtual ~Impl() = default;
+        virtual asio::any_io_executor get_executor() = 0;
+        virtual Result<std::size_t> try_read(std::span<std::byte> buffer) = 0;
+        virtual Result<std::size_t> try_write(std::span<const std::byte> data) = 0;
+        virtual asio::awaitable<Result<void>> wait(Readiness what) = 0;
+        virtual Result<void> shutdown_send() = 0;
+        virtual void abort() noexcept = 0;
+        virtual void close() noexcept = 0;
+        virtual Result<void> rebind(const asio::any_io_executor& executor) = 0;
+        virtual int native_handle() const noexcept { return -1; }
+        virtual detail::UniqueFd release() noexcept { return {}; }
+    };
+
+    Stream() = default;
+    explicit Stream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+    /// Whether there is a stream at all: false after default construction and after a move.
+    explicit operator bool() const noexcept { return impl_ != nullptr; }
+
+    asio::any_io_executor get_executor() { return impl_->get_executor(); }
+
+    /// Reads what is there, at most `buffer.size()` bytes; 0 is the end of the stream.
+    ///
+    /// Errors: asio::error::would_block; what the system reports, a reset as asio::error::connection_reset.
+    Result<std::size_t> try_read(std::span<std::byte> buffer) { return impl_->try_read(buffer); }
+
+    /// Writes what fits, at least one byte.
+    ///
+    /// Errors: asio::error::would_block; what the system reports.
+    Result<std::size_t> try_write(std::span<const std::byte> data) { return impl_->try_write(data); }
+
+    /// Completes when the stream is ready for `what`; may complete early, so try again then.
+    ///
+    /// Cancellation: any type; also by `abort()` and `close()`.
+    /// Errors: asio::error::operation_aborted when cancelled or closed.
+    asio::awaitable<Result<void>> wait(Readiness what) { return impl_->wait(what); }
+
+    /// Reads at least one byte, waiting for it; 0 is the end of the stream.
+    asio::awaitable<Result<std::size_t>> read_some(std::span<std::byte> buffer)
+    {
+        for (;;) {
+            auto count = impl_->try_read(buffer);
+            if (count || count.error() != std::error_code(asio::error::would_block))
+                co_return count;
+            auto ready = co_await impl_->wait(Readiness::readable);
+            if (!ready)
+                co_return tl::unexpected<Error>(std::move(ready.error()));
+        }
+    }
+
+    /// Writes all of `data`.
+    asio::awaitable<Result<void>> write_all(std::span<const std::byte> data)
+    {
+        while (!data.empty()) {
+            auto count = impl_->try_write(data);
+            if (count) {
+                data = data.subspan(*count);
+                continue;
+            }
+            if (count.error() != std::error_code(asio::error::would_block))
+                co_return tl::unexpected<Error>(std::move(count.error()));
+            auto ready = co_await impl_->wait(Readiness::writable);
+            if (!ready)
+                co_return ready;
+        }
+        co_return Result<void>();
+    }
+
+    /// Half-close: the peer reads the end of the stream after what was written before; reading goes on.
+    Result<void> shutdown_send() { return impl_->shutdown_send(); }
+
+    /// Ends the stream at once; over TCP the peer sees a reset. Outstanding waits complete as cancelled.
+    void abort() noexcept { impl_->abort(); }
+
+    /// Ends the stream in order. Outstanding waits complete as cancelled.
+    void close() noexcept { impl_->close(); }
+
+    /// Moves the stream to another executor. No wait may be outstanding.
+    ///
+    /// Errors: Errc::not_supported.
+    /// Threads: call it on the old executor, or where nothing else can touch the stream.
+    Result<void> rebind(const asio::any_io_executor& executor) { return impl_->rebind(executor); }
+
+    /// The descriptor that carries the bytes unchanged, or -1 when there is none. It stays the stream's.
+    int native_handle() const noexcept { return impl_ ? impl_->native_handle() : -1; }
+
+    /// Gives the descriptor away and leaves the stream empty; invalid when `native_handle()` is -1.
+    detail::UniqueFd release() noexcept
+    {
+        auto descriptor = impl_ ? impl_->release() : detail::UniqueFd();
+        impl_.reset();
+        return descriptor;
+    }
+
+private:
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace instancer

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
+
+namespace instancer {
+
+/// The threads that serve: one io_context each. The first one is also the control executor, where pools live.
+///
+/// Threads: `run` on one thread; `stop` on any; the rest before `run` or on the control executor.
+class Workers {
+public:
+    /// `count` is at least one.
+    explicit Workers(std::size_t count)
+    {
+        for (std::size_t i = 0; i < std::max<std::size_t>(count, 1); ++i) {
+            contexts_.push_back(std::make_unique<asio::io_context>(1));
+            work_.emplace_back(contexts_.back()->get_executor());
+        }
+    }
+
+    std::size_t size() const noexcept { return contexts_.size(); }
+
+    asio::io_context& context(std::size_t index) noexcept { return *contexts_[index]; }
+
+    asio::any_io_executor control() noexcept { return contexts_.front()->get_executor(); }
+
+    /// The worker for the next session, in turn.
+    asio::any_io_executor next() noexcept
+    {
+        next_ = (next_ + 1) % contexts_.size();
+        return contexts_[next_]->get_executor();
+    }
+
+    /// Runs all workers, the first one on the calling thread, until `stop`.
+    void run()
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t i = 1; i < contexts_.size(); ++i)
+            threads.emplace_back([this, i] { contexts_[i]->run(); });
+        contexts_.front()->run();
+    }
+
+    void stop()
+    {
+        for (auto& context : contexts_)
+            context->stop();
+    }
+
+private:
+    std::vector<std::unique_ptr<asio::io_context>> contexts_;
+    std::vector<asio::executor_work_guard<asio::io_context::executor_type>> work_;
+    std::size_t next_ = 0;
+};
+
+}  // namespace instancer
