@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+
+#include <instancer/backend/docker_options.hpp>
+#include <instancer/events.hpp>
+#include <instancer/instance_backend.hpp>
+
+namespace instancer {
+
+/// Starts each instance as a container of a Docker engine on this host.
+///
+/// By default a container has no network at all, and connections to it are made from inside its network namespace.
+/// That takes CAP_SYS_ADMIN and a runtime that uses the host's kernel; else, and for egress, the containers get a
+/// bridge network of their own, in which none reaches another, and the host is closed to them by a firewall rule.
+///
+/// A container carries what finds it again after a crash in its name and labels; `list` takes it over or removes it.
+/// Whatever could not be removed while the engine was away is removed when it is back.
+///
+/// Threads: all blocking work is done on threads of its own.
+/// Lifetime: destroy it on the control executor or when that no longer runs, and before that is destroyed, with no
+/// call outstanding but `wait`. Containers that were not stopped go on running.
+class DockerBackend final : public InstanceBackend {
+public:
+    /// Lifetime: `events` must outlive the backend.
+    DockerBackend(asio::any_io_executor control, std::string service, DockerOptions options, Events& events);
+    ~DockerBackend() override;
+
+private:
+    class Impl;
+
+    BackendTraits do_traits() const override;
+    asio::awaitable<Result<void>> do_prepare() override;
+    asio::awaitable<Result<Instance>> do_start(InstanceRequest request) override;
+    asio::awaitable<Result<Stream>> do_open(Instance instance, OpenRequest request) override;
+    asio::awaitable<InstanceExit> do_wait(Instance instance) override;
+    asio::awaitable<Result<void>> do_stop(Instance instance) override;
+    asio::awaitable<Result<void>> do_assign(Instance instance, Identity identity) override;
+    asio::awaitable<Result<std::vector<Leftover>>> do_list(std::string service) override;
+    asio::awaitable<std::string> do_explain(Instance instance) override;
+
+    std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace instancer

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <instancer/backend/stderr_to.hpp>
+
+namespace instancer {
+
+/// How an instance in a container is reached.
+enum class DockerIo {
+    port,   ///< It listens on a TCP port inside the container.
+    stdio,  ///< Its standard input and output are the connection; it serves one.
+};
+
+/// What to do about an image that the engine does not have.
+enum class DockerPull { missing, never };
+
+/// What one container may use; 0 means no limit.
+class DockerLimits {
+public:
+    std::uint64_t memory = 256u << 20;  ///< Bytes, swap included.
+    double cpus = 1;
+    std::uint64_t pids = 64;
+    std::uint64_t nofile = 1024;
+    std::uint64_t tmp = 64u << 20;      ///< Bytes in /tmp, and in each volume that the image declares.
+    std::uint64_t log = 1u << 20;       ///< Bytes of output that the engine keeps.
+
+    DockerLimits() = default;
+};
+
+/// A file or directory of the host that containers see, read-only.
+class DockerMount {
+public:
+    DockerMount(std::string from, std::string to) : source(std::move(from)), target(std::move(to)) {}
+
+    std::string source;  ///< Absolute path on the host.
+    std::string target;  ///< Absolute path in the container.
+};
+
+/// A directory in memory.
+class DockerTmpfs {
+public:
+    DockerTmpfs(std::string path, std::uint64_t bytes) : target(std::move(path)), size(bytes) {}
+
+    std::string target;  ///< Absolute path in the container.
+    std::uint64_t size;  ///< Bytes; 0 means no limit.
+};
+
+/// What containers a DockerBackend starts. Privileged mode, the host's network and the engine's own socket cannot be
+/// had.
+class DockerOptions {
+public:
+    std::string engine = "unix:///var/run/docker.sock";  ///< Only Unix sockets.
+    std::string daemon = "instancerd";  ///< Marks containers as ours, also after a crash: letters, digits, `_`, `-`.
+
+    std::string image;
+    std::vector<std::string> command;  ///< Empty for the image's own.
+    DockerIo io = DockerIo::port;
+    std::uint16_t port = 0;            ///< 0 for the single TCP port that the image exposes.
+    bool pty = false;                  ///< stdio on a terminal.
+    StderrTo stderr_to = StderrTo::log;  ///< stdio only.
+    DockerPull pull = DockerPull::missing;
+
+    std::vector<std::pair<std::string, std::string>> env;
+    bool client_env = true;            ///< Tell an instance by its environment who its client is.
+    std::string user;                  ///< Empty for the image's own, or 65534 where that is root.
+    DockerLimits limits;
+    std::string runtime;               ///< Empty for the engine's default.
+    bool read_only = true;             ///< The root file system.
+    std::vector<DockerTmpfs> tmpfs;    ///< Beside /tmp.
+    std::vector<DockerMount> mounts;
+    bool egress = false;               ///< Let containers connect to the outside; never to the host or each other.
+
+    std::chrono::milliseconds stop_grace{2000};  ///< From the stop signal to the kill; 0 kills at once.
+
+    DockerOptions() = default;
+};
+
+}  // namespace instancer

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+#include "docker_attach.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include <asio/experimental/awaitable_operators.hpp>
+#include <asio/local/stream_protocol.hpp>
+#include <asio/read_until.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/write.hpp>
+
+#include <instancer/detail/asio_compat.hpp>
+
+namespace instancer::detail {
+namespace {
+
+using Socket = asio::local::stream_protocol::socket;
+
+asio::awaitable<Result<void>> upgrade(Socket& socket, const std::string& path, const std::string& request)
+{
+    const auto broken = [](const std::error_code& why) {
+        return fail(Errc::backend_unavailable, "attaching to the container: " + why.message());
+    };
+    const asio::local::stream_protocol::endpoint endpoint(path);
+    const auto [connected] = co_await socket.async_connect(endpoint, as_result);
+    if (connected)
+        co_return broken(connected);
+    const auto [written, count] = co_await asio::async_write(socket, asio::buffer(request), as_result);
+    if (written)
+        co_return broken(written);
+    // Nothing follows the header before the container is started.
+    std::string header;
+    auto buffer = asio::dynamic_buffer(header, 16 * 1024);
+    const auto [received, size] = co_await asio::async_read_until(socket, buffer, "\r\n\r\n", as_result);
+    if (received)
+        co_return broken(received);
+    if (!header.starts_with("HTTP/1.1 101") && !header.starts_with("HTTP/1.1 200"))
+        co_return fail(Errc::start_failed, "attaching to the container: " + header.substr(0, header.find('\r')));
+    co_return Result<void>();
+}
+
+}  // namespace
+
+asio::awaitable<Result<UniqueFd>> attach(std::string socket_path, std::string version_prefix, std::string id)
+{
+    using namespace asio::experimental::awaitable_operators;
+    const auto executor = co_await asio::this_coro::executor;
+    const auto request = "POST " + version_prefix + "/containers/" + id +
+                         "/attach?stream=1&stdin=1&stdout=1&stderr=1 HTTP/1.1\r\nHost: localhost\r\n"
+                         "Upgrade: tcp\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n";
+    Socket socket(executor);
+    asio::steady_timer deadline(executor, std::chrono::seconds(10));
+    const auto outcome = co_await (upgrade(socket, socket_path, request) || deadline.async_wait(as_result));
+    if (outcome.index() != 0)
+        co_return fail(Errc::backend_unavailable, "attaching to the container: no answer");
+    const auto& upgraded = std::get<0>(outcome);
+    if (!upgraded)
+        co_return tl::unexpected<Error>(upgraded.error());
+    co_return UniqueFd(socket.release());
+}
+
+AttachStream::~AttachStream()
+{
+    if (!unfinished_line_.empty())
+        line_(unfinished_line_);
+}
+
+Result<std::size_t> AttachStream::try_read(std::span<std::byte> buffer)
+{
+    for (;;) {
+        auto count = SocketStream::try_read(buffer);
+        if (!count || *count == 0)
+            return count;
+        if (const auto kept = unframe(buffer.first(*count)); kept > 0)
+            return kept;
+    }
+}
+
+/// Moves what is for the client to the front of `bytes`, and says how much that is.
+std::size_t AttachStream::unframe(std::span<std::byte> bytes)
+{
+    std::size_t kept = 0, position = 0;
+    while (position < bytes.size()) {
+        if (payload_left_ == 0) {
+            header_[header_used_++] = static_cast<std::uint8_t>(bytes[position++]);
+            if (header_used_ == header_.size()) {
+                header_used_ = 0;
+                for (std::size_t i = 4; i < header_.size(); ++i)
+                    payload_left_ = payload_left_ << 8 | header_[i];
+            }
+            continue;
+        }
+        const auto piece = bytes.subspan(position, std::min<std::size_t>(bytes.size() - position, payload_left_));
+        position += piece.size();
+        payload_left_ -= static_cast<std::uint32_t>(piece.size());
+        const bool is_stderr = header_[0] == 2;
+        if (!is_stderr || stderr_to_ == StderrTo::client) {
+            std::memmove(bytes.data() + kept, piece.data(), piece.size());
+            kept += piece.size();
+        } else if (stderr_to_ == StderrTo::log) {
+            log(piece);
+        }
+    }
+    return kept;
+}
+
+void AttachStream::log(std::span<const std::byte> text)
+{
+    constexpr std::size_t longest_line = 4096;
+    for (const auto byte : text) {
+        const auto c = static_cast<char>(byte);
+        if (c != '\n')
+            unfinished_line_ += c;
+        if (c == '\n' || unfinished_line_.size() == longest_line) {
+            line_(unfinished_line_);
+            unfinished_line_.clear();
+        }
+    }
+}
+
+Result<void> TerminalStream::shutdown_send()
+{
+    const std::byte end_of_transmission{4};
+    (void)try_write({&end_of_transmission, 1});
+    return SocketStream::shutdown_send();
+}
+
+}  // namespace instancer::detail

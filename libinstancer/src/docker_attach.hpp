@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <asio/awaitable.hpp>
+
+#include <instancer/backend/stderr_to.hpp>
+#include <instancer/detail/socket_stream.hpp>
+#include <instancer/detail/unique_fd.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+
+namespace instancer::detail {
+
+/// Attaches to the standard streams of the container `id`: the result carries its input, and its output in frames if
+/// it has no terminal. cpp-httplib cannot do that: the engine answers 101 and the connection changes its protocol.
+///
+/// Time: ten seconds at most.
+asio::awaitable<Result<UniqueFd>> attach(std::string socket_path, std::string version_prefix, std::string id);
+
+/// The standard streams of an attached container without terminal.
+///
+/// The engine puts a header of eight bytes before each piece of output: a 1 for standard output or a 2 for standard
+/// error, three zeros, and the size as a big-endian number. Reading removes the headers in the reader's own buffer.
+class AttachStream final : public SocketStream {
+public:
+    using Line = std::function<void(std::string_view)>;
+
+    /// `line` gets the lines of standard error if that goes to the log.
+    AttachStream(const asio::any_io_executor& executor, UniqueFd fd, StderrTo stderr_to, Line line)
+        : SocketStream(executor, std::move(fd)), stderr_to_(stderr_to), line_(std::move(line))
+    {
+    }
+
+    ~AttachStream() override;
+
+    Result<std::size_t> try_read(std::span<std::byte> buffer) override;
+
+    /// The descriptor does not carry the bytes unchanged.
+    int native_handle() const noexcept override { return -1; }
+    UniqueFd release() noexcept override { return {}; }
+
+private:
+    std::size_t unframe(std::span<std::byte> bytes);
+    void log(std::span<const std::byte> text);
+
+    const StderrTo stderr_to_;
+    const Line line_;
+    std::array<std::uint8_t, 8> header_{};
+    std::size_t header_used_ = 0;
+    std::uint32_t payload_left_ = 0;
+    std::string unfinished_line_;
+};
+
+/// The standard streams of an attached container with a terminal: one stream both ways, no frames.
+class TerminalStream final : public SocketStream {
+public:
+    using SocketStream::SocketStream;
+
+    /// A terminal has no half-close: its end of input is a character.
+    Result<void> shutdown_send() override;
+
+    int native_handle() const noexcept override { return -1; }
+    UniqueFd release() noexcept override { return {}; }
+};
+
+}  // namespace instancer::detail

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT
+#include "docker_spec.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <random>
+
+#include <instancer/detail/sha256.hpp>
+
+#include "docker_json.hpp"
+
+namespace instancer::detail {
+
+using nlohmann::json;
+
+namespace {
+
+/// Docker's own rule for the first character of a name; dots separate the parts of ours.
+bool valid_name(std::string_view name)
+{
+    const auto alphanumeric = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    };
+    return !name.empty() && alphanumeric(name.front()) && std::ranges::all_of(name, [&](char c) {
+        return alphanumeric(c) || c == '_' || c == '-';
+    });
+}
+
+std::string random_digits()
+{
+    static constexpr char digits[] = "0123456789abcdef";
+    std::random_device source;
+    auto value = source();
+    std::string out(8, '0');
+    for (auto& digit : out) {
+        digit = digits[value & 15];
+        value >>= 4;
+    }
+    return out;
+}
+
+std::string prefix(std::string_view daemon, std::string_view service)
+{
+    return std::string(daemon) + "." + std::string(service) + ".";
+}
+
+std::vector<std::string_view> split(std::string_view text, char separator)
+{
+    std::vector<std::string_view> parts;
+    for (;;) {
+        const auto end = text.find(separator);
+        parts.push_back(text.substr(0, end));
+        if (end == text.npos)
+            return parts;
+        text.remove_prefix(end + 1);
+    }
+}
+
+/// Whether `inner` is `outer` or something in it, links followed.
+bool lies_in(const std::string& inner, const std::string& outer)
+{
+    std::error_code ignored;
+    const auto inner_path = std::filesystem::weakly_canonical(inner, ignored);
+    const auto outer_path = std::filesystem::weakly_canonical(outer, ignored);
+    return std::mismatch(outer_path.begin(), outer_path.end(), inner_path.begin(), inner_path.end()).first ==
+           outer_path.end();
+}
+
+std::string tmpfs_options(std::uint64_t size)
+{
+    return "rw,nosuid,nodev,noexec,mode=1777" + (size ? ",size=" + std::to_string(size) : std::string());
+}
+
+std::vector<std::string> keys(const json& object)
+{
+    std::vector<std::string> out;
+    if (object.is_object())
+        for (const auto& [key, value] : object.items())
+            out.push_back(key);
+    return out;
+}
+
+json ulimit(const char* name, std::uint64_t value) { return {{"Name", name}, {"Soft", value}, {"Hard", value}}; }
+
+}  // namespace
+
+ImageFacts::ImageFacts(const json& image) : id(text_at(image, "Id"))
+{
+    const auto config = object_at(image, "Config");
+    user = text_at(config, "User");
+    if (const auto signal = text_at(config, "StopSignal"); !signal.empty())
+        stop_signal = signal;
+    ports = keys(object_at(config, "ExposedPorts"));
+    volumes = keys(object_at(config, "Volumes"));
+}
+
+std::string ImageFacts::describe_ports() const
+{
+    if (ports.empty())
+        return "the image exposes no port";
+    std::string out = "the image exposes";
+    for (const auto& port : ports)
+        out += " " + port;
+    return out;
+}
+
+ContainerName::ContainerName(std::string_view daemon, std::string_view service)
+    : text_(prefix(daemon, service) + "warm." + random_digits())
+{
+}
+
+ContainerName::ContainerName(std::string_view daemon, std::string_view service, const Identity& identity,
+                             Seconds claimed)
+    : text_(prefix(daemon, service) + (identity.returning() ? "returning." : "unique.") + identity.owner().hex() + "." +
+            identity.id().hex() + "." + std::to_string(claimed.count()) + "." + random_digits()),
+      identity_(identity), claimed_(claimed)
+{
+}
+
+std::optional<ContainerName> ContainerName::parse(std::string_view text, std::string_view daemon,
+                                                  std::string_view service)
+{
+    const auto expected = prefix(daemon, service);
+    if (!text.starts_with(expected))
+        return {};
+    ContainerName name;
+    name.text_ = text;
+    const auto parts = split(text.substr(expected.size()), '.');
+    if (parts.size() == 2 && parts[0] == "warm")
+        return name;
+    Digest owner, id;
+    if (parts.size() != 5 || (parts[0] != "returning" && parts[0] != "unique") || !Digest::parse(parts[1], owner) ||
+        !Digest::parse(parts[2], id))
+        return {};
+    Seconds::rep claimed = 0;
+    const auto end = parts[3].data() + parts[3].size();
+    if (const auto read = std::from_chars(parts[3].data(), end, claimed); read.ec != std::errc() || read.ptr != end)
+        return {};
+    name.identity_ = Identity(owner, id, parts[0] == "returning");
+    name.claimed_ = Seconds(claimed);
+    return name;
+}
+
+Result<void> check(const DockerOptions& options, std::string_view service)
+{
+    const auto bad = [](std::string text) { return fail(Errc::bad_request, std::move(text)); };
+    for (const auto name : {std::string_view(options.daemon), service})
+        if (!valid_name(name))
+            return bad("'" + std::string(name) + "': a name is made of letters, digits, '_' and '-', and begins with "
+                       "a letter or digit");
+    if (!options.engine.starts_with("unix:///"))
+        return bad("'" + options.engine + "': the Docker engine is reached over a Unix socket only, unix:///path");
+    if (options.image.empty())
+        return bad("no image is named");
+    if (options.pty && options.io == DockerIo::port)
+        return bad("a terminal needs standard streams (stdio) instead of a port");
+    const auto engine_socket = options.engine.substr(std::strlen("unix://"));
+    for (const auto& mount : options.mounts) {
+        if (!mount.source.starts_with('/') || !mount.target.starts_with('/'))
+            return bad("mount '" + mount.source + "' to '" + mount.target + "': both paths must be absolute");
+        if (lies_in(engine_socket, mount.source) || lies_in("/var/run/docker.sock", mount.source))
+            return bad("mount '" + mount.source + "': it holds the Docker engine's socket, which gives an instance "
+                       "the whole host; mount something smaller");
+    }
+    for (const auto& tmpfs : options.tmpfs)
+        if (!tmpfs.target.starts_with('/'))
+            return bad("tmpfs '" + tmpfs.target + "': the path must be absolute");
+    return {};
+}
+
+Result<std::uint16_t> service_port(const DockerOptions& options, const ImageFacts& image)
+{
+    if (options.port != 0)
+        return options.port;
+    std::vector<std::uint16_t> found;
+    for (const std::string_view port : image.ports) {
+        std::uint16_t number = 0;
+        const auto read = std::from_chars(port.data(), port.data() + port.size(), number);
+        if (read.ec == std::errc() && number != 0 && std::string_view(read.ptr) == "/tcp")
+            found.push_back(number);
+    }
+    if (found.size() == 1)
+        return found.front();
+    return fail(Errc::bad_request, "image '" + options.image + "': " + image.describe_ports() +
+                                       ", and just one TCP port is needed; say which with --port N, or use --stdio");
+}
+
+std::string container_user(const DockerOptions& options, const ImageFacts& image)
+{
+    if (!options.user.empty())
+        return options.user;
+    const auto name = image.user.substr(0, image.user.find(':'));
+    const bool root = name == "root" || name.find_first_not_of('0') == name.npos;
+    return root ? "65534:65534" : std::string();
+}
+
+json container_spec(const DockerOptions& options, const ImageFacts& image, std::uint16_t port)
+{
+    const auto& limits = options.limits;
+    const bool stdio = options.io == DockerIo::stdio;
+
+    json tmpfs = {{"/tmp", tmpfs_options(limits.tmp)}};
+    for (const auto& extra : options.tmpfs)
+        tmpfs[extra.target] = tmpfs_options(extra.size);
+
+    json mounts = json::array();
+    for (const auto& mount : options.mounts)
+        mounts.push_back(
+            {{"Type", "bind"}, {"Source", mount.source}, {"Target", mount.target}, {"ReadOnly", true}});
+    // A volume that the image declares would be a place on the host's disk without a limit.
+    for (const auto& path : image.volumes) {
+        const auto taken = [&](const auto& mount) { return mount.target == path; };
+        if (tmpfs.contains(path) || std::ranges::any_of(options.mounts, taken))
+            continue;
+        json settings = {{"Mode", 01777}};
+        if (limits.tmp)
+            settings["SizeBytes"] = limits.tmp;
+        mounts.push_back({{"Type", "tmpfs"}, {"Target", path}, {"TmpfsOptions", settings}});
+    }
+
+    auto ulimits = json::array();
+    ulimits.push_back(ulimit("core", 0));
+    if (limits.nofile)
+        ulimits.push_back(ulimit("nofile", limits.nofile));
+
+    json log = {{"Type", "none"}, {"Config", json::object()}};
+    if (!stdio) {
+        log = {{"Type", "local"}, {"Config", {{"max-file", "1"}, {"compress", "false"}}}};
+        if (limits.log)
+            log["Config"]["max-size"] = std::to_string(limits.log);
+    }
+
+    json host = {
+        {"NetworkMode", "none"},
+        {"ReadonlyRootfs", options.read_only},
+        {"CapDrop", {"ALL"}},
+        {"SecurityOpt", {"no-new-privileges:true"}},
+        {"Init", true},
+        {"IpcMode", "private"},
+        {"Tmpfs", tmpfs},
+        {"Mounts", mounts},
+        {"Ulimits", ulimits},
+        {"LogConfig", log},
+        {"Memory", limits.memory},
+        {"MemorySwap", limits.memory},
+        {"NanoCpus", static_cast<std::int64_t>(limits.cpus * 1e9)},
+        {"PidsLimit", limits.pids},
+    };
+    if (!options.runtime.empty())
+        host["Runtime"] = options.runtime;
+
+    json env = json::array();
+    for (const auto& [name, value] : options.env)
+        env.push_back(name + "=" + value);
+
+    json spec = {
+        {"Image", options.image},
+        {"Env", env},
+        {"Healthcheck", {{"Test", {"NONE"}}}},
+        {"HostConfig", host},
+        {"OpenStdin", stdio},
+        {"StdinOnce", stdio},
+        {"AttachStdin", stdio},
+        {"AttachStdout", stdio},
+        {"AttachStderr", stdio},
+        {"Tty", stdio && options.pty},
+    };
+    if (!stdio)
+        spec["ExposedPorts"][std::to_string(port) + "/tcp"] = json::object();
+    if (!options.command.empty())
+        spec["Cmd"] = options.command;
+    if (const auto user = container_user(options, image); !user.empty())
+        spec["User"] = user;
+    return spec;
+}
+
+std::string config_hash(const json& spec, const ImageFacts& image)
+{
+    static constexpr char digits[] = "0123456789abcdef";
+    Sha256 hash;
+    hash.update_sized(spec.dump());
+    hash.update_sized(image.id);
+    std::string out;
+    for (const auto byte : hash.finish()) {
+        out += {digits[byte >> 4], digits[byte & 15]};
+        if (out.size() == 16)
+            break;
+    }
+    return out;
+}
+
+std::string unframed(std::string_view frames)
+{
+    constexpr std::size_t header = 8;
+    std::string out;
+    while (frames.size() >= header) {
+        std::size_t size = 0;
+        for (std::size_t i = 4; i < header; ++i)
+            size = size << 8 | static_cast<unsigned char>(frames[i]);
+        frames.remove_prefix(header);
+        out += frames.substr(0, size);
+        frames.remove_prefix(std::min(size, frames.size()));
+    }
+    return out;
+}
+
+}  // namespace instancer::detail

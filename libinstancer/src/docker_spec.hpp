@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// What a container of ours looks like to the engine: pure functions, no I/O.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <instancer/backend/docker_options.hpp>
+#include <instancer/identity.hpp>
+#include <instancer/result.hpp>
+
+namespace instancer::detail {
+
+inline constexpr std::string_view label_daemon = "instancer.daemon";
+inline constexpr std::string_view label_service = "instancer.service";
+inline constexpr std::string_view label_started = "instancer.started";
+inline constexpr std::string_view label_config = "instancer.config";
+
+/// What an image says about itself.
+class ImageFacts {
+public:
+    ImageFacts() = default;
+    /// From the engine's answer to an inspection.
+    explicit ImageFacts(const nlohmann::json& image);
+
+    std::string id;
+    std::string user;
+    std::string stop_signal = "SIGTERM";
+    std::vector<std::string> ports;    ///< `9000/tcp`
+    std::vector<std::string> volumes;  ///< Paths.
+
+    /// For the operator.
+    std::string describe_ports() const;
+};
+
+/// A container's name: `DAEMON.SERVICE.warm.RANDOM`, or `DAEMON.SERVICE.KIND.OWNER.ID.TIME.RANDOM`, where KIND is
+/// `returning` or `unique`, OWNER and ID are hashes and TIME says since when it has that owner. Names can change when
+/// labels cannot.
+class ContainerName {
+public:
+    using Seconds = std::chrono::seconds;
+
+    ContainerName() = default;
+    /// For nobody yet.
+    ContainerName(std::string_view daemon, std::string_view service);
+    ContainerName(std::string_view daemon, std::string_view service, const Identity& identity, Seconds claimed);
+
+    /// Empty when `text` is no name of that daemon and service.
+    static std::optional<ContainerName> parse(std::string_view text, std::string_view daemon,
+                                              std::string_view service);
+
+    const std::string& text() const noexcept { return text_; }
+    const std::optional<Identity>& identity() const noexcept { return identity_; }
+
+    /// Since the epoch.
+    Seconds claimed() const noexcept { return claimed_; }
+
+private:
+    std::string text_;
+    std::optional<Identity> identity_;
+    Seconds claimed_{0};
+};
+
+/// Whether options and names can be used at all, as far as that can be told without the engine.
+Result<void> check(const DockerOptions& options, std::string_view service);
+
+/// The port to connect to.
+Result<std::uint16_t> service_port(const DockerOptions& options, const ImageFacts& image);
+
+/// The user that containers run as; empty for the image's own.
+std::string container_user(const DockerOptions& options, const ImageFacts& image);
+
+/// Everything that all containers have in common, as the engine wants it. `port` is that of port mode.
+nlohmann::json container_spec(const DockerOptions& options, const ImageFacts& image, std::uint16_t port);
+
+/// A short hash of all that shapes a container.
+std::string config_hash(const nlohmann::json& spec, const ImageFacts& image);
+
+/// Splits the output that the engine keeps of a container without terminal into plain text.
+std::string unframed(std::string_view frames);
+
+}  // namespace instancer::detail
