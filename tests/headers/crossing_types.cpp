@@ -5,14 +5,22 @@
 
 #include <instancer/acceptor.hpp>
 #include <instancer/authenticator.hpp>
+#include <instancer/authenticator/token.hpp>
+#include <instancer/backend/docker_options.hpp>
+#include <instancer/backend/process_options.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/client.hpp>
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
 #include <instancer/instance.hpp>
 #include <instancer/instance_backend.hpp>
+#include <instancer/lease.hpp>
+#include <instancer/pool/acquire_request.hpp>
+#include <instancer/pool/instance_pool.hpp>
 #include <instancer/pool/pool_options.hpp>
+#include <instancer/pool/pool_state.hpp>
 #include <instancer/result.hpp>
+#include <instancer/server.hpp>
 #include <instancer/session.hpp>
 #include <instancer/stream.hpp>
 
@@ -21,11 +29,13 @@ namespace {
 template <class... T>
 constexpr bool none_is_an_aggregate = (!std::is_aggregate_v<T> && ...);
 
-static_assert(none_is_an_aggregate<instancer::Accepted, instancer::Admission, instancer::BackendTraits,
-    instancer::ClientInfo, instancer::Digest, instancer::Error, instancer::Identity, instancer::Instance,
-    instancer::InstanceExit, instancer::InstanceRequest, instancer::InstanceSummary, instancer::Leftover,
-    instancer::Link, instancer::OpenRequest, instancer::PoolOptions, instancer::Result<instancer::Instance>,
-    instancer::SessionSummary, instancer::Stream>);
+namespace i = instancer;
+
+static_assert(none_is_an_aggregate<i::Accepted, i::AcquireRequest, i::Admission, i::BackendTraits, i::ClientInfo,
+    i::Digest, i::DockerLimits, i::DockerMount, i::DockerOptions, i::DockerTmpfs, i::Error, i::Identity,
+    i::Instance, i::InstanceExit, i::InstanceInfo, i::InstanceRequest, i::InstanceSummary, i::Leftover, i::Lease,
+    i::Link, i::OpenRequest, i::PoolAction, i::PoolOptions, i::PortRange, i::ProcessOptions, i::ProcessUser,
+    i::Result<i::Instance>, i::ServerOptions, i::SessionSummary, i::Stream, i::Token>);
 
 }  // namespace
 
