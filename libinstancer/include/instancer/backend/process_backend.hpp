@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/experimental/awaitable_operators.hpp>
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/steady_timer.hpp>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <instancer/backend/process_options.hpp>
+#include <instancer/detail/async_event.hpp>
+#include <instancer/detail/connect.hpp>
+#include <instancer/detail/control_group.hpp>
+#include <instancer/detail/guard.hpp>
+#include <instancer/detail/helper_threads.hpp>
+#include <instancer/detail/line_splitter.hpp>
+#include <instancer/detail/port_allocator.hpp>
+#include <instancer/detail/private_directory.hpp>
+#include <instancer/detail/process_marks.hpp>
+#include <instancer/detail/pty.hpp>
+#include <instancer/detail/run_name.hpp>
+#include <instancer/detail/spawn.hpp>
+#include <instancer/events.hpp>
+#include <instancer/instance_backend.hpp>
+
+namespace instancer {
+
+/// Every instance is a process with everything that it starts.
+///
+/// Ending an instance ends all of it: by a control group (cgroup v2) where we may have one, else by process group and
+/// by a mark in the environment. A guard process does the same when we are killed.
+///
+/// Lifetime: no instance may be left when it is destroyed; InstancePool sees to that.
+class ProcessBackend final : public InstanceBackend {
+public:
+    ProcessBackend(asio::any_io_executor control, std::string service, ProcessOptions options, Events& events)
+        : control_(std::move(control)),
+          service_(std::move(service)),
+          options_(std::move(options)),
+          events_(events),
+          run_name_(detail::run_name(options_.name, service_)),
+          mark_("INSTANCER_RUN=" + run_name_ + "."),
+          ports_(options_.ports),
+          helpers_(helper_count)
+    {
+        for (const auto& argument : options_.command)
+            wants_directory_ = wants_directory_ || argument.find("{dir}") != std::string::npos;
+        wants_directory_ = wants_directory_ || !options_.dir_template.empty() ||
+                           options_.working_directory.find("{dir}") != std::string::npos;
+    }
+
+    ~ProcessBackend() override
+    {
+        helpers_.join();
+        if (directories_)
+            directories_->remove();
+    }
+
+private:
+    static constexpr std::size_t helper_count = 4;
+    static constexpr std::string_view default_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+    struct Process final : Instance::State {
+        explicit Process(const asio::any_io_executor& control) : pidfd(control), exited(control), errors(control) {}
+
+        pid_t pid = -1;
+        asio::posix::stream_descriptor pidfd;
+        detail::AsyncEvent exited;
+        std::string exit_text = "ended";
+        std::string number;        ///< Names its control group and its directory.
+        std::string directory;     ///< Empty when it has none.
+        std::uint16_t port = 0;
+        detail::UniqueFd our_end;  ///< Of its standard input and output, until somebody opens it.
+        asio::posix::stream_descriptor errors;  ///< Reads its standard error.
+        bool last_words = false;   ///< What can be read from `errors` now is all there will be.
+    };
+
+    /// What a helper thread hands back.
+    struct Started {
+        explicit Started(detail::SpawnedProcess spawned) : process(std::move(spawned)) {}
+
+        detail::SpawnedProcess process;
+        detail::UniqueFd our_end;
+        detail::UniqueFd errors;
+        std::string directory;
+    };
+
+    BackendTraits do_traits() const override
+    {
+        BackendTraits traits;
+        traits.single_use(options_.io != ProcessIo::port);
+        traits.takes_client_socket(options_.io == ProcessIo::socket);
+        if (options_.io == ProcessIo::port && options_.ports)
+            traits.max_instances(options_.ports->size());
+        return traits;
+    }
+
+    asio::awaitable<Result<void>> do_prepare() override
+    {
+        if (options_.command.empty())
+            co_return fail(Errc::bad_request, "no command is given");
+        auto program = find_program();
+        if (!program)
+            co_return tl::unexpected<Error>(program.error());
+        program_ = *program;
+        auto prepare = [this] { return prepare_system(); };
+        co_return co_await helpers_.run(std::move(prepare));
+    }
+
+    /// What a run of the same name left behind when it was killed together with its guard; then what this run needs.
+    Result<void> prepare_system()
+    {
+        detail::remove_stale_runs(options_.name, service_);
+        group_ = detail::ControlGroup::create(run_name_);
+        auto guard = detail::Guard::start(group_ ? group_->path() : std::string(), mark_);
+        if (!guard)
+            return tl::unexpected<Error>(guard.error());
+        guard_.emplace(std::move(*guard));
+        if (!wants_directory_)
+            return {};
+        auto root = detail::PrivateDirectory::create(run_name_);
+        if (!root)
+            return tl::unexpected<Error>(root.error());
+        directories_.emplace(std::move(*root));
+        return {};
+    }
+
+    /// Searches PATH as the instance will see it.
+    Result<std::string> find_program() const
+    {
+        const auto& name = options_.command.front();
+        const auto runnable = [](const std::string& path) {
+            struct stat status {};
+            return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && ::access(path.c_str(), X_OK) == 0;
+        };
+        if (name.find('/') != std::string::npos) {
+            const bool elsewhere = name.front() != '/' && !options_.working_directory.empty();
+            if (name.find("{dir}") != std::string::npos || options_.working_directory.find("{dir}") != std::string::npos)
+                return name;  // Not there yet.
+            if (runnable(elsewhere ? options_.working_directory + "/" + name : name))
+                return name;
+            return fail(Errc::bad_request, name + " is not an executable file; give its path, or make it executable with chmod +x");
+        }
+        std::string path(default_path);
+        for (const auto& [key, value] : options_.env)
+            if (key == "PATH")
+                path = value;
+        for (std::size_t begin = 0; begin <= path.size();) {
+            const auto end = std::min(path.find(':', begin), path.size());
+            const auto candidate = path.substr(begin, end - begin) + "/" + name;
+            if (runnable(candidate))
+                return candidate;
+            begin = end + 1;
+        }
+        return fail(Errc::bad_request, name + " is not found in PATH (" + path + "); give the full path, or set PATH in env");
+    }
+
+    // Starting.
+
+    asio::awaitable<Result<Instance>> do_start(InstanceRequest request) override
+    {
+        const auto process = std::make_shared<Process>(control_);
+        process->number = std::to_string(++last_number_);
+        if (options_.io == ProcessIo::port) {
+            auto port = ports_.take();
+            if (!port)
+                co_return tl::unexpected<Error>(port.error());
+            process->port = *port;
+        }
+        auto start = [this, &request, &process] { return start_process(request, *process); };
+        auto started = co_await helpers_.run(std::move(start));
+        if (!started) {
+            ports_.give_back(process->port);
+            co_return fail(Errc::start_failed, started.error().message());
+        }
+        process->pid = started->process.pid();
+        process->pidfd.assign(started->process.pidfd().release());
+        process->our_end = std::move(started->our_end);
+        process->directory = std::move(started->directory);
+        auto exit = notice_exit(process);
+        asio::co_spawn(control_, std::move(exit), asio::detached);
+        if (started->errors) {
+            process->errors.assign(started->errors.release());
+            process->errors.native_non_blocking(true);
+            auto reader = read_errors(process);
+            asio::co_spawn(control_, std::move(reader), asio::detached);
+        }
+        co_return Instance("pid " + std::to_string(process->pid), process);
+    }
+
+    /// On a helper thread.
+    Result<Started> start_process(InstanceRequest& request, const Process& process)
+    {
+        std::string directory;
+        if (directories_) {
+            auto made = directories_->add(process.number, options_.dir_template, options_.user);
+            if (!made)
+                return tl::unexpected<Error>(made.error());
+            directory = *made;
+        }
+        detail::SpawnPlan plan;
+        plan.program = substituted(program_, process.port, directory);
+        for (const auto& argument : options_.command)
+            plan.arguments.push_back(substituted(argument, process.port, directory));
+        plan.environment = environment(request, process, directory);
+        plan.working_directory =
+            options_.working_directory.empty() ? directory : substituted(options_.working_directory, process.port, directory);
+        plan.user = options_.user ? &*options_.user : nullptr;
+        for (const auto& [resource, value] :
+             {std::pair(RLIMIT_AS, options_.limit_memory), std::pair(RLIMIT_NPROC, options_.limit_pids),
+              std::pair(RLIMIT_NOFILE, options_.limit_nofile)})
+            if (value != 0)
+                plan.limits.emplace_back(resource, value);
+
+        auto started = spawn_with(plan, request, process);
+        if (started)
+            started->directory = directory;
+        else
+            clean_up(process.number, directory);
+        return started;
+    }
+
+    Result<Started> spawn_with(detail::SpawnPlan& plan, InstanceRequest& request, const Process& process)
+    {
+        detail::UniqueFd ours, theirs, errors_read, errors_write;
+        if (options_.io == ProcessIo::socket) {
+            theirs = std::move(request.client_socket());
+            const int flags = ::fcntl(theirs.get(), F_GETFL);
+            ::fcntl(theirs.get(), F_SETFL, flags & ~O_NONBLOCK);
+        } else if (options_.io == ProcessIo::port) {
+            theirs.reset(::open("/dev/null", O_RDWR | O_CLOEXEC));
+        } else if (options_.pty) {
+            auto terminal = detail::open_pty();
+            if (!terminal)
+                return tl::unexpected<Error>(terminal.error());
+            std::tie(ours, theirs) = std::move(*terminal);
+            plan.terminal = true;
+        } else {
+            int ends[2];
+            if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+                return fail(detail::last_error(), "making a socket pair");
+            ours.reset(ends[0]);
+            theirs.reset(ends[1]);
+        }
+        if (options_.stderr_to == StderrTo::log) {
+            int ends[2];
+            if (::pipe2(ends, O_CLOEXEC) != 0)
+                return fail(detail::last_error(), "making a pipe");
+            errors_read.reset(ends[0]);
+            errors_write.reset(ends[1]);
+        } else if (options_.stderr_to == StderrTo::null) {
+            errors_write.reset(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+        }
+        detail::UniqueFd procs;
+        if (group_) {
+            procs = group_->add(process.number);
+            if (!procs)
+                return fail(detail::last_error(), "making the control group " + group_->path_of(process.number));
+        }
+        plan.cgroup_procs = procs.get();
+        plan.standard[0] = plan.standard[1] = theirs.get();
+        plan.standard[2] = errors_write ? errors_write.get() : theirs.get();
+        auto spawned = detail::spawn(plan);
+        if (!spawned)
+            return tl::unexpected<Error>(spawned.error());
+        Started started(std::move(*spawned));
+        started.our_end = std::move(ours);
+        started.errors = std::move(errors_read);
+        return started;
+    }
+
+    static std::string substituted(std::string text, std::uint16_t port, const std::string& directory)
+    {
+        const auto replace = [&text](std::string_view what, const std::string& by) {
+            for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
+                text.replace(at, what.size(), by);
+        };
+        if (port != 0)
+            replace("{port}", std::to_string(port));
+        if (!directory.empty())
+            replace("{dir}", directory);
+        return text;
+    }
+
+    std::vector<std::string> environment(const InstanceRequest& request, const Process& process,
+                                         const std::string& directory) const
+    {
+        std::vector<std::string> all;
+        if (!group_)
+            all.push_back(mark_ + process.number + ".");
+        const auto configured = [this](std::string_view key) {
+            return std::any_of(options_.env.begin(), options_.env.end(),
+                               [key](const auto& entry) { return entry.first == key; });
+        };
+        const auto add = [&](std::string_view key, std::string_view value) {
+            if (!configured(key))
+                all.push_back(std::string(key) + "=" + std::string(value));
+        };
+        for (const auto& [key, value] : options_.env)
+            all.push_back(key + "=" + value);
+        add("PATH", default_path);
+        if (options_.pty)
+            add("TERM", "xterm");
+        if (process.port != 0)
+            add("PORT", std::to_string(process.port));
+        if (!directory.empty())
+            add("INSTANCER_DIR", directory);
+        add("INSTANCER_SERVICE", request.service());
+        if (!options_.client_env)
+            return all;
+        if (request.identity()) {
+            add("INSTANCER_IDENTITY", request.identity()->id().hex());
+            add("INSTANCER_OWNER", request.identity()->owner().hex());
+        }
+        if (request.client() && request.client()->peer()) {
+            add("INSTANCER_CLIENT_ADDRESS", request.client()->peer()->address().to_string());
+            add("INSTANCER_CLIENT_PORT", std::to_string(request.client()->peer()->port()));
+        } else if (request.client() && request.client()->uid()) {
+            add("INSTANCER_CLIENT_UID", std::to_string(*request.client()->uid()));
+        }
+        return all;
+    }
+
+    // Reaching.
+
+    asio::awaitable<Result<Stream>> do_open(Instance instance, OpenRequest) override
+    {
+        const auto process = instance.shared_state<Process>();
+        const auto executor = co_await asio::this_coro::executor;
+        if (options_.io == ProcessIo::port)
+            co_return co_await detail::connect_loopback(process->port);
+        if (!process->our_end)
+            co_return fail(Errc::instance_gone, "its standard input has been given to a client already");
+        if (options_.pty)
+            co_return Stream(std::make_unique<detail::PtyStream>(executor, std::move(process->our_end)));
+        co_return make_socket_stream(executor, std::move(process->our_end));
+    }
+
+    // Ending.
+
+    static asio::awaitable<void> notice_exit(std::shared_ptr<Process> process)
+    {
+        co_await process->pidfd.async_wait(asio::posix::stream_descriptor::wait_read, detail::as_result);
+        // It stays a zombie until it is stopped, so that its process group keeps its number.
+        siginfo_t info{};
+        ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(process->pidfd.native_handle()), &info,
+                 WEXITED | WNOWAIT | WNOHANG);
+        if (info.si_pid != 0)  // Else it was stopped and is no longer a zombie.
+            process->exit_text = (info.si_code == CLD_EXITED ? "exit code " : "signal ") + std::to_string(info.si_status);
+        process->exited.set();
+    }
+
+    asio::awaitable<InstanceExit> do_wait(Instance instance) override
+    {
+        const auto process = instance.shared_state<Process>();
+        co_await process->exited.wait();
+        co_return InstanceExit(process->exit_text);
+    }
+
+    asio::awaitable<Result<void>> do_stop(Instance instance) override
+    {
+        const auto process = instance.shared_state<Process>();
+        process->our_end.reset();
+        if (!process->exited.is_set()) {
+            using namespace asio::experimental::awaitable_operators;
+            ::kill(-process->pid, SIGTERM);
+            asio::steady_timer grace(control_, options_.stop_grace);
+            co_await (process->exited.wait() || grace.async_wait(detail::as_result));
+        }
+        auto finish = [this, process] { return finish_process(*process); };
+        auto finished = co_await helpers_.run(std::move(finish));
+        ports_.give_back(process->port);
+        process->last_words = true;
+        if (process->errors.is_open())
+            process->errors.cancel();
+        if (!process->exited.is_set())
+            co_await process->exited.wait();
+        process->pidfd.close();
+        co_return finished;
+    }
+
+    /// On a helper thread: ends whatever is left of the instance, and takes everything away.
+    Result<void> finish_process(const Process& process)
+    {
+        if (group_) {
+            detail::kill_control_group(group_->path_of(process.number));
+        } else {
+            ::kill(-process.pid, SIGKILL);
+            detail::kill_marked(mark_ + process.number + ".");
+        }
+        siginfo_t info{};
+        ::waitid(P_PID, static_cast<id_t>(process.pid), &info, WEXITED);
+        return clean_up(process.number, process.directory);
+    }
+
+    Result<void> clean_up(const std::string& number, const std::string& directory)
+    {
+        Result<void> result;
+        if (group_ && !detail::remove_control_group(group_->path_of(number)))
+            result = fail(detail::last_error(), "removing " + group_->path_of(number));
+        if (!directory.empty())
+            if (auto removed = detail::PrivateDirectory::remove_tree(directory); !removed)
+                result = removed;
+        return result;
+    }
+
+    // What it says to the operator.
+
+    asio::awaitable<void> read_errors(std::shared_ptr<Process> process)
+    {
+        detail::LineSplitter lines;
+        const auto name = "pid " + std::to_string(process->pid);
+        const auto emit = [&](std::string_view line) { events_.output(service_, name, line); };
+        std::array<char, 4096> buffer;
+        for (;;) {
+            const auto count = ::read(process->errors.native_handle(), buffer.data(), buffer.size());
+            if (count > 0) {
+                lines.feed({buffer.data(), static_cast<std::size_t>(count)}, emit);
+                continue;
+            }
+            if (count == 0 || errno != EAGAIN || process->last_words)
+                break;
+            co_await process->errors.async_wait(asio::posix::stream_descriptor::wait_read, detail::as_result);
+        }
+        lines.finish(emit);
+        process->errors.close();
+    }
+
+    asio::any_io_executor control_;
+    std::string service_;
+    ProcessOptions options_;
+    Events& events_;
+    std::string run_name_;
+    std::string mark_;
+    detail::PortAllocator ports_;
+    bool wants_directory_ = false;
+    std::string program_;
+    std::optional<detail::ControlGroup> group_;
+    std::optional<detail::PrivateDirectory> directories_;
+    std::optional<detail::Guard> guard_;
+    detail::HelperThreads helpers_;
+    std::uint64_t last_number_ = 0;
+};
+
+}  // namespace instancer

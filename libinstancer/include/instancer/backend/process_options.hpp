@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <sys/types.h>
+
+#include <instancer/backend/stderr_to.hpp>
+
+namespace instancer {
+
+/// How a client reaches a process.
+enum class ProcessIo {
+    stdio,   ///< A socket pair, or a terminal, is its standard input and output.
+    socket,  ///< The client's own socket is its standard input and output.
+    port,    ///< It listens on a port that we choose.
+};
+
+/// Ports from `first` to `last`, both included.
+class PortRange {
+public:
+    PortRange(std::uint16_t first, std::uint16_t last) : first_(first), last_(last) {}
+
+    std::uint16_t first() const noexcept { return first_; }
+    std::uint16_t last() const noexcept { return last_; }
+    std::size_t size() const noexcept { return last_ < first_ ? 0 : std::size_t{last_} - first_ + 1; }
+
+private:
+    std::uint16_t first_, last_;
+};
+
+/// Whom a process runs as.
+class ProcessUser {
+public:
+    ProcessUser(uid_t uid, gid_t gid, std::vector<gid_t> groups) : uid_(uid), gid_(gid), groups_(std::move(groups)) {}
+
+    uid_t uid() const noexcept { return uid_; }
+    gid_t gid() const noexcept { return gid_; }
+    const std::vector<gid_t>& groups() const noexcept { return groups_; }
+
+private:
+    uid_t uid_;
+    gid_t gid_;
+    std::vector<gid_t> groups_;
+};
+
+/// What a ProcessBackend starts, and how.
+class ProcessOptions {
+public:
+    /// Program and arguments. In each, `{port}` reads as the instance's port and `{dir}` as its directory.
+    std::vector<std::string> command;
+    ProcessIo io = ProcessIo::stdio;
+    bool pty = false;                            ///< With `ProcessIo::stdio`: a terminal instead of a socket pair.
+    StderrTo stderr_to = StderrTo::log;
+    std::optional<PortRange> ports;              ///< With `ProcessIo::port`; none lets us choose any free one.
+    std::string working_directory;               ///< May hold `{dir}`; empty: `{dir}` if there is one, else ours.
+    std::string dir_template;                    ///< Copied to every instance's `{dir}`; empty for none.
+    std::vector<std::pair<std::string, std::string>> env;  ///< The whole environment beside PATH and what we tell.
+    bool client_env = true;                      ///< Tell the instance by environment who its client is.
+    std::optional<ProcessUser> user;             ///< None: whom we run as.
+    std::uint64_t limit_memory = 0;              ///< Bytes of address space of each process; 0 means no limit.
+    std::uint64_t limit_pids = 0;                ///< Processes of the user; 0 means no limit.
+    std::uint64_t limit_nofile = 0;              ///< Descriptors of each process; 0 means no limit.
+    std::chrono::milliseconds stop_grace{2000};  ///< Between TERM and KILL.
+    std::string name = "instancer";              ///< Of the daemon: what is left behind is found by it.
+
+    ProcessOptions() = default;
+};
+
+}  // namespace instancer

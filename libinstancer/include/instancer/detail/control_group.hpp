@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <thread>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <instancer/detail/unique_fd.hpp>
+
+namespace instancer::detail {
+
+/// Where this process is in the cgroup v2 hierarchy, wherever that is mounted (`unified` on hybrid systems); empty
+/// when there is none.
+inline std::string own_control_group()
+{
+    std::string mount, root, line;
+    for (std::ifstream mounts("/proc/self/mountinfo"); std::getline(mounts, line);) {
+        // id parent major:minor root mount-point options ... - type source options
+        const auto separator = line.find(" - ");
+        if (separator == std::string::npos || line.compare(separator + 3, 8, "cgroup2 ") != 0)
+            continue;
+        std::istringstream fields(line);
+        std::string skipped;
+        fields >> skipped >> skipped >> skipped >> root >> mount;
+        break;
+    }
+    if (mount.empty())
+        return {};
+    for (std::ifstream groups("/proc/self/cgroup"); std::getline(groups, line);)
+        if (line.starts_with("0::")) {
+            std::string path = line.substr(3);
+            if (root != "/" && path.starts_with(root))
+                path.erase(0, root.size());
+            return path == "/" ? mount : mount + path;
+        }
+    return mount;
+}
+
+/// Kills everything in the group at `path` and below, children that left their session and process group included.
+inline bool kill_control_group(const std::string& path) noexcept
+{
+    const UniqueFd file(::open((path + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC));
+    return file && ::write(file.get(), "1", 1) == 1;
+}
+
+/// Removes the group at `path`, once what was killed in it is gone.
+///
+/// Time: blocks, for a few seconds at most.
+inline bool remove_control_group(const std::string& path)
+{
+    for (int attempt = 0; attempt < 2000; ++attempt) {
+        if (::rmdir(path.c_str()) == 0 || errno == ENOENT)
+            return true;
+        if (errno != EBUSY)
+            return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return false;
+}
+
+/// Kills and removes the group at `path` with the groups directly below it.
+inline void clear_control_group(const std::string& path)
+{
+    kill_control_group(path);
+    if (DIR* directory = ::opendir(path.c_str())) {
+        while (const dirent* entry = ::readdir(directory))
+            if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+                remove_control_group(path + "/" + entry->d_name);
+        ::closedir(directory);
+    }
+    remove_control_group(path);
+}
+
+/// A cgroup v2 directory of our own with one group per instance below it.
+class ControlGroup {
+public:
+    /// Empty when the system or our privileges do not allow it.
+    static std::optional<ControlGroup> create(const std::string& name)
+    {
+        const auto own = own_control_group();
+        if (own.empty())
+            return std::nullopt;
+        const auto path = own + "/" + name;
+        if (::mkdir(path.c_str(), 0755) != 0)
+            return std::nullopt;
+        // Below version 5.14 of the kernel a group cannot be killed as a whole.
+        if (::access((path + "/cgroup.kill").c_str(), W_OK) != 0) {
+            ::rmdir(path.c_str());
+            return std::nullopt;
+        }
+        return ControlGroup(path);
+    }
+
+    const std::string& path() const noexcept { return path_; }
+
+    std::string path_of(const std::string& child) const { return path_ + "/" + child; }
+
+    /// Makes a group for one instance and opens its `cgroup.procs`.
+    UniqueFd add(const std::string& child) const
+    {
+        if (::mkdir(path_of(child).c_str(), 0755) != 0)
+            return {};
+        return UniqueFd(::open((path_of(child) + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+    }
+
+private:
+    explicit ControlGroup(std::string path) : path_(std::move(path)) {}
+
+    std::string path_;
+};
+
+}  // namespace instancer::detail

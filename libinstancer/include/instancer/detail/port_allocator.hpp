@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <instancer/backend/process_options.hpp>
+#include <instancer/detail/unique_fd.hpp>
+#include <instancer/result.hpp>
+
+namespace instancer::detail {
+
+/// Hands out TCP ports that can be listened on now, each to one holder at a time.
+class PortAllocator {
+public:
+    /// Without a range of its own it stays below the ports that the system gives to outgoing connections.
+    explicit PortAllocator(const std::optional<PortRange>& range) : range_(range.value_or(PortRange(20000, 32767))) {}
+
+    /// Errors: Errc::full.
+    Result<std::uint16_t> take()
+    {
+        // A port with fading connections suits only servers that set SO_REUSEADDR: the second choice.
+        for (const bool reuse_address : {false, true})
+            for (std::size_t tried = 0; tried < range_.size(); ++tried) {
+                const auto port = static_cast<std::uint16_t>(range_.first() + next_++ % range_.size());
+                if (!taken_.contains(port) && can_bind(port, reuse_address)) {
+                    taken_.insert(port);
+                    return port;
+                }
+            }
+        return fail(Errc::full, "no port from " + std::to_string(range_.first()) + " to " +
+                                    std::to_string(range_.last()) + " is free");
+    }
+
+    void give_back(std::uint16_t port) { taken_.erase(port); }
+
+private:
+    static bool can_bind(std::uint16_t port, bool reuse_address)
+    {
+        UniqueFd probe(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        const int off = 0, on = 1;
+        if (probe) {
+            ::setsockopt(probe.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+            if (reuse_address)
+                ::setsockopt(probe.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+            sockaddr_in6 address{};
+            address.sin6_family = AF_INET6;
+            address.sin6_port = htons(port);
+            return ::bind(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+        }
+        probe.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        if (reuse_address)
+            ::setsockopt(probe.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(port);
+        return ::bind(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    }
+
+    PortRange range_;
+    std::set<std::uint16_t> taken_;
+    std::size_t next_ = 0;
+};
+
+}  // namespace instancer::detail

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdlib>
+#include <fcntl.h>
+#include <termios.h>
+
+#include <instancer/detail/socket_stream.hpp>
+
+namespace instancer::detail {
+
+/// Our side of a terminal whose other side is a process's standard input and output.
+class PtyStream final : public SocketStream {
+public:
+    using SocketStream::SocketStream;
+
+    Result<std::size_t> try_read(std::span<std::byte> buffer) override
+    {
+        auto count = counted([&] { return ::read(native_handle_of_terminal(), buffer.data(), buffer.size()); });
+        // What a terminal says when nobody has its other side open any more.
+        if (!count && count.error() == std::error_code(EIO, std::system_category()))
+            return 0;
+        return count;
+    }
+
+    Result<std::size_t> try_write(std::span<const std::byte> data) override
+    {
+        return counted([&] { return ::write(native_handle_of_terminal(), data.data(), data.size()); });
+    }
+
+    /// A terminal knows no half-close; what ends its input is a character.
+    Result<void> shutdown_send() override
+    {
+        static constexpr std::byte end_of_file{4};
+        const auto sent = try_write({&end_of_file, 1});
+        if (!sent && sent.error() != std::error_code(asio::error::would_block))
+            return tl::unexpected<Error>(sent.error());
+        return {};
+    }
+
+    /// Bytes do not pass unchanged.
+    int native_handle() const noexcept override { return -1; }
+
+private:
+    int native_handle_of_terminal() const noexcept { return SocketStream::native_handle(); }
+};
+
+/// Opens a terminal: both sides. No echo and no change of line ends, so that the client sees what the program wrote.
+inline Result<std::pair<UniqueFd, UniqueFd>> open_pty()
+{
+    UniqueFd master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+    char name[64];
+    if (!master || ::grantpt(master.get()) != 0 || ::unlockpt(master.get()) != 0 ||
+        ::ptsname_r(master.get(), name, sizeof name) != 0)
+        return fail(last_error(), "opening a terminal");
+    UniqueFd slave(::open(name, O_RDWR | O_NOCTTY | O_CLOEXEC));
+    termios settings{};
+    if (!slave || ::tcgetattr(slave.get(), &settings) != 0)
+        return fail(last_error(), "opening a terminal");
+    settings.c_lflag &= static_cast<tcflag_t>(~(ECHO | ECHOE | ECHOK | ECHONL));
+    settings.c_oflag &= static_cast<tcflag_t>(~ONLCR);
+    ::tcsetattr(slave.get(), TCSANOW, &settings);
+    const winsize size{24, 80, 0, 0};
+    ::ioctl(slave.get(), TIOCSWINSZ, &size);
+    return std::pair(std::move(master), std::move(slave));
+}
+
+}  // namespace instancer::detail
