@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+#include "command_line.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include <CLI/CLI.hpp>
+
+#include "config.hpp"
+#include "options.hpp"
+#include "system.hpp"
+
+namespace instancer::daemon {
+
+namespace {
+
+constexpr std::string_view usage = R"(Every TCP client gets a server instance of its own: a process or a Docker container.
+
+  instancerd exec   --listen ADDR [options] -- COMMAND [ARG...]
+  instancerd docker --listen ADDR --image IMAGE (--port N | --stdio) [options] [-- COMMAND...]
+  instancerd run    --config FILE          several services in one daemon
+  instancerd check  --config FILE          say what is wrong with it; exit 2, or 0 when all is well
+  instancerd --help | --version            COMMAND --help shows the options of one command
+)";
+
+constexpr std::string_view notes = R"(
+Durations read 300ms, 20s, 10m, 2h; 0 means no limit. Sizes read 512k, 64m, 2g.
+SIGTERM and SIGINT let sessions finish, a second one stops now; SIGHUP reads the tokens again; SIGUSR1 logs every
+instance. Exit codes: 0 all went well, 1 a failure while running, 2 a wrong command line or configuration.
+)";
+
+constexpr std::string_view exec_examples = R"(
+  instancerd exec --listen 127.0.0.1:1337 -- /usr/bin/python3 chall.py
+  instancerd exec --listen :1337 --io port --auth source -- python3 server.py {port}
+)";
+
+constexpr std::string_view docker_examples = R"(
+  instancerd docker --listen :1337 --image chall --port 9000 --ttl 10m
+  instancerd docker --listen :1337 --image chall --stdio
+)";
+
+/// Breaks `text` into lines that begin in column `indent` and end before column 100.
+std::string wrapped(const std::string& text, std::size_t indent)
+{
+    std::string result;
+    std::size_t column = indent;
+    for (const auto& word : split(text, ' ')) {
+        if (column > indent && column + 1 + word.size() > 100) {
+            result += "\n" + std::string(indent, ' ');
+            column = indent;
+        } else if (column > indent) {
+            result += ' ';
+            ++column;
+        }
+        result += word;
+        column += word.size();
+    }
+    return result;
+}
+
+std::string option_help(Scope scope)
+{
+    constexpr std::size_t indent = 34;
+    std::string text;
+    std::string_view group;
+    for (const auto& option : options()) {
+        if (!includes(option.scope, scope) && !includes(option.scope, Scope::daemon))
+            continue;
+        if (option.group != group) {
+            group = option.group;
+            text += "\n" + std::string(group) + ":\n";
+        }
+        auto left = "  --" + std::string(option.name);
+        if (!option.value.empty())
+            left += " " + std::string(option.value);
+        text += left + (left.size() < indent ? std::string(indent - left.size(), ' ') : "\n" + std::string(indent, ' '));
+        auto right = std::string(option.help);
+        if (option.shape == Shape::list || option.shape == Shape::map)
+            right += "; may be repeated";
+        if (option.fallback != "-")
+            right += " [" + std::string(option.fallback) + "]";
+        text += wrapped(right, indent) + "\n";
+    }
+    return text;
+}
+
+std::string help(std::optional<Mode> mode)
+{
+    if (!mode)
+        return std::string(usage) + option_help(Scope::service) + std::string(notes);
+    const bool exec = *mode == Mode::exec;
+    return std::string(exec ? "Usage: instancerd exec --listen ADDR [options] -- COMMAND [ARG...]\n"
+                            : "Usage: instancerd docker --listen ADDR --image IMAGE (--port N | --stdio) [options] "
+                              "[-- COMMAND...]\n") +
+           option_help(scope_of(*mode)) + std::string(notes) + std::string(exec ? exec_examples : docker_examples);
+}
+
+Command misuse(const std::string& text)
+{
+    return Command(Command::Kind::misuse, text);
+}
+
+/// One of the two quick forms: its options as CLI11 knows them.
+class QuickForm {
+public:
+    QuickForm(CLI::App& app, Mode mode) : mode_(mode)
+    {
+        app_ = app.add_subcommand(mode == Mode::exec ? "exec" : "docker");
+        app_->set_help_flag();
+        app_->allow_extras();
+        help_ = app_->add_flag("-h,--help");
+        for (const auto& option : options()) {
+            if (!includes(option.scope, scope_of(mode)) && !includes(option.scope, Scope::daemon))
+                continue;
+            const auto name = "--" + std::string(option.name);
+            CLI::Option* added;
+            if (option.shape == Shape::flag)
+                added = app_->add_flag(name);
+            else
+                added = app_->add_option(name, [](const CLI::results_t&) { return true; })
+                            ->type_name(std::string(option.value))
+                            ->expected(1)
+                            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+            added_.emplace_back(&option, added);
+        }
+    }
+
+    bool used() const { return app_->parsed(); }
+
+    Command read(std::vector<std::string> command) const
+    {
+        if (help_->count() > 0)
+            return Command(Command::Kind::print, help(mode_));
+        if (const auto extras = app_->remaining(); !extras.empty())
+            return misuse(unknown(extras.front()));
+
+        Command result(Command::Kind::serve);
+        ServiceSettings service(app_->get_name(), mode_);
+        service.command = std::move(command);
+        if (!service.command.empty())
+            service.given.emplace("command", Place());
+        const Target target(result.settings, &service);
+        for (const auto& [option, added] : added_)
+            apply(*option, *added, target, result.problems);
+        service.complete();
+        result.settings.services.push_back(std::move(service));
+        return result;
+    }
+
+private:
+    static void apply(const Option& option, const CLI::Option& given, Target target, Problems& problems)
+    {
+        if (given.count() == 0)
+            return;
+        const Place place(0, "--" + std::string(option.name));
+        target.service->given.emplace(option.name, place);
+        const auto& values = given.results();
+        const bool repeats = option.shape == Shape::list || option.shape == Shape::map;
+        if (!repeats && given.count() > 1)
+            problems.emplace_back(place, "is there " + std::to_string(given.count()) + " times; keep one of them");
+        for (const auto& value : values)
+            if (const auto done = option.apply(target, value); !done) {
+                problems.emplace_back(place, done.error());
+                target.service->sound = target.service->sound && is_amount(option);
+            }
+    }
+
+    std::string unknown(const std::string& argument) const
+    {
+        const auto mode = app_->get_name();
+        if (argument.empty() || argument.front() != '-')
+            return "unexpected '" + argument + "'; the command to run comes last, after --";
+        const auto name = argument.substr(argument.find_first_not_of('-') % (argument.size() + 1));
+        const auto bare = name.substr(0, name.find('='));
+        if (find_option(bare))
+            return "--" + bare + " works only with instancerd " + (mode_ == Mode::exec ? "docker" : "exec") +
+                   "; remove it or use that";
+        std::vector<std::string_view> names;
+        for (const auto& [option, added] : added_)
+            names.push_back(option->name);
+        return "unknown option " + argument + suggestion(bare, names, "--") + " See instancerd " + mode + " --help.";
+    }
+
+    Mode mode_;
+    CLI::App* app_;
+    CLI::Option* help_;
+    std::vector<std::pair<const Option*, CLI::Option*>> added_;
+};
+
+Command read_file_command(Command::Kind kind, const std::string& file)
+{
+    const auto text = read_file(file);
+    if (!text)
+        return misuse(text.error());
+    Command result(kind);
+    result.settings = read_config(file, *text, result.problems);
+    return result;
+}
+
+}  // namespace
+
+Command parse_command_line(std::vector<std::string> arguments)
+{
+    // What follows -- is not ours: split it off before CLI11 gives a meaning to any of it.
+    std::vector<std::string> command;
+    const auto mark = std::find(arguments.begin(), arguments.end(), "--");
+    const bool has_command = mark != arguments.end();
+    if (has_command) {
+        command.assign(mark + 1, arguments.end());
+        arguments.erase(mark, arguments.end());
+    }
+
+    CLI::App app;
+    app.set_help_flag();
+    app.allow_extras();
+    const auto* help_flag = app.add_flag("-h,--help");
+    const auto* version_flag = app.add_flag("--version");
+    const QuickForm exec(app, Mode::exec);
+    const QuickForm docker(app, Mode::docker);
+    std::string file;
+    const auto add_file_command = [&](const char* name) {
+        auto* added = app.add_subcommand(name);
+        added->set_help_flag();
+        added->allow_extras();
+        added->add_flag("-h,--help");
+        added->add_option("--config", file);
+        return added;
+    };
+    const auto* run = add_file_command("run");
+    const auto* check = add_file_command("check");
+
+    std::reverse(arguments.begin(), arguments.end());
+    try {
+        app.parse(arguments);
+    } catch (const CLI::ParseError& error) {
+        return misuse(error.what());
+    }
+
+    for (const auto* form : {&exec, &docker})
+        if (form->used())
+            return form->read(std::move(command));
+    if (help_flag->count() > 0 || (run->parsed() && run->count("--help") > 0) ||
+        (check->parsed() && check->count("--help") > 0))
+        return Command(Command::Kind::print, help(std::nullopt));
+    if (version_flag->count() > 0)
+        return Command(Command::Kind::print, "instancerd " INSTANCER_VERSION "\n");
+    for (const auto* form : {run, check}) {
+        if (!form->parsed())
+            continue;
+        if (const auto extras = form->remaining(); !extras.empty() || has_command)
+            return misuse("unexpected '" + (extras.empty() ? "--" : extras.front()) +
+                          "'; what to run, and how, stands in the configuration");
+        if (file.empty())
+            return misuse("which configuration? Add --config FILE");
+        return read_file_command(form == run ? Command::Kind::serve : Command::Kind::check, file);
+    }
+    if (const auto extras = app.remaining(); !extras.empty())
+        return misuse(extras.front().front() == '-'
+                          ? "unexpected " + extras.front() +
+                                "; options follow a command: instancerd exec ..., or docker, run, check"
+                          : "unknown command '" + extras.front() + "'" +
+                                suggestion(extras.front(), {"exec", "docker", "run", "check"}) +
+                                " See instancerd --help.");
+    return misuse(std::string(usage));
+}
+
+}  // namespace instancer::daemon

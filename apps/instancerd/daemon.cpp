@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+#include "daemon.hpp"
+
+#include <csignal>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <asio/co_spawn.hpp>
+#include <asio/signal_set.hpp>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "listen.hpp"
+#include "log.hpp"
+#include "service.hpp"
+#include "tokens.hpp"
+
+namespace instancer::daemon {
+
+namespace {
+
+/// Every session takes descriptors, and the usual soft limit would be the first cap that clients meet.
+void raise_descriptor_limit()
+{
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        ::setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/// All services and the signals that they obey.
+class Daemon {
+public:
+    Daemon(const Settings& settings, Log& log)
+        : settings_(settings), log_(log), workers_(settings.threads), signals_(workers_.control())
+    {
+    }
+
+    /// Does all that can fail before anything is served.
+    Parsed<void> prepare()
+    {
+        InheritedSockets inherited;
+        const auto budget = std::make_shared<InstanceBudget>(settings_.max_instances);
+        std::vector<Acceptors> listeners;
+        for (const auto& service : settings_.services) {
+            auto& acceptors = listeners.emplace_back();
+            for (const auto& address : service.listen) {
+                auto opened = listen_on(workers_.control(), address, service.unix_mode, inherited);
+                if (!opened)
+                    return wrong(opened.error());
+                for (auto& acceptor : *opened)
+                    acceptors.push_back(std::move(acceptor));
+            }
+        }
+        auto name = claim_name(settings_.daemon_name());
+        if (!name)
+            return wrong(name.error());
+        name_ = std::move(*name);
+
+        for (std::size_t i = 0; i < listeners.size(); ++i) {
+            const auto& service = settings_.services[i];
+            std::vector<Token> tokens;
+            if (service.auth == Auth::token) {
+                auto loaded = load_tokens(service.tokens);
+                if (!loaded)
+                    return wrong(loaded.error());
+                tokens = std::move(*loaded);
+                warn_if_readable(service);
+            }
+            services_.push_back(std::make_unique<Service>(settings_, service, workers_, std::move(listeners[i]),
+                                                          std::move(tokens), budget, log_));
+        }
+        return {};
+    }
+
+    int run()
+    {
+        for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1})
+            signals_.add(signal);
+        wait_for_signal();
+        running_ = services_.size();
+        for (const auto& service : services_)
+            asio::co_spawn(workers_.control(), service->run(),
+                           [this, &service = *service](std::exception_ptr failure, Result<void> result) {
+                               ended(service, failure, result);
+                           });
+        workers_.run();
+        return exit_code_;
+    }
+
+private:
+    void warn_if_readable(const ServiceSettings& service)
+    {
+        struct stat status {};
+        if (::stat(service.tokens.c_str(), &status) == 0 && (status.st_mode & S_IROTH))
+            log_.warning(service.name, "every user of this machine can read " + service.tokens + "; chmod o-r it");
+    }
+
+    void wait_for_signal()
+    {
+        signals_.async_wait([this](const asio::error_code& error, int signal) {
+            if (error)
+                return;
+            obey(signal);
+            wait_for_signal();
+        });
+    }
+
+    void obey(int signal)
+    {
+        switch (signal) {
+        case SIGHUP:
+            for (const auto& service : services_)
+                service->reload_tokens();
+            return;
+        case SIGUSR1:
+            for (const auto& service : services_)
+                service->report();
+            return;
+        default:
+            break;
+        }
+        if (std::exchange(draining_, true)) {
+            log_.info("stopping now");
+            stop();
+            return;
+        }
+        log_.info("finishing the sessions that are going on; once more to stop now");
+        for (const auto& service : services_)
+            service->drain();
+    }
+
+    void stop()
+    {
+        for (const auto& service : services_)
+            service->stop();
+    }
+
+    void ended(const Service& service, std::exception_ptr failure, const Result<void>& result)
+    {
+        std::string error;
+        try {
+            if (failure)
+                std::rethrow_exception(failure);
+            if (!result)
+                error = result.error().message();
+        } catch (const std::exception& exception) {
+            error = exception.what();
+        }
+        if (!error.empty()) {
+            log_.error(service.name() + ": " + error);
+            exit_code_ = 1;
+            stop();
+        }
+        if (--running_ > 0)
+            return;
+        log_.info("ended");
+        workers_.stop();
+    }
+
+    const Settings& settings_;
+    Log& log_;
+    Workers workers_;
+    asio::signal_set signals_;
+    instancer::detail::UniqueFd name_;
+    std::vector<std::unique_ptr<Service>> services_;
+    std::size_t running_ = 0;
+    bool draining_ = false;
+    int exit_code_ = 0;
+};
+
+}  // namespace
+
+int serve(const Settings& settings)
+{
+    Log log(settings.log_level, settings.log_format);
+    // A client or an instance that left is an error code, not a signal.
+    std::signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    try {
+        Daemon daemon(settings, log);
+        if (const auto ready = daemon.prepare(); !ready) {
+            log.error(ready.error());
+            return 1;
+        }
+        return daemon.run();
+    } catch (const std::exception& error) {
+        log.error(error.what());
+        return 1;
+    }
+}
+
+}  // namespace instancer::daemon

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <instancer/events.hpp>
+
+#include "settings.hpp"
+
+namespace spdlog {
+class logger;
+}
+
+namespace instancer::daemon {
+
+/// Writes what happens to standard error, as lines to read or as one JSON object a line.
+///
+/// Nothing that an instance or a client sends can forge a line: control characters are escaped, long lines cut.
+class Log final : public Events {
+public:
+    Log(LogLevel level, LogFormat format);
+    ~Log() override;
+
+    void info(std::string_view text) { write(LogLevel::info, {}, {}, text); }
+    void error(std::string_view text) { write(LogLevel::error, {}, {}, text); }
+
+    /// One line about an instance that runs.
+    void instance(std::string_view service, std::string_view name, std::string_view state, std::string_view owner,
+                  std::chrono::nanoseconds age, std::size_t clients, std::uint64_t up, std::uint64_t down);
+
+    void listening(std::string_view service, std::string_view address) override;
+    void session_started(std::string_view service, std::uint64_t id, const ClientInfo& client) override;
+    void session_ended(const SessionSummary& summary) override;
+    void instance_started(std::string_view service, std::string_view name, std::string_view owner) override;
+    void instance_claimed(std::string_view service, std::string_view name, std::string_view owner) override;
+    void instance_adopted(std::string_view service, std::string_view name, std::string_view owner) override;
+    void instance_ended(const InstanceSummary& summary) override;
+    void output(std::string_view service, std::string_view instance, std::string_view line) override;
+    void warning(std::string_view service, std::string_view text) override;
+    void notice(std::string_view service, std::string_view text) override;
+
+private:
+    bool wants(LogLevel level) const;
+    void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text);
+    void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text,
+               const nlohmann::ordered_json& details);
+
+    LogFormat format_;
+    std::shared_ptr<spdlog::logger> logger_;
+};
+
+/// `text` in one line that no terminal acts upon: control characters and bytes that are no UTF-8 read as `\x1b`;
+/// of more than `limit` bytes the rest is left out, and said to be.
+std::string one_line(std::string_view text, std::size_t limit = 2000);
+
+}  // namespace instancer::daemon

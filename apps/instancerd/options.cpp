@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: MIT
+#include "options.hpp"
+
+#include <algorithm>
+#include <initializer_list>
+#include <limits>
+
+namespace instancer::daemon {
+
+namespace {
+
+constexpr std::uint64_t many = 1'000'000'000;
+
+/// Stores a parsed value, or passes on what is wrong with it.
+template <class Field, class T>
+Parsed<void> set(Field& field, const Parsed<T>& value)
+{
+    if (!value)
+        return wrong(value.error());
+    field = static_cast<Field>(*value);
+    return {};
+}
+
+template <class Field>
+Parsed<void> set_count(Field& field, const std::string& text, std::uint64_t least = 0, std::uint64_t most = many)
+{
+    return set(field, parse_count(text, least, most));
+}
+
+template <class Field>
+Parsed<void> set_choice(Field& field, const std::string& text,
+                        std::initializer_list<std::pair<std::string_view, Field>> choices)
+{
+    std::vector<std::string_view> names;
+    std::string list;
+    for (const auto& [name, value] : choices) {
+        if (name == text) {
+            field = value;
+            return {};
+        }
+        names.push_back(name);
+        list += (list.empty() ? "" : ", ") + std::string(name);
+    }
+    return wrong("'" + text + "' is none of " + list + suggestion(text, names));
+}
+
+Parsed<void> set_flag(bool& field, const std::string& text)
+{
+    field = text == "true";
+    return {};
+}
+
+Parsed<void> set_path(Target to, std::string& field, const std::string& text)
+{
+    if (text.empty())
+        return wrong("names no path");
+    field = to.settings.resolve(text);
+    return {};
+}
+
+Parsed<void> set_text(std::string& field, const std::string& text)
+{
+    if (text.empty())
+        return wrong("is empty; leave it out instead");
+    field = text;
+    return {};
+}
+
+Parsed<void> add_listen(Target to, const std::string& text)
+{
+    auto address = parse_address(text);
+    if (!address)
+        return wrong(address.error());
+    if (address->kind() == Address::Kind::unix_socket)
+        address = Address::unix_socket(to.settings.resolve(address->name()));
+    to.service->listen.push_back(*address);
+    return {};
+}
+
+Parsed<void> set_reset_id(Target to, const std::string& text)
+{
+    const auto bytes = parse_hex(text, 4);
+    if (!bytes)
+        return wrong(bytes.error());
+    to.service->reset_id = {static_cast<std::uint8_t>((*bytes)[0]), static_cast<std::uint8_t>((*bytes)[1])};
+    return {};
+}
+
+Parsed<void> add_env(Target to, const std::string& text)
+{
+    auto assignment = parse_assignment(text);
+    if (!assignment)
+        return wrong(assignment.error());
+    auto& env = to.service->env;
+    if (std::any_of(env.begin(), env.end(), [&](const auto& e) { return e.first == assignment->first; }))
+        return wrong(assignment->first + " is set twice; keep one of them");
+    env.push_back(std::move(*assignment));
+    return {};
+}
+
+Parsed<void> add_mount(Target to, const std::string& text)
+{
+    const auto colon = text.find(':');
+    if (colon == 0 || colon == text.npos || colon + 1 == text.size())
+        return wrong("'" + text + "' is no mount; write SOURCE:TARGET, as in ./data:/data");
+    const auto target = text.substr(colon + 1);
+    if (target.front() != '/' || target.find(':') != target.npos)
+        return wrong("'" + target + "' is no absolute path inside the container; write SOURCE:/TARGET (mounts are "
+                     "read-only always)");
+    to.service->docker.mounts.emplace_back(to.settings.resolve(text.substr(0, colon)), target);
+    return {};
+}
+
+Parsed<void> add_tmpfs(Target to, const std::string& text)
+{
+    const auto colon = text.find(':');
+    if (text.empty() || text.front() != '/' || colon == text.npos)
+        return wrong("'" + text + "' is no tmpfs; write PATH:SIZE, as in /run:8m");
+    const auto size = parse_size(std::string_view(text).substr(colon + 1));
+    if (!size)
+        return wrong(size.error());
+    if (*size == 0)
+        return wrong("a tmpfs of size 0 holds nothing; write a size, as in /run:8m");
+    to.service->docker.tmpfs.emplace_back(text.substr(0, colon), *size);
+    return {};
+}
+
+constexpr std::string_view listening = "Listening", clients = "Clients", instances = "Instances", times = "Times",
+                           program = "What runs", process = "Processes (exec)", container = "Containers (docker)",
+                           limits = "Limits of one instance", whole = "The daemon";
+
+using S = const std::string&;
+
+// group, name, value, default, help, scope, shape, key in the configuration, what it does
+constexpr Option table[] = {
+    {listening, "listen", "ADDR", "-",
+     "where clients connect: host:port, [v6]:port, :port (every address, IPv4 and IPv6), unix:/path, "
+     "fd:NAME (a socket that systemd passes)",
+     Scope::service, Shape::list, {}, add_listen},
+    {listening, "unix-mode", "OCTAL", "0666", "permissions of the Unix sockets among them",
+     Scope::service, Shape::text, {},
+     [](Target to, S text) -> Parsed<void> {
+         if (text.size() != 4 || text.front() != '0' || text.find_first_not_of("01234567") != text.npos)
+             return wrong("'" + text + "' are no permissions; write 0600 or 0666");
+         to.service->unix_mode = static_cast<mode_t>(std::stoul(text, nullptr, 8));
+         return {};
+     }},
+
+    {clients, "auth", "open|source|token", "open",
+     "how clients are told apart: not at all, every connection gets a new instance; by source address (by user id on "
+     "a Unix socket); by the 130-byte token greeting",
+     Scope::service, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->auth, text,
+                           {{"open", Auth::open}, {"source", Auth::source}, {"token", Auth::token}});
+     }},
+    {clients, "source-prefix", "BITS", "64", "IPv6 clients that share so many leading bits count as one",
+     Scope::service, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->source_prefix, text, 1, 128); }},
+    {clients, "tokens", "FILE", "-",
+     "accepted tokens, one a line: 128 characters, or hex: and 256 digits; # starts a comment; read again on SIGHUP",
+     Scope::service, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->tokens, text); }},
+    {clients, "reset-id", "HEX", "0000", "the identifier that asks for all instances of the token to go first",
+     Scope::service, Shape::text, {}, set_reset_id},
+    {clients, "auth-timeout", "DURATION", "10s", "how long a client may take to say who it is",
+     Scope::service, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->auth_timeout, parse_duration(text)); }},
+
+    {instances, "max-instances", "N", "64",
+     "instances at once; 0: no limit. At the top level of a configuration: of all services together, default 0",
+     Scope::both, Shape::number, {},
+     [](Target to, S text) {
+         return set_count(to.service ? to.service->pool.max_instances : to.settings.max_instances, text);
+     }},
+    {instances, "max-per-owner", "N", "4 (with open: no limit)",
+     "instances of one token or source address; 0: no limit",
+     Scope::service, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->pool.max_per_owner, text); }},
+    {instances, "max-sessions", "N", "0", "connections to one instance at once; 0: no limit",
+     Scope::service, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->pool.max_sessions_per_instance, text); }},
+    {instances, "max-starting", "N", "twice the cores", "instances that start at once; 0: no limit",
+     Scope::service, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->pool.max_starting, text); }},
+    {instances, "when-full", "refuse|queue|cull-oldest|cull-idle", "refuse",
+     "what a client meets when a maximum is reached: it is refused, waits in a fair queue, or takes the place of the "
+     "instance that is oldest or idle for longest",
+     Scope::service, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->pool.when_full, text,
+                           {{"refuse", WhenFull::refuse},
+                            {"queue", WhenFull::queue},
+                            {"cull-oldest", WhenFull::cull_oldest},
+                            {"cull-idle", WhenFull::cull_idle}});
+     }},
+    {instances, "queue-size", "N", "128", "clients that may wait",
+     Scope::service, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->pool.queue_size, text, 1); }},
+    {instances, "queue-timeout", "DURATION", "30s", "how long a client waits",
+     Scope::service, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->pool.queue_timeout, parse_duration(text)); }},
+    {instances, "warm", "N", "0", "started instances kept ready for the next clients",
+     Scope::service, Shape::number, {}, [](Target to, S text) { return set_count(to.service->pool.warm, text); }},
+
+    {times, "ttl", "DURATION", "0", "an instance ends when it has been in use for so long",
+     Scope::service, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->pool.ttl, parse_duration(text)); }},
+    {times, "idle", "DURATION", "10m", "an instance ends when no byte has passed for so long",
+     Scope::service, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->pool.idle, parse_duration(text)); }},
+    {times, "linger", "DURATION", "0 with open, else 5m",
+     "how long an instance waits for its owner to come back after the last connection ended; here 0 means not at all",
+     Scope::service, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->pool.linger, parse_duration(text)); }},
+    {times, "start-timeout", "DURATION", "30s", "how long an instance may take until it accepts connections",
+     Scope::service, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->pool.start_timeout, parse_duration(text)); }},
+    {times, "stop-grace", "DURATION", "2s", "time between TERM and KILL",
+     Scope::service, Shape::duration, {},
+     [](Target to, S text) -> Parsed<void> {
+         const auto grace = parse_duration(text);
+         if (grace && *grace > std::chrono::minutes(10))
+             return wrong("'" + text + "' is longer than 10m; an instance that does not stop must be killed some time");
+         return set(to.service->stop_grace, grace);
+     }},
+    {times, "drain-timeout", "DURATION", "30s",
+     "how long sessions may go on after SIGTERM. In a configuration at the top level, or in a service of its own",
+     Scope::both, Shape::duration, {},
+     [](Target to, S text) {
+         if (to.service)
+             return set(to.service->drain_timeout, parse_duration(text));
+         return set(to.settings.drain_timeout, parse_duration(text));
+     }},
+
+    {program, "stderr", "log|client|null", "log",
+     "standard error of the instance: into the log, to the client with the output, or nowhere",
+     Scope::service, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->stderr_to, text,
+                           {{"log", StderrTo::log}, {"client", StderrTo::client}, {"null", StderrTo::null}});
+     }},
+    {program, "pty", "", "off", "a terminal instead of plain standard input and output",
+     Scope::service, Shape::flag, {}, [](Target to, S text) { return set_flag(to.service->pty, text); }},
+    {program, "env", "NAME=VALUE", "-", "environment of the instance, which has nothing else of the daemon's",
+     Scope::service, Shape::map, {}, add_env},
+    {program, "client-env", "on|off", "on (off with warm)",
+     "tell the instance who its client is: INSTANCER_CLIENT_ADDRESS, INSTANCER_CLIENT_PORT, INSTANCER_IDENTITY, "
+     "INSTANCER_OWNER, INSTANCER_SERVICE",
+     Scope::service, Shape::text, {},
+     [](Target to, S text) { return set(to.service->client_env, parse_switch(text)); }},
+    {program, "user", "NAME|UID[:GROUP|GID]", "exec: the daemon's own; docker: the image's, or 65534 if that is root",
+     "user and group of the instance",
+     Scope::service, Shape::text, {}, [](Target to, S text) { return set_text(to.service->user, text); }},
+
+    {process, "io", "stdio|socket|port", "stdio",
+     "how to reach the process: its standard input and output; the client's own socket handed over to it; a port that "
+     "it listens on, {port} in its arguments and PORT in its environment",
+     Scope::exec, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->io, text,
+                           {{"stdio", ProcessIo::stdio}, {"socket", ProcessIo::socket}, {"port", ProcessIo::port}});
+     }},
+    {process, "ports", "FIRST-LAST", "any free port",
+     "ports that the processes listen on, which also caps the instances",
+     Scope::exec, Shape::text, {}, [](Target to, S text) { return set(to.service->ports, parse_ports(text)); }},
+    {process, "workdir", "DIR", "the current directory, in a configuration its own; {dir} with dir-template",
+     "working directory of the processes; may begin with {dir}",
+     Scope::exec, Shape::text, {},
+     [](Target to, S text) {
+         return text.substr(0, 5) == "{dir}" ? set_text(to.service->working_directory, text)
+                                             : set_path(to, to.service->working_directory, text);
+     }},
+    {process, "dir-template", "DIR", "-",
+     "what {dir} is a copy of: a fresh private directory of each instance, used by {dir} in the arguments; empty at "
+     "first without a template",
+     Scope::exec, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->dir_template, text); }},
+
+    {container, "image", "IMAGE", "-", "image of the containers",
+     Scope::docker, Shape::text, {}, [](Target to, S text) { return set_text(to.service->docker.image, text); }},
+    {container, "port", "N", "the only one that the image exposes", "port that the program in the container listens on",
+     Scope::docker, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->docker.port, text, 1, 65535); }},
+    {container, "stdio", "", "off", "reach the program by its standard input and output instead of a port",
+     Scope::docker, Shape::flag, {},
+     [](Target to, S text) -> Parsed<void> {
+         to.service->docker.io = text == "true" ? DockerIo::stdio : DockerIo::port;
+         return {};
+     }},
+    {container, "pull", "missing|never", "missing", "whether to pull an image that the engine does not have",
+     Scope::docker, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->docker.pull, text,
+                           {{"missing", DockerPull::missing}, {"never", DockerPull::never}});
+     }},
+    {container, "egress", "", "off", "let containers reach the outside; without it they have no network at all",
+     Scope::docker, Shape::flag, {}, [](Target to, S text) { return set_flag(to.service->docker.egress, text); }},
+    {container, "mount", "SOURCE:TARGET", "-", "a directory or file of the host, read-only",
+     Scope::docker, Shape::list, "mounts", add_mount},
+    {container, "tmpfs", "PATH:SIZE", "-", "a further writable directory in memory, besides /tmp",
+     Scope::docker, Shape::list, {}, add_tmpfs},
+    {container, "writable", "", "off", "let containers write to their root file system; it is gone with them",
+     Scope::docker, Shape::flag, {},
+     [](Target to, S text) -> Parsed<void> {
+         to.service->docker.read_only = text != "true";
+         return {};
+     }},
+    {container, "runtime", "NAME", "the engine's own", "another container runtime, such as runsc",
+     Scope::docker, Shape::text, {}, [](Target to, S text) { return set_text(to.service->docker.runtime, text); }},
+    {container, "engine", "unix://PATH", "unix:///var/run/docker.sock", "where the Docker engine listens",
+     Scope::docker, Shape::text, {},
+     [](Target to, S text) -> Parsed<void> {
+         if (text.substr(0, 8) != "unix:///")
+             return wrong("'" + text + "' is no engine on this host; write unix:///var/run/docker.sock");
+         return set_text(to.service->docker.engine, text);
+     }},
+
+    {limits, "limit-memory", "SIZE", "docker: 256m; exec: no limit", "memory; exec: address space of each process",
+     Scope::service, Shape::size, "limits.memory",
+     [](Target to, S text) { return set(to.service->limits.memory, parse_size(text)); }},
+    {limits, "limit-cpus", "N", "docker: 1", "processors, as in 0.5; docker only",
+     Scope::service, Shape::number, "limits.cpus",
+     [](Target to, S text) { return set(to.service->limits.cpus, parse_cpus(text)); }},
+    {limits, "limit-pids", "N", "docker: 64; exec: no limit",
+     "processes; exec: all of the instance's user, and not for root",
+     Scope::service, Shape::number, "limits.pids",
+     [](Target to, S text) { return set_count(to.service->limits.pids, text); }},
+    {limits, "limit-nofile", "N", "1024", "open files of each process",
+     Scope::service, Shape::number, "limits.nofile",
+     [](Target to, S text) { return set_count(to.service->limits.nofile, text); }},
+    {limits, "limit-tmp", "SIZE", "docker: 64m", "contents of /tmp; docker only",
+     Scope::service, Shape::size, "limits.tmp",
+     [](Target to, S text) { return set(to.service->limits.tmp, parse_size(text)); }},
+    {limits, "limit-log", "SIZE", "docker: 1m", "output that the engine keeps of a container; docker only",
+     Scope::service, Shape::size, "limits.log",
+     [](Target to, S text) { return set(to.service->limits.log, parse_size(text)); }},
+
+    {whole, "name", "NAME", "made from the listen addresses, or from the path of the configuration",
+     "what a later start of the same daemon finds its leftovers by",
+     Scope::daemon, Shape::text, {}, [](Target to, S text) { return set(to.settings.name, parse_name(text)); }},
+    {whole, "threads", "N", "number of cores", "threads that serve",
+     Scope::daemon, Shape::number, {},
+     [](Target to, S text) { return set_count(to.settings.threads, text, 1, 1024); }},
+    {whole, "log-level", "debug|info|warning|error", "info", "how much is logged, on standard error",
+     Scope::daemon, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.settings.log_level, text,
+                           {{"debug", LogLevel::debug},
+                            {"info", LogLevel::info},
+                            {"warning", LogLevel::warning},
+                            {"error", LogLevel::error}});
+     }},
+    {whole, "log-format", "text|json", "text", "lines to read, or one JSON object a line",
+     Scope::daemon, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.settings.log_format, text, {{"text", LogFormat::text}, {"json", LogFormat::json}});
+     }},
+};
+
+std::string escaped(std::string_view text)
+{
+    std::string cell;
+    for (const char c : text)
+        cell += c == '|' ? std::string("\\|") : std::string(1, c);
+    return cell;
+}
+
+}  // namespace
+
+std::span<const Option> options()
+{
+    return table;
+}
+
+bool is_amount(const Option& option)
+{
+    return option.shape == Shape::number || option.shape == Shape::duration || option.shape == Shape::size;
+}
+
+const Option* find_option(std::string_view name)
+{
+    const auto found = std::find_if(std::begin(table), std::end(table), [&](auto& o) { return o.name == name; });
+    return found == std::end(table) ? nullptr : found;
+}
+
+std::string key_of(std::string_view name)
+{
+    const auto option = find_option(name);
+    return std::string(option ? option->config_key() : name);
+}
+
+std::string markdown_table()
+{
+    std::string text = "| option | default | what it does |\n|---|---|---|\n";
+    std::string_view group;
+    for (const auto& option : options()) {
+        if (option.group != group) {
+            group = option.group;
+            text += "| **" + std::string(group) + "** | | |\n";
+        }
+        const auto value = option.value.empty() ? std::string() : " " + escaped(option.value);
+        text += "| `--" + std::string(option.name) + value + "` | " + std::string(option.fallback) + " | " +
+                escaped(option.help) + " |\n";
+    }
+    return text;
+}
+
+}  // namespace instancer::daemon

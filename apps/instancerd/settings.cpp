@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#include "settings.hpp"
+
+#include <algorithm>
+#include <thread>
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <instancer/identity.hpp>
+
+#include "options.hpp"
+
+namespace instancer::daemon {
+
+std::size_t processors()
+{
+    cpu_set_t set;
+    if (::sched_getaffinity(0, sizeof set, &set) == 0)
+        return static_cast<std::size_t>(CPU_COUNT(&set));
+    return std::max(std::thread::hardware_concurrency(), 1u);
+}
+
+ServiceSettings::ServiceSettings(std::string service_name, Mode service_mode)
+    : name(std::move(service_name)), mode(service_mode)
+{
+    pool.max_starting = 2 * processors();
+    if (mode == Mode::docker) {
+        limits.memory = docker.limits.memory;
+        limits.cpus = docker.limits.cpus;
+        limits.pids = docker.limits.pids;
+        limits.nofile = docker.limits.nofile;
+        limits.tmp = docker.limits.tmp;
+        limits.log = docker.limits.log;
+    }
+}
+
+void ServiceSettings::complete()
+{
+    using std::chrono::milliseconds;
+    if (!has("max-per-owner"))
+        pool.max_per_owner = auth == Auth::open ? 0 : 4;
+    if (!has("linger"))
+        pool.linger = auth == Auth::open ? milliseconds(0) : milliseconds(300'000);
+    if (!has("idle") && mode == Mode::exec && io == ProcessIo::socket)
+        pool.idle = milliseconds(0);
+    if (!has("client-env"))
+        client_env = pool.warm == 0;
+    if (!has("max-instances") && ports)
+        pool.max_instances = std::min(pool.max_instances, ports->size());
+    pool.single_use = single_use();
+}
+
+Settings::Settings() : threads(processors()) {}
+
+std::string Settings::resolve(const std::string& path) const
+{
+    if (path.empty())
+        return path;
+    return std::filesystem::absolute(base / path).lexically_normal().string();
+}
+
+std::string Settings::daemon_name() const
+{
+    if (!name.empty())
+        return name;
+    std::vector<std::string> parts;
+    if (!file.empty()) {
+        std::error_code ignored;
+        parts.push_back(std::filesystem::weakly_canonical(std::filesystem::absolute(file), ignored).string());
+    } else {
+        for (const auto& service : services)
+            for (const auto& address : service.listen) {
+                parts.push_back(address.text());
+                // Port 0 is another port every time.
+                if (address.kind() == Address::Kind::tcp && address.port() == 0)
+                    parts.push_back(std::to_string(::getpid()));
+            }
+        std::sort(parts.begin(), parts.end());
+    }
+    std::string whole;
+    for (const auto& part : parts)
+        whole += part + '\0';
+    return (file.empty() ? "listen-" : "config-") + Identity("instancerd", whole, "").owner().hex().substr(0, 12);
+}
+
+std::string Settings::program(const ServiceSettings& service) const
+{
+    const auto& program = service.command.front();
+    const bool is_path = program.find('/') != program.npos && program.find("{dir}") == program.npos;
+    return is_path ? resolve(program) : program;
+}
+
+std::string Settings::say(std::string_view option, std::string_view value) const
+{
+    if (file.empty())
+        return "--" + std::string(option) + (value.empty() ? "" : " " + std::string(value));
+    return "\"" + key_of(option) + "\"" + (value.empty() ? "" : ": \"" + std::string(value) + "\"");
+}
+
+}  // namespace instancer::daemon

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// What the user asked for, as the command line and the configuration file both fill it in.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <sys/types.h>
+
+#include <instancer/backend/docker_options.hpp>
+#include <instancer/backend/process_options.hpp>
+#include <instancer/backend/stderr_to.hpp>
+#include <instancer/pool/pool_options.hpp>
+
+#include "problem.hpp"
+#include "values.hpp"
+
+namespace instancer::daemon {
+
+enum class Mode { exec, docker };
+enum class Auth { open, source, token };
+enum class LogLevel { debug, info, warning, error };
+enum class LogFormat { text, json };
+
+/// Which options were given, by name, and where.
+using Given = std::map<std::string, Place, std::less<>>;
+
+/// Limits of one instance; 0 means none.
+class Limits {
+public:
+    std::uint64_t memory = 0;
+    double cpus = 0;
+    std::uint64_t pids = 0;
+    std::uint64_t nofile = 1024;
+    std::uint64_t tmp = 0;
+    std::uint64_t log = 0;
+
+    Limits() = default;
+};
+
+/// One service.
+class ServiceSettings {
+public:
+    explicit ServiceSettings(std::string service_name, Mode service_mode);
+
+    std::string name;
+    Mode mode;
+    Place place;
+    Given given;
+    bool sound = true;  ///< False when an option could not be read whose value others depend on.
+
+    std::vector<Address> listen;
+    mode_t unix_mode = 0666;
+    std::vector<std::string> command;
+
+    Auth auth = Auth::open;
+    unsigned source_prefix = 64;
+    std::string tokens;
+    std::array<std::uint8_t, 2> reset_id{0, 0};
+    std::chrono::milliseconds auth_timeout{10'000};
+
+    PoolOptions pool;
+    std::optional<std::chrono::milliseconds> drain_timeout;
+
+    StderrTo stderr_to = StderrTo::log;
+    bool pty = false;
+    std::vector<std::pair<std::string, std::string>> env;
+    bool client_env = true;
+    std::string user;
+    std::string working_directory;
+    std::chrono::milliseconds stop_grace{2000};
+    Limits limits;
+
+    ProcessIo io = ProcessIo::stdio;
+    std::optional<PortRange> ports;
+    std::string dir_template;
+
+    DockerOptions docker;  ///< What concerns containers alone.
+
+    /// Whether the user wrote the option, rather than leaving it at its default.
+    bool has(std::string_view option) const { return given.find(option) != given.end(); }
+
+    /// Whether an instance serves one connection and goes with it.
+    bool single_use() const
+    {
+        return mode == Mode::exec ? io != ProcessIo::port : docker.io == DockerIo::stdio;
+    }
+
+    /// Fills in the defaults that depend on other options.
+    void complete();
+};
+
+/// The whole daemon.
+class Settings {
+public:
+    std::string file;            ///< The configuration; empty when all comes from the command line.
+    std::filesystem::path base;  ///< What relative paths are relative to; empty for the current directory.
+    Given given;
+
+    std::string name;  ///< Empty unless given; see `daemon_name`.
+    LogLevel log_level = LogLevel::info;
+    LogFormat log_format = LogFormat::text;
+    std::size_t threads;
+    std::size_t max_instances = 0;
+    std::chrono::milliseconds drain_timeout{30'000};
+    std::vector<ServiceSettings> services;
+
+    Settings();
+
+    /// `path` made independent of the current directory.
+    std::string resolve(const std::string& path) const;
+
+    /// The name given, or one that the same command line or configuration has every time and no other daemon has.
+    std::string daemon_name() const;
+
+    /// The program of a service: a name to look for on the PATH, or an absolute path.
+    std::string program(const ServiceSettings& service) const;
+
+    /// How the user writes that option here: `--io port` or `"io": "port"`.
+    std::string say(std::string_view option, std::string_view value = {}) const;
+};
+
+/// The number of processors that this process may use.
+std::size_t processors();
+
+}  // namespace instancer::daemon

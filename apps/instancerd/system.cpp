@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+#include "system.hpp"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <optional>
+
+#include <grp.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace instancer::daemon {
+
+namespace {
+
+std::optional<unsigned> to_id(const std::string& text)
+{
+    // The highest value means "none" to the system.
+    const auto id = parse_count(text, 0, 0xfffffffe);
+    return id ? std::optional(static_cast<unsigned>(*id)) : std::nullopt;
+}
+
+bool is_program(const std::string& path)
+{
+    struct stat status {};
+    return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && ::access(path.c_str(), X_OK) == 0;
+}
+
+}  // namespace
+
+Parsed<std::string> read_file(const std::string& path)
+{
+    errno = 0;
+    std::ifstream file(path, std::ios::binary);
+    std::string text(std::istreambuf_iterator<char>(file), {});
+    if (is_directory(path))
+        return wrong("cannot read " + path + ": it is a directory");
+    if (!file || file.bad())
+        return wrong("cannot read " + path + ": " + std::strerror(errno ? errno : EIO));
+    return text;
+}
+
+Parsed<User> find_user(const std::string& text)
+{
+    const auto colon = text.find(':');
+    const auto user_text = text.substr(0, colon);
+    User user;
+    const auto id = to_id(user_text);
+    const passwd* entry = id ? ::getpwuid(*id) : ::getpwnam(user_text.c_str());
+    if (!entry && !id)
+        return wrong("there is no user '" + user_text + "'; create it (useradd --system " + user_text +
+                     ") or write a number");
+    user.uid = id ? *id : entry->pw_uid;
+    if (!entry && colon == text.npos)
+        return wrong("user " + user_text + " has no entry in the user database, so its group is unknown; write " +
+                     user_text + ":GROUP");
+
+    if (colon == text.npos) {
+        user.gid = entry->pw_gid;
+        int count = 64;
+        user.groups.resize(static_cast<std::size_t>(count));
+        if (::getgrouplist(entry->pw_name, entry->pw_gid, user.groups.data(), &count) < 0) {
+            user.groups.resize(static_cast<std::size_t>(count));
+            ::getgrouplist(entry->pw_name, entry->pw_gid, user.groups.data(), &count);
+        }
+        user.groups.resize(static_cast<std::size_t>(count));
+        return user;
+    }
+
+    const auto group_text = text.substr(colon + 1);
+    if (const auto group_id = to_id(group_text)) {
+        user.gid = *group_id;
+    } else {
+        const auto* group = ::getgrnam(group_text.c_str());
+        if (!group)
+            return wrong("there is no group '" + group_text + "'; create it (groupadd --system " + group_text +
+                         ") or write a number");
+        user.gid = group->gr_gid;
+    }
+    user.groups = {user.gid};
+    return user;
+}
+
+Parsed<std::string> find_program(const std::string& program)
+{
+    if (program.find('/') != program.npos) {
+        struct stat status {};
+        if (::stat(program.c_str(), &status) != 0)
+            return wrong(program + ": " + std::strerror(errno) + "; correct the path");
+        if (!is_program(program))
+            return wrong(program + " cannot be executed; make it so (chmod +x), or name its interpreter first");
+        return program;
+    }
+    const char* path = std::getenv("PATH");
+    for (const auto& directory : split(path ? path : "/usr/local/bin:/usr/bin:/bin", ':'))
+        if (const auto candidate = (directory.empty() ? "." : directory) + "/" + program; is_program(candidate))
+            return candidate;
+    return wrong("there is no program '" + program + "' on the PATH; install it, or write its path");
+}
+
+bool is_directory(const std::string& path)
+{
+    struct stat status {};
+    return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+}  // namespace instancer::daemon

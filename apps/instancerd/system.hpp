@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// What must be asked of the system to know whether the settings can work.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+#include "values.hpp"
+
+namespace instancer::daemon {
+
+/// The whole contents. The error names the file.
+Parsed<std::string> read_file(const std::string& path);
+
+/// The user, group and further groups that instances run with.
+class User {
+public:
+    uid_t uid = 0;
+    gid_t gid = 0;
+    std::vector<gid_t> groups;
+
+    User() = default;
+};
+
+/// `NAME|UID[:GROUP|GID]`. Without a group it is the user's own, with all of the user's further groups.
+Parsed<User> find_user(const std::string& text);
+
+/// Finds `program` as a shell would and returns its path.
+Parsed<std::string> find_program(const std::string& program);
+
+bool is_directory(const std::string& path);
+
+}  // namespace instancer::daemon

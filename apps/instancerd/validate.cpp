@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT
+#include "validate.hpp"
+
+#include <algorithm>
+#include <filesystem>
+
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "options.hpp"
+#include "system.hpp"
+#include "tokens.hpp"
+
+namespace instancer::daemon {
+
+namespace {
+
+std::string text_of(const PortRange& ports)
+{
+    return std::to_string(ports.first()) + "-" + std::to_string(ports.last());
+}
+
+/// Whether `path`, or a directory that holds it, is `source` once all links are followed.
+bool shows(const std::string& source, const std::string& path)
+{
+    std::error_code ignored;
+    const auto outer = std::filesystem::weakly_canonical(source, ignored);
+    const auto inner = std::filesystem::weakly_canonical(path, ignored);
+    return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+}
+
+/// Checks one service on its own.
+class Checker {
+public:
+    Checker(const Settings& settings, const ServiceSettings& service, Problems& problems)
+        : settings_(settings), service_(service), problems_(problems)
+    {
+    }
+
+    void check()
+    {
+        check_listen();
+        check_clients();
+        check_instances();
+        if (service_.mode == Mode::exec) {
+            check_process();
+            check_process_limits();
+            check_process_files();
+        } else {
+            check_container();
+        }
+        check_environment();
+    }
+
+private:
+    bool has(std::string_view option) const { return service_.has(option); }
+    std::string say(std::string_view option, std::string_view value = {}) const { return settings_.say(option, value); }
+
+    /// A problem where `option` was written, or with the service as a whole when it was not.
+    void refuse(std::string_view option, std::string text)
+    {
+        const auto found = service_.given.find(option);
+        problems_.emplace_back(found == service_.given.end() ? service_.place : found->second, std::move(text));
+    }
+
+    void check_listen()
+    {
+        bool has_unix = false;
+        if (service_.listen.empty())
+            refuse("listen", "has no address to listen on; add " + say("listen", ":1337"));
+        for (const auto& address : service_.listen) {
+            if (address.kind() != Address::Kind::unix_socket)
+                continue;
+            has_unix = true;
+            if (address.name().size() >= sizeof sockaddr_un::sun_path)
+                refuse("listen", address.name() + " has " + std::to_string(address.name().size()) +
+                                     " characters, the path of a Unix socket at most 107; choose a shorter one");
+            if (const auto parent = std::filesystem::path(address.name()).parent_path(); !is_directory(parent))
+                refuse("listen", "there is no directory " + parent.string() + "; create it first");
+        }
+        if (has("unix-mode") && !has_unix)
+            refuse("unix-mode", "is for Unix sockets only; remove it, or listen on unix:/path");
+    }
+
+    void check_clients()
+    {
+        if (service_.auth == Auth::token) {
+            if (service_.tokens.empty() && !has("tokens"))
+                refuse("auth", "token needs a list of accepted tokens; add " + say("tokens", "FILE"));
+            else if (!service_.tokens.empty())
+                if (const auto tokens = load_tokens(service_.tokens); !tokens)
+                    refuse("tokens", tokens.error());
+        } else {
+            for (const auto option : {"tokens", "reset-id"})
+                if (has(option))
+                    refuse(option, "needs " + say("auth", "token") + "; add that or remove this");
+        }
+        if (has("source-prefix") && service_.auth != Auth::source)
+            refuse("source-prefix", "needs " + say("auth", "source") + "; add that or remove this");
+        if (service_.auth == Auth::open && has("max-per-owner") && service_.pool.max_per_owner != 0)
+            refuse("max-per-owner", "needs clients that can be told apart; add " + say("auth", "source") + " or " +
+                                        say("auth", "token") + ", or remove this");
+    }
+
+    void check_instances()
+    {
+        const auto& pool = service_.pool;
+        if (pool.when_full != WhenFull::queue)
+            for (const auto option : {"queue-size", "queue-timeout"})
+                if (has(option))
+                    refuse(option, "needs " + say("when-full", "queue") + "; add that or remove this");
+        if (service_.ports) {
+            const auto count = service_.ports->size();
+            if (has("max-instances") && pool.max_instances > count)
+                refuse("max-instances", "is more than the " + std::to_string(count) + " ports of " +
+                                            say("ports") + "; lower it, leave it out, or add ports");
+            if (pool.warm > count)
+                refuse("warm", "is more than the " + std::to_string(count) + " ports of " + say("ports") +
+                                   "; lower it or add ports");
+        } else if (pool.max_instances != 0 && pool.warm > pool.max_instances) {
+            refuse("warm", "is more than " + say("max-instances") + ", " + std::to_string(pool.max_instances) +
+                               "; lower it or raise that");
+        }
+        if (service_.ports && has("max-instances") && pool.max_instances != 0 && pool.warm > pool.max_instances)
+            refuse("warm", "is more than " + say("max-instances") + "; lower it or raise that");
+        if (settings_.max_instances != 0 && pool.warm > settings_.max_instances)
+            refuse("warm", "is more than the daemon's max-instances; lower it or raise that");
+        if (pool.warm > 0 && has("client-env") && service_.client_env)
+            refuse("client-env", "cannot be on together with " + say("warm") +
+                                     ": a warm instance starts before it has a client; remove one of them");
+        if (service_.single_use()) {
+            const auto other = service_.mode == Mode::exec ? say("io", "port") : say("port", "N");
+            if (has("linger") && pool.linger > pool.linger.zero())
+                refuse("linger", "cannot work: here an instance serves one connection and goes with it; remove it or "
+                                 "use " + other);
+            if (has("max-sessions") && pool.max_sessions_per_instance > 1)
+                refuse("max-sessions", "cannot work: here an instance serves one connection; remove it or use " + other);
+        }
+    }
+
+    void check_process()
+    {
+        const auto io = service_.io;
+        const bool uses_port = std::any_of(service_.command.begin(), service_.command.end(), [](const auto& argument) {
+            return argument.find("{port}") != std::string::npos;
+        });
+        if (io != ProcessIo::port) {
+            if (service_.ports)
+                refuse("ports", "needs " + say("io", "port") + "; add that or remove this");
+            if (uses_port)
+                refuse("command", "{port} needs " + say("io", "port") + "; add that or remove {port}");
+        }
+        if (service_.pty && io != ProcessIo::stdio)
+            refuse("pty", "needs " + say("io", "stdio") + "; use that or remove this");
+        if (io == ProcessIo::port && service_.stderr_to == StderrTo::client)
+            refuse("stderr", "client cannot work together with " + say("io", "port") +
+                                 ", where the connection is the process's own; use log or null");
+        if (io == ProcessIo::socket) {
+            if (service_.pool.warm > 0)
+                refuse("warm", "cannot work together with " + say("io", "socket") +
+                                   ": the process starts with the client's socket; use " + say("io", "stdio"));
+            if (has("idle") && service_.pool.idle > service_.pool.idle.zero())
+                refuse("idle", "cannot work together with " + say("io", "socket") +
+                                   ": no byte passes through us; remove it, or use " + say("io", "stdio"));
+        }
+        if (!service_.ports)
+            return;
+        for (const auto& address : service_.listen)
+            if (address.kind() == Address::Kind::tcp && address.port() >= service_.ports->first() &&
+                address.port() <= service_.ports->last())
+                refuse("ports", text_of(*service_.ports) + " holds " + std::to_string(address.port()) +
+                                    ", on which the service itself listens; choose another range");
+    }
+
+    void check_process_limits()
+    {
+        for (const auto option : {"limit-cpus", "limit-tmp", "limit-log"})
+            if (has(option))
+                refuse(option, std::string("cannot be enforced for a process; remove it or use ") +
+                                   (settings_.file.empty() ? "instancerd docker" : "\"mode\": \"docker\""));
+        const bool is_root = ::geteuid() == 0;
+        uid_t runs_as = ::geteuid();
+        if (!service_.user.empty()) {
+            const auto user = find_user(service_.user);
+            if (!user)
+                refuse("user", user.error());
+            else if (!is_root && user->uid != ::geteuid())
+                refuse("user", "only root can start processes as somebody else; start instancerd as root or remove this");
+            if (user)
+                runs_as = user->uid;
+        }
+        if (has("limit-pids") && service_.limits.pids != 0 && runs_as == 0)
+            refuse("limit-pids", "does not bind root; add " + say("user", "NAME") + ", or use docker mode");
+    }
+
+    void check_process_files()
+    {
+        if (service_.command.empty() || service_.command.front().empty()) {
+            refuse("command", settings_.file.empty()
+                                  ? "there is no command to run; put it last, after --, as in: -- /bin/cat"
+                                  : "has no command to run; add \"command\": [\"PROGRAM\", \"ARGUMENT\", ...]");
+            return;
+        }
+        // What holds a placeholder is known only when an instance starts.
+        const auto is_fixed = [](const std::string& text) { return text.find("{dir}") == std::string::npos; };
+        if (is_fixed(service_.command.front()))
+            if (const auto found = find_program(settings_.program(service_)); !found)
+                refuse("command", found.error());
+        const auto& directory = service_.working_directory;
+        if (!directory.empty() && is_fixed(directory) && !is_directory(directory))
+            refuse("workdir", "there is no directory " + directory + "; create it or correct the path");
+        if (service_.dir_template.empty())
+            return;
+        if (!is_directory(service_.dir_template))
+            refuse("dir-template", "there is no directory " + service_.dir_template + "; create it or correct the path");
+        if (!directory.empty() && is_fixed(directory) &&
+            std::all_of(service_.command.begin(), service_.command.end(), is_fixed))
+            refuse("dir-template", "is never used; write {dir} in the command or as " + say("workdir", "{dir}"));
+    }
+
+    void check_container()
+    {
+        const auto& docker = service_.docker;
+        const bool stdio = docker.io == DockerIo::stdio;
+        if (docker.image.empty() && !has("image"))
+            refuse("image", "has no image to run; add " + say("image", "NAME"));
+        if (stdio && has("port"))
+            refuse("port", "and " + say("stdio") + " exclude each other; remove one of them");
+        if (!stdio && service_.pty)
+            refuse("pty", "needs " + say("stdio") + "; add that or remove this");
+        if (!stdio && service_.stderr_to != StderrTo::log)
+            refuse("stderr", "needs " + say("stdio") + ": with a port the program's output is no part of the "
+                             "connection; add that or remove this");
+        for (const auto& mount : docker.mounts) {
+            std::error_code error;
+            if (!std::filesystem::exists(mount.source, error))
+                refuse("mount", "there is no " + mount.source + "; create it or correct the path");
+            else if (shows(mount.source, docker.engine.substr(std::string_view("unix://").size())) ||
+                     shows(mount.source, "/var/run/docker.sock"))
+                refuse("mount", mount.source + " would give containers the Docker engine, and with it the host; mount "
+                                               "something smaller");
+        }
+        for (const auto& tmpfs : docker.tmpfs)
+            if (std::filesystem::path(tmpfs.target + "/").lexically_normal() == "/tmp/")
+                refuse("tmpfs", "/tmp is one already; set its size by " + say("limit-tmp", "64m"));
+    }
+
+    void check_environment()
+    {
+        for (const auto& [name, value] : service_.env) {
+            if (name.substr(0, 10) == "INSTANCER_")
+                refuse("env", name + " is a name of ours; choose one that does not begin with INSTANCER_");
+            if (name == "PORT" && service_.mode == Mode::exec && service_.io == ProcessIo::port)
+                refuse("env", "PORT is set for each instance already, because of " + say("io", "port") + "; remove it");
+        }
+    }
+
+    const Settings& settings_;
+    const ServiceSettings& service_;
+    Problems& problems_;
+};
+
+Place place_of(const ServiceSettings& service, std::string_view option)
+{
+    const auto found = service.given.find(option);
+    return found == service.given.end() ? service.place : found->second;
+}
+
+/// Checks what a service shares with those before it, and its own addresses with each other.
+void check_neighbours(const Settings& settings, std::size_t index, Problems& problems)
+{
+    const auto& service = settings.services[index];
+    for (std::size_t other_index = 0; other_index <= index; ++other_index) {
+        const auto& other = settings.services[other_index];
+        const bool same = other_index == index;
+        const auto whose = same ? "the same service" : "service " + other.name;
+        for (std::size_t i = 0; i < service.listen.size(); ++i) {
+            const auto end = other.listen.begin() + static_cast<std::ptrdiff_t>(same ? i : other.listen.size());
+            const auto taken = std::find_if(other.listen.begin(), end,
+                                            [&](const auto& address) { return address.collides(service.listen[i]); });
+            if (taken != end)
+                problems.emplace_back(place_of(service, "listen"),
+                                      service.listen[i].text() + " is taken by " + taken->text() + " of " + whose +
+                                          "; choose another");
+        }
+        if (!same && service.ports && other.ports && service.ports->first() <= other.ports->last() &&
+            other.ports->first() <= service.ports->last())
+            problems.emplace_back(place_of(service, "ports"), text_of(*service.ports) + " overlaps " +
+                                                                  text_of(*other.ports) + " of " + whose +
+                                                                  "; choose separate ranges");
+    }
+}
+
+}  // namespace
+
+Problems validate(const Settings& settings)
+{
+    Problems problems;
+    for (std::size_t i = 0; i < settings.services.size(); ++i) {
+        // What was not read as it was meant would only lead to further, wrong complaints.
+        if (settings.services[i].sound)
+            Checker(settings, settings.services[i], problems).check();
+        check_neighbours(settings, i, problems);
+    }
+    return problems;
+}
+
+}  // namespace instancer::daemon
