@@ -10,17 +10,17 @@ say() { printf '%s\n' "$*" >&2; }
 
 # progress TITLE: shows that something goes on: the last line that it reads on a terminal, a line now and then elsewhere.
 progress() {
-    local title=$1 line='' seconds next=1 columns
+    local title=$1 line last='' text seconds next=1 columns
     local start=$SECONDS
     columns=$(tput cols 2>/dev/null) || columns=80
     while :; do
-        if IFS= read -r -t 1 line; then :; elif [ $? -le 128 ]; then break; fi
+        if IFS= read -r -t 1 line; then last=$line; elif [ $? -le 128 ]; then break; fi
         seconds=$((SECONDS - start))
         if [ -t 2 ]; then
-            line="$title [$seconds s] $line"
-            printf '\r\033[K%s' "${line:0:columns - 1}" >&2
+            text="$title [$seconds s] $last"
+            printf '\r\033[K%s' "${text:0:columns - 1}" >&2
         elif [ "$seconds" -ge "$next" ]; then
-            say "$title [$seconds s] $line"
+            say "$title [$seconds s] $last"
             next=$((seconds + 10))
         fi
     done
