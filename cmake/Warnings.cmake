@@ -3,4 +3,6 @@
 add_library(instancer_warnings INTERFACE)
 target_compile_options(instancer_warnings INTERFACE
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Woverloaded-virtual
+    # g++ 12 sees overlaps and overflows in std::string where there are none.
+    $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict;-Wno-stringop-overflow>
     $<$<BOOL:${INSTANCER_WERROR}>:-Werror>)
