@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace bench {
+
+double median(std::vector<double> values);
+
+/// Samples of several subjects on the same work, taken in turn; printed as medians and as ratios round by round.
+class Table {
+public:
+    Table(std::string work, std::string unit, bool more_is_better)
+        : work_(std::move(work)), unit_(std::move(unit)), more_is_better_(more_is_better)
+    {
+    }
+
+    void add(const std::string& subject, double value);
+
+    /// The median over the rounds of subject / other.
+    double ratio(const std::string& subject, const std::string& other) const;
+
+    /// Prints every subject's median, minimum and maximum, and its ratio to `baseline`.
+    void print(const std::string& baseline) const;
+
+    /// One JSON object on one line.
+    std::string json(const std::string& baseline) const;
+
+private:
+    std::string work_, unit_;
+    bool more_is_better_;
+    std::vector<std::string> order_;
+    std::map<std::string, std::vector<double>> samples_;
+};
+
+}  // namespace bench
