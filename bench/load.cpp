@@ -68,7 +68,7 @@ double echo_rate(std::uint16_t port, int clients, std::chrono::milliseconds dura
             });
     }
     if (failures > 0)
-        throw std::runtime_error(std::to_string(failures) + " rounds failed on port " + std::to_string(port));
+        throw std::runtime_error(std::to_string(failures) + " rounds failed");
     return static_cast<double>(rounds) / std::chrono::duration<double>(Clock::now() - begin).count();
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Processes started and served per second: connect, one byte, its echo, close; /bin/cat; 8 clients.
 #include <memory>
+#include <stdexcept>
 
 #include "load.hpp"
 #include "subject.hpp"
@@ -49,8 +50,12 @@ Outcome processes(int rounds)
     for (int round = 0; round < rounds; ++round)
         for (const auto& name : names) {
             const auto subject = start(name);
-            echo_rate(subject->port(), 8, std::chrono::milliseconds(300));
-            table.add(name, echo_rate(subject->port(), 8, std::chrono::milliseconds(2000)));
+            try {
+                echo_rate(subject->port(), 8, std::chrono::milliseconds(300));
+                table.add(name, echo_rate(subject->port(), 8, std::chrono::milliseconds(2000)));
+            } catch (const std::exception& error) {
+                throw std::runtime_error(name + ": " + error.what());
+            }
         }
     return {std::move(table), "bare loop"};
 }

@@ -17,9 +17,11 @@ public:
     /// `limit` of 0 means no limit.
     explicit InstanceBudget(std::size_t limit) : limit_(limit) {}
 
+    bool is_full() const noexcept { return limit_ != 0 && used_ >= limit_; }
+
     bool try_take() noexcept
     {
-        if (limit_ != 0 && used_ >= limit_)
+        if (is_full())
             return false;
         ++used_;
         return true;

@@ -96,6 +96,8 @@ public:
             reset_owner(now, identity.owner());
         const std::uint32_t found = by_id_.find(identity.id(), id_of());
         if (found == none) {
+            if (budget_)
+                admit_waiting(now);  // Room in the budget comes free unseen; who waits already is served first.
             const std::uint32_t index = add_entry(identity);
             entries_[index].after_stops = reset;
             add_waiter(now, index, waiter);
@@ -129,6 +131,7 @@ public:
             give_up_room(index);
             remove_entry(index);
             admit_waiting(now);
+            refill(now);
             break;
         case State::starting: stop(index, InstanceEnd::abandoned); break;
         default: break;
@@ -221,7 +224,7 @@ public:
             return;
         Entry& entry = entries_[index];
         entry.last_used = std::max(entry.last_used, last);
-        if (now - entry.last_used >= options_.idle)
+        if (options_.idle != Duration::zero() && now - entry.last_used >= options_.idle)
             stop(index, InstanceEnd::idle);
         else
             arm(index);
@@ -255,7 +258,7 @@ public:
     }
 
     /// Takes in an instance that runs already, `age` after it got its owner. It may exceed the caps.
-    /// Empty when its identity has one.
+    /// Empty when its identity has one. The oldest comes first.
     std::optional<SlotId> adopt(Time now, const Identity& identity, Duration age)
     {
         if (by_id_.find(identity.id(), id_of()) != none)
@@ -350,6 +353,16 @@ public:
         return next;
     }
 
+    /// Whether `acquire` for `identity` may end the instance that has been silent for longest: then call `active` for
+    /// each before.
+    bool wants_activity(const Identity& identity) const
+    {
+        if (options_.when_full != WhenFull::cull_idle || by_id_.find(identity.id(), id_of()) != none)
+            return false;
+        const std::uint32_t owner = by_owner_.find(identity.owner(), owner_digest_of());
+        return (owner != none && owner_is_full(owner)) || service_is_full() || (budget_ && budget_->is_full());
+    }
+
     /// Nothing exists and nobody waits.
     bool empty() const noexcept { return count_ == 0 && waiters_.empty(); }
 
@@ -377,25 +390,27 @@ private:
         std::uint32_t previous = none, next = none;
     };
 
-    struct Entry {
+    /// What finding an instance and beginning or ending a session on it touches stands first.
+    struct alignas(64) Entry {
         Digest id;
         std::uint32_t owner = none;
         std::uint32_t generation = 0;
         std::uint32_t clients = 0;
-        Links owner_links;   ///< All entries of one owner.
-        Links age_links;     ///< `by_age_`: owned instances that start or run, oldest claim first.
-        Links unused_links;  ///< `unused_`: ready without a client, longest first. Free entries use `next`.
-        detail::TimerNode timer;
-        Time claimed{};      ///< When it got its owner.
-        Time last_used{};    ///< Last known byte, or when the last client left.
-        std::vector<WaiterId> waiters;
         State state = State::waiting;
         bool used = false;
         bool returning = true;
         bool warm = false;         ///< Has no owner yet.
         bool after_stops = false;  ///< Must not start before every stop of its owner is done.
+        bool listed = false;       ///< `by_id_` finds it.
         bool in_age = false;
         bool in_unused = false;
+        Time last_used{};    ///< Last known byte, or when the last client left.
+        Links unused_links;  ///< `unused_`: ready without a client, longest first. Free entries use `next`.
+        Links age_links;     ///< `by_age_`: owned instances that start or run, oldest claim first.
+        Links owner_links;   ///< All entries of one owner.
+        detail::TimerNode timer;
+        Time claimed{};      ///< When it got its owner.
+        std::vector<WaiterId> waiters;
     };
 
     struct Owner {
@@ -506,7 +521,8 @@ private:
     {
         entries_[index].id = identity.id();
         entries_[index].returning = identity.returning();
-        by_id_.insert(identity.id(), index, id_of());
+        by_id_.insert(identity.id(), index);
+        entries_[index].listed = true;
 
         std::uint32_t owner = by_owner_.find(identity.owner(), owner_digest_of());
         if (owner == none) {
@@ -519,7 +535,7 @@ private:
             }
             owners_[owner] = Owner();
             owners_[owner].digest = identity.owner();
-            by_owner_.insert(identity.owner(), owner, owner_digest_of());
+            by_owner_.insert(identity.owner(), owner);
         }
         Entry& entry = entries_[index];
         Owner& record = owners_[owner];
@@ -540,7 +556,7 @@ private:
         if (at.next != none)
             entries_[at.next].owner_links.previous = at.previous;
         if (--record.entries == 0) {
-            by_owner_.erase(record.digest, entry.owner, owner_digest_of());
+            by_owner_.erase(record.digest, entry.owner);
             record.first = free_owner_;
             free_owner_ = entry.owner;
         }
@@ -550,8 +566,8 @@ private:
     /// Nobody finds the entry by its identity any more; a new one of that identity may exist beside it.
     void hide(std::uint32_t index)
     {
-        if (entries_[index].owner != none && by_id_.find(entries_[index].id, id_of()) == index)
-            by_id_.erase(entries_[index].id, index, id_of());
+        if (std::exchange(entries_[index].listed, false))
+            by_id_.erase(entries_[index].id, index);
     }
 
     void remove_entry(std::uint32_t index)
@@ -559,6 +575,8 @@ private:
         hide(index);
         if (entries_[index].owner != none)
             drop_owner(index);
+        if (entries_[index].warm)
+            std::erase(warm_starts_, index);
         wheel_.disarm(index);
         by_age_.remove(*this, index);
         unused_.remove(*this, index);
@@ -614,16 +632,16 @@ private:
 
     enum class Lacking { nothing, owner, service, budget };
 
-    bool owner_is_full(const Entry& entry) const
+    bool owner_is_full(std::uint32_t owner) const
     {
-        return options_.max_per_owner != 0 && owners_[entry.owner].rooms >= options_.max_per_owner;
+        return options_.max_per_owner != 0 && owners_[owner].rooms >= options_.max_per_owner;
     }
 
     bool service_is_full() const noexcept { return options_.max_instances != 0 && count_ >= options_.max_instances; }
 
     Lacking reserve_room(std::uint32_t index)
     {
-        if (owner_is_full(entries_[index]))
+        if (owner_is_full(entries_[index].owner))
             return Lacking::owner;
         if (service_is_full())
             return Lacking::service;
@@ -658,7 +676,7 @@ private:
         Entry& entry = entries_[index];
         if (entry.after_stops && owners_[entry.owner].stopping != 0)
             return Lacking::owner;
-        if (!owner_is_full(entry) && claim_warm(now, index))
+        if (!owner_is_full(entry.owner) && claim_warm(now, index))
             return Lacking::nothing;
         const Lacking lacking = reserve_room(index);
         if (lacking == Lacking::nothing) {
@@ -672,23 +690,19 @@ private:
         return lacking;
     }
 
-    /// Gives the client of a waiting entry a warm instance: one that is ready, or else one that starts.
+    /// Gives the client of a waiting entry a warm instance: one that is ready, or else the one that began first.
     bool claim_warm(Time now, std::uint32_t index)
     {
         std::uint32_t spare = none;
         if (!spares_.empty()) {
             spare = spares_.front();
             spares_.pop_front();
+        } else if (!warm_starts_.empty()) {
+            spare = warm_starts_.front();
+            warm_starts_.erase(warm_starts_.begin());
         } else {
-            for (const std::uint32_t candidate : warm_starts_)
-                if (entries_[candidate].state == State::starting) {
-                    spare = candidate;
-                    break;
-                }
-        }
-        if (spare == none)
             return false;
-        std::erase(warm_starts_, spare);
+        }
 
         const Identity identity(owners_[entries_[index].owner].digest, entries_[index].id, entries_[index].returning);
         auto waiters = std::move(entries_[index].waiters);
@@ -701,13 +715,14 @@ private:
         entry.waiters = std::move(waiters);
         for (const WaiterId waiter : entry.waiters)
             waiters_.at(waiter).entry = spare;
-        by_age_.push_back(*this, spare);
-        entry.claimed = now;
-
-        PoolAction action(PoolAction::Kind::assign);
-        action.slot = slot_of(spare);
-        action.identity = identity;
-        actions_.push_back(action);
+        if (entry.state != State::permit) {
+            by_age_.push_back(*this, spare);
+            entry.claimed = now;
+            PoolAction action(PoolAction::Kind::assign);
+            action.slot = slot_of(spare);
+            action.identity = identity;
+            actions_.push_back(action);
+        }
         if (entry.state == State::ready)
             settle(now, spare);
         refill(now);
@@ -727,6 +742,7 @@ private:
         } else if (options_.when_full != WhenFull::refuse) {
             const std::uint32_t victim = choose_victim(index, lacking);
             if (victim != none) {
+                refuse_all(victim, Errc::full);
                 stop(victim, InstanceEnd::culled);
                 return;
             }
@@ -910,8 +926,6 @@ private:
             if (entry.owner != none)
                 --owners_[entry.owner].stopping;
         }
-        if (entry.warm)
-            std::erase(warm_starts_, index);
         give_up_room(index);
         remove_entry(index);
         run_permits(now);
@@ -981,7 +995,7 @@ private:
         warm_again_.reset();
         while (spares_.size() + warm_starts_.size() < options_.warm && !service_is_full()) {
             if (budget_ && !budget_->try_take())
-                return;
+                break;
             const std::uint32_t index = new_entry();
             entries_[index].warm = true;
             entries_[index].state = State::permit;
@@ -992,9 +1006,11 @@ private:
         run_permits(now);
     }
 
-    /// A warm instance failed: the next try waits, longer each time.
+    /// A warm instance failed: the next try waits, longer each time. Those that fail meanwhile belong to this try.
     void delay_warm(Time now)
     {
+        if (warm_again_ && now < *warm_again_)
+            return;
         warm_delay_ = std::clamp<Duration>(warm_delay_ * 2, std::chrono::seconds(1), std::chrono::seconds(30));
         warm_again_ = now + warm_delay_;
     }
