@@ -205,6 +205,9 @@ private:
     static PoolOptions adapted(PoolOptions options, const BackendTraits& traits)
     {
         options.single_use = options.single_use || traits.single_use();
+        // No byte is seen, so an instance that is busy would look idle.
+        if (traits.takes_client_socket())
+            options.idle = PoolOptions::Duration::zero();
         if (traits.max_instances() != 0)
             options.max_instances = options.max_instances == 0 ? traits.max_instances()
                                                                : std::min(options.max_instances, traits.max_instances());
