@@ -14,6 +14,7 @@
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
+#include <asio/post.hpp>
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
 #include <sys/stat.h>
@@ -25,7 +26,7 @@
 #include <instancer/detail/control_group.hpp>
 #include <instancer/detail/guard.hpp>
 #include <instancer/detail/helper_threads.hpp>
-#include <instancer/detail/line_splitter.hpp>
+#include <instancer/detail/output_lines.hpp>
 #include <instancer/detail/port_allocator.hpp>
 #include <instancer/detail/private_directory.hpp>
 #include <instancer/detail/process_marks.hpp>
@@ -116,7 +117,11 @@ private:
             co_return tl::unexpected<Error>(program.error());
         program_ = *program;
         auto prepare = [this] { return prepare_system(); };
-        co_return co_await helpers_.run(std::move(prepare));
+        const auto prepared = co_await helpers_.run(std::move(prepare));
+        if (prepared && !group_)
+            events_.notice(service_, "no control group can be made here (cgroup v2, as root or delegated): a process "
+                                     "that hides from its instance on purpose would outlive it");
+        co_return prepared;
     }
 
     /// What a run of the same name left behind when it was killed together with its guard; then what this run needs.
@@ -420,21 +425,23 @@ private:
 
     asio::awaitable<void> read_errors(std::shared_ptr<Process> process)
     {
-        detail::LineSplitter lines;
         const auto name = "pid " + std::to_string(process->pid);
-        const auto emit = [&](std::string_view line) { events_.output(service_, name, line); };
+        detail::OutputLines lines([this, name](std::string_view line) { events_.output(service_, name, line); });
         std::array<char, 4096> buffer;
-        for (;;) {
+        for (unsigned reads = 0;; ++reads) {
+            // Whoever writes without end must not keep the others waiting.
+            if (reads % 16 == 15)
+                co_await asio::post(control_, asio::use_awaitable);
             const auto count = ::read(process->errors.native_handle(), buffer.data(), buffer.size());
             if (count > 0) {
-                lines.feed({buffer.data(), static_cast<std::size_t>(count)}, emit);
+                lines.feed({buffer.data(), static_cast<std::size_t>(count)});
                 continue;
             }
             if (count == 0 || errno != EAGAIN || process->last_words)
                 break;
             co_await process->errors.async_wait(asio::posix::stream_descriptor::wait_read, detail::as_result);
         }
-        lines.finish(emit);
+        lines.finish();
         process->errors.close();
     }
 

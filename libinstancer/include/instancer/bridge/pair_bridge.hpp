@@ -106,8 +106,6 @@ private:
                             : PumpEnd::target_reset;
                 }
                 (link.*count)(*read);
-                if (*read == buffer_size)
-                    continue;
             }
             const auto ready = co_await source.wait(Readiness::readable);
             if (!ready)

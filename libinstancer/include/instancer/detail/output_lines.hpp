@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <instancer/detail/line_splitter.hpp>
+
+namespace instancer::detail {
+
+/// What an instance says to the operator, line by line. One that writes without end does not fill the log: beyond a
+/// number of bytes in a second, lines are counted instead of reported.
+class OutputLines {
+public:
+    using Clock = std::chrono::steady_clock;
+    using Report = std::function<void(std::string_view)>;
+
+    explicit OutputLines(Report report, std::size_t bytes_per_second = 64 * 1024)
+        : report_(std::move(report)), limit_(bytes_per_second)
+    {
+    }
+
+    void feed(std::string_view bytes, Clock::time_point now = Clock::now())
+    {
+        lines_.feed(bytes, [&](std::string_view line) { pass(line, now); });
+    }
+
+    /// No more comes; the last line may lack its end.
+    void finish(Clock::time_point now = Clock::now())
+    {
+        lines_.finish([&](std::string_view line) { pass(line, now); });
+        report_omitted();
+    }
+
+private:
+    void pass(std::string_view line, Clock::time_point now)
+    {
+        if (now - second_ >= std::chrono::seconds(1)) {
+            second_ = now;
+            used_ = 0;
+        }
+        used_ += line.size() + 1;
+        if (used_ > limit_) {
+            ++omitted_;
+            return;
+        }
+        report_omitted();
+        report_(line);
+    }
+
+    void report_omitted()
+    {
+        if (const auto count = std::exchange(omitted_, 0); count != 0)
+            report_("(" + std::to_string(count) + " lines omitted: too many in a second)");
+    }
+
+    LineSplitter lines_;
+    Report report_;
+    std::size_t limit_;
+    std::size_t used_ = 0;
+    std::size_t omitted_ = 0;
+    Clock::time_point second_{};
+};
+
+}  // namespace instancer::detail
