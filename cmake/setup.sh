@@ -38,7 +38,7 @@ step() {
     rm "$log"
     "$@" </dev/null 2>&1 | tee "/dev/fd/$fd" | progress "$title" || status=$?
     if [ "$status" -ne 0 ]; then
-        tail -n 150 "/dev/fd/$fd" >&2
+        grep -avE '^\[[0-9]+/[0-9]+\] ' "/dev/fd/$fd" | tail -n 150 >&2 || true
         say "$title: failed: $*"
     fi
     exec {fd}>&-

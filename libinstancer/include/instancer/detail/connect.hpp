@@ -9,6 +9,7 @@
 #include <asio/ip/tcp.hpp>
 #include <asio/this_coro.hpp>
 
+#include <instancer/client.hpp>
 #include <instancer/socket_stream.hpp>
 
 namespace instancer::detail {
