@@ -102,15 +102,18 @@ public:
         return true;
     }
 
-    bool parse_error(std::size_t, const std::string& last, const nlohmann::detail::exception& error) override
+    bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& error) override
     {
         std::string text = error.what();
         // Only what follows `parse error at line L, column C: `; the line is known better here.
         if (const auto column = text.find(", column "); column != text.npos)
             if (const auto end = text.find(": ", column); end != text.npos)
                 text.erase(0, end + 2);
-        if ((last == "}" || last == "]") && text.find("unexpected '") != text.npos)
+        const auto says = [&](std::string_view part) { return text.find(part) != text.npos; };
+        if (says("unexpected '}'; expected string literal") || says("unexpected ']'"))
             text += "; remove the comma before it";
+        else if (says("unexpected string literal; expected"))
+            text += "; is a comma missing before it?";
         const auto path = levels_.empty() ? std::string("$") : levels_.back().node.place().path();
         problems_.emplace_back(Place(position_.line(), path), "not JSON: " + text);
         return false;

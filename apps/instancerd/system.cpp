@@ -34,14 +34,12 @@ bool is_program(const std::string& path)
 
 Parsed<std::string> read_file(const std::string& path)
 {
-    errno = 0;
-    std::ifstream file(path, std::ios::binary);
-    std::string text(std::istreambuf_iterator<char>(file), {});
     if (is_directory(path))
         return wrong("cannot read " + path + ": it is a directory");
-    if (!file || file.bad())
-        return wrong("cannot read " + path + ": " + std::strerror(errno ? errno : EIO));
-    return text;
+    std::ifstream file(path, std::ios::binary);
+    if (!file)
+        return wrong("cannot read " + path + ": " + std::strerror(errno));
+    return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 Parsed<User> find_user(const std::string& text)

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+#include <fstream>
+#include <iterator>
+
+#include <doctest/doctest.h>
+
+#include "command_line.hpp"
+#include "options.hpp"
+#include "temporary_directory.hpp"
+#include "validate.hpp"
+
+using namespace instancer;
+using namespace instancer::daemon;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+/// The arguments of a command line that needs no quotes.
+Words words(const std::string& line)
+{
+    return line.empty() ? Words() : split(line, ' ');
+}
+
+/// What a wrong command line is answered with: the usage error, or all problems.
+std::string complaint(const Words& arguments)
+{
+    const auto command = parse_command_line(arguments);
+    if (command.kind == Command::Kind::misuse)
+        return command.text;
+    std::string text;
+    for (const auto& problem : command.problems)
+        text += problem.format("") + "\n";
+    for (const auto& problem : validate(command.settings))
+        text += problem.format("") + "\n";
+    return text;
+}
+
+ServiceSettings service_of(const std::string& line)
+{
+    CHECK(complaint(words(line)) == "");
+    return parse_command_line(words(line)).settings.services.at(0);
+}
+
+bool says(const std::string& line, const std::string& part)
+{
+    const auto text = complaint(words(line));
+    INFO(text);
+    const bool said = text.find(part) != std::string::npos;
+    CHECK(said);
+    return said;
+}
+
+}  // namespace
+
+TEST_CASE("the reference's own use")
+{
+    const daemon_test::TemporaryDirectory directory;
+    const auto tokens = directory.file("tokens.txt", std::string(128, 'x'));
+    const auto service = service_of("exec --listen :12345 --auth token --tokens " + tokens + " --io port "
+                                    "--ports 8000-8009 --ttl 20s --when-full cull-oldest -- /bin/cat server.py {port}");
+    CHECK(service.listen.at(0).text() == ":12345");
+    CHECK(service.auth == Auth::token);
+    CHECK(service.io == ProcessIo::port);
+    CHECK(service.pool.ttl == 20s);
+    CHECK(service.pool.max_instances == 10);
+    CHECK(service.pool.when_full == WhenFull::cull_oldest);
+    CHECK(service.command == words("/bin/cat server.py {port}"));
+}
+
+TEST_CASE("what follows -- is the command's, whatever it looks like")
+{
+    const auto service = service_of("exec --listen :1 -- /bin/cat --ttl x -- run [a,b] ");
+    CHECK(service.command == words("/bin/cat --ttl x -- run [a,b] "));
+    CHECK(service.pool.ttl == 0s);
+}
+
+TEST_CASE("options that may be repeated, flags, and values after =")
+{
+    const auto service = service_of("exec --listen=:1 --listen [::1]:2 --env A=1,2 --env B=[x] --pty -- cat");
+    CHECK(service.listen.size() == 2);
+    CHECK(service.env == std::vector<std::pair<std::string, std::string>>{{"A", "1,2"}, {"B", "[x]"}});
+    CHECK(service.pty);
+}
+
+TEST_CASE("docker: image and port, or standard streams; the command may be left out")
+{
+    const auto port = service_of("docker --listen :1 --image heap --port 9000 --limit-memory 64m --limit-cpus 0.5 "
+                                 "--limit-tmp 8m");
+    CHECK(port.docker.port == 9000);
+    CHECK(port.limits.memory == 64u << 20);
+    CHECK(port.limits.cpus == 0.5);
+    CHECK(port.command.empty());
+    const auto stdio = service_of("docker --listen :1 --image heap --stdio -- sh");
+    CHECK(stdio.docker.io == DockerIo::stdio);
+    CHECK(stdio.single_use());
+    CHECK(stdio.command == words("sh"));
+}
+
+TEST_CASE("wrong command lines are answered with the right one")
+{
+    says("", "instancerd exec   --listen");
+    says("exce", "unknown command 'exce'; did you mean exec?");
+    says("--listen :1", "options follow a command");
+    says("exec --lisen :1", "unknown option --lisen; did you mean --listen?");
+    says("exec --lisen=:1", "did you mean --listen?");
+    says("exec -x", "unknown option -x");
+    says("exec --listen :1 cat", "unexpected 'cat'; the command to run comes last, after --");
+    says("exec --listen :1 --image x -- cat", "--image works only with instancerd docker");
+    says("docker --listen :1 --io port", "--io works only with instancerd exec");
+    says("exec --listen", "--listen");
+    says("exec --listen :1 --ttl 1s --ttl 2s -- cat", "--ttl: is there 2 times");
+    says("exec --listen :1", "there is no command to run; put it last, after --");
+    says("exec -- cat", "has no address to listen on; add --listen :1337");
+    says("exec --listen :1 --limit-cpus 1 -- cat",
+         "--limit-cpus: cannot be enforced for a process; remove it or use instancerd docker");
+    says("exec --listen :1 -- cat {port}", "{port} needs --io port");
+    says("exec --listen :1 --ports 1-2 -- cat", "--ports: needs --io port");
+    says("docker --listen :1 --port 1", "has no image to run; add --image NAME");
+    says("docker --listen :1 --image i --port 1 --stdio", "--port: and --stdio exclude each other");
+    says("run", "Add --config FILE");
+    says("check --config /no/such.json", "cannot read /no/such.json");
+    says("run --config /dev/null --listen :1", "unexpected '--listen'");
+    says("run --config /dev/null -- cat", "unexpected '--'");
+}
+
+TEST_CASE("--help shows every option of its command with its default")
+{
+    const auto whole = parse_command_line(words("--help"));
+    const auto exec = parse_command_line(words("exec --help"));
+    const auto docker = parse_command_line(words("docker -h"));
+    CHECK(whole.kind == Command::Kind::print);
+    CHECK(exec.kind == Command::Kind::print);
+    CHECK(parse_command_line(words("run --help")).kind == Command::Kind::print);
+    // Wrapping may fall anywhere, so compare without blanks.
+    const auto squeezed = [](std::string_view text) {
+        std::string result;
+        for (const char c : text)
+            if (c != ' ' && c != '\n')
+                result += c;
+        return result;
+    };
+    const auto shows = [&](const std::string& help, const Option& option) {
+        const auto text = squeezed(help);
+        const auto begin = text.find("--" + std::string(option.name) + squeezed(option.value) + squeezed(option.help));
+        if (begin == text.npos)
+            return false;
+        const auto expected = option.fallback == "-" ? std::string() : "[" + squeezed(option.fallback) + "]";
+        return text.find(expected, begin) != text.npos;
+    };
+    for (const auto& option : options()) {
+        CAPTURE(option.name);
+        CHECK(shows(whole.text, option));
+        const bool daemon = includes(option.scope, Scope::daemon);
+        CHECK(shows(exec.text, option) == (daemon || includes(option.scope, Scope::exec)));
+        CHECK(shows(docker.text, option) == (daemon || includes(option.scope, Scope::docker)));
+    }
+    for (std::size_t begin = 0, end; (end = whole.text.find('\n', begin)) != std::string::npos; begin = end + 1)
+        CHECK(end - begin <= 100);
+}
+
+TEST_CASE("--version")
+{
+    CHECK(parse_command_line(words("--version")).text == "instancerd 0.1.0\n");
+}
+
+TEST_CASE("the README has the table of options as the program has it")
+{
+    std::ifstream file(INSTANCER_SOURCE_DIR "/README.md");
+    const std::string readme(std::istreambuf_iterator<char>(file), {});
+    INFO("README.md should hold:\n" << markdown_table());
+    CHECK(readme.find(markdown_table()) != std::string::npos);
+}

@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: MIT
+// From the text of a configuration to settings, or to everything that is wrong with it.
+#include <algorithm>
+
+#include <doctest/doctest.h>
+
+#include "config.hpp"
+#include "options.hpp"
+#include "temporary_directory.hpp"
+#include "validate.hpp"
+
+using namespace instancer;
+using namespace instancer::daemon;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// All problems of a configuration, as `check` prints them, in the order of their lines.
+std::vector<std::string> problems_of(const std::string& text)
+{
+    Problems problems;
+    const auto settings = read_config("/c.json", text, problems);
+    for (auto& problem : validate(settings))
+        problems.push_back(std::move(problem));
+    std::stable_sort(problems.begin(), problems.end(),
+                     [](auto& a, auto& b) { return a.place().line() < b.place().line(); });
+    std::vector<std::string> lines;
+    for (const auto& problem : problems)
+        lines.push_back(problem.format("c.json"));
+    return lines;
+}
+
+Settings read(const std::string& text)
+{
+    Problems problems;
+    auto settings = read_config("/etc/instancer/c.json", text, problems);
+    for (const auto& problem : problems)
+        FAIL_CHECK(problem.format("c.json"));
+    return settings;
+}
+
+/// One service on lines of its own: `{"services": {"s": {` is line 1, `body` begins on line 2.
+std::string service(const std::string& body)
+{
+    return "{\"services\": {\"s\": {\n" + body + "\n}}}";
+}
+
+/// The problems of an exec service that is well but for `body`.
+std::vector<std::string> exec_problems(const std::string& body)
+{
+    return problems_of(service("\"mode\": \"exec\", \"listen\": \":1\", \"command\": [\"/bin/cat\"],\n" + body));
+}
+
+std::vector<std::string> docker_problems(const std::string& body)
+{
+    return problems_of(service("\"mode\": \"docker\", \"listen\": \":1\", \"image\": \"i\",\n" + body));
+}
+
+/// Exactly one problem, on line 3, that begins with `path` and holds `part`.
+bool only(const std::vector<std::string>& problems, const std::string& path, const std::string& part)
+{
+    CAPTURE(part);
+    std::string all;
+    for (const auto& problem : problems)
+        all += problem + "\n";
+    INFO(all);
+    const bool right = problems.size() == 1 && problems[0].find("c.json:3: $.services.s." + path + ": ") == 0 &&
+                       problems[0].find(part) != std::string::npos;
+    CHECK(right);
+    return right;
+}
+
+}  // namespace
+
+TEST_CASE("the example of the documentation reads")
+{
+    const auto settings = read(R"({ // one daemon, several services
+  "log-level": "info",
+  "services": {
+    "shell": { "mode": "exec",   "listen": ":1337", "command": ["/usr/bin/python3", "chall.py"], "max-instances": 200, "ttl": "10m" },
+    "heap":  { "mode": "docker", "listen": [":1338", "unix:/run/heap.sock"], "image": "heap", "port": 9000, "auth": "token", "tokens": "tokens.txt", "warm": 4 }
+  }
+})");
+    REQUIRE(settings.services.size() == 2);
+    const auto& shell = settings.services[0];
+    CHECK(shell.name == "shell");
+    CHECK(shell.mode == Mode::exec);
+    CHECK(shell.command == std::vector<std::string>{"/usr/bin/python3", "chall.py"});
+    CHECK(shell.pool.max_instances == 200);
+    CHECK(shell.pool.ttl == 10min);
+    CHECK(shell.pool.linger == 0s);
+    CHECK(shell.pool.max_per_owner == 0);
+    CHECK(shell.client_env);
+    const auto& heap = settings.services[1];
+    CHECK(heap.listen.size() == 2);
+    CHECK(heap.docker.port == 9000);
+    CHECK(heap.tokens == "/etc/instancer/tokens.txt");
+    CHECK(heap.pool.warm == 4);
+    CHECK(heap.pool.linger == 5min);
+    CHECK(heap.pool.max_per_owner == 4);
+    CHECK_FALSE(heap.client_env);
+}
+
+TEST_CASE("every option can be set in a configuration")
+{
+    const auto settings = read(R"({
+  "name": "box", "threads": 3, "log-level": "debug", "log-format": "json", "max-instances": 50, "drain-timeout": "1m",
+  "services": {
+    "e": { "mode": "exec", "listen": ["127.0.0.1:1", "unix:e.sock"], "unix-mode": "0600", "command": ["./a", "{port}"],
+           "auth": "source", "source-prefix": 56, "auth-timeout": "3s", "max-instances": 10, "max-per-owner": 2,
+           "max-sessions": 5, "max-starting": 6, "when-full": "queue", "queue-size": 7, "queue-timeout": "8s", "warm": 1,
+           "ttl": "1h", "idle": 0, "linger": "30s", "start-timeout": "5s", "stop-grace": "100ms", "drain-timeout": "2s",
+           "stderr": "null", "env": {"A": "b", "C": ""}, "client-env": "off", "user": "nobody", "io": "port",
+           "ports": "8000-8019", "workdir": "w", "dir-template": "t",
+           "limits": {"memory": "64m", "pids": 20, "nofile": 30} },
+    "d": { "mode": "docker", "listen": ":2", "image": "i", "command": ["x"], "stdio": true, "pty": true,
+           "pull": "never", "egress": true, "mounts": ["data:/data"], "tmpfs": ["/run:8m"], "writable": true,
+           "runtime": "runsc", "engine": "unix:///e.sock", "auth": "token", "tokens": "/t", "reset-id": "00ff",
+           "limits": {"memory": 1000, "cpus": 0.5, "pids": 1, "nofile": 2, "tmp": "3k", "log": "4k"} }
+  }
+})");
+    CHECK(settings.name == "box");
+    CHECK(settings.threads == 3);
+    CHECK(settings.log_level == LogLevel::debug);
+    CHECK(settings.log_format == LogFormat::json);
+    CHECK(settings.max_instances == 50);
+    CHECK(settings.drain_timeout == 1min);
+
+    const auto& e = settings.services.at(0);
+    CHECK(e.listen[1].name() == "/etc/instancer/e.sock");
+    CHECK(e.unix_mode == 0600);
+    CHECK(settings.program(e) == "/etc/instancer/a");
+    CHECK(e.auth == Auth::source);
+    CHECK(e.source_prefix == 56);
+    CHECK(e.auth_timeout == 3s);
+    CHECK(e.pool.max_instances == 10);
+    CHECK(e.pool.max_per_owner == 2);
+    CHECK(e.pool.max_sessions_per_instance == 5);
+    CHECK(e.pool.max_starting == 6);
+    CHECK(e.pool.when_full == WhenFull::queue);
+    CHECK(e.pool.queue_size == 7);
+    CHECK(e.pool.queue_timeout == 8s);
+    CHECK(e.pool.warm == 1);
+    CHECK(e.pool.ttl == 1h);
+    CHECK(e.pool.idle == 0s);
+    CHECK(e.pool.linger == 30s);
+    CHECK(e.pool.start_timeout == 5s);
+    CHECK(e.stop_grace == 100ms);
+    CHECK(e.drain_timeout == 2s);
+    CHECK(e.stderr_to == StderrTo::null);
+    CHECK(e.env == std::vector<std::pair<std::string, std::string>>{{"A", "b"}, {"C", ""}});
+    CHECK_FALSE(e.client_env);
+    CHECK(e.user == "nobody");
+    CHECK(e.io == ProcessIo::port);
+    CHECK(e.ports->first() == 8000);
+    CHECK(e.working_directory == "/etc/instancer/w");
+    CHECK(e.dir_template == "/etc/instancer/t");
+    CHECK(e.limits.memory == 64u << 20);
+    CHECK(e.limits.pids == 20);
+    CHECK(e.limits.nofile == 30);
+
+    const auto& d = settings.services.at(1);
+    CHECK(d.docker.image == "i");
+    CHECK(d.docker.io == DockerIo::stdio);
+    CHECK(d.pty);
+    CHECK(d.docker.pull == DockerPull::never);
+    CHECK(d.docker.egress);
+    CHECK(d.docker.mounts.at(0).source == "/etc/instancer/data");
+    CHECK(d.docker.mounts.at(0).target == "/data");
+    CHECK(d.docker.tmpfs.at(0).size == 8u << 20);
+    CHECK_FALSE(d.docker.read_only);
+    CHECK(d.docker.runtime == "runsc");
+    CHECK(d.docker.engine == "unix:///e.sock");
+    CHECK(d.reset_id == std::array<std::uint8_t, 2>{0, 0xff});
+    CHECK(d.limits.memory == 1000);
+    CHECK(d.limits.cpus == 0.5);
+    CHECK(d.limits.tmp == 3072);
+    CHECK(d.limits.log == 4096);
+
+    for (const auto& option : options()) {
+        CAPTURE(option.name);
+        // --port excludes --stdio, which is in use here.
+        const bool used = option.name == "port" || settings.given.count(option.name) || e.has(option.name) || d.has(option.name);
+        CHECK(used);
+    }
+}
+
+TEST_CASE("defaults are those that --help and the README print")
+{
+    using Values = std::vector<std::string>;
+    for (const auto mode : {Mode::exec, Mode::docker}) {
+        const ServiceSettings fresh("s", mode);
+        for (const auto& option : options()) {
+            const auto text = std::string(option.fallback);
+            const bool literal = option.shape == Shape::duration || option.shape == Shape::number ||
+                                 option.shape == Shape::size || option.value.find('|') != option.value.npos;
+            if (!literal || text.find(' ') != text.npos || text == "-" || !includes(option.scope, Scope::service))
+                continue;
+            CAPTURE(option.name);
+            // Applying the printed default to fresh settings must change nothing.
+            Settings settings;
+            ServiceSettings service("s", mode);
+            REQUIRE(option.apply(Target(settings, &service), text));
+            const auto describe = [](const ServiceSettings& s) {
+                const auto n = [](auto value) { return std::to_string(static_cast<long long>(value)); };
+                return Values{n(s.auth), n(s.source_prefix), n(s.auth_timeout.count()), n(s.pool.max_instances),
+                              n(s.pool.max_sessions_per_instance), n(s.pool.when_full), n(s.pool.queue_size),
+                              n(s.pool.queue_timeout.count()), n(s.pool.warm), n(s.pool.ttl.count()),
+                              n(s.pool.idle.count()), n(s.pool.start_timeout.count()), n(s.stop_grace.count()),
+                              n(s.stderr_to), n(s.io), n(s.docker.pull), n(s.limits.nofile), n(s.unix_mode)};
+            };
+            if (option.name != "drain-timeout")
+                CHECK(describe(service) == describe(fresh));
+        }
+    }
+    CHECK(Settings().drain_timeout == 30s);
+    CHECK(ServiceSettings("s", Mode::exec).pool.max_starting == 2 * processors());
+    CHECK(ServiceSettings("s", Mode::exec).limits.memory == 0);
+    CHECK(ServiceSettings("s", Mode::exec).limits.pids == 0);
+    const ServiceSettings docker("s", Mode::docker);
+    CHECK(docker.limits.memory == 256u << 20);
+    CHECK(docker.limits.cpus == 1);
+    CHECK(docker.limits.pids == 64);
+    CHECK(docker.limits.nofile == 1024);
+    CHECK(docker.limits.tmp == 64u << 20);
+    CHECK(docker.limits.log == 1u << 20);
+    CHECK(docker.docker.engine == "unix:///var/run/docker.sock");
+}
+
+TEST_CASE("a configuration that is well has no problems")
+{
+    CHECK(exec_problems("\"ttl\": \"20s\"").empty());
+    CHECK(docker_problems("\"port\": 9000").empty());
+}
+
+TEST_CASE("the structure: what is missing, misplaced or unknown")
+{
+    CHECK(problems_of("[]") == std::vector<std::string>{
+        "c.json:1: $: is an array, not an object; write { \"services\": { ... } }"});
+    CHECK(problems_of("{}").at(0).find("c.json:1: $: has no \"services\"") == 0);
+    CHECK(problems_of("{\"services\": {}}").at(0).find("c.json:1: $.services: is empty") == 0);
+    CHECK(problems_of("{\"services\": []}").at(0).find("$.services: is an array, not an object") != std::string::npos);
+    CHECK(problems_of("{\"services\": {\"s\": 1}}").at(0).find("$.services.s: is a number") != std::string::npos);
+    CHECK(problems_of("{\"services\": {\"a b\": {\"mode\": \"exec\", \"listen\": \":1\", \"command\": [\"/bin/cat\"]}}}")
+              .at(0).find("$.services[\"a b\"]: 'a b' is not a name") != std::string::npos);
+    CHECK(problems_of(service("")).at(0).find("c.json:1: $.services.s: has no \"mode\"") == 0);
+    CHECK(problems_of(service("\"mode\": \"exe\"")).at(0).find("c.json:2: $.services.s.mode: 'exe' is no mode") == 0);
+    CHECK(problems_of(service("\"mode\": 1")).at(0).find("$.services.s.mode: is a number") != std::string::npos);
+
+    CHECK(problems_of("{\"ttl\": \"1s\",\n\"tread\": 1, \"servces\": {}}").size() == 4);
+    CHECK(problems_of("{\"ttl\": \"1s\", \"services\": {}}").at(0).find("move it into $.services.NAME") != std::string::npos);
+    CHECK(problems_of("{\"mode\": \"exec\", \"services\": {}}").at(0).find("move it into $.services") != std::string::npos);
+    CHECK(problems_of("{\"thread\": 1, \"services\": {}}").at(0).find("did you mean threads?") != std::string::npos);
+
+    only(exec_problems("\"tll\": \"1s\""), "tll", "is unknown; did you mean ttl?");
+    only(exec_problems("\"threads\": 2"), "threads", "move it to the top level");
+    only(exec_problems("\"image\": \"x\""), "image", "works only in \"mode\": \"docker\"");
+    only(docker_problems("\"io\": \"port\""), "io", "works only in \"mode\": \"exec\"");
+    only(docker_problems("\"limit-memory\": \"64m\""), "limit-memory", "write \"limits\": { \"memory\": ... }");
+    only(docker_problems("\"mount\": \"a:/b\""), "mount", "write \"mounts\": [ ... ]");
+    only(docker_problems("\"limits\": {\"memry\": \"64m\"}"), "limits.memry", "did you mean memory?");
+}
+
+TEST_CASE("values of the wrong kind name the right one")
+{
+    only(exec_problems("\"ttl\": 20"), "ttl", "write 20s");
+    only(exec_problems("\"ttl\": true"), "ttl", "is true or false, not a string; write a duration");
+    only(exec_problems("\"max-instances\": \"5\""), "max-instances", "write the number without quotes");
+    only(exec_problems("\"max-instances\": -1"), "max-instances", "from 0 to");
+    only(exec_problems("\"max-instances\": 1.5"), "max-instances", "from 0 to");
+    only(exec_problems("\"pty\": \"true\""), "pty", "write true or false");
+    only(exec_problems("\"user\": 65534"), "user", "write it in quotes");
+    only(exec_problems("\"env\": [\"A=b\"]"), "env", "write {\"NAME\": \"value\"}");
+    only(exec_problems("\"env\": {\"A\": 1}"), "env.A", "put it in quotes");
+    only(exec_problems("\"env\": {\"A=B\": \"c\"}"), "env[\"A=B\"]", "write one without =");
+    only(exec_problems("\"env\": {\"A\": \"x\\u0000y\"}"), "env.A", "zero character");
+    only(exec_problems("\"stderr\": \"lgo\""), "stderr", "is none of log, client, null; did you mean log?");
+    only(exec_problems("\"when-full\": \"cull\""), "when-full", "refuse, queue, cull-oldest, cull-idle");
+    only(exec_problems("\"limits\": {\"memory\": \"64mb\"}"), "limits.memory", "write 512k, 64m or 2g");
+    only(exec_problems("\"stop-grace\": \"1h\""), "stop-grace", "longer than 10m");
+    only(exec_problems("\"unix-mode\": \"rw\""), "unix-mode", "write 0600 or 0666");
+    only(docker_problems("\"port\": 0"), "port", "from 1 to 65535");
+    only(docker_problems("\"mounts\": [\"/etc/hostname:/h\", \"x\"]"), "mounts[1]", "write SOURCE:TARGET");
+    only(docker_problems("\"mounts\": \"/etc/hostname:h\""), "mounts", "no absolute path");
+    only(docker_problems("\"tmpfs\": [\"/run\"]"), "tmpfs[0]", "write PATH:SIZE");
+    only(docker_problems("\"engine\": \"tcp://x\""), "engine", "no engine on this host");
+    only(problems_of(service("\"mode\": \"exec\", \"listen\": \":1\",\n\"command\": \"/bin/cat\"")), "command",
+         "write [\"PROGRAM\"");
+    only(problems_of(service("\"mode\": \"exec\", \"command\": [\"/bin/cat\"],\n\"listen\": [\":1\", \"2\"]")), "listen[1]",
+         "write :2");
+}
+
+TEST_CASE("all problems are reported at once, in the order of their lines")
+{
+    const auto problems = problems_of(R"({
+  "log-level": "loud",
+  "services": {
+    "a": { "mode": "exec", "listen": ":1", "command": ["/nowhere/x"],
+           "ttl": "soon",
+           "ttl": "1s" },
+    "b": { "mode": "docker", "listen": "127.0.0.1:1",
+           "tmpfs": ["/tmp:1m"] }
+  }
+})");
+    REQUIRE(problems.size() == 7);
+    CHECK(problems[0].find("c.json:2: $.log-level: 'loud' is none of") == 0);
+    CHECK(problems[1].find("c.json:4: $.services.a.command: /nowhere/x: No such file") == 0);
+    CHECK(problems[2].find("c.json:5: $.services.a.ttl: 'soon' is not a duration") == 0);
+    CHECK(problems[3].find("c.json:6: $.services.a.ttl: is there twice, first on line 5") == 0);
+    CHECK(problems[4].find("c.json:7: $.services.b: has no image") == 0);
+    CHECK(problems[5].find("c.json:7: $.services.b.listen: 127.0.0.1:1 is taken by :1 of service a") == 0);
+    CHECK(problems[6].find("c.json:8: $.services.b.tmpfs: /tmp is one already") == 0);
+}
+
+TEST_CASE("combinations that cannot work name a remedy")
+{
+    const std::string tokens = "\"auth\": \"token\", \"tokens\": \"/dev/null\"";
+
+    only(exec_problems("\"tokens\": \"t\""), "tokens", "needs \"auth\": \"token\"");
+    only(exec_problems("\"reset-id\": \"ffff\""), "reset-id", "needs \"auth\": \"token\"");
+    only(exec_problems("\"auth\": \"token\""), "auth", "add \"tokens\"");
+    only(exec_problems("\"source-prefix\": 48"), "source-prefix", "needs \"auth\": \"source\"");
+    only(exec_problems("\"max-per-owner\": 2"), "max-per-owner", "clients that can be told apart");
+    only(exec_problems("\"queue-size\": 2"), "queue-size", "needs \"when-full\": \"queue\"");
+    only(exec_problems("\"queue-timeout\": \"2s\""), "queue-timeout", "needs \"when-full\": \"queue\"");
+    only(exec_problems("\"warm\": 65"), "warm", "is more than \"max-instances\", 64");
+    only(exec_problems("\"warm\": 1, \"client-env\": \"on\""), "client-env", "a warm instance starts before it has a client");
+    only(exec_problems("\"linger\": \"1s\""), "linger", "use \"io\": \"port\"");
+    only(exec_problems("\"max-sessions\": 2"), "max-sessions", "serves one connection");
+    only(exec_problems("\"ports\": \"1000-2000\""), "ports", "needs \"io\": \"port\"");
+    only(exec_problems("\"io\": \"port\", \"ports\": \"8000-8001\", \"max-instances\": 3"), "max-instances",
+         "is more than the 2 ports");
+    only(exec_problems("\"io\": \"port\", \"ports\": \"8000-8001\", \"warm\": 3"), "warm", "is more than the 2 ports");
+    only(exec_problems("\"io\": \"port\", \"ports\": \"1-2\""), "ports", "holds 1, on which the service itself listens");
+    only(problems_of(service("\"mode\": \"exec\", \"listen\": \":1\",\n\"command\": [\"/bin/cat\", \"{port}\"]")), "command",
+         "{port} needs \"io\": \"port\"");
+    only(exec_problems("\"io\": \"port\", \"pty\": true"), "pty", "needs \"io\": \"stdio\"");
+    only(exec_problems("\"io\": \"socket\", \"pty\": true"), "pty", "needs \"io\": \"stdio\"");
+    only(exec_problems("\"io\": \"port\", \"stderr\": \"client\""), "stderr", "use log or null");
+    only(exec_problems("\"io\": \"socket\", \"warm\": 1"), "warm", "cannot work together with \"io\": \"socket\"");
+    only(exec_problems("\"io\": \"socket\", \"idle\": \"1m\""), "idle", "no byte passes through us");
+    only(exec_problems("\"limits\": {\"cpus\": 1}"), "limits.cpus", "use \"mode\": \"docker\"");
+    only(exec_problems("\"limits\": {\"tmp\": \"1m\"}"), "limits.tmp", "use \"mode\": \"docker\"");
+    only(exec_problems("\"user\": \"no-such-user-here\""), "user", "useradd");
+    only(exec_problems("\"user\": \"0:no-such-group-here\""), "user", "groupadd");
+    only(exec_problems("\"user\": \"4242424\""), "user", "write 4242424:GROUP");
+    only(exec_problems("\"workdir\": \"/no/such\""), "workdir", "there is no directory /no/such");
+    only(exec_problems("\"dir-template\": \"/no/such\""), "dir-template", "there is no directory /no/such");
+    only(exec_problems("\"dir-template\": \"/usr/share/doc\", \"workdir\": \"/\""), "dir-template", "is never used");
+    only(exec_problems("\"unix-mode\": \"0600\""), "unix-mode", "is for Unix sockets only");
+    only(exec_problems("\"env\": {\"INSTANCER_OWNER\": \"me\"}"), "env", "is a name of ours");
+    only(exec_problems("\"io\": \"port\", \"env\": {\"PORT\": \"1\"}"), "env", "PORT is set for each instance");
+    only(exec_problems(tokens), "tokens", "/dev/null: holds no token");
+    only(exec_problems("\"auth\": \"token\", \"tokens\": \"/no/such\""), "tokens", "cannot read /no/such");
+
+    only(docker_problems("\"port\": 1, \"stdio\": true"), "port", "and \"stdio\" exclude each other");
+    only(docker_problems("\"pty\": true"), "pty", "needs \"stdio\"");
+    only(docker_problems("\"stderr\": \"client\""), "stderr", "needs \"stdio\"");
+    only(docker_problems("\"mounts\": [\"/no/such:/x\"]"), "mounts", "there is no /no/such");
+    only(docker_problems("\"mounts\": [\"/:/host\"]"), "mounts", "would give containers the Docker engine");
+    only(docker_problems("\"tmpfs\": [\"/tmp/:1m\"]"), "tmpfs", "\"limits.tmp\"");
+    only(docker_problems("\"stdio\": true, \"linger\": \"1m\""), "linger", "use \"port\"");
+}
+
+TEST_CASE("what is missing altogether is asked for where the service begins")
+{
+    const auto problems = problems_of(service("\"mode\": \"exec\""));
+    REQUIRE(problems.size() == 2);
+    CHECK(problems[0].find("c.json:1: $.services.s: has no address to listen on; add \"listen\": \":1337\"") == 0);
+    CHECK(problems[1].find("c.json:1: $.services.s: has no command to run; add \"command\"") == 0);
+}
+
+TEST_CASE("root is not bound by a limit on processes")
+{
+    const auto problems = exec_problems("\"limits\": {\"pids\": 10}, \"user\": \"0:0\"");
+    REQUIRE_FALSE(problems.empty());
+    CHECK(problems.back().find("limits.pids: does not bind root; add \"user\": \"NAME\"") != std::string::npos);
+}
+
+TEST_CASE("services must not take ports from each other")
+{
+    const auto problems = problems_of(R"({"services": {
+"a": {"mode": "exec", "listen": [":1", "unix:/tmp/x"], "command": ["/bin/cat"], "io": "port", "ports": "8000-8009"},
+"b": {"mode": "exec", "listen": ["[::1]:1", "unix:/tmp/x"], "command": ["/bin/cat"], "io": "port", "ports": "8009-8010"},
+"c": {"mode": "exec", "listen": [":2", "127.0.0.1:2"], "command": ["/bin/cat"]}
+}})");
+    REQUIRE(problems.size() == 4);
+    CHECK(problems[0].find("c.json:3: $.services.b.listen: [::1]:1 is taken by :1 of service a") == 0);
+    CHECK(problems[1].find("c.json:3: $.services.b.listen: unix:/tmp/x is taken by unix:/tmp/x of service a") == 0);
+    CHECK(problems[2].find("c.json:3: $.services.b.ports: 8009-8010 overlaps 8000-8009 of service a") == 0);
+    CHECK(problems[3].find("c.json:4: $.services.c.listen: 127.0.0.1:2 is taken by :2 of the same service") == 0);
+}
+
+TEST_CASE("relative paths are relative to the file, the program too")
+{
+    const daemon_test::TemporaryDirectory directory;
+    directory.file("serve", "#!/bin/sh\n", true);
+    directory.file("plain", "#!/bin/sh\n");
+    const auto check = [&](const std::string& program) {
+        Problems problems;
+        const auto settings = read_config(directory.path("c.json"), service("\"mode\": \"exec\", \"listen\": \":1\", "
+                                          "\"command\": [\"" + program + "\"]"), problems);
+        REQUIRE(problems.empty());
+        return validate(settings);
+    };
+    CHECK(check("./serve").empty());
+    CHECK(check("cat").empty());
+    CHECK(check("{dir}/serve").empty());
+    CHECK(check("./plain").at(0).text().find("chmod +x") != std::string::npos);
+    CHECK(check("serve").at(0).text().find("on the PATH") != std::string::npos);
+}
+
+TEST_CASE("the name of the daemon is the same for the same configuration, and no other's")
+{
+    Settings a, b;
+    a.file = "/etc/a.json";
+    b.file = "/etc/b.json";
+    CHECK(a.daemon_name() == a.daemon_name());
+    CHECK(a.daemon_name() != b.daemon_name());
+    CHECK(parse_name(a.daemon_name()));
+    a.name = "mine";
+    CHECK(a.daemon_name() == "mine");
+
+    const auto listening = [](std::vector<std::string> addresses) {
+        Settings settings;
+        ServiceSettings service("exec", Mode::exec);
+        for (const auto& address : addresses)
+            service.listen.push_back(*parse_address(address));
+        settings.services.push_back(service);
+        return settings.daemon_name();
+    };
+    CHECK(listening({":1", ":2"}) == listening({":2", ":1"}));
+    CHECK(listening({":1"}) != listening({":2"}));
+    CHECK(listening({":1"}) != listening({"127.0.0.1:1"}));
+}

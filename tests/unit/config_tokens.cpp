@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#include <doctest/doctest.h>
+
+#include "temporary_directory.hpp"
+#include "tokens.hpp"
+
+using namespace instancer;
+using namespace instancer::daemon;
+
+namespace {
+
+const std::string token_a(128, 'a');
+const std::string token_b = std::string(64, 'b') + " # is part of it" + std::string(48, 'b');
+
+}  // namespace
+
+TEST_CASE("tokens: text, hexadecimal, comments, either kind of line end")
+{
+    std::string digits;
+    for (int i = 0; i < 128; ++i)
+        digits += "0F";
+    const auto tokens = parse_tokens("# two of them\n\n" + token_a + "\r\nhex:" + digits + "\n" + token_b, "t");
+    REQUIRE(tokens);
+    REQUIRE(tokens->size() == 3);
+    CHECK((*tokens)[0].bytes() == token_a);
+    CHECK((*tokens)[1].bytes() == std::string(128, '\x0f'));
+    CHECK((*tokens)[2].bytes() == token_b);
+}
+
+TEST_CASE("an error in a token file names file and line, and no part of a token")
+{
+    const auto error_of = [](const std::string& text) {
+        const auto tokens = parse_tokens(text, "t.txt");
+        REQUIRE_FALSE(tokens);
+        CHECK(tokens.error().find("aaaa") == std::string::npos);
+        return tokens.error();
+    };
+    CHECK(error_of(token_a + "\n" + token_a + "a\n").find("t.txt:2: has 129 characters; a token has 128") == 0);
+    CHECK(error_of("#\n\naaaa\n").find("t.txt:3: has 4 characters") == 0);
+    CHECK(error_of("hex:aaaa").find("t.txt:1: after hex: expected 256 hexadecimal digits, found 4") == 0);
+    CHECK(error_of("hex:" + std::string(255, 'a') + "x").find("t.txt:1: after hex: expected 256") == 0);
+    CHECK(error_of("").find("t.txt: holds no token") == 0);
+    CHECK(error_of("# none\n").find("t.txt: holds no token") == 0);
+}
+
+TEST_CASE("a token file that cannot be read is named")
+{
+    const daemon_test::TemporaryDirectory directory;
+    CHECK(load_tokens(directory.path("none")).error() == "cannot read " + directory.path("none") + ": No such file or directory");
+    CHECK(load_tokens(directory.path()).error() == "cannot read " + directory.path() + ": it is a directory");
+    CHECK(load_tokens(directory.file("t", token_a + "\n"))->size() == 1);
+}

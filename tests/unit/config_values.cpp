@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+#include <doctest/doctest.h>
+
+#include "values.hpp"
+
+using namespace instancer::daemon;
+using namespace std::chrono_literals;
+
+namespace {
+
+template <class T>
+bool says(const Parsed<T>& parsed, const std::string& part)
+{
+    CAPTURE(part);
+    if (!parsed)
+        CAPTURE(parsed.error());
+    return !parsed && parsed.error().find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("durations read with their unit")
+{
+    CHECK(parse_duration("300ms") == 300ms);
+    CHECK(parse_duration("20s") == 20s);
+    CHECK(parse_duration("10m") == 10min);
+    CHECK(parse_duration("2h") == 2h);
+    CHECK(parse_duration("0") == 0ms);
+    CHECK(parse_duration("0s") == 0ms);
+    CHECK(says(parse_duration("20"), "write 20s"));
+    CHECK(says(parse_duration("20000000000000000000000"), "no unit"));
+    for (const auto text : {"", "s", "-5s", "1.5s", "5 s", "5S", "5d", "5sec", "5s "})
+        CHECK(says(parse_duration(text), "write 300ms, 20s, 10m or 2h"));
+    CHECK(says(parse_duration("99999999999h"), "0 for no limit"));
+    CHECK(says(parse_duration("18446744073709551615ms"), "longer than ten years"));
+}
+
+TEST_CASE("sizes count in powers of 1024")
+{
+    CHECK(parse_size("512") == 512u);
+    CHECK(parse_size("64k") == 64u * 1024);
+    CHECK(parse_size("64m") == 64u * 1024 * 1024);
+    CHECK(parse_size("2g") == std::uint64_t{2} << 30);
+    CHECK(parse_size("0") == 0u);
+    for (const auto text : {"", "m", "64mb", "64M", "-1", "1.5g", "64 m"})
+        CHECK(says(parse_size(text), "write 512k, 64m or 2g"));
+    CHECK(says(parse_size("99999999999g"), "too large"));
+}
+
+TEST_CASE("counts stay between their bounds")
+{
+    CHECK(parse_count("7", 1, 9) == 7u);
+    for (const auto text : {"0", "10", "", "x", "7x", "-1", "+7", "7.0", "99999999999999999999"})
+        CHECK(says(parse_count(text, 1, 9), "from 1 to 9"));
+}
+
+TEST_CASE("processors may be a fraction")
+{
+    CHECK(parse_cpus("0.5") == 0.5);
+    CHECK(parse_cpus("2") == 2.0);
+    for (const auto text : {"", "-1", "nan", "inf", "1e9", "half", "1,5"})
+        CHECK(says(parse_cpus(text), "write 0.5 or 2"));
+}
+
+TEST_CASE("hexadecimal digits have an exact number")
+{
+    CHECK(parse_hex("00fF", 4) == std::string("\0\xff", 2));
+    for (const auto text : {"", "0", "000", "00000", "00g0", "0x00"})
+        CHECK(says(parse_hex(text, 4), "4 hexadecimal digits"));
+}
+
+TEST_CASE("port ranges")
+{
+    CHECK(parse_ports("8000-8009")->size() == 10);
+    CHECK(parse_ports("8000")->size() == 1);
+    CHECK(says(parse_ports("8009-8000"), "write 8000-8009"));
+    for (const auto text : {"", "-", "8000-", "-8000", "0-5", "65530-65536", "a-b"})
+        CHECK(says(parse_ports(text), "write 8000-8009"));
+}
+
+TEST_CASE("addresses to listen on")
+{
+    const auto text = [](const char* written) { return parse_address(written)->text(); };
+    CHECK(text("127.0.0.1:1337") == "127.0.0.1:1337");
+    CHECK(text("localhost:80") == "localhost:80");
+    CHECK(text("[::1]:1337") == "[::1]:1337");
+    CHECK(text("[127.0.0.1]:1337") == "127.0.0.1:1337");
+    CHECK(text(":0") == ":0");
+    CHECK(text("unix:/run/heap.sock") == "unix:/run/heap.sock");
+    CHECK(text("unix:relative:with:colons") == "unix:relative:with:colons");
+    CHECK(text("fd:web") == "fd:web");
+    CHECK(parse_address(":80")->name().empty());
+
+    CHECK(says(parse_address("1337"), "write :1337"));
+    CHECK(says(parse_address("localhost"), "has no port"));
+    CHECK(says(parse_address("localhost:http"), "is not a port"));
+    CHECK(says(parse_address(":65536"), "is not a port"));
+    CHECK(says(parse_address("::1:80"), "in brackets"));
+    CHECK(says(parse_address("unix:"), "write unix:/path"));
+    CHECK(says(parse_address("fd:"), "write fd:NAME"));
+}
+
+TEST_CASE("addresses that cannot be listened on at once are known before")
+{
+    const auto collide = [](const char* a, const char* b) {
+        const bool one = parse_address(a)->collides(*parse_address(b));
+        CHECK(one == parse_address(b)->collides(*parse_address(a)));
+        return one;
+    };
+    CHECK(collide(":80", ":80"));
+    CHECK(collide(":80", "127.0.0.1:80"));
+    CHECK(collide("0.0.0.0:80", "127.0.0.1:80"));
+    CHECK(collide("unix:/a", "unix:/a"));
+    CHECK(collide("fd:web", "fd:web"));
+    CHECK_FALSE(collide(":80", ":81"));
+    CHECK_FALSE(collide("127.0.0.1:80", "127.0.0.2:80"));
+    CHECK_FALSE(collide(":0", ":0"));
+    CHECK_FALSE(collide("unix:/a", "unix:/b"));
+    CHECK_FALSE(collide("unix:web", "fd:web"));
+}
+
+TEST_CASE("assignments, names and switches")
+{
+    CHECK(parse_assignment("A=b=c")->second == "b=c");
+    CHECK(parse_assignment("A=")->second.empty());
+    CHECK(says(parse_assignment("A"), "NAME=VALUE"));
+    CHECK(says(parse_assignment("=b"), "NAME=VALUE"));
+    CHECK(parse_name("heap-2_b") == "heap-2_b");
+    for (const auto text : {"", "a b", "a/b", "a.b", "\xc3\xa4"})
+        CHECK(says(parse_name(text), "letters, digits"));
+    CHECK(says(parse_name(std::string(64, 'a')), "up to 63"));
+    CHECK(parse_switch("on") == true);
+    CHECK(parse_switch("off") == false);
+    CHECK(says(parse_switch("true"), "neither on nor off"));
+}
+
+TEST_CASE("the nearest word is suggested, a far one is not")
+{
+    const std::vector<std::string_view> words = {"ttl", "idle", "linger", "listen", "tokens"};
+    CHECK(nearest("tll", words) == "ttl");
+    CHECK(nearest("lsiten", words) == "listen");
+    CHECK(nearest("token", words) == "tokens");
+    CHECK(nearest("idel", words) == "idle");
+    CHECK(nearest("banana", words).empty());
+    CHECK(suggestion("token", words, "--") == "; did you mean --tokens?");
+    CHECK(suggestion("banana", words).empty());
+}
