@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <cstdlib>
 #include <fcntl.h>
 #include <termios.h>
@@ -28,11 +29,14 @@ public:
         return counted([&] { return ::write(native_handle_of_terminal(), data.data(), data.size()); });
     }
 
-    /// A terminal knows no half-close; what ends its input is a character.
+    /// A terminal knows no half-close; what ends its input is a character. Within a line the first one ends only the
+    /// line, and an end that was read is forgotten: so there are enough for whoever reads on, like a shell whose
+    /// command met the end.
     Result<void> shutdown_send() override
     {
-        static constexpr std::byte end_of_file{4};
-        const auto sent = try_write({&end_of_file, 1});
+        std::array<std::byte, 16> ends_of_file;
+        ends_of_file.fill(std::byte{4});
+        const auto sent = try_write(ends_of_file);
         if (!sent && sent.error() != std::error_code(asio::error::would_block))
             return tl::unexpected<Error>(sent.error());
         return {};
