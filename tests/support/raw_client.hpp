@@ -44,14 +44,25 @@ public:
 
     bool connected() const noexcept { return connected_; }
 
-    void send(std::string_view data)
+    /// Of a TCP connection, at this end.
+    std::uint16_t local_port() const
+    {
+        sockaddr_in address{};
+        socklen_t size = sizeof address;
+        ::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size);
+        return ntohs(address.sin_port);
+    }
+
+    /// False when the connection has ended.
+    bool send(std::string_view data)
     {
         while (!data.empty()) {
-            const auto count = ::send(socket_.get(), data.data(), data.size(), MSG_NOSIGNAL);
+            const auto count = uninterrupted([&] { return ::send(socket_.get(), data.data(), data.size(), MSG_NOSIGNAL); });
             if (count <= 0)
-                return;
+                return false;
             data.remove_prefix(static_cast<std::size_t>(count));
         }
+        return true;
     }
 
     void half_close() { ::shutdown(socket_.get(), SHUT_WR); }
@@ -106,11 +117,20 @@ private:
         connected_ = ::connect(socket_.get(), address, size) == 0;
     }
 
+    /// Where a child of the same program ends, a call with a time limit returns early.
+    template <class Call>
+    static ssize_t uninterrupted(const Call& call)
+    {
+        for (;;)
+            if (const auto count = call(); count >= 0 || errno != EINTR)
+                return count;
+    }
+
     bool receive_some(std::string& data, std::size_t most)
     {
         const auto before = data.size();
         data.resize(before + most);
-        const auto count = ::recv(socket_.get(), data.data() + before, most, 0);
+        const auto count = uninterrupted([&] { return ::recv(socket_.get(), data.data() + before, most, 0); });
         ended_ = count == 0;
         error_ = count < 0 ? errno : 0;
         data.resize(before + static_cast<std::size_t>(count > 0 ? count : 0));
