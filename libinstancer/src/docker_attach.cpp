@@ -19,6 +19,9 @@ namespace {
 
 using Socket = asio::local::stream_protocol::socket;
 
+/// The engine looks for keys that detach, ^P^Q by default, in what goes to a terminal. These are no text in UTF-8.
+constexpr auto detach_keys = "%FF%2C%FE%2C%FF%2C%FE%2C%FF%2C%FE%2C%FF%2C%FE";
+
 asio::awaitable<Result<void>> upgrade(Socket& socket, const std::string& path, const std::string& request)
 {
     const auto broken = [](const std::error_code& why) {
@@ -49,7 +52,7 @@ asio::awaitable<Result<UniqueFd>> attach(std::string socket_path, std::string ve
     using namespace asio::experimental::awaitable_operators;
     const auto executor = co_await asio::this_coro::executor;
     const auto request = "POST " + version_prefix + "/containers/" + id +
-                         "/attach?stream=1&stdin=1&stdout=1&stderr=1 HTTP/1.1\r\nHost: localhost\r\n"
+                         "/attach?stream=1&stdin=1&stdout=1&stderr=1&detachKeys=" + detach_keys + " HTTP/1.1\r\nHost: localhost\r\n"
                          "Upgrade: tcp\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n";
     Socket socket(executor);
     asio::steady_timer deadline(executor, std::chrono::seconds(10));
@@ -60,12 +63,6 @@ asio::awaitable<Result<UniqueFd>> attach(std::string socket_path, std::string ve
     if (!upgraded)
         co_return tl::unexpected<Error>(upgraded.error());
     co_return UniqueFd(socket.release());
-}
-
-AttachStream::~AttachStream()
-{
-    if (!unfinished_line_.empty())
-        line_(unfinished_line_);
 }
 
 Result<std::size_t> AttachStream::try_read(std::span<std::byte> buffer)
@@ -101,31 +98,20 @@ std::size_t AttachStream::unframe(std::span<std::byte> bytes)
             std::memmove(bytes.data() + kept, piece.data(), piece.size());
             kept += piece.size();
         } else if (stderr_to_ == StderrTo::log) {
-            log(piece);
+            lines_.feed({reinterpret_cast<const char*>(piece.data()), piece.size()});
         }
     }
     return kept;
 }
 
-void AttachStream::log(std::span<const std::byte> text)
-{
-    constexpr std::size_t longest_line = 4096;
-    for (const auto byte : text) {
-        const auto c = static_cast<char>(byte);
-        if (c != '\n')
-            unfinished_line_ += c;
-        if (c == '\n' || unfinished_line_.size() == longest_line) {
-            line_(unfinished_line_);
-            unfinished_line_.clear();
-        }
-    }
-}
-
 Result<void> TerminalStream::shutdown_send()
 {
-    const std::byte end_of_transmission{4};
-    (void)try_write({&end_of_transmission, 1});
-    return SocketStream::shutdown_send();
+    std::array<std::byte, 16> ends_of_file;
+    ends_of_file.fill(std::byte{4});
+    const auto sent = try_write(ends_of_file);
+    if (!sent && sent.error() != std::error_code(asio::error::would_block))
+        return tl::unexpected<Error>(sent.error());
+    return {};
 }
 
 }  // namespace instancer::detail

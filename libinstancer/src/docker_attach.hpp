@@ -4,14 +4,13 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
-#include <string_view>
 
 #include <asio/awaitable.hpp>
 
 #include <instancer/backend/stderr_to.hpp>
+#include <instancer/detail/output_lines.hpp>
 #include <instancer/detail/socket_stream.hpp>
 #include <instancer/detail/unique_fd.hpp>
 #include <instancer/result.hpp>
@@ -31,15 +30,13 @@ asio::awaitable<Result<UniqueFd>> attach(std::string socket_path, std::string ve
 /// error, three zeros, and the size as a big-endian number. Reading removes the headers in the reader's own buffer.
 class AttachStream final : public SocketStream {
 public:
-    using Line = std::function<void(std::string_view)>;
-
-    /// `line` gets the lines of standard error if that goes to the log.
-    AttachStream(const asio::any_io_executor& executor, UniqueFd fd, StderrTo stderr_to, Line line)
-        : SocketStream(executor, std::move(fd)), stderr_to_(stderr_to), line_(std::move(line))
+    /// `report` gets the lines of standard error if that goes to the log.
+    AttachStream(const asio::any_io_executor& executor, UniqueFd fd, StderrTo stderr_to, OutputLines::Report report)
+        : SocketStream(executor, std::move(fd)), stderr_to_(stderr_to), lines_(std::move(report))
     {
     }
 
-    ~AttachStream() override;
+    ~AttachStream() override { lines_.finish(); }
 
     Result<std::size_t> try_read(std::span<std::byte> buffer) override;
 
@@ -49,14 +46,12 @@ public:
 
 private:
     std::size_t unframe(std::span<std::byte> bytes);
-    void log(std::span<const std::byte> text);
 
     const StderrTo stderr_to_;
-    const Line line_;
+    OutputLines lines_;
     std::array<std::uint8_t, 8> header_{};
     std::size_t header_used_ = 0;
     std::uint32_t payload_left_ = 0;
-    std::string unfinished_line_;
 };
 
 /// The standard streams of an attached container with a terminal: one stream both ways, no frames.
@@ -64,7 +59,9 @@ class TerminalStream final : public SocketStream {
 public:
     using SocketStream::SocketStream;
 
-    /// A terminal has no half-close: its end of input is a character.
+    /// A terminal knows no half-close; what ends its input is a character. Within a line the first one ends only the
+    /// line, and an end that was read is forgotten, so there are enough for whoever reads on. The connection stays
+    /// open both ways: the engine would end the output together with the input.
     Result<void> shutdown_send() override;
 
     int native_handle() const noexcept override { return -1; }

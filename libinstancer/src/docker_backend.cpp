@@ -23,11 +23,11 @@
 #include <instancer/detail/asio_compat.hpp>
 #include <instancer/detail/async_event.hpp>
 #include <instancer/detail/client_environment.hpp>
-#include <instancer/socket_stream.hpp>
+#include <instancer/detail/connect.hpp>
+#include <instancer/detail/helper_threads.hpp>
 
 #include "docker_attach.hpp"
 #include "docker_engine.hpp"
-#include "docker_helpers.hpp"
 #include "docker_json.hpp"
 #include "docker_network.hpp"
 #include "docker_spec.hpp"
@@ -224,14 +224,26 @@ private:
     void forget_preparation();
 
     asio::awaitable<Result<std::shared_ptr<const Prepared>>> prepared();
+    /// Does blocking work on a helper thread.
+    template <class Work>
+    asio::awaitable<std::invoke_result_t<Work&>> offload(Work work)
+    {
+        if (closed_)
+            co_return fail(Errc::stopping);
+        co_return co_await helpers_.run(std::move(work));
+    }
+
     asio::awaitable<Result<EngineReply>> call(std::string method, std::string path, std::string body = {});
     asio::awaitable<Result<std::shared_ptr<Container>>> create(const InstanceRequest& request);
     asio::awaitable<Result<void>> run(Container& container);
     asio::awaitable<Result<void>> locate(Container& container, Reach reach);
     asio::awaitable<Result<void>> remove(std::string id);
+    asio::awaitable<void> remove_all(const std::vector<std::string>& ids);
     asio::awaitable<std::string> output(const Container& container);
     asio::awaitable<std::string> obituary(Container& container);
     asio::awaitable<Result<Stream>> connect(std::shared_ptr<Container> container);
+    asio::awaitable<Result<Stream>> connect_inside(std::shared_ptr<Container> container, asio::ip::address target);
+    asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::endpoint endpoint);
     asio::awaitable<Result<Leftover>> adopt(const json& summary, const Prepared& prepared);
     void forget(const Container& container);
 
@@ -246,9 +258,10 @@ private:
     HelperThreads namespace_thread_{1};
     std::atomic<bool> engine_lost_ = false;
 
-    /// Only on the control executor: containers that exist, and those that should not any more.
+    /// Only on the control executor.
     std::unordered_map<std::string, std::shared_ptr<Container>> containers_;
-    std::vector<std::string> unremoved_;
+    std::vector<std::string> unremoved_;  ///< Containers that should be gone.
+    bool closed_ = false;
 
     std::mutex prepare_mutex_;
     std::shared_ptr<const Prepared> prepared_;
@@ -264,10 +277,11 @@ void DockerBackend::Impl::shutdown()
     }
     if (network_made)
         network_.remove();
+    closed_ = true;
     engine_.stop();
     watch_.stop();
-    helpers_.close();
-    namespace_thread_.close();
+    helpers_.join();
+    namespace_thread_.join();
     containers_.clear();
 }
 
@@ -330,9 +344,10 @@ asio::awaitable<void> DockerBackend::Impl::reconcile(bool was_lost)
                 ended(*container, value_at(state, "ExitCode", -1));
         }
     }
-    if (was_lost)
-        for (const auto& id : std::exchange(unremoved_, {}))
-            (void)co_await remove(id);
+    if (was_lost) {
+        const auto ids = std::exchange(unremoved_, {});
+        co_await remove_all(ids);
+    }
 }
 
 // Preparation, on helper threads.
@@ -466,7 +481,7 @@ asio::awaitable<Result<std::shared_ptr<const Prepared>>> DockerBackend::Impl::pr
             co_return prepared_;
     }
     auto work = [this] { return prepare_now(); };
-    co_return co_await helpers_.run(std::move(work));
+    co_return co_await offload(std::move(work));
 }
 
 asio::awaitable<Result<void>> DockerBackend::Impl::prepare()
@@ -485,7 +500,7 @@ asio::awaitable<Result<EngineReply>> DockerBackend::Impl::call(std::string metho
     auto work = [this, method = std::move(method), path = std::move(path), body = std::move(body)] {
         return engine_.call(method, path, body);
     };
-    co_return co_await helpers_.run(std::move(work));
+    co_return co_await offload(std::move(work));
 }
 
 asio::awaitable<Result<Instance>> DockerBackend::Impl::start(InstanceRequest request)
@@ -566,7 +581,7 @@ asio::awaitable<Result<void>> DockerBackend::Impl::run(Container& container)
         co_return tl::unexpected<Error>(prepared.error());
     if (stdio()) {
         auto ask = [this] { return engine_.version_prefix(); };
-        const auto version = co_await helpers_.run(std::move(ask));
+        const auto version = co_await offload(std::move(ask));
         if (!version)
             co_return tl::unexpected<Error>(version.error());
         // Before the start, or the first output is lost.
@@ -630,12 +645,12 @@ asio::awaitable<Result<Stream>> DockerBackend::Impl::open(Instance instance)
         const auto executor = co_await asio::this_coro::executor;
         if (options_.pty)
             co_return Stream(std::make_unique<TerminalStream>(executor, std::move(fd)));
-        auto line = [self, container](std::string_view text) {
+        auto report = [self, container](std::string_view text) {
             container->remember(text);
             self->events_.output(self->service_, container->name, text);
         };
         co_return Stream(
-            std::make_unique<AttachStream>(executor, std::move(fd), options_.stderr_to, std::move(line)));
+            std::make_unique<AttachStream>(executor, std::move(fd), options_.stderr_to, std::move(report)));
     }
     if (container->gone)
         co_return fail(Errc::instance_gone);
@@ -644,43 +659,50 @@ asio::awaitable<Result<Stream>> DockerBackend::Impl::open(Instance instance)
         container->opened = true;
     else if (container->gone)
         co_return fail(Errc::instance_gone);
+    else if (stream.error() != Errc::not_ready)
+        co_return fail(Errc::not_ready, stream.error().message());
     co_return stream;
 }
 
 asio::awaitable<Result<Stream>> DockerBackend::Impl::connect(std::shared_ptr<Container> container)
 {
-    using namespace asio::experimental::awaitable_operators;
-    auto target = asio::ip::address_v4::loopback();
-    UniqueFd fd;
-    if (container->network_namespace) {
-        auto work = [container] { return socket_inside(container->network_namespace.get()); };
-        auto made = co_await namespace_thread_.run(std::move(work));
-        if (!made)
-            co_return tl::unexpected<Error>(std::move(made.error()));
-        fd = std::move(*made);
-    } else {
-        target = *container->address;
-        fd = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        if (!fd)
-            co_return fail(last_error());
+    if (container->address && !container->network_namespace) {
+        const asio::ip::tcp::endpoint endpoint(*container->address, container->port);
+        UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        if (!socket)
+            co_return fail(last_error(), "making a socket");
+        co_return co_await connect(std::move(socket), endpoint);
     }
-    const asio::ip::tcp::endpoint endpoint(target, container->port);
-    const int socket = fd.get();
-    const int begun = ::connect(socket, endpoint.data(), static_cast<socklen_t>(endpoint.size()));
-    int error = begun == 0 ? 0 : errno;
-    const auto executor = co_await asio::this_coro::executor;
-    auto stream = make_socket_stream(executor, std::move(fd));
-    if (error == EINPROGRESS) {
-        asio::steady_timer deadline(executor, connect_timeout);
-        const auto first = co_await (stream.wait(Readiness::writable) || deadline.async_wait(as_result));
-        socklen_t size = sizeof error;
-        error = ETIMEDOUT;
-        if (first.index() == 0)
-            ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size);
+    auto stream = co_await connect_inside(container, asio::ip::address_v4::loopback());
+    if (!stream && stream.error() == Errc::not_ready) {
+        auto other = co_await connect_inside(container, asio::ip::address_v6::loopback());
+        if (other)
+            co_return other;
     }
-    if (error != 0)
-        co_return fail(Errc::not_ready, "port " + std::to_string(container->port) + ": " + std::strerror(error));
     co_return stream;
+}
+
+asio::awaitable<Result<Stream>> DockerBackend::Impl::connect_inside(std::shared_ptr<Container> container,
+                                                                    asio::ip::address target)
+{
+    const int family = target.is_v4() ? AF_INET : AF_INET6;
+    auto work = [container, family] { return socket_inside(container->network_namespace.get(), family); };
+    auto socket = co_await namespace_thread_.run(std::move(work));
+    if (!socket)
+        co_return tl::unexpected<Error>(std::move(socket.error()));
+    const asio::ip::tcp::endpoint endpoint(target, container->port);
+    co_return co_await connect(std::move(*socket), endpoint);
+}
+
+asio::awaitable<Result<Stream>> DockerBackend::Impl::connect(UniqueFd socket, asio::ip::tcp::endpoint endpoint)
+{
+    using namespace asio::experimental::awaitable_operators;
+    const auto executor = co_await asio::this_coro::executor;
+    asio::steady_timer deadline(executor, connect_timeout);
+    auto first = co_await (detail::connect(std::move(socket), endpoint) || deadline.async_wait(as_result));
+    if (first.index() != 0)
+        co_return fail(Errc::not_ready, "connecting to " + ClientInfo::format(endpoint) + ": no answer");
+    co_return std::move(std::get<0>(first));
 }
 
 asio::awaitable<InstanceExit> DockerBackend::Impl::wait(Instance instance)
@@ -763,6 +785,7 @@ asio::awaitable<Result<void>> DockerBackend::Impl::stop(Instance instance)
 /// Kills the container if it still runs, and removes it with its volumes.
 asio::awaitable<Result<void>> DockerBackend::Impl::remove(std::string id)
 {
+    const auto self = shared_from_this();
     const auto deadline = std::chrono::steady_clock::now() + removal_patience;
     for (;;) {
         const auto reply = co_await call("DELETE", "/containers/" + id + "?force=1&v=1");
@@ -834,25 +857,30 @@ asio::awaitable<Result<std::vector<Leftover>>> DockerBackend::Impl::list()
         else
             unwanted.push_back(id);
     }
-    using Removal = Result<EngineReply>;
-    std::vector<std::shared_ptr<OneShot<Removal>>> removals;
-    for (const auto& id : unwanted) {
-        auto work = [this, id] { return engine_.call("DELETE", "/containers/" + id + "?force=1&v=1"); };
-        removals.push_back(helpers_.begin(control_, std::move(work)));
-    }
-    for (std::size_t i = 0; i < removals.size(); ++i) {
-        const auto removed = co_await removals[i]->wait();
-        if (!removed || !*removed || !((*removed)->ok() || (*removed)->status() == 404))
-            (void)co_await remove(unwanted[i]);
-    }
+    co_await remove_all(unwanted);
     if ((*prepared)->reach == Reach::inside) {
         auto clean = [this] {
             network_.remove();
             return Result<void>();
         };
-        (void)co_await helpers_.run(std::move(clean));
+        (void)co_await offload(std::move(clean));
     }
     co_return found;
+}
+
+/// Removes them side by side.
+asio::awaitable<void> DockerBackend::Impl::remove_all(const std::vector<std::string>& ids)
+{
+    const auto removed = std::make_shared<AsyncEvent>(control_);
+    const auto left = std::make_shared<std::size_t>(ids.size());
+    const auto on_removal = [removed, left](std::exception_ptr, const Result<void>&) {
+        if (--*left == 0)
+            removed->set();
+    };
+    for (const auto& id : ids)
+        asio::co_spawn(control_, remove(id), on_removal);
+    if (!ids.empty())
+        co_await removed->wait();
 }
 
 /// Fails for what cannot be taken over.

@@ -141,8 +141,8 @@ Result<EngineReply> DockerEngine::send(const std::string& method, const std::str
     }
     httplib::Response response;
     std::string refusal;
+    bool ok = false;
     if (data) {
-        bool ok = false;
         request.response_handler = [&](const httplib::Response& head) {
             ok = head.status == 200;
             if (ok)

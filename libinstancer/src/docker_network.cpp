@@ -128,12 +128,12 @@ Result<UniqueFd> open_network_namespace(int pid, const std::string& id)
     return fd;
 }
 
-Result<UniqueFd> socket_inside(int network_namespace)
+Result<UniqueFd> socket_inside(int network_namespace, int family)
 {
     static thread_local const UniqueFd home = own_network_namespace();
     if (::setns(network_namespace, CLONE_NEWNET) != 0)
         return fail(std::error_code(errno, std::system_category()), "setns");
-    UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     const std::error_code error(fd ? 0 : errno, std::system_category());
     ::setns(home.get(), CLONE_NEWNET);
     if (!fd)

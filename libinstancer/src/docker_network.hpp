@@ -25,10 +25,10 @@ namespace instancer::detail {
 /// Errors: Errc::start_failed when it is not: it has ended, or the engine runs on another host.
 Result<UniqueFd> open_network_namespace(int pid, const std::string& id);
 
-/// Makes a TCP socket that belongs to the network namespace.
+/// Makes a TCP socket of the address family that belongs to the network namespace.
 ///
 /// Threads: one that does nothing else, because it enters the namespace for that time.
-Result<UniqueFd> socket_inside(int network_namespace);
+Result<UniqueFd> socket_inside(int network_namespace, int family);
 
 /// Whether this process may enter network namespaces.
 bool may_enter_namespaces();

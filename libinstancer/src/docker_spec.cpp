@@ -70,7 +70,22 @@ bool lies_in(const std::string& inner, const std::string& outer)
 
 std::string tmpfs_options(std::uint64_t size)
 {
-    return "rw,nosuid,nodev,noexec,mode=1777" + (size ? ",size=" + std::to_string(size) : std::string());
+    return "nosuid,nodev,noexec,mode=1777" + (size ? ",size=" + std::to_string(size) : std::string());
+}
+
+/// Makes `user` the owner of a tmpfs, where it is given in numbers. It matters because the runtime gives a tmpfs the
+/// mode of the directory that it covers.
+std::string owner_options(std::string_view user)
+{
+    const auto numeric = [](std::string_view text) {
+        return !text.empty() && text.find_first_not_of("0123456789") == text.npos;
+    };
+    const auto colon = user.find(':');
+    const auto uid = user.substr(0, colon);
+    if (!numeric(uid))
+        return {};
+    const auto gid = colon == user.npos ? std::string_view() : user.substr(colon + 1);
+    return ",uid=" + std::string(uid) + (numeric(gid) ? ",gid=" + std::string(gid) : std::string());
 }
 
 std::vector<std::string> keys(const json& object)
@@ -201,23 +216,25 @@ json container_spec(const DockerOptions& options, const ImageFacts& image, std::
     const auto& limits = options.limits;
     const bool stdio = options.io == DockerIo::stdio;
 
-    json tmpfs = {{"/tmp", tmpfs_options(limits.tmp)}};
+    const auto user = container_user(options, image);
+    const auto owner = owner_options(user.empty() ? image.user : user);
+    json tmpfs = {{"/tmp", "rw," + tmpfs_options(limits.tmp) + owner}};
     for (const auto& extra : options.tmpfs)
-        tmpfs[extra.target] = tmpfs_options(extra.size);
+        tmpfs[extra.target] = "rw," + tmpfs_options(extra.size) + owner;
 
     json mounts = json::array();
     for (const auto& mount : options.mounts)
         mounts.push_back(
             {{"Type", "bind"}, {"Source", mount.source}, {"Target", mount.target}, {"ReadOnly", true}});
-    // A volume that the image declares would be a place on the host's disk without a limit.
+    // A volume that the image declares would be on the host's disk, without a limit; so it is in memory.
     for (const auto& path : image.volumes) {
         const auto taken = [&](const auto& mount) { return mount.target == path; };
         if (tmpfs.contains(path) || std::ranges::any_of(options.mounts, taken))
             continue;
-        json settings = {{"Mode", 01777}};
-        if (limits.tmp)
-            settings["SizeBytes"] = limits.tmp;
-        mounts.push_back({{"Type", "tmpfs"}, {"Target", path}, {"TmpfsOptions", settings}});
+        json volume = {{"type", "tmpfs"}, {"device", "tmpfs"}, {"o", tmpfs_options(limits.tmp)}};
+        json driver = {{"Name", "local"}, {"Options", std::move(volume)}};
+        mounts.push_back(
+            {{"Type", "volume"}, {"Target", path}, {"VolumeOptions", {{"DriverConfig", std::move(driver)}}}});
     }
 
     auto ulimits = json::array();
@@ -271,7 +288,7 @@ json container_spec(const DockerOptions& options, const ImageFacts& image, std::
         spec["ExposedPorts"][std::to_string(port) + "/tcp"] = json::object();
     if (!options.command.empty())
         spec["Cmd"] = options.command;
-    if (const auto user = container_user(options, image); !user.empty())
+    if (!user.empty())
         spec["User"] = user;
     return spec;
 }

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+// An engine that comes and goes: one of our own, so that no other is disturbed.
+#include "docker_support.hpp"
+
+#include <csignal>
+#include <thread>
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+extern char** environ;
+
+using namespace docker_test;
+
+namespace {
+
+class OwnEngine {
+public:
+    OwnEngine() { std::filesystem::create_directories(folder_); }
+
+    ~OwnEngine()
+    {
+        stop(SIGTERM);
+        for (const auto* part : {"/data", "/exec"})
+            (void)std::system(("awk '{print $2}' /proc/mounts | grep '^" + folder_ + part + "' | tac | xargs -r umount -l").c_str());
+        std::filesystem::remove_all(folder_);
+    }
+
+    std::string address() const { return "unix://" + folder_ + "/socket"; }
+
+    void start()
+    {
+        std::vector<std::string> words = {"dockerd", "--data-root", folder_ + "/data", "--exec-root", folder_ + "/exec",
+                                          "--pidfile", folder_ + "/pid", "--host", address(), "--bridge=none",
+                                          "--iptables=false", "--ip-masq=false"};
+        std::vector<char*> arguments;
+        for (auto& word : words)
+            arguments.push_back(word.data());
+        arguments.push_back(nullptr);
+        posix_spawn_file_actions_t actions;
+        posix_spawn_file_actions_init(&actions);
+        const auto log = folder_ + "/log";
+        posix_spawn_file_actions_addopen(&actions, 2, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+        REQUIRE(::posix_spawnp(&process_, "dockerd", &actions, nullptr, arguments.data(), environ) == 0);
+        posix_spawn_file_actions_destroy(&actions);
+        const auto deadline = std::chrono::steady_clock::now() + 60s;
+        while (!Engine(address()).answers()) {
+            REQUIRE_MESSAGE(std::chrono::steady_clock::now() < deadline, "dockerd does not start");
+            std::this_thread::sleep_for(50ms);
+        }
+    }
+
+    void stop(int signal)
+    {
+        if (process_ <= 0)
+            return;
+        ::kill(process_, signal);
+        ::waitpid(process_, nullptr, 0);
+        process_ = 0;
+    }
+
+private:
+    const std::string folder_ = "/var/tmp/instancer-test-engine-" + std::to_string(::getpid());
+    pid_t process_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("an engine that goes away is told once, refuses at once, and is used again when it is back")
+{
+    OwnEngine engine;
+    engine.start();
+    make_image(shell_image, shell_changes, engine.address());
+    auto options = Bench::options();
+    options.engine = engine.address();
+    Bench bench(options);
+    const auto before = bench.start("before");
+    const auto stuck = bench.start("stuck");
+    CHECK(bench.inside(before, "echo one") == "one\n");
+
+    const auto refused = [&] {
+        const auto begin = std::chrono::steady_clock::now();
+        const auto instance = bench.try_start(instancer::InstanceRequest("svc"));
+        CHECK(std::chrono::steady_clock::now() - begin < 1s);
+        return !instance && instance.error() == Errc::backend_unavailable;
+    };
+    int signal = 0;
+    SUBCASE("stopped")
+    {
+        signal = SIGTERM;
+    }
+    SUBCASE("killed")
+    {
+        signal = SIGKILL;
+    }
+    engine.stop(signal);
+    CHECK(refused());
+    bench.until([&] { return !bench.events.all("warning").empty(); });
+    CHECK(refused());
+    // It cannot be removed now; that is made up for later.
+    CHECK(!bench.await(bench.backend().stop(stuck)));
+    bench.forget(stuck);
+    CHECK(bench.events.all("warning").size() == 1);
+
+    engine.start();
+    bench.until([&] { return bench.events.all("notice").size() == 1; });
+    // An engine that starts ends what a previous one left running.
+    CHECK(bench.await(bench.backend().wait(before)).text() != "");
+    bench.stop(before);
+    CHECK(bench.inside(bench.start("after"), "echo two") == "two\n");
+    bench.until([&] { return bench.containers() == 1; });
+    CHECK(bench.events.all("warning").size() == 1);
+}
