@@ -3,7 +3,6 @@
 
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 
 #include <dirent.h>
@@ -20,6 +19,7 @@ namespace instancer::detail {
 /// Time: reads all of /proc, again until nothing more is found.
 inline void kill_marked(const std::string& mark)
 {
+    std::string begin(mark.size(), '\0');
     for (int round = 0; round < 16; ++round) {
         bool found = false;
         DIR* directory = ::opendir("/proc");
@@ -30,9 +30,8 @@ inline void kill_marked(const std::string& mark)
             if (pid <= 0 || pid == ::getpid())
                 continue;
             const UniqueFd environment(::open((std::string("/proc/") + entry->d_name + "/environ").c_str(), O_RDONLY | O_CLOEXEC));
-            char begin[128];
-            const auto size = environment ? ::read(environment.get(), begin, sizeof begin) : -1;
-            if (size >= static_cast<ssize_t>(mark.size()) && std::memcmp(begin, mark.data(), mark.size()) == 0)
+            const auto size = environment ? ::read(environment.get(), begin.data(), begin.size()) : -1;
+            if (size == static_cast<ssize_t>(mark.size()) && begin == mark)
                 found = ::kill(pid, SIGKILL) == 0 || found;
         }
         ::closedir(directory);
