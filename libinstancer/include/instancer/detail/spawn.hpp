@@ -56,7 +56,8 @@ public:
     SpawnPlan() = default;
 };
 
-/// Runs in the child, which shares our memory: system calls only, nothing that takes a lock or allocates.
+/// Runs in the child, which shares our memory: system calls only, nothing that takes a lock or allocates. Some are bare
+/// ones, since sanitizers keep books about descriptors and handlers, and that memory is ours as well.
 class SpawnChild {
 public:
     SpawnChild(const SpawnPlan& plan, std::vector<char*>& argv, std::vector<char*>& envp, pid_t parent)
@@ -87,17 +88,17 @@ private:
     void exec() noexcept
     {
         // A group that is being removed must not keep an instance from starting outside of it unnoticed.
-        if (plan_.cgroup_procs >= 0 && !check(::write(plan_.cgroup_procs, "0", 1) == 1, "joining its control group"))
+        if (plan_.cgroup_procs >= 0 &&
+            !check(::syscall(SYS_write, plan_.cgroup_procs, "0", 1) == 1, "joining its control group"))
             return;
-        // The bare system call: sanitizers keep books about handlers, in memory that is ours too. All zero is SIG_DFL.
-        static constexpr std::uint64_t default_action[8] = {};
+        static constexpr std::uint64_t default_action[8] = {};  // SIG_DFL, as the kernel reads it.
         for (int number = 1; number < NSIG; ++number)
             ::syscall(SYS_rt_sigaction, number, default_action, nullptr, sizeof(std::uint64_t));
         ::setsid();
         for (int i = 0; i < 3; ++i)
-            if (!check(::dup2(plan_.standard[i], i) == i, "setting up standard input and output"))
+            if (!check(::syscall(SYS_dup3, plan_.standard[i], i, 0) == i, "setting up standard input and output"))
                 return;
-        if (plan_.terminal && !check(::ioctl(0, TIOCSCTTY, 0) == 0, "setting up its terminal"))
+        if (plan_.terminal && !check(::syscall(SYS_ioctl, 0, TIOCSCTTY, 0) == 0, "setting up its terminal"))
             return;
         if (!become_user())
             return;
