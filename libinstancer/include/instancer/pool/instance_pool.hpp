@@ -15,6 +15,7 @@
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 #include <asio/dispatch.hpp>
+#include <asio/experimental/awaitable_operators.hpp>
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
@@ -373,7 +374,7 @@ private:
             open_request = OpenRequest(*identity, *client);
         if (!traits_.takes_client_socket())
             co_await become_ready(record, std::move(open_request));
-        if (!record->stop_requested && !record->exited) {
+        if (!record->stop_requested && (record->first || !record->exited)) {
             record->ready = true;
             if (record->claimed_by)
                 tell_owner(record);
@@ -383,17 +384,29 @@ private:
         co_await end(record);
     }
 
+    /// One attempt. What it opened is kept even if the end of the instance is noticed first: its last words are there.
+    asio::awaitable<void> open(RecordPtr record, OpenRequest request)
+    {
+        // Backends need not expect that a cancellation throws.
+        co_await asio::this_coro::throw_if_cancelled(false);
+        auto stream = co_await backend_.open(record->instance, std::move(request));
+        if (stream)
+            record->first = std::move(*stream);
+        else if (!record->exited)
+            record->detail = stream.error().message();
+    }
+
     /// Connects until it works. Returns without a connection when the instance ended or is to be stopped.
     asio::awaitable<void> become_ready(RecordPtr record, OpenRequest request)
     {
+        using namespace asio::experimental::awaitable_operators;
         auto pause = std::chrono::microseconds(500);
-        while (!record->stop_requested && !record->exited) {
-            auto stream = co_await backend_.open(record->instance, request);
-            if (stream) {
-                record->first = std::move(*stream);
+        for (;;) {
+            // Not even an attempt that gets no answer may hold up the end.
+            record->wake.expires_at(Clock::time_point::max());
+            co_await (open(record, request) || record->wake.async_wait(as_result));
+            if (record->first || record->stop_requested || record->exited)
                 co_return;
-            }
-            record->detail = stream.error().message();
             record->wake.expires_after(pause);
             pause = std::min(pause * 2, std::chrono::microseconds(50'000));
             co_await record->wake.async_wait(as_result);
