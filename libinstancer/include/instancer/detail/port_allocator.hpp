@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <instancer/backend/process_options.hpp>
 #include <instancer/detail/unique_fd.hpp>
@@ -15,11 +17,18 @@
 
 namespace instancer::detail {
 
-/// Hands out TCP ports that can be listened on now, each to one holder at a time.
+/// Hands out TCP ports that can be listened on now, each to one holder at a time: a port that another allocator of
+/// this process has handed out may look free still.
+///
+/// Threads: each allocator on one at a time.
 class PortAllocator {
 public:
-    /// Without a range of its own it stays below the ports that the system gives to outgoing connections.
-    explicit PortAllocator(const std::optional<PortRange>& range) : range_(range.value_or(PortRange(20000, 32767))) {}
+    /// Without a range of its own it stays below the ports that the system gives to outgoing connections, and begins
+    /// where other processes like this one hardly do.
+    explicit PortAllocator(const std::optional<PortRange>& range)
+        : range_(range.value_or(PortRange(20000, 32767))), next_(range ? 0 : static_cast<std::size_t>(::getpid()) * 97)
+    {
+    }
 
     /// Errors: Errc::full.
     Result<std::uint16_t> take()
@@ -28,18 +37,38 @@ public:
         for (const bool reuse_address : {false, true})
             for (std::size_t tried = 0; tried < range_.size(); ++tried) {
                 const auto port = static_cast<std::uint16_t>(range_.first() + next_++ % range_.size());
-                if (!taken_.contains(port) && can_bind(port, reuse_address)) {
-                    taken_.insert(port);
+                if (!Taken::insert(port))
+                    continue;
+                if (can_bind(port, reuse_address))
                     return port;
-                }
+                Taken::erase(port);
             }
         return fail(Errc::full, "no port from " + std::to_string(range_.first()) + " to " +
                                     std::to_string(range_.last()) + " is free");
     }
 
-    void give_back(std::uint16_t port) { taken_.erase(port); }
+    void give_back(std::uint16_t port) { Taken::erase(port); }
 
 private:
+    /// What all allocators of this process have handed out.
+    class Taken {
+    public:
+        static bool insert(std::uint16_t port)
+        {
+            const std::lock_guard lock(mutex_);
+            return ports_.insert(port).second;
+        }
+        static void erase(std::uint16_t port)
+        {
+            const std::lock_guard lock(mutex_);
+            ports_.erase(port);
+        }
+
+    private:
+        static inline std::mutex mutex_;
+        static inline std::set<std::uint16_t> ports_;
+    };
+
     static bool can_bind(std::uint16_t port, bool reuse_address)
     {
         UniqueFd probe(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -63,8 +92,7 @@ private:
     }
 
     PortRange range_;
-    std::set<std::uint16_t> taken_;
-    std::size_t next_ = 0;
+    std::size_t next_;
 };
 
 }  // namespace instancer::detail
