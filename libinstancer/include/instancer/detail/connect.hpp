@@ -2,11 +2,15 @@
 #pragma once
 
 #include <cerrno>
+#include <chrono>
+#include <cstring>
 #include <utility>
 
+#include <asio/experimental/awaitable_operators.hpp>
 #include <asio/ip/address_v4.hpp>
 #include <asio/ip/address_v6.hpp>
 #include <asio/ip/tcp.hpp>
+#include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 
 #include <instancer/client.hpp>
@@ -14,9 +18,13 @@
 
 namespace instancer::detail {
 
+/// How long a listener may leave a connection without an answer, as it does when its backlog is full.
+inline constexpr std::chrono::seconds connect_timeout{5};
+
 /// Finishes `socket`'s connection to `endpoint`, on the calling coroutine's executor. The socket does not block.
 ///
-/// Errors: Errc::not_ready when nobody listens there; what the system reports.
+/// Time: at most `connect_timeout`.
+/// Errors: Errc::not_ready when nobody listens there, or nobody answers; what the system reports.
 inline asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::endpoint endpoint)
 {
     const auto executor = co_await asio::this_coro::executor;
@@ -25,8 +33,12 @@ inline asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::e
     int error = status == 0 ? 0 : errno;
     Stream stream = make_socket_stream(executor, std::move(socket));
     if (error == EINPROGRESS) {
-        auto ready = co_await stream.wait(Readiness::writable);
-        if (!ready)
+        using namespace asio::experimental::awaitable_operators;
+        asio::steady_timer deadline(executor, connect_timeout);
+        const auto first = co_await (stream.wait(Readiness::writable) || deadline.async_wait(as_result));
+        if (first.index() == 1)
+            co_return fail(Errc::not_ready, "connecting to " + ClientInfo::format(endpoint) + " takes too long");
+        if (const auto& ready = std::get<0>(first); !ready)
             co_return tl::unexpected<Error>(ready.error());
         socklen_t size = sizeof error;
         ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
