@@ -333,7 +333,7 @@ private:
         Link link(std::move(session.client), std::move(instance), lease.usage());
         const auto greeted = co_await greet(link, admission);
         BridgeEnd end = BridgeEnd::instance_reset;
-        if (greeted) {
+        if (greeted && !session.ended) {
             session.link = &link;
             if (session.instance_ended)
                 link.instance_ended();

@@ -49,7 +49,11 @@ private:
             co_return BridgeEnd::cancelled;
         }
         link.client().close();
-        link.instance().close();
+        // Whom nobody listens to any more on the other side is let go at once: its port must not stay taken.
+        if (link.over())
+            link.instance().abort();
+        else
+            link.instance().close();
         co_return BridgeEnd::completed;
     }
 
@@ -84,6 +88,8 @@ private:
     static asio::awaitable<PumpEnd> pump(Link& link, Stream& source, Stream& target,
                                          void (Link::*count)(std::uint64_t) noexcept)
     {
+        // A wait that has come to its end already does not notice that it is cancelled.
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
         for (;;) {
             const auto read = source.try_read(scratch());
             if (!read) {
@@ -108,7 +114,7 @@ private:
                 (link.*count)(*read);
             }
             const auto ready = co_await source.wait(Readiness::readable);
-            if (!ready)
+            if (!ready || cancellation.cancelled() != asio::cancellation_type::none)
                 co_return PumpEnd::cancelled;
         }
     }
