@@ -19,11 +19,11 @@
 namespace instancer::detail {
 
 /// How long a listener may leave a connection without an answer, as it does when its backlog is full.
-inline constexpr std::chrono::seconds connect_timeout{5};
+inline constexpr std::chrono::seconds answer_limit{5};
 
 /// Finishes `socket`'s connection to `endpoint`, on the calling coroutine's executor. The socket does not block.
 ///
-/// Time: at most `connect_timeout`.
+/// Time: at most `answer_limit`.
 /// Errors: Errc::not_ready when nobody listens there, or nobody answers; what the system reports.
 inline asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::endpoint endpoint)
 {
@@ -34,7 +34,7 @@ inline asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::e
     Stream stream = make_socket_stream(executor, std::move(socket));
     if (error == EINPROGRESS) {
         using namespace asio::experimental::awaitable_operators;
-        asio::steady_timer deadline(executor, connect_timeout);
+        asio::steady_timer deadline(executor, answer_limit);
         const auto first = co_await (stream.wait(Readiness::writable) || deadline.async_wait(as_result));
         if (first.index() == 1)
             co_return fail(Errc::not_ready, "connecting to " + ClientInfo::format(endpoint) + " takes too long");
