@@ -16,10 +16,10 @@ public:
     void feed(std::string_view bytes, const Emit& emit)
     {
         for (const char byte : bytes) {
-            if (byte != '\n')
-                line_ += byte;
             if (byte == '\n' || line_.size() == limit_)
                 flush(emit);
+            if (byte != '\n')
+                line_ += byte;
         }
     }
 
