@@ -9,6 +9,7 @@
 
 #include <asio/ip/tcp.hpp>
 #include <asio/posix/stream_descriptor.hpp>
+#include <asio/this_coro.hpp>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -56,7 +57,7 @@ private:
     asio::awaitable<Result<Accepted>> do_accept(asio::any_io_executor session_executor) override
     {
         for (;;) {
-            if (!descriptor_.is_open())
+            if (!descriptor_.is_open() || detail::is_cancelled(co_await asio::this_coro::cancellation_state))
                 co_return fail(std::error_code(asio::error::operation_aborted));
             sockaddr_storage peer{};
             socklen_t size = sizeof peer;

@@ -12,6 +12,7 @@
 #include <asio/this_coro.hpp>
 
 #include <instancer/bridge.hpp>
+#include <instancer/detail/asio_compat.hpp>
 
 namespace instancer {
 
@@ -114,7 +115,7 @@ private:
                 (link.*count)(*read);
             }
             const auto ready = co_await source.wait(Readiness::readable);
-            if (!ready || cancellation.cancelled() != asio::cancellation_type::none)
+            if (!ready || detail::is_cancelled(cancellation))
                 co_return PumpEnd::cancelled;
         }
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Every difference between Asio 1.22 and later versions that this library meets, in one place.
+// What Asio lacks, and every difference between Asio 1.22 and later versions that this library meets, in one place.
 #pragma once
 
+#include <asio/cancellation_state.hpp>
 #include <asio/version.hpp>
 
 #if ASIO_VERSION >= 102300
@@ -19,5 +20,12 @@ inline constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 /// Completes with a tuple (error code, results...) and never throws for a failed operation.
 inline constexpr auto as_result = asio::experimental::as_tuple(asio::use_awaitable);
 #endif
+
+/// Of `co_await asio::this_coro::cancellation_state`. Asio tells only the operation that runs when a coroutine is
+/// cancelled; one that begins later must look.
+inline bool is_cancelled(const asio::cancellation_state& state) noexcept
+{
+    return state.cancelled() != asio::cancellation_type::none;
+}
 
 }  // namespace instancer::detail

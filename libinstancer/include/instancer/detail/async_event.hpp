@@ -3,6 +3,7 @@
 
 #include <asio/awaitable.hpp>
 #include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
 
 #include <instancer/detail/asio_compat.hpp>
 
@@ -24,7 +25,7 @@ public:
     /// Returns when set or cancelled.
     asio::awaitable<void> wait()
     {
-        if (!set_)
+        if (!set_ && !is_cancelled(co_await asio::this_coro::cancellation_state))
             co_await timer_.async_wait(as_result);
     }
 

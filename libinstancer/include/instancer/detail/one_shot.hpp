@@ -8,6 +8,7 @@
 #include <asio/awaitable.hpp>
 #include <asio/dispatch.hpp>
 #include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
 
 #include <instancer/detail/asio_compat.hpp>
 
@@ -36,7 +37,7 @@ public:
     asio::awaitable<std::optional<T>> wait()
     {
         const auto keep = this->shared_from_this();
-        if (!value_)
+        if (!value_ && !is_cancelled(co_await asio::this_coro::cancellation_state))
             co_await timer_.async_wait(as_result);
         co_return std::exchange(value_, std::nullopt);
     }

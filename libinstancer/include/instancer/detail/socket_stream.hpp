@@ -9,6 +9,7 @@
 
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -68,7 +69,7 @@ public:
 
     asio::awaitable<Result<void>> wait(Readiness what) override
     {
-        if (!descriptor_.is_open())
+        if (!descriptor_.is_open() || is_cancelled(co_await asio::this_coro::cancellation_state))
             co_return fail(std::error_code(asio::error::operation_aborted));
         if (what == Readiness::gone)
             co_return co_await wait_gone();
@@ -149,7 +150,7 @@ private:
                 co_return Result<void>();
             asio::steady_timer pause(descriptor_.get_executor(), std::chrono::milliseconds(100));
             const auto [cancelled] = co_await pause.async_wait(as_result);
-            if (cancelled || !descriptor_.is_open())
+            if (cancelled || !descriptor_.is_open() || is_cancelled(co_await asio::this_coro::cancellation_state))
                 co_return fail(std::error_code(asio::error::operation_aborted));
         }
     }

@@ -132,8 +132,7 @@ private:
         /// False when cancelled.
         asio::awaitable<bool> wait()
         {
-            const auto state = co_await asio::this_coro::cancellation_state;
-            if (state.cancelled() != asio::cancellation_type::none)
+            if (detail::is_cancelled(co_await asio::this_coro::cancellation_state))
                 co_return false;
             const auto before = count_;
             co_await timer_.async_wait(detail::as_result);
