@@ -401,7 +401,7 @@ private:
     {
         using namespace asio::experimental::awaitable_operators;
         auto pause = std::chrono::microseconds(500);
-        for (;;) {
+        while (!record->stop_requested) {
             // Not even an attempt that gets no answer may hold up the end.
             record->wake.expires_at(Clock::time_point::max());
             co_await (open(record, request) || record->wake.async_wait(as_result));
