@@ -52,7 +52,7 @@ public:
           options_(std::move(options)),
           events_(events),
           run_name_(detail::run_name(options_.name, service_)),
-          mark_("INSTANCER_RUN=" + run_name_ + "."),
+          mark_(std::string(detail::mark_key) + run_name_ + "."),
           ports_(options_.ports),
           helpers_(helper_count)
     {
@@ -399,12 +399,12 @@ private:
     /// On a helper thread: ends whatever is left of the instance, and takes everything away.
     Result<void> finish_process(const Process& process)
     {
-        if (group_) {
+        if (group_)
             detail::kill_control_group(group_->path_of(process.number));
-        } else {
-            ::kill(-process.pid, SIGKILL);
+        else
             detail::kill_marked(mark_ + process.number + ".");
-        }
+        // One that runs as root can have left its control group.
+        ::kill(-process.pid, SIGKILL);
         siginfo_t info{};
         ::waitid(P_PID, static_cast<id_t>(process.pid), &info, WEXITED);
         return clean_up(process.number, process.directory);

@@ -53,7 +53,7 @@ inline bool kill_control_group(const std::string& path) noexcept
     return file && ::write(file.get(), "1", 1) == 1;
 }
 
-/// Removes the group at `path`, once what was killed in it is gone.
+/// Removes the group at `path` and those below it, once what was killed in them is gone.
 ///
 /// Time: blocks, for a few seconds at most.
 inline bool remove_control_group(const std::string& path)
@@ -63,21 +63,22 @@ inline bool remove_control_group(const std::string& path)
             return true;
         if (errno != EBUSY)
             return false;
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        if (DIR* directory = attempt == 0 ? ::opendir(path.c_str()) : nullptr) {
+            while (const dirent* entry = ::readdir(directory))
+                if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
+                    remove_control_group(path + "/" + entry->d_name);
+            ::closedir(directory);
+        } else {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
     }
     return false;
 }
 
-/// Kills and removes the group at `path` with the groups directly below it.
+/// Kills and removes the group at `path` and those below it.
 inline void clear_control_group(const std::string& path)
 {
     kill_control_group(path);
-    if (DIR* directory = ::opendir(path.c_str())) {
-        while (const dirent* entry = ::readdir(directory))
-            if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
-                remove_control_group(path + "/" + entry->d_name);
-        ::closedir(directory);
-    }
     remove_control_group(path);
 }
 

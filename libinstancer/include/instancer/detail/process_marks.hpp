@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <string>
+#include <string_view>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -13,13 +14,14 @@
 
 namespace instancer::detail {
 
-/// Kills every process whose environment, as it was at its start, begins with `mark`. For systems without a control
+/// Kills every process for whose environment, as it was at its start, `is_ours` holds. For systems without a control
 /// group of our own: it finds children that left their process group, though not those that hide on purpose.
 ///
 /// Time: reads all of /proc, again until nothing more is found.
-inline void kill_marked(const std::string& mark)
+template <class IsOurs>
+void kill_processes(const IsOurs& is_ours)
 {
-    std::string begin(mark.size(), '\0');
+    char begin[4096];
     for (int round = 0; round < 16; ++round) {
         bool found = false;
         DIR* directory = ::opendir("/proc");
@@ -29,15 +31,37 @@ inline void kill_marked(const std::string& mark)
             const int pid = std::atoi(entry->d_name);
             if (pid <= 0 || pid == ::getpid())
                 continue;
-            const UniqueFd environment(::open((std::string("/proc/") + entry->d_name + "/environ").c_str(), O_RDONLY | O_CLOEXEC));
-            const auto size = environment ? ::read(environment.get(), begin.data(), begin.size()) : -1;
-            if (size == static_cast<ssize_t>(mark.size()) && begin == mark)
+            const auto path = std::string("/proc/") + entry->d_name + "/environ";
+            const UniqueFd environment(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+            const auto size = environment ? ::read(environment.get(), begin, sizeof begin) : -1;
+            if (size > 0 && is_ours(std::string_view(begin, static_cast<std::size_t>(size))))
                 found = ::kill(pid, SIGKILL) == 0 || found;
         }
         ::closedir(directory);
         if (!found)
             return;
     }
+}
+
+/// Begins the environment of an instance: the name of the run follows, then the instance's number, each with a dot.
+inline constexpr std::string_view mark_key = "INSTANCER_RUN=";
+
+/// The run that a process belongs to; empty when its environment does not say.
+inline std::string_view marked_run(std::string_view environment)
+{
+    auto mark = environment.substr(0, environment.find('\0'));
+    if (!mark.starts_with(mark_key))
+        return {};
+    mark.remove_prefix(mark_key.size());
+    for (int part = 0; part < 2; ++part)
+        mark = mark.substr(0, mark.rfind('.'));
+    return mark;
+}
+
+/// Kills every process whose environment begins with `mark`.
+inline void kill_marked(std::string_view mark)
+{
+    kill_processes([mark](std::string_view environment) { return environment.starts_with(mark); });
 }
 
 }  // namespace instancer::detail

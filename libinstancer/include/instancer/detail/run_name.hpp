@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <cctype>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -12,6 +11,7 @@
 
 #include <instancer/detail/control_group.hpp>
 #include <instancer/detail/private_directory.hpp>
+#include <instancer/detail/process_marks.hpp>
 #include <instancer/detail/process_stat.hpp>
 
 namespace instancer::detail {
@@ -40,10 +40,10 @@ inline bool is_stale_run(std::string_view text, std::string_view prefix)
     const auto second = dot == text.npos ? dot : text.find('.', dot + 1);
     if (second == text.npos)
         return false;
+    // Not a run of another service whose name begins like this one's.
+    if (text.find_first_not_of("0123456789.") != text.npos || text.find('.', second + 1) != text.npos)
+        return false;
     const auto pid = text.substr(0, dot);
-    for (const char c : pid)
-        if (!std::isdigit(static_cast<unsigned char>(c)))
-            return false;
     return process_stat(std::string(pid), stat_start_time) != text.substr(dot + 1, second - dot - 1);
 }
 
@@ -63,7 +63,9 @@ inline void remove_stale_runs(std::string_view name, std::string_view service)
     };
     if (const auto group = own_control_group(); !group.empty())
         for_each_stale(group, [](const std::string& path) { clear_control_group(path); });
-    for_each_stale(temporary_root(), [](const std::string& path) { static_cast<void>(PrivateDirectory::remove_tree(path)); });
+    kill_processes([&](std::string_view environment) { return is_stale_run(marked_run(environment), prefix); });
+    for_each_stale(temporary_root(),
+                   [](const std::string& path) { static_cast<void>(PrivateDirectory::remove_tree(path)); });
 }
 
 }  // namespace instancer::detail
