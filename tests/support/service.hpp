@@ -162,12 +162,17 @@ private:
 /// What a service of these tests can leave behind, found as an operator would find it.
 class Leftovers {
 public:
-    Leftovers(std::string name, std::string service)
-        : prefix_("instancer." + name + "." + service + "."), mark_("INSTANCER_SERVICE=" + service)
+    Leftovers(const std::string& name, const std::string& service)
+        : Leftovers(name, service, "INSTANCER_SERVICE=" + service)
+    {
+    }
+    /// Where the service's own name is not unique: `mark` is, a variable that it gives to its instances.
+    Leftovers(const std::string& name, const std::string& service, std::string mark)
+        : prefix_("instancer." + name + "." + service + "."), mark_(std::move(mark))
     {
     }
 
-    /// Processes that have it from an instance who they are, zombies not included.
+    /// Processes that an instance is or has started, zombies not included.
     std::vector<pid_t> processes() const
     {
         std::vector<pid_t> found;

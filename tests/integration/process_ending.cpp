@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MIT
+// However an instance or the whole daemon ends, everything that was started ends with it.
+#include <raw_client.hpp>
+#include <service.hpp>
+#include <temporary_directory.hpp>
+
+#ifdef INSTANCERD_PATH
+#include <daemon.hpp>
+#endif
+
+using namespace service_test;
+using daemon_test::RawClient;
+using daemon_test::TemporaryDirectory;
+
+namespace {
+
+/// Starts a child, one in a session of its own, and one that no longer has a parent, none of which mind TERM or HUP;
+/// says how many processes there are now, and does the same as `cat`.
+constexpr auto family = R"(
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+ready, tell = os.pipe()
+def live_on():
+    for fd in (0, 1, 2):
+        os.close(fd)
+    os.write(tell, b'x')
+    while True:
+        time.sleep(1000)
+if os.fork() == 0:
+    live_on()
+if os.fork() == 0:
+    os.setsid()
+    live_on()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        live_on()
+    os._exit(0)
+for _ in range(3):
+    os.read(ready, 1)
+print(4, flush=True)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+while data := os.read(0, 65536):
+    os.write(1, data)
+)";
+
+ServiceOptions family_service()
+{
+    auto options = ServiceOptions::python(family);
+    options.process.stop_grace = 300ms;
+    return options;
+}
+
+const bool is_root = ::geteuid() == 0;
+
+}  // namespace
+
+TEST_CASE("ending: children that left their session and their parent end with their instance")
+{
+    Service service(family_service());
+    RawClient client(service.port()), other(service.port());
+    REQUIRE(client.receive_line() == "4");
+    REQUIRE(other.receive_line() == "4");
+    CHECK(eventually([&] { return service.leftovers().processes().size() == 8; }));
+
+    SUBCASE("when the client leaves") { client.close(); }
+    SUBCASE("when the client resets") { client.reset(); }
+    SUBCASE("when it ends by itself")
+    {
+        client.half_close();
+        CHECK(client.receive_all().empty());
+        CHECK(client.ended_in_order());
+    }
+    SUBCASE("when it is killed")
+    {
+        ::kill(pid_of(service.events().record().started.front()), SIGKILL);
+    }
+    REQUIRE(service.events().wait_for_instances(1));
+    CHECK(service.leftovers().processes().size() == 4);
+    service.stop();
+    CHECK(service.over());
+    CHECK(service.leftovers().processes().empty());
+    CHECK(zombies() <= 1);  // The guard may have ended already.
+}
+
+TEST_CASE("ending: first TERM, then KILL after the grace time")
+{
+    SUBCASE("a program that obeys has the time that it needs")
+    {
+        auto options = ServiceOptions::shell("trap 'sleep 0.2; echo bye >&2; exit' TERM; echo ready; while :; do sleep 0.01; done");
+        options.process.stop_grace = 20s;
+        Service service(options);
+        RawClient client(service.port());
+        REQUIRE(client.receive_line() == "ready");
+        client.reset();
+        CHECK(service.events().wait_for_output("bye"));
+        CHECK(service.events().wait_for_instances(1));
+    }
+    SUBCASE("a program that does not obey is killed")
+    {
+        auto options = ServiceOptions::shell("trap '' TERM HUP; echo ready; while :; do sleep 0.01; done");
+        options.process.stop_grace = 300ms;
+        Service service(options);
+        RawClient client(service.port());
+        REQUIRE(client.receive_line() == "ready");
+        const auto begin = std::chrono::steady_clock::now();
+        client.reset();
+        REQUIRE(service.events().wait_for_instances(1));
+        CHECK(std::chrono::steady_clock::now() - begin >= 300ms);
+        CHECK(service.leftovers().processes().empty());
+    }
+    SUBCASE("a program that stands still is killed")
+    {
+        auto options = ServiceOptions::shell("echo ready; kill -STOP $$");
+        options.process.stop_grace = 300ms;
+        Service service(options);
+        RawClient client(service.port());
+        REQUIRE(client.receive_line() == "ready");
+        client.reset();
+        CHECK(service.events().wait_for_instances(1));
+    }
+}
+
+TEST_CASE("ending: a process that runs as root cannot hold up its end" * doctest::skip(!is_root))
+{
+    const std::string preamble = "root=$(awk '$3 == \"cgroup2\" {print $2; exit}' /proc/mounts)\n"
+                                 "own=$root$(sed -n 's/^0:://p' /proc/self/cgroup)\n";
+    auto options = ServiceOptions::shell("");
+    SUBCASE("by leaving its control group")
+    {
+        options = ServiceOptions::shell(preamble + "echo $$ > $root/cgroup.procs; trap '' TERM; echo ready\n"
+                                                   "while :; do sleep 0.01; done");
+    }
+    SUBCASE("by making control groups below its own")
+    {
+        options = ServiceOptions::shell(preamble + "mkdir -p $own/a/b $own/c; echo $$ > $own/a/b/cgroup.procs; echo ready\n"
+                                                   "read line");
+    }
+    options.process.stop_grace = 300ms;
+    Service service(options);
+    RawClient client(service.port());
+    CHECK(client.receive_line() == "ready");
+    client.reset();
+    CHECK(service.events().wait_for_instances(1));
+    CHECK(eventually([&] { return service.leftovers().processes().empty(); }));
+    CHECK(service.events().record().warnings.empty());
+}
+
+#ifdef INSTANCERD_PATH
+
+namespace {
+
+using daemon_test::Daemon;
+
+/// Unique among all daemons of all tests.
+std::string unique_name()
+{
+    static unsigned count = 0;
+    return "end" + std::to_string(::getpid()) + "-" + std::to_string(++count);
+}
+
+class FamilyDaemon {
+public:
+    explicit FamilyDaemon(const std::string& name, std::vector<std::string> before = {},
+                          const std::string& program = INSTANCERD_PATH)
+        : leftovers_(name, "exec", "FAMILY=" + name), daemon_(command(name, std::move(before), program), {}, -1)
+    {
+    }
+
+    Daemon& operator*() noexcept { return daemon_; }
+    Daemon* operator->() noexcept { return &daemon_; }
+    const Leftovers& leftovers() const noexcept { return leftovers_; }
+
+    /// The processes of ours that watch over it.
+    std::vector<pid_t> guards() const
+    {
+        std::vector<pid_t> found;
+        for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+            const auto pid = entry.path().filename().string();
+            std::string name;
+            std::getline(std::ifstream(entry.path() / "comm"), name);
+            if (name == "instancer-guard" && detail::process_stat(pid, 4) == std::to_string(daemon_.pid()))
+                found.push_back(std::atoi(pid.c_str()));
+        }
+        return found;
+    }
+
+private:
+    static std::vector<std::string> command(const std::string& name, std::vector<std::string> words,
+                                            const std::string& program)
+    {
+        for (const auto* word : {program.c_str(), "exec", "--listen", "127.0.0.1:0", "--stop-grace", "300ms", "--name",
+                                 name.c_str(), "--env"})
+            words.emplace_back(word);
+        words.push_back("FAMILY=" + name);
+        for (const auto* word : {"--", "/usr/bin/python3", "-I", "-S", "-c", family, "{dir}"})
+            words.emplace_back(word);
+        return words;
+    }
+
+    Leftovers leftovers_;
+    Daemon daemon_;
+};
+
+/// A copy of instancerd that any user can run.
+std::string public_instancerd(const TemporaryDirectory& directory)
+{
+    std::filesystem::permissions(directory.path(), std::filesystem::perms(0755));
+    std::filesystem::copy_file(INSTANCERD_PATH, directory.path("instancerd"));
+    return directory.path("instancerd");
+}
+
+const std::vector<std::string> as_nobody{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"};
+
+void check_that_nothing_outlives(const std::string& program, const std::vector<std::string>& before)
+{
+    const auto name = unique_name();
+    FamilyDaemon daemon(name, before, program);
+    std::vector<std::unique_ptr<RawClient>> clients;
+    for (int i = 0; i < 5; ++i) {
+        clients.push_back(std::make_unique<RawClient>(daemon->port()));
+        REQUIRE(clients.back()->receive_line() == "4");
+    }
+    CHECK(daemon.leftovers().processes().size() == 20);
+    const auto guards = daemon.guards();
+    REQUIRE(guards.size() == 1);
+
+    SUBCASE("KILL")
+    {
+        daemon->signal(SIGKILL);
+        CHECK(daemon->wait() == 128 + SIGKILL);
+        CHECK(eventually([&] { return daemon.leftovers().processes().empty(); }));
+        CHECK(eventually([&] { return daemon.leftovers().control_groups().empty(); }));
+        CHECK(eventually([&] { return !runs(guards.front()); }));
+        for (auto& client : clients)
+            CHECK(client->receive_all().empty());
+    }
+    SUBCASE("KILL of the guard as well, and a next start")
+    {
+        ::kill(guards.front(), SIGKILL);
+        REQUIRE(eventually([&] { return !runs(guards.front()); }));
+        daemon->signal(SIGKILL);
+        CHECK(daemon->wait() == 128 + SIGKILL);
+        CHECK(!daemon.leftovers().processes().empty());
+        CHECK(!daemon.leftovers().directories().empty());
+        {
+            FamilyDaemon next(name, before, program);
+            CHECK(eventually([&] { return daemon.leftovers().processes().empty(); }));
+            CHECK(daemon.leftovers().directories().size() == 1);  // The new one's own.
+            CHECK(daemon.leftovers().control_groups().size() <= 1);
+            CHECK(next->terminate() == 0);
+        }
+        CHECK(daemon.leftovers().none());
+    }
+    SUBCASE("an end in order")
+    {
+        clients.clear();
+        CHECK(daemon->terminate() == 0);
+        CHECK(daemon.leftovers().none());
+        CHECK(!runs(guards.front()));
+    }
+}
+
+}  // namespace
+
+TEST_CASE("ending: a daemon that is killed takes everything with it") { check_that_nothing_outlives(INSTANCERD_PATH, {}); }
+
+TEST_CASE("ending: so does one without a control group, as an ordinary user")
+{
+    if (!is_root)
+        return check_that_nothing_outlives(INSTANCERD_PATH, {});
+    const TemporaryDirectory directory;
+    check_that_nothing_outlives(public_instancerd(directory), as_nobody);
+}
+
+TEST_CASE("ending: Ctrl-C reaches the daemon and neither the instances nor the guard")
+{
+    FamilyDaemon daemon(unique_name(), {"setsid"});
+    RawClient client(daemon->port());
+    REQUIRE(client.receive_line() == "4");
+    REQUIRE(::kill(-daemon->pid(), SIGINT) == 0);  // As a terminal does it: to the whole group.
+    CHECK(eventually([&] { return !RawClient(daemon->port()).connected(); }));
+    client.send("still there");
+    CHECK(client.receive(11) == "still there");
+    CHECK(daemon.guards().size() == 1);
+    client.close();
+    CHECK(daemon->wait() == 0);
+    CHECK(daemon.leftovers().none());
+}
+
+TEST_CASE("ending: a daemon without standard input and output serves all the same")
+{
+    FamilyDaemon daemon(unique_name(), {"/bin/sh", "-c", "exec \"$@\" <&- >&-", "sh"});
+    RawClient client(daemon->port());
+    CHECK(client.receive_line() == "4");
+    client.send("hello");
+    CHECK(client.receive(5) == "hello");
+}
+
+#endif
