@@ -16,10 +16,11 @@
 #include <asio/cancellation_signal.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/io_context.hpp>
-#include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <doctest/doctest.h>
 
+#include <instancer/detail/asio_compat.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
 
@@ -68,13 +69,11 @@ public:
     Task<T> start(asio::awaitable<T> coroutine)
     {
         Task<T> task;
-        auto finish = [state = task.state_](std::exception_ptr error, T value) {
+        auto finish = [state = task.state_](std::exception_ptr error) {
             state->error = error;
-            if (!error)
-                state->value.emplace(std::move(value));
             state->done = true;
         };
-        auto root = rooted(std::move(coroutine));
+        auto root = rooted(std::move(coroutine), task.state_);
         asio::co_spawn(io_, std::move(root),
                        asio::bind_cancellation_slot(task.state_->cancel.slot(), std::move(finish)));
         return task;
@@ -84,10 +83,12 @@ public:
 
     /// Starts a coroutine that has been cancelled before its first step.
     template <class T>
-    Task<T> start_cancelled(asio::awaitable<T> coroutine)
+    auto start_cancelled(asio::awaitable<T> coroutine)
     {
-        auto task = start(after_a_turn(std::move(coroutine)));
+        auto task = start(once_cancelled(std::move(coroutine)));
+        settle();
         task.cancel();
+        settle();
         return task;
     }
 
@@ -132,17 +133,18 @@ private:
         co_return Nothing();
     }
 
-    template <class T>
-    static asio::awaitable<T> rooted(asio::awaitable<T> coroutine)
+    template <class T, class State>
+    static asio::awaitable<void> rooted(asio::awaitable<T> coroutine, std::shared_ptr<State> state)
     {
         co_await asio::this_coro::throw_if_cancelled(false);
-        co_return co_await std::move(coroutine);
+        state->value.emplace(co_await std::move(coroutine));
     }
 
     template <class T>
-    static asio::awaitable<T> after_a_turn(asio::awaitable<T> coroutine)
+    static asio::awaitable<T> once_cancelled(asio::awaitable<T> coroutine)
     {
-        co_await asio::post(asio::use_awaitable);
+        asio::steady_timer never(co_await asio::this_coro::executor, asio::steady_timer::time_point::max());
+        co_await never.async_wait(instancer::detail::as_result);
         co_return co_await std::move(coroutine);
     }
 

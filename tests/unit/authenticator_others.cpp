@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include <instancer/authenticator/open.hpp>
+#include <instancer/authenticator/source_address.hpp>
+#include <instancer/test/fake_stream.hpp>
+
+#include "async_test.hpp"
+
+using namespace async_test;
+using instancer::Admission;
+using instancer::Authenticator;
+using instancer::ClientInfo;
+using instancer::OpenAuthenticator;
+using instancer::Result;
+using instancer::SourceAddressAuthenticator;
+using instancer::Stream;
+using instancer::test::FakePeer;
+
+namespace {
+
+ClientInfo from(const char* address, std::uint16_t port = 5000)
+{
+    return ClientInfo({asio::ip::make_address(address), port}, {asio::ip::make_address("2001:db8::1"), 1337});
+}
+
+Result<Admission> admit(Authenticator& authenticator, const ClientInfo& info)
+{
+    Loop loop;
+    FakePeer peer(loop.executor());
+    peer.send("bytes for the instance");
+    Stream stream = peer.take_stream();
+    auto admission = loop.run(authenticator.authenticate(stream, info));
+    CHECK(peer.unread() == 22);
+    CHECK(peer.received().empty());
+    return admission;
+}
+
+std::string owner_by(unsigned bits, const char* address, std::uint16_t port = 5000)
+{
+    SourceAddressAuthenticator authenticator(bits);
+    return admit(authenticator, from(address, port))->owner();
+}
+
+}  // namespace
+
+TEST_CASE("open authenticator: everybody is somebody else")
+{
+    OpenAuthenticator authenticator;
+    const auto admission = admit(authenticator, from("192.0.2.1"));
+    REQUIRE(admission);
+    CHECK_FALSE(admission->returning());
+    CHECK_FALSE(admission->reset());
+}
+
+TEST_CASE("source address authenticator: an IPv4 address, whatever the port")
+{
+    CHECK(owner_by(64, "192.0.2.1", 5000) == owner_by(64, "192.0.2.1", 6000));
+    CHECK(owner_by(64, "192.0.2.1") != owner_by(64, "192.0.2.2"));
+    CHECK(owner_by(0, "192.0.2.1") != owner_by(0, "192.0.2.2"));
+}
+
+TEST_CASE("source address authenticator: an IPv4 client of a dual-stack listener is an IPv4 client")
+{
+    CHECK(owner_by(64, "::ffff:192.0.2.1") == owner_by(64, "192.0.2.1"));
+    CHECK(owner_by(64, "::ffff:192.0.2.1") != owner_by(64, "::ffff:192.0.2.2"));
+    CHECK(owner_by(0, "::ffff:192.0.2.1") != owner_by(0, "::ffff:192.0.2.2"));
+}
+
+TEST_CASE("source address authenticator: as much of an IPv6 address as the prefix covers")
+{
+    const char* const one = "2001:db8:1:2300::1";
+    CHECK(owner_by(64, one) == owner_by(64, "2001:db8:1:2300:ffff::"));
+    CHECK(owner_by(64, one) != owner_by(64, "2001:db8:1:2301::1"));
+    CHECK(owner_by(56, one) == owner_by(56, "2001:db8:1:23ff::1"));
+    CHECK(owner_by(56, one) != owner_by(56, "2001:db8:1:2400::1"));
+    CHECK(owner_by(128, one) == owner_by(128, one, 6000));
+    CHECK(owner_by(128, one) != owner_by(128, "2001:db8:1:2300::2"));
+    CHECK(owner_by(61, one) == owner_by(61, "2001:db8:1:2307::1"));
+    CHECK(owner_by(61, one) != owner_by(61, "2001:db8:1:2308::1"));
+    CHECK(owner_by(0, one) == owner_by(0, "fe80::1"));
+    CHECK(owner_by(1000, one) == owner_by(128, one));
+}
+
+TEST_CASE("source address authenticator: a client comes back, and is never an IPv4 one with the same digits")
+{
+    SourceAddressAuthenticator authenticator;
+    const auto admission = admit(authenticator, from("192.0.2.1"));
+    CHECK(admission->returning());
+    CHECK(admission->identifier().empty());
+    CHECK_FALSE(admission->reset());
+    CHECK(owner_by(128, "::c000:201") != owner_by(128, "192.0.2.1"));
+}
+
+TEST_CASE("source address authenticator: over a Unix socket it is the user")
+{
+    SourceAddressAuthenticator authenticator;
+    const auto one = admit(authenticator, ClientInfo(1000, "/run/one")), two = admit(authenticator, ClientInfo(1000, "/run/two"));
+    const auto root = admit(authenticator, ClientInfo(0, "/run/one"));
+    REQUIRE(one);
+    REQUIRE(root);
+    CHECK(one->owner() == two->owner());
+    CHECK(one->owner() != root->owner());
+}
+
+TEST_CASE("source address authenticator: a client without an address is rejected")
+{
+    SourceAddressAuthenticator authenticator;
+    CHECK(admit(authenticator, ClientInfo()).error() == instancer::Errc::rejected);
+}
