@@ -56,8 +56,9 @@ private:
 
     asio::awaitable<Result<Accepted>> do_accept(asio::any_io_executor session_executor) override
     {
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
         for (;;) {
-            if (!descriptor_.is_open() || detail::is_cancelled(co_await asio::this_coro::cancellation_state))
+            if (!descriptor_.is_open() || detail::is_cancelled(cancellation))
                 co_return fail(std::error_code(asio::error::operation_aborted));
             sockaddr_storage peer{};
             socklen_t size = sizeof peer;

@@ -21,8 +21,8 @@ inline constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 inline constexpr auto as_result = asio::experimental::as_tuple(asio::use_awaitable);
 #endif
 
-/// Of `co_await asio::this_coro::cancellation_state`. Asio tells only the operation that runs when a coroutine is
-/// cancelled; one that begins later must look.
+/// Of `co_await asio::this_coro::cancellation_state`, named first: g++ 12 miscompiles it inside a condition. Asio tells
+/// only the operation that runs when a coroutine is cancelled; one that begins later must look.
 inline bool is_cancelled(const asio::cancellation_state& state) noexcept
 {
     return state.cancelled() != asio::cancellation_type::none;

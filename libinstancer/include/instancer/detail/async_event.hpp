@@ -25,7 +25,8 @@ public:
     /// Returns when set or cancelled.
     asio::awaitable<void> wait()
     {
-        if (!set_ && !is_cancelled(co_await asio::this_coro::cancellation_state))
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        if (!set_ && !is_cancelled(cancellation))
             co_await timer_.async_wait(as_result);
     }
 

@@ -37,7 +37,8 @@ public:
     asio::awaitable<std::optional<T>> wait()
     {
         const auto keep = this->shared_from_this();
-        if (!value_ && !is_cancelled(co_await asio::this_coro::cancellation_state))
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        if (!value_ && !is_cancelled(cancellation))
             co_await timer_.async_wait(as_result);
         co_return std::exchange(value_, std::nullopt);
     }

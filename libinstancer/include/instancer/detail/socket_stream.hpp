@@ -69,7 +69,8 @@ public:
 
     asio::awaitable<Result<void>> wait(Readiness what) override
     {
-        if (!descriptor_.is_open() || is_cancelled(co_await asio::this_coro::cancellation_state))
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        if (!descriptor_.is_open() || is_cancelled(cancellation))
             co_return fail(std::error_code(asio::error::operation_aborted));
         if (what == Readiness::gone)
             co_return co_await wait_gone();
@@ -138,6 +139,7 @@ private:
 
     asio::awaitable<Result<void>> wait_gone()
     {
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
         for (;;) {
             pollfd state{descriptor_.native_handle(), 0, 0};
             if (::poll(&state, 1, 0) == 1)
@@ -150,7 +152,7 @@ private:
                 co_return Result<void>();
             asio::steady_timer pause(descriptor_.get_executor(), std::chrono::milliseconds(100));
             const auto [cancelled] = co_await pause.async_wait(as_result);
-            if (cancelled || !descriptor_.is_open() || is_cancelled(co_await asio::this_coro::cancellation_state))
+            if (cancelled || !descriptor_.is_open() || is_cancelled(cancellation))
                 co_return fail(std::error_code(asio::error::operation_aborted));
         }
     }

@@ -132,7 +132,8 @@ private:
         /// False when cancelled.
         asio::awaitable<bool> wait()
         {
-            if (detail::is_cancelled(co_await asio::this_coro::cancellation_state))
+            const auto cancellation = co_await asio::this_coro::cancellation_state;
+            if (detail::is_cancelled(cancellation))
                 co_return false;
             const auto before = count_;
             co_await timer_.async_wait(detail::as_result);
