@@ -47,6 +47,8 @@ asio::awaitable<void> bad(std::string text, bool yes)
     (void)(co_await take(1) + Aggregate{text, 1}.text);                 // bad: braced-temporary
     auto braced = Aggregate{co_await take(1), 1};                       // bad: await-in-braces
     auto chosen = yes ? co_await take(1) : std::string("no");           // bad: await-in-conditional
+    if (!yes && co_await flag())                                        // bad: await-in-logical
+        co_await take(1);
     auto inner = [](std::string s) -> asio::awaitable<void> {
         co_await take(Aggregate{s, 1});                                 // bad: braced-temporary
     };
