@@ -357,12 +357,17 @@ private:
 
     static asio::awaitable<void> notice_exit(std::shared_ptr<Process> process)
     {
-        co_await process->pidfd.async_wait(asio::posix::stream_descriptor::wait_read, detail::as_result);
-        // It stays a zombie until it is stopped, so that its process group keeps its number.
+        // It stays a zombie until it is stopped, so that its process group keeps its number. A wait may end early; one
+        // that fails found that it was stopped and is no longer there.
         siginfo_t info{};
-        ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(process->pidfd.native_handle()), &info,
-                 WEXITED | WNOWAIT | WNOHANG);
-        if (info.si_pid != 0)  // Else it was stopped and is no longer a zombie.
+        while (info.si_pid == 0) {
+            const auto [closed] =
+                co_await process->pidfd.async_wait(asio::posix::stream_descriptor::wait_read, detail::as_result);
+            if (closed || ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(process->pidfd.native_handle()),
+                                   &info, WEXITED | WNOWAIT | WNOHANG) != 0)
+                break;
+        }
+        if (info.si_pid != 0)
             process->exit_text = (info.si_code == CLD_EXITED ? "exit code " : "signal ") + std::to_string(info.si_status);
         process->exited.set();
     }
