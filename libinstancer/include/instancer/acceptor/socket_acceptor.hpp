@@ -164,7 +164,7 @@ inline Result<std::unique_ptr<Acceptor>> listen_unix(const asio::any_io_executor
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (path.empty() || path.size() >= sizeof address.sun_path)
-        return fail(std::error_code(ENAMETOOLONG, std::system_category()), "listening on " + text);
+        return fail(detail::system_error(ENAMETOOLONG), "listening on " + text);
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
     const auto* name = reinterpret_cast<const sockaddr*>(&address);
 
@@ -195,7 +195,7 @@ inline Result<std::unique_ptr<Acceptor>> adopt_listener(const asio::any_io_execu
     size = sizeof type;
     ::getsockopt(socket.get(), SOL_SOCKET, SO_TYPE, &type, &size);
     if (!listening || type != SOCK_STREAM)
-        return fail(std::error_code(EINVAL, std::system_category()), "taking over a listening stream socket");
+        return fail(detail::system_error(EINVAL), "taking over a listening stream socket");
     return std::make_unique<SocketAcceptor>(executor, std::move(socket), std::string());
 }
 

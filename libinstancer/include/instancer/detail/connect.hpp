@@ -46,7 +46,7 @@ inline asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::e
     if (error == ECONNREFUSED)
         co_return fail(Errc::not_ready, "connecting to " + ClientInfo::format(endpoint));
     if (error != 0)
-        co_return fail(std::error_code(error, std::system_category()), "connecting to " + ClientInfo::format(endpoint));
+        co_return fail(system_error(error), "connecting to " + ClientInfo::format(endpoint));
 
     // A port of ours in the ephemeral range can be connected to itself while nobody listens there.
     sockaddr_storage local{};

@@ -19,7 +19,7 @@ public:
     {
         auto count = counted([&] { return ::read(native_handle_of_terminal(), buffer.data(), buffer.size()); });
         // What a terminal says when nobody has its other side open any more.
-        if (!count && count.error() == std::error_code(EIO, std::system_category()))
+        if (!count && count.error() == system_error(EIO))
             return 0;
         return count;
     }

@@ -7,6 +7,7 @@
 #include <span>
 #include <utility>
 
+#include <asio/error.hpp>
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
@@ -21,7 +22,9 @@
 
 namespace instancer::detail {
 
-inline std::error_code last_error() noexcept { return {errno, std::system_category()}; }
+/// In Asio's category, so that it equals what Asio itself reports and the names in `asio::error`.
+inline std::error_code system_error(int number) noexcept { return {number, asio::error::get_system_category()}; }
+inline std::error_code last_error() noexcept { return system_error(errno); }
 
 inline bool is_socket_in_family(int fd, std::initializer_list<int> families) noexcept
 {
