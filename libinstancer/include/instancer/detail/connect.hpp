@@ -32,16 +32,20 @@ inline asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::e
     const int status = ::connect(fd, endpoint.data(), static_cast<socklen_t>(endpoint.size()));
     int error = status == 0 ? 0 : errno;
     Stream stream = make_socket_stream(executor, std::move(socket));
-    if (error == EINPROGRESS) {
-        using namespace asio::experimental::awaitable_operators;
-        asio::steady_timer deadline(executor, answer_limit);
+    using namespace asio::experimental::awaitable_operators;
+    asio::steady_timer deadline(executor, answer_limit);
+    while (error == EINPROGRESS) {
         const auto first = co_await (stream.wait(Readiness::writable) || deadline.async_wait(as_result));
         if (first.index() == 1)
             co_return fail(Errc::not_ready, "connecting to " + ClientInfo::format(endpoint) + " takes too long");
         if (const auto& ready = std::get<0>(first); !ready)
             co_return tl::unexpected<Error>(ready.error());
-        socklen_t size = sizeof error;
+        sockaddr_storage peer{};
+        socklen_t size = sizeof error, peer_size = sizeof peer;
         ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+        // The wait may have ended early.
+        if (error == 0 && ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) != 0)
+            error = EINPROGRESS;
     }
     if (error == ECONNREFUSED)
         co_return fail(Errc::not_ready, "connecting to " + ClientInfo::format(endpoint));
