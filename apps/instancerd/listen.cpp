@@ -2,9 +2,11 @@
 #include "listen.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
 #include <asio/ip/tcp.hpp>
 #include <fcntl.h>
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 #include <instancer/acceptor/socket_acceptor.hpp>
+#include <instancer/detail/process_stat.hpp>
 
 namespace instancer::daemon {
 
@@ -98,6 +101,24 @@ Parsed<Acceptors> listen_tcp_on(const asio::any_io_executor& executor, const Add
     return acceptors;
 }
 
+/// Who listens on a Unix socket; 0 when nobody does.
+pid_t listening_process(const sockaddr* address, socklen_t size)
+{
+    const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    ucred credentials{};
+    socklen_t length = sizeof credentials;
+    if (::connect(probe.get(), address, size) != 0 ||
+        ::getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0)
+        return 0;
+    return credentials.pid;
+}
+
+bool is_running(pid_t pid)
+{
+    const auto state = instancer::detail::process_stat(std::to_string(pid), 3);
+    return !state.empty() && state != "Z" && state != "X";
+}
+
 }  // namespace
 
 InheritedSockets::InheritedSockets()
@@ -153,18 +174,29 @@ Parsed<Acceptors> listen_on(const asio::any_io_executor& executor, const Address
 
 Parsed<UniqueFd> claim_name(const std::string& name)
 {
+    using namespace std::chrono_literals;
     // An abstract Unix socket: it goes with the process, however that ends.
     const auto path = "instancer/" + name;
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path + 1, path.data(), path.size());
     const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + path.size());
-    UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (socket && ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0)
-        return socket;
-    if (errno == EADDRINUSE)
-        return wrong("an instancerd named " + name + " runs already; stop it, or give this one another --name");
-    return wrong("cannot claim the name " + name + ": " + std::strerror(errno));
+    const auto* socket_name = reinterpret_cast<const sockaddr*>(&address);
+
+    // A helper process of a daemon that was killed may hold the socket for a moment longer.
+    for (int attempt = 0; attempt < 100; ++attempt) {
+        UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        if (socket && ::bind(socket.get(), socket_name, size) == 0 && ::listen(socket.get(), 1) == 0)
+            return socket;
+        if (errno != EADDRINUSE)
+            return wrong("cannot claim the name " + name + ": " + std::strerror(errno));
+        const pid_t holder = listening_process(socket_name, size);
+        if (holder > 0 && is_running(holder))
+            return wrong("an instancerd named " + name + " runs already, process " + std::to_string(holder) +
+                         "; stop it, or give this one another --name");
+        std::this_thread::sleep_for(20ms);
+    }
+    return wrong("the name " + name + " is taken; give this instancerd another --name");
 }
 
 }  // namespace instancer::daemon

@@ -185,10 +185,11 @@ private:
 };
 
 /// `instancerd ARGUMENTS`.
-inline std::vector<std::string> instancerd(std::vector<std::string> arguments)
+inline std::vector<std::string> instancerd(const std::vector<std::string>& arguments)
 {
-    arguments.insert(arguments.begin(), INSTANCERD_PATH);
-    return arguments;
+    std::vector<std::string> command = {INSTANCERD_PATH};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    return command;
 }
 
 /// An instancerd that serves. Give `127.0.0.1:0` as address, and ask it for the port that it got.

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+// What a user reads: help, complaints, exit codes.
+#include <doctest/doctest.h>
+
+#include <daemon.hpp>
+#include <temporary_directory.hpp>
+
+using namespace daemon_test;
+
+namespace {
+
+/// Runs instancerd until it ends by itself.
+class Finished {
+public:
+    explicit Finished(const std::vector<std::string>& arguments, const std::string& directory = {})
+    {
+        Child child(instancerd(arguments), {}, -1, directory);
+        code = child.wait().value_or(-1);
+        output = child.whole_log();
+    }
+
+    bool says(const std::string& part) const { return output.find(part) != std::string::npos; }
+
+    int code;
+    std::string output;
+};
+
+}  // namespace
+
+TEST_CASE("help and version go to standard output with exit code 0")
+{
+    const Finished version({"--version"});
+    CHECK(version.code == 0);
+    CHECK(version.output == "instancerd 0.1.0\n");
+    for (const auto& arguments : {std::vector<std::string>{"--help"}, {"exec", "--help"}, {"docker", "--help"}}) {
+        const Finished help(arguments);
+        CHECK(help.code == 0);
+        CHECK(help.says("--when-full refuse|queue|cull-oldest|cull-idle"));
+        CHECK(help.says("[10m]"));
+    }
+}
+
+TEST_CASE("a wrong command line ends with 2 and names the right one")
+{
+    const Finished nothing({});
+    CHECK(nothing.code == 2);
+    CHECK(nothing.says("instancerd exec   --listen ADDR"));
+    const Finished unknown({"exec", "--listne", ":1", "--", "cat"});
+    CHECK(unknown.code == 2);
+    CHECK(unknown.output == "instancerd: unknown option --listne; did you mean --listen? See instancerd exec --help.\n");
+    const Finished impossible({"exec", "--listen", "127.0.0.1:0", "--ttl", "5", "--warm", "100", "--", "/bin/cat"});
+    CHECK(impossible.code == 2);
+    CHECK(impossible.says("instancerd: --ttl: '5' has no unit; write 5s for seconds, or ms, m, h\n"));
+    CHECK(impossible.says("instancerd: --warm: is more than --max-instances, 64; lower it or raise that\n"));
+}
+
+TEST_CASE("check is silent when all is well")
+{
+    const TemporaryDirectory directory;
+    directory.file("tokens.txt", std::string(128, 't'));
+    directory.file("serve", "#!/bin/sh\n", true);
+    const auto file = directory.file("c.json", R"({ // well
+      "services": {
+        "a": { "mode": "exec", "listen": ":1", "command": ["./serve"], "auth": "token", "tokens": "tokens.txt" },
+        "b": { "mode": "docker", "listen": ":2", "image": "no-such-image", "port": 9 }
+      } })");
+    const Finished check({"check", "--config", file});
+    CHECK(check.code == 0);
+    CHECK(check.output == "");
+    // The path may be relative too.
+    CHECK(Finished({"check", "--config", "c.json"}, directory.path()).code == 0);
+}
+
+TEST_CASE("check says all that is wrong, by line and path, and run refuses the same")
+{
+    const TemporaryDirectory directory;
+    directory.file("tokens.txt", "secret-but-short\n");
+    const auto file = directory.file("c.json", R"({
+  "services": {
+    "heap": { "mode": "exec", "listen": ":1",
+              "command": ["cat"], "tll": "1s",
+              "auth": "token", "tokens": "tokens.txt",
+              "ttl": "forever" },
+    "shell": { "mode": "docker", "listen": ":1", "image": "i", "mounts": ["/var/run:/run"] }
+  }
+})");
+    for (const auto command : {"check", "run"}) {
+        const Finished result({command, "--config", file});
+        CHECK(result.code == 2);
+        CHECK(result.output ==
+              file + ":4: $.services.heap.tll: is unknown; did you mean ttl?\n" +
+              file + ":5: $.services.heap.tokens: " + directory.path("tokens.txt") +
+                  ":1: has 16 characters; a token has 128, or is written hex: and 256 digits\n" +
+              file + ":6: $.services.heap.ttl: 'forever' is not a duration; write 300ms, 20s, 10m or 2h\n" +
+              file + ":7: $.services.shell.mounts: /var/run would give containers the Docker engine, and with it the "
+                     "host; mount something smaller\n" +
+              file + ":7: $.services.shell.listen: :1 is taken by :1 of service heap; choose another\n");
+    }
+}
+
+TEST_CASE("what is no JSON is named by its line")
+{
+    const TemporaryDirectory directory;
+    const auto file = directory.file("c.json", "{\n  \"services\": {\n    \"a\": { \"mode\": \"exec\", }\n  }\n}\n");
+    const Finished check({"check", "--config", file});
+    CHECK(check.code == 2);
+    CHECK(check.says(file + ":3: $.services.a: not JSON: "));
+    CHECK(check.says("remove the comma before it"));
+    const Finished missing({"check", "--config", directory.path("none.json")});
+    CHECK(missing.code == 2);
+    CHECK(missing.says("cannot read " + directory.path("none.json")));
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+// Signals, and that nothing outlives the daemon.
+#include <regex>
+
+#include <doctest/doctest.h>
+
+#include <daemon.hpp>
+#include <raw_client.hpp>
+#include <service.hpp>
+#include <temporary_directory.hpp>
+
+using namespace daemon_test;
+using service_test::eventually;
+using service_test::runs;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+/// Says its pid, and the pid of a child that tries to get away, then echoes.
+const Words with_runaway = {"/bin/sh", "-c", "setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $$; echo $!; exec cat"};
+
+Words exec(const Words& options, const Words& command)
+{
+    Words words = {"exec", "--listen", "127.0.0.1:0"};
+    words.insert(words.end(), options.begin(), options.end());
+    words.emplace_back("--");
+    words.insert(words.end(), command.begin(), command.end());
+    return words;
+}
+
+/// A client whose instance runs.
+class Session {
+public:
+    explicit Session(Daemon& daemon) : client(daemon.port())
+    {
+        instance = std::stoi(client.receive_line());
+        runaway = std::stoi(client.receive_line());
+    }
+
+    bool echoes()
+    {
+        client.send("ping");
+        return client.receive(4) == "ping";
+    }
+
+    /// Neither process of the instance is left, now or soon.
+    bool gone() const
+    {
+        return eventually([&] { return !runs(instance) && !runs(runaway); });
+    }
+
+    RawClient client;
+    pid_t instance, runaway;
+};
+
+}  // namespace
+
+TEST_CASE("SIGTERM and SIGINT let sessions finish and take no new ones")
+{
+    for (const int signal : {SIGTERM, SIGINT}) {
+        Daemon daemon(exec({}, with_runaway));
+        Session session(daemon);
+        daemon.signal(signal);
+        REQUIRE(daemon.wait_for_line("finishing the sessions") != "");
+        CHECK(session.echoes());
+        CHECK(eventually([&] { return !RawClient(daemon.port()).connected(); }));
+        CHECK_FALSE(daemon.wait(0ms));
+        session.client.half_close();
+        CHECK(session.client.receive_all() == "");
+        CHECK(session.client.ended_in_order());
+        CHECK(daemon.wait() == 0);
+        CHECK(session.gone());
+        CHECK(daemon.count("session ended: completed") == 1);
+    }
+}
+
+TEST_CASE("a second signal stops now")
+{
+    Daemon daemon(exec({"--drain-timeout", "0"}, with_runaway));
+    Session session(daemon);
+    daemon.signal(SIGTERM);
+    REQUIRE(daemon.wait_for_line("finishing the sessions") != "");
+    CHECK(session.echoes());
+    daemon.signal(SIGTERM);
+    CHECK(daemon.wait() == 0);
+    CHECK(session.client.receive_all() == "");
+    CHECK(session.client.ended_by_reset());
+    CHECK(session.gone());
+    CHECK(daemon.wait_for_line("instance ended: stopped") != "");
+}
+
+TEST_CASE("draining ends after its time")
+{
+    Daemon daemon(exec({"--drain-timeout", "300ms"}, with_runaway));
+    Session session(daemon);
+    CHECK(daemon.terminate() == 0);
+    CHECK(session.client.receive_all() == "");
+    CHECK(session.client.ended_by_reset());
+    CHECK(session.gone());
+}
+
+TEST_CASE("a daemon without sessions ends at once, with lingering instances too")
+{
+    Daemon daemon(exec({"--auth", "source", "--io", "port", "--warm", "1"},
+                       {"python3", "-c", "import os, socket\ns = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\n"
+                                         "while True: s.accept()[0].sendall(b'%d\\n' % os.getpid())"}));
+    pid_t pid = 0;
+    {
+        RawClient client(daemon.port());
+        pid = std::stoi(client.receive_line());
+    }
+    CHECK(runs(pid));
+    CHECK(daemon.terminate() == 0);
+    CHECK(eventually([&] { return !runs(pid); }));
+}
+
+TEST_CASE("an instance that ignores TERM is killed after its grace time")
+{
+    Daemon daemon(exec({"--stop-grace", "200ms", "--drain-timeout", "100ms"},
+                       {"/bin/sh", "-c", "trap '' TERM; echo $$; while :; do sleep 1; done"}));
+    RawClient client(daemon.port());
+    const pid_t pid = std::stoi(client.receive_line());
+    CHECK(daemon.terminate() == 0);
+    CHECK(eventually([&] { return !runs(pid); }));
+}
+
+TEST_CASE("nothing outlives a daemon that is killed")
+{
+    Daemon daemon(exec({}, with_runaway));
+    Session session(daemon);
+    daemon.signal(SIGKILL);
+    CHECK(daemon.wait() == 128 + SIGKILL);
+    CHECK(session.gone());
+}
+
+TEST_CASE("SIGHUP reads the tokens again, and keeps them when the file is broken")
+{
+    const std::string old_token(128, 'o'), new_token(128, 'n');
+    const TemporaryDirectory directory;
+    const auto file = directory.file("tokens.txt", old_token + "\n");
+    Daemon daemon(exec({"--auth", "token", "--tokens", file}, {"/bin/cat"}));
+    const auto admitted = [&](const std::string& token) {
+        RawClient client(daemon.port());
+        client.send(token + std::string(2, '\1') + "ping");
+        return client.receive(4) == "ping";
+    };
+    CHECK(admitted(old_token));
+    CHECK_FALSE(admitted(new_token));
+
+    RawClient stays(daemon.port());
+    stays.send(old_token + std::string(2, '\2') + "1");
+    CHECK(stays.receive(1) == "1");
+
+    directory.file("tokens.txt", "# changed\n" + new_token + "\n");
+    daemon.signal(SIGHUP);
+    REQUIRE(daemon.wait_for_line("read 1 tokens from " + file) != "");
+    CHECK(admitted(new_token));
+    CHECK_FALSE(admitted(old_token));
+    stays.send("2");
+    CHECK(stays.receive(1) == "2");
+
+    directory.file("tokens.txt", new_token + "\ntoo-short\n");
+    daemon.signal(SIGHUP);
+    REQUIRE(daemon.wait_for_line("warning exec: " + file + ":2: has 9 characters") != "");
+    CHECK(admitted(new_token));
+    CHECK(daemon.log().find("too-short") == std::string::npos);
+}
+
+TEST_CASE("SIGUSR1 logs one line per instance")
+{
+    Daemon daemon(exec({}, with_runaway));
+    daemon.signal(SIGUSR1);
+    CHECK(daemon.wait_for_line("exec: no instances") != "");
+    Session first(daemon), second(daemon);
+    CHECK(first.echoes());
+    daemon.signal(SIGUSR1);
+    CHECK(daemon.wait_for_line("instance is running", 2) != "");
+    const auto line = daemon.wait_for_line("exec/pid " + std::to_string(first.instance) + ": instance is running");
+    INFO(line);
+    CHECK(std::regex_search(line, std::regex("owner=[0-9a-f]{32} age=[0-9.]+ clients=1 bytes_up=4 bytes_down=[0-9]+$")));
+    CHECK(daemon.count("instance is running") == 2);
+}
