@@ -173,7 +173,7 @@ std::string remedy(const std::string& output)
     if (output.find("ermission denied") != std::string::npos || output.find("not permitted") != std::string::npos)
         return "\nit does not run as root and has no capabilities: prepare the image for that, or set another --user";
     if (output.find("ead-only file system") != std::string::npos)
-        return "\nits root file system is read-only: let it write to /tmp or another tmpfs";
+        return "\nits root file system is read-only: it may write to /tmp, and to what --tmpfs names";
     return {};
 }
 
@@ -206,6 +206,8 @@ public:
 private:
     using Containers = std::vector<std::shared_ptr<Container>>;
 
+    static std::string removal(const std::string& container) { return "/containers/" + container + "?force=1&v=1"; }
+
     static std::string label(std::string_view name, std::string_view value)
     {
         return std::string(name) + "=" + std::string(value);
@@ -214,13 +216,15 @@ private:
     void engine_opened() override;
     void engine_lost(const Error& why) override;
     void container_ended(const std::string& id, int exit_code) override;
-    asio::awaitable<void> reconcile(bool was_lost);
+    asio::awaitable<void> reconcile();
     void ended(Container& container, std::optional<int> exit_code);
 
     Result<std::shared_ptr<const Prepared>> prepare_now();
     Result<ImageFacts> image_now();
     Result<Reach> reach_now();
     Result<void> pull_now();
+    Result<void> try_now(const Prepared& prepared);
+    json labels(const Prepared& prepared) const;
     void forget_preparation();
 
     asio::awaitable<Result<std::shared_ptr<const Prepared>>> prepared();
@@ -237,8 +241,8 @@ private:
     asio::awaitable<Result<std::shared_ptr<Container>>> create(const InstanceRequest& request);
     asio::awaitable<Result<void>> run(Container& container);
     asio::awaitable<Result<void>> locate(Container& container, Reach reach);
-    asio::awaitable<Result<void>> remove(std::string id);
-    asio::awaitable<void> remove_all(const std::vector<std::string>& ids);
+    asio::awaitable<Result<void>> remove(std::string container);
+    asio::awaitable<void> remove_all(const std::vector<std::string>& containers);
     asio::awaitable<std::string> output(const Container& container);
     asio::awaitable<std::string> obituary(Container& container);
     asio::awaitable<Result<Stream>> connect(std::shared_ptr<Container> container);
@@ -260,22 +264,19 @@ private:
 
     /// Only on the control executor.
     std::unordered_map<std::string, std::shared_ptr<Container>> containers_;
-    std::vector<std::string> unremoved_;  ///< Containers that should be gone.
+    std::vector<std::string> unremoved_;  ///< Containers that should be gone, by name or id.
     bool closed_ = false;
 
     std::mutex prepare_mutex_;
     std::shared_ptr<const Prepared> prepared_;
-    bool network_made_ = false;
+    std::atomic<bool> network_made_ = false;
 };
 
 void DockerBackend::Impl::shutdown()
 {
-    bool network_made;
-    {
-        const std::lock_guard lock(prepare_mutex_);
-        network_made = network_made_;
-    }
-    if (network_made)
+    for (const auto& name : std::exchange(unremoved_, {}))
+        (void)engine_.call("DELETE", removal(name));
+    if (network_made_)
         network_.remove();
     closed_ = true;
     engine_.stop();
@@ -289,12 +290,11 @@ void DockerBackend::Impl::shutdown()
 
 void DockerBackend::Impl::engine_opened()
 {
-    const bool was_lost = engine_lost_.exchange(false);
-    if (was_lost)
+    if (engine_lost_.exchange(false))
         events_.notice(service_, "the Docker engine is back");
-    asio::post(control_, [weak = weak_from_this(), was_lost] {
+    asio::post(control_, [weak = weak_from_this()] {
         if (const auto self = weak.lock())
-            asio::co_spawn(self->control_, self->reconcile(was_lost), asio::detached);
+            asio::co_spawn(self->control_, self->reconcile(), asio::detached);
     });
 }
 
@@ -325,7 +325,7 @@ void DockerBackend::Impl::ended(Container& container, std::optional<int> exit_co
 }
 
 /// Asks for the ends that nobody told us of, and removes what could not be removed before.
-asio::awaitable<void> DockerBackend::Impl::reconcile(bool was_lost)
+asio::awaitable<void> DockerBackend::Impl::reconcile()
 {
     const auto self = shared_from_this();
     Containers known;
@@ -344,10 +344,8 @@ asio::awaitable<void> DockerBackend::Impl::reconcile(bool was_lost)
                 ended(*container, value_at(state, "ExitCode", -1));
         }
     }
-    if (was_lost) {
-        const auto ids = std::exchange(unremoved_, {});
-        co_await remove_all(ids);
-    }
+    const auto names = std::exchange(unremoved_, {});
+    co_await remove_all(names);
 }
 
 // Preparation, on helper threads.
@@ -378,6 +376,8 @@ Result<std::shared_ptr<const Prepared>> DockerBackend::Impl::prepare_now()
     if (next->reach != Reach::inside)
         next->spec["HostConfig"]["NetworkMode"] = network_.name();
     next->config = config_hash(next->spec, next->image);
+    if (const auto tried = try_now(*next); !tried)
+        return tl::unexpected<Error>(tried.error());
     watch_.start();
     prepared_ = next;
     return prepared_;
@@ -466,6 +466,33 @@ Result<Reach> DockerBackend::Impl::reach_now()
     return enter || stdio() ? Reach::egress : Reach::address;
 }
 
+/// Makes a container and removes it: the engine knows best which limits and mounts it refuses.
+Result<void> DockerBackend::Impl::try_now(const Prepared& prepared)
+{
+    const ContainerName name(options_.daemon, service_);
+    auto spec = prepared.spec;
+    spec["Labels"] = labels(prepared);
+    const auto made = engine_.call("POST", "/containers/create?name=" + name.text(), spec.dump());
+    if (!made)
+        return tl::unexpected<Error>(made.error());
+    if (!made->ok())
+        return fail(Errc::bad_request, "the Docker engine refuses such containers: " + made->message());
+    const auto removed = engine_.call("DELETE", removal(name.text()));
+    if (!removed)
+        return tl::unexpected<Error>(removed.error());
+    return {};
+}
+
+json DockerBackend::Impl::labels(const Prepared& prepared) const
+{
+    return {
+        {label_daemon, options_.daemon},
+        {label_service, service_},
+        {label_started, std::to_string(unix_time().count())},
+        {label_config, prepared.config},
+    };
+}
+
 void DockerBackend::Impl::forget_preparation()
 {
     const std::lock_guard lock(prepare_mutex_);
@@ -516,7 +543,10 @@ asio::awaitable<Result<Instance>> DockerBackend::Impl::start(InstanceRequest req
     if (running)
         co_return Instance(container->name, container);
     container->stopping = true;
-    (void)co_await remove(container->id);
+    if (running.error() == Errc::backend_unavailable)
+        unremoved_.push_back(container->id);
+    else
+        (void)co_await remove(container->id);
     forget(*container);
     co_return tl::unexpected<Error>(running.error());
 }
@@ -533,13 +563,7 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
         if (options_.client_env)
             for (const auto& [name, value] : client_environment(request))
                 spec["Env"].push_back(name + "=" + value);
-        const auto now = unix_time();
-        spec["Labels"] = {
-            {label_daemon, options_.daemon},
-            {label_service, service_},
-            {label_started, std::to_string(now.count())},
-            {label_config, common.config},
-        };
+        spec["Labels"] = labels(common);
         std::optional<DockerNetwork::Address> address;
         if (common.reach != Reach::inside) {
             const auto taken = network_.take_address();
@@ -552,7 +576,7 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
         const auto& identity = request.identity();
         auto name = ContainerName(options_.daemon, service_);
         if (identity)
-            name = ContainerName(options_.daemon, service_, *identity, now);
+            name = ContainerName(options_.daemon, service_, *identity, unix_time());
 
         const auto reply = co_await call("POST", "/containers/create?name=" + name.text(), spec.dump());
         if (reply && reply->ok()) {
@@ -565,8 +589,11 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
         }
         if (address)
             network_.return_address(*address);
-        if (!reply)
+        if (!reply) {
+            // The engine may have made it before it went away.
+            unremoved_.push_back(name.text());
             co_return tl::unexpected<Error>(reply.error());
+        }
         // The image or the network is gone: look for it, or make it, once more.
         if (reply->status() != 404 || again)
             co_return refused("creating a container", *reply);
@@ -770,7 +797,7 @@ asio::awaitable<Result<void>> DockerBackend::Impl::stop(Instance instance)
     if (container->stopping && options_.stop_grace.count() > 0) {
         const auto prepared = co_await this->prepared();
         const auto signal = prepared ? (*prepared)->image.stop_signal : std::string("SIGTERM");
-        const auto told = co_await call("POST", "/containers/" + container->id + "/kill?signal=" + signal);
+        const auto told = co_await call("POST", "/containers/" + container->id + "/kill?signal=" + percent_encoded(signal));
         if (told && told->ok()) {
             asio::steady_timer grace(control_, options_.stop_grace);
             co_await (container->ended.wait() || grace.async_wait(as_result));
@@ -782,13 +809,13 @@ asio::awaitable<Result<void>> DockerBackend::Impl::stop(Instance instance)
     co_return removed;
 }
 
-/// Kills the container if it still runs, and removes it with its volumes.
-asio::awaitable<Result<void>> DockerBackend::Impl::remove(std::string id)
+/// Kills the container, named by name or id, if it still runs, and removes it with its volumes.
+asio::awaitable<Result<void>> DockerBackend::Impl::remove(std::string container)
 {
     const auto self = shared_from_this();
     const auto deadline = std::chrono::steady_clock::now() + removal_patience;
     for (;;) {
-        const auto reply = co_await call("DELETE", "/containers/" + id + "?force=1&v=1");
+        const auto reply = co_await call("DELETE", removal(container));
         if (reply && (reply->ok() || reply->status() == 404))
             co_return Result<void>();
         if (std::chrono::steady_clock::now() < deadline && (reply || reply.error() != Errc::stopping)) {
@@ -797,8 +824,8 @@ asio::awaitable<Result<void>> DockerBackend::Impl::remove(std::string id)
             co_await pause.async_wait(as_result);
             continue;
         }
-        unremoved_.push_back(id);
-        co_return fail(Errc::backend_unavailable, "container " + id.substr(0, 12) + " is not removed yet: " +
+        unremoved_.push_back(container);
+        co_return fail(Errc::backend_unavailable, "container " + container.substr(0, 12) + " is not removed yet: " +
                                                       (reply ? reply->message() : reply.error().text()));
     }
 }
@@ -869,17 +896,17 @@ asio::awaitable<Result<std::vector<Leftover>>> DockerBackend::Impl::list()
 }
 
 /// Removes them side by side.
-asio::awaitable<void> DockerBackend::Impl::remove_all(const std::vector<std::string>& ids)
+asio::awaitable<void> DockerBackend::Impl::remove_all(const std::vector<std::string>& containers)
 {
     const auto removed = std::make_shared<AsyncEvent>(control_);
-    const auto left = std::make_shared<std::size_t>(ids.size());
+    const auto left = std::make_shared<std::size_t>(containers.size());
     const auto on_removal = [removed, left](std::exception_ptr, const Result<void>&) {
         if (--*left == 0)
             removed->set();
     };
-    for (const auto& id : ids)
-        asio::co_spawn(control_, remove(id), on_removal);
-    if (!ids.empty())
+    for (const auto& container : containers)
+        asio::co_spawn(control_, remove(container), on_removal);
+    if (!containers.empty())
         co_await removed->wait();
 }
 

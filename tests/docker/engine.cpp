@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 // An engine that comes and goes: one of our own, so that no other is disturbed.
-#include "docker_support.hpp"
-
+#include <atomic>
 #include <csignal>
+#include <stop_token>
 #include <thread>
 
+#include <daemon.hpp>
+#include <docker_support.hpp>
 #include <fcntl.h>
+#include <raw_client.hpp>
+#include <service.hpp>
 #include <spawn.h>
 #include <sys/wait.h>
 
@@ -58,6 +62,11 @@ public:
         ::kill(process_, signal);
         ::waitpid(process_, nullptr, 0);
         process_ = 0;
+        // The next one would take a containerd that is about to end for its own.
+        std::ifstream file(folder_ + "/exec/containerd/containerd.pid");
+        std::string containerd;
+        if (file >> containerd)
+            CHECK(service_test::eventually([&] { return !std::filesystem::exists("/proc/" + containerd); }));
     }
 
 private:
@@ -111,4 +120,38 @@ TEST_CASE("an engine that goes away is told once, refuses at once, and is used a
     CHECK(bench.inside(bench.start("after"), "echo two") == "two\n");
     bench.until([&] { return bench.containers() == 1; });
     CHECK(bench.events.all("warning").size() == 1);
+}
+
+TEST_CASE("an engine that is stopped and started under load: clients are refused meanwhile, and nothing is left")
+{
+    OwnEngine engine;
+    engine.start();
+    make_image(shell_image, shell_changes, engine.address());
+    daemon_test::Daemon daemon({"docker", "--listen", "127.0.0.1:0", "--name", "load", "--engine", engine.address(),
+                                "--image", shell_image});
+    std::atomic<int> served = 0, refused = 0;
+    std::vector<std::jthread> clients;
+    for (int i = 0; i < 4; ++i)
+        clients.emplace_back([&](const std::stop_token& stop) {
+            while (!stop.stop_requested()) {
+                daemon_test::RawClient client(daemon.port());
+                client.send("echo here\n");
+                ++(client.receive_line() == "here" ? served : refused);
+                std::this_thread::sleep_for(20ms);  // or the log gets too long to be searched
+            }
+        });
+    const auto goes_on = [](std::atomic<int>& count) {
+        const int before = count;
+        return service_test::eventually([&] { return count > before + 4; });
+    };
+    CHECK(goes_on(served));
+    engine.stop(SIGKILL);
+    CHECK(goes_on(refused));
+    CHECK(daemon.wait_for_line("clients are refused until it is back") != "");
+    engine.start();
+    CHECK(daemon.wait_for_line("is back") != "");
+    CHECK(goes_on(served));
+    clients.clear();
+    CHECK(daemon.terminate() == 0);
+    CHECK(Engine(engine.address()).labelled("instancer.daemon%3Dload").empty());
 }

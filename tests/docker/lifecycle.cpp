@@ -155,6 +155,8 @@ TEST_CASE("preparing says what is missing and what to do")
     CHECK(has(problem([](auto& options) { options.engine = "tcp://192.0.2.1:2375"; }), "Unix socket"));
     CHECK(has(problem([](auto& options) { options.runtime = "no-such-runtime"; }), "no-such-runtime"));
     CHECK(has(problem([](auto& options) { options.daemon = "a.b"; }), "a.b"));
+    CHECK(has(problem([](auto& options) { options.limits.memory = 1024; }), "memory limit"));
+    CHECK(has(problem([](auto& options) { options.mounts.emplace_back("/no/such/folder", "/data"); }), "/no/such/folder"));
     for (const auto* source : {"/var/run/docker.sock", "/var/run", "/run/docker.sock", "/"})
         CHECK(has(problem([&](auto& options) { options.mounts.emplace_back(source, "/data"); }), "socket"));
 }
