@@ -35,6 +35,10 @@ private:
     asio::awaitable<BridgeEnd> do_run(Link& link) override
     {
         using namespace asio::experimental::awaitable_operators;
+        if (detail::is_cancelled(co_await asio::this_coro::cancellation_state)) {
+            abort(link);
+            co_return BridgeEnd::cancelled;
+        }
         const auto [up, down] = co_await (pump_up(link) && pump_down(link));
 
         if (up == PumpEnd::source_reset || down == PumpEnd::target_reset) {
