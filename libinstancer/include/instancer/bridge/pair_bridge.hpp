@@ -35,7 +35,8 @@ private:
     asio::awaitable<BridgeEnd> do_run(Link& link) override
     {
         using namespace asio::experimental::awaitable_operators;
-        if (detail::is_cancelled(co_await asio::this_coro::cancellation_state)) {
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        if (detail::is_cancelled(cancellation)) {
             abort(link);
             co_return BridgeEnd::cancelled;
         }
