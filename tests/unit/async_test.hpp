@@ -137,13 +137,15 @@ private:
     static asio::awaitable<void> rooted(asio::awaitable<T> coroutine, std::shared_ptr<State> state)
     {
         co_await asio::this_coro::throw_if_cancelled(false);
-        state->value.emplace(co_await std::move(coroutine));
+        auto value = co_await std::move(coroutine);
+        state->value.emplace(std::move(value));
     }
 
     template <class T>
     static asio::awaitable<T> once_cancelled(asio::awaitable<T> coroutine)
     {
-        asio::steady_timer never(co_await asio::this_coro::executor, asio::steady_timer::time_point::max());
+        const auto executor = co_await asio::this_coro::executor;
+        asio::steady_timer never(executor, asio::steady_timer::time_point::max());
         co_await never.async_wait(instancer::detail::as_result);
         co_return co_await std::move(coroutine);
     }
