@@ -64,6 +64,14 @@ struct Service::Impl {
         thread = std::thread([this] { workers.run(); });
     }
 
+    template <class Question>
+    std::size_t ask(const Question& question)
+    {
+        std::promise<std::size_t> answer;
+        asio::dispatch(workers.control(), [&] { answer.set_value(question(*this)); });
+        return answer.get_future().get();
+    }
+
     std::string name;
     Leftovers leftovers;
     Recorder events;
@@ -125,9 +133,12 @@ Result<void> Service::result()
 
 std::size_t Service::instances()
 {
-    std::promise<std::size_t> answer;
-    asio::dispatch(impl_->workers.control(), [&] { answer.set_value(impl_->pool.snapshot().size()); });
-    return answer.get_future().get();
+    return impl_->ask([](Impl& impl) { return impl.pool.snapshot().size(); });
+}
+
+std::size_t Service::sessions()
+{
+    return impl_->ask([](Impl& impl) { return impl.server.sessions(); });
 }
 
 }  // namespace service_test

@@ -102,6 +102,21 @@ public:
         });
     }
 
+    /// Instances that have started and not ended yet.
+    std::vector<std::string> running() const
+    {
+        auto names = record().started;
+        for (const auto& ended : record().instances)
+            std::erase(names, ended.name);
+        return names;
+    }
+
+    /// Forgets what is over, so that it takes no memory.
+    void forget()
+    {
+        change([](Record& record) { record = Record(); });
+    }
+
     /// Why the only session that there was ended.
     SessionEnd session_end()
     {
@@ -292,8 +307,9 @@ public:
     /// What it said when it stopped.
     Result<void> result();
 
-    /// Instances that there are now.
+    /// Instances and sessions that there are now.
     std::size_t instances();
+    std::size_t sessions();
 
 private:
     struct Impl;
