@@ -118,13 +118,13 @@ public:
     using InstancePtr = std::shared_ptr<FakeInstance>;
 
     explicit FakeBackend(const asio::any_io_executor& executor, const BackendTraits& traits = {})
-        : starts(executor), opens(executor), stops(executor), executor_(executor), traits_(traits)
+        : prepares(executor), starts(executor), opens(executor), stops(executor), executor_(executor), traits_(traits)
     {
     }
 
     // What it does.
 
-    FakeGate starts, opens, stops;
+    FakeGate prepares, starts, opens, stops;
     std::optional<Error> prepare_error, list_error, start_error, open_error, stop_error;
     std::size_t opens_to_refuse = 0;  ///< Each instance that starts from now on is not ready before so many tries.
     std::string explanation;          ///< What `explain` answers.
@@ -169,6 +169,7 @@ private:
 
     asio::awaitable<Result<void>> do_prepare() override
     {
+        co_await prepares.pass();
         if (prepare_error)
             co_return failure(prepare_error);
         co_return Result<void>();
