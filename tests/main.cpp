@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: MIT
-#define DOCTEST_CONFIG_IMPLEMENT  // the next line implies it, but not where the header is already precompiled
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <cstdio>
+
 #include <doctest/doctest.h>
+
+int main(int argc, char** argv)
+{
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);  // so that a pipe shows the progress, and a crash loses no line
+    return doctest::Context(argc, argv).run();
+}
