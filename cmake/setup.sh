@@ -74,11 +74,11 @@ need_packages() {
     step "Installing packages" apt --no-install-recommends install "${missing[@]}"
 }
 
-# configure PRESET [OPTION...]: only the first time; from then on the build notices by itself what has changed.
+# configure PRESET [OPTION...]: only where that is new; other changes the build notices by itself.
 configure() {
     local preset=$1
     shift
-    [ -f "$root/build/$preset/build.ninja" ] ||
+    [ "$root/build/$preset/build.ninja" -nt "$root/CMakePresets.json" ] ||
         (cd "$root" && step "Configuring $preset" cmake --preset "$preset" "$@")
 }
 
