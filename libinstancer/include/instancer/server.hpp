@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <span>
 #include <string>
@@ -139,22 +142,36 @@ private:
 
     asio::awaitable<void> accept_loop(Acceptor& acceptor)
     {
-        for (;;) {
-            const auto executor = workers_.next();
-            auto accepted = co_await acceptor.accept(executor);
-            if (accepted) {
-                begin_session(executor, *accepted);
+        for (bool failing = false;;) {
+            const auto taken = co_await take_client(acceptor);
+            if (taken) {
+                failing = false;
                 continue;
             }
-            if (closing_.is_set() || accepted.error() == std::error_code(asio::error::operation_aborted))
+            if (closing_.is_set() || taken.error() == std::error_code(asio::error::operation_aborted))
                 break;
             // Out of descriptors or memory, as a rule: sessions that end make room.
-            events_.warning(options_.service, accepted.error().message() + "; trying again in 100 ms");
+            if (!std::exchange(failing, true))
+                events_.warning(options_.service, taken.error().message() + "; clients wait until it works again");
             asio::steady_timer pause(workers_.control(), std::chrono::milliseconds(100));
             co_await pause.async_wait(detail::as_result);
         }
         --loops_;
         check_over();
+    }
+
+    asio::awaitable<Result<void>> take_client(Acceptor& acceptor)
+    {
+        try {
+            const auto executor = workers_.next();
+            auto accepted = co_await acceptor.accept(executor);
+            if (!accepted)
+                co_return tl::unexpected<Error>(accepted.error());
+            begin_session(executor, *accepted);
+            co_return Result<void>();
+        } catch (const std::exception& error) {
+            co_return fail(std::make_error_code(std::errc::not_enough_memory), error.what());
+        }
     }
 
     void begin_session(const asio::any_io_executor& executor, Accepted& accepted)
@@ -189,6 +206,7 @@ private:
             if (!session->ended)
                 summary.end = end;
         } catch (const std::exception& error) {
+            session->link = nullptr;
             summary.detail = error.what();
         }
         session->ended = true;
@@ -251,10 +269,21 @@ private:
         if (error == std::error_code(asio::error::operation_aborted))
             return SessionEnd::stopped;
         if (error == Errc::timeout || error == Errc::rejected)
-            session.client.close();
+            dismiss(session.client);
         if (error == Errc::timeout)
             return SessionEnd::auth_timeout;
         return error == Errc::rejected ? SessionEnd::rejected : SessionEnd::client_left;
+    }
+
+    /// Ends the stream in order, as far as the system lets us: bytes that nobody read would make a reset of it.
+    static void dismiss(Stream& client)
+    {
+        static_cast<void>(client.shutdown_send());
+        std::array<std::byte, 4096> unread;
+        for (int reads = 0; reads < 16; ++reads)
+            if (client.try_read(unread).value_or(0) == 0)
+                break;
+        client.close();
     }
 
     Identity identify(const Admission& admission) const

@@ -22,6 +22,7 @@
 
 #include <instancer/backend/process_options.hpp>
 #include <instancer/detail/async_event.hpp>
+#include <instancer/detail/client_environment.hpp>
 #include <instancer/detail/connect.hpp>
 #include <instancer/detail/control_group.hpp>
 #include <instancer/detail/guard.hpp>
@@ -62,19 +63,17 @@ public:
                            options_.working_directory.find("{dir}") != std::string::npos;
     }
 
-    ~ProcessBackend() override
-    {
-        helpers_.join();
-        if (directories_)
-            directories_->remove();
-    }
+    /// The guard takes away what is left.
+    ~ProcessBackend() override { helpers_.join(); }
 
 private:
     static constexpr std::size_t helper_count = 4;
     static constexpr std::string_view default_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
     struct Process final : Instance::State {
-        explicit Process(const asio::any_io_executor& control) : pidfd(control), exited(control), errors(control) {}
+        explicit Process(const asio::any_io_executor& control) : pidfd(control), exited(control), errors(control), errors_over(control)
+        {
+        }
 
         pid_t pid = -1;
         asio::posix::stream_descriptor pidfd;
@@ -85,6 +84,7 @@ private:
         std::uint16_t port = 0;
         detail::UniqueFd our_end;  ///< Of its standard input and output, until somebody opens it.
         asio::posix::stream_descriptor errors;  ///< Reads its standard error.
+        detail::AsyncEvent errors_over;
         bool last_words = false;   ///< What can be read from `errors` now is all there will be.
     };
 
@@ -129,16 +129,17 @@ private:
     {
         detail::remove_stale_runs(options_.name, service_);
         group_ = detail::ControlGroup::create(run_name_);
-        auto guard = detail::Guard::start(group_ ? group_->path() : std::string(), mark_);
+        if (wants_directory_) {
+            auto root = detail::PrivateDirectory::create(run_name_);
+            if (!root)
+                return tl::unexpected<Error>(root.error());
+            directories_.emplace(std::move(*root));
+        }
+        auto guard = detail::Guard::start(group_ ? group_->path() : std::string(), mark_,
+                                          directories_ ? directories_->path() : std::string());
         if (!guard)
             return tl::unexpected<Error>(guard.error());
         guard_.emplace(std::move(*guard));
-        if (!wants_directory_)
-            return {};
-        auto root = detail::PrivateDirectory::create(run_name_);
-        if (!root)
-            return tl::unexpected<Error>(root.error());
-        directories_.emplace(std::move(*root));
         return {};
     }
 
@@ -322,19 +323,8 @@ private:
             add("PORT", std::to_string(process.port));
         if (!directory.empty())
             add("INSTANCER_DIR", directory);
-        add("INSTANCER_SERVICE", request.service());
-        if (!options_.client_env)
-            return all;
-        if (request.identity()) {
-            add("INSTANCER_IDENTITY", request.identity()->id().hex());
-            add("INSTANCER_OWNER", request.identity()->owner().hex());
-        }
-        if (request.client() && request.client()->peer()) {
-            add("INSTANCER_CLIENT_ADDRESS", request.client()->peer()->address().to_string());
-            add("INSTANCER_CLIENT_PORT", std::to_string(request.client()->peer()->port()));
-        } else if (request.client() && request.client()->uid()) {
-            add("INSTANCER_CLIENT_UID", std::to_string(*request.client()->uid()));
-        }
+        for (const auto& [key, value] : detail::client_environment(request, options_.client_env))
+            add(key, value);
         return all;
     }
 
@@ -383,22 +373,37 @@ private:
     {
         const auto process = instance.shared_state<Process>();
         process->our_end.reset();
-        if (!process->exited.is_set()) {
-            using namespace asio::experimental::awaitable_operators;
-            ::kill(-process->pid, SIGTERM);
-            asio::steady_timer grace(control_, options_.stop_grace);
-            co_await (process->exited.wait() || grace.async_wait(detail::as_result));
-        }
+        co_await ask_to_end(process);
         auto finish = [this, process] { return finish_process(*process); };
         auto finished = co_await helpers_.run(std::move(finish));
         ports_.give_back(process->port);
         process->last_words = true;
         if (process->errors.is_open())
             process->errors.cancel();
-        if (!process->exited.is_set())
-            co_await process->exited.wait();
+        co_await process->exited.wait();
         process->pidfd.close();
+        if (options_.stderr_to == StderrTo::log)
+            co_await process->errors_over.wait();
         co_return finished;
+    }
+
+    /// Sends TERM to everything that the instance started, and waits for the end of it all, for the grace time at most.
+    asio::awaitable<void> ask_to_end(std::shared_ptr<Process> process)
+    {
+        using namespace asio::experimental::awaitable_operators;
+        const auto path = group_ ? group_->path_of(process->number) : std::string();
+        if (process->exited.is_set() && (!group_ || !detail::is_populated(path)))
+            co_return;
+        ::kill(-process->pid, SIGTERM);
+        if (group_)
+            detail::signal_control_group(path, SIGTERM);
+        const auto deadline = std::chrono::steady_clock::now() + options_.stop_grace;
+        asio::steady_timer timer(control_, deadline);
+        co_await (process->exited.wait() || timer.async_wait(detail::as_result));
+        while (group_ && detail::is_populated(path) && std::chrono::steady_clock::now() < deadline) {
+            timer.expires_after(std::chrono::milliseconds(5));
+            co_await timer.async_wait(detail::as_result);
+        }
     }
 
     /// On a helper thread: ends whatever is left of the instance, and takes everything away.
@@ -448,6 +453,7 @@ private:
         }
         lines.finish();
         process->errors.close();
+        process->errors_over.set();
     }
 
     asio::any_io_executor control_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cerrno>
+#include <csignal>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -73,6 +74,24 @@ inline bool remove_control_group(const std::string& path)
         }
     }
     return false;
+}
+
+/// Whether anything runs in the group at `path` or below.
+inline bool is_populated(const std::string& path)
+{
+    std::ifstream events(path + "/cgroup.events");
+    for (std::string key, value; events >> key >> value;)
+        if (key == "populated")
+            return value == "1";
+    return false;
+}
+
+/// Sends `signal` to every process in the group at `path`.
+inline void signal_control_group(const std::string& path, int signal)
+{
+    std::ifstream members(path + "/cgroup.procs");
+    for (pid_t pid; members >> pid;)
+        ::kill(pid, signal);
 }
 
 /// Kills and removes the group at `path` and those below it.

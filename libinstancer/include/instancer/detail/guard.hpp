@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <instancer/detail/control_group.hpp>
+#include <instancer/detail/private_directory.hpp>
 #include <instancer/detail/process_marks.hpp>
 #include <instancer/detail/process_stat.hpp>
 #include <instancer/detail/socket_stream.hpp>
@@ -25,11 +26,11 @@
 namespace instancer::detail {
 
 /// A small process that outlives us for a moment: when our end of its pipe closes, however we ended, it kills what
-/// our instances left running and removes their control group.
+/// our instances left running and removes their control group and their directories.
 class Guard {
 public:
-    /// `control_group` may be empty; then what carries `mark` is killed.
-    static Result<Guard> start(const std::string& control_group, const std::string& mark)
+    /// `control_group` may be empty: then what carries `mark` is killed. So may `directory`, which goes last.
+    static Result<Guard> start(const std::string& control_group, const std::string& mark, const std::string& directory)
     {
         int ends[2];
         if (::pipe2(ends, O_CLOEXEC) != 0)
@@ -39,7 +40,7 @@ public:
         if (pid < 0)
             return fail(last_error(), "starting the guard process");
         if (pid == 0)
-            watch(reading.get(), control_group, mark);
+            watch(reading.get(), control_group, mark, directory);
         return Guard(pid, std::move(writing));
     }
 
@@ -57,7 +58,8 @@ public:
 private:
     Guard(pid_t pid, UniqueFd pipe) : pid_(pid), pipe_(std::move(pipe)) {}
 
-    [[noreturn]] static void watch(int pipe, const std::string& control_group, const std::string& mark)
+    [[noreturn]] static void watch(int pipe, const std::string& control_group, const std::string& mark,
+                                   const std::string& directory)
     {
         // Neither a terminal's Ctrl-C nor a signal to our process group may end it before us.
         ::setsid();
@@ -74,6 +76,8 @@ private:
             kill_marked(mark);
         else
             clear_control_group(control_group);
+        if (!directory.empty())
+            static_cast<void>(PrivateDirectory::remove_tree(directory));
         ::_exit(0);
     }
 

@@ -43,6 +43,15 @@ public:
         co_return std::exchange(value_, std::nullopt);
     }
 
+    /// Waits for the value whatever happens.
+    asio::awaitable<T> wait_uncancelled()
+    {
+        const auto keep = this->shared_from_this();
+        while (!value_)
+            co_await timer_.async_wait(as_result);
+        co_return std::move(*value_);
+    }
+
 private:
     asio::steady_timer timer_;
     std::optional<T> value_;

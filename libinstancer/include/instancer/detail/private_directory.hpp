@@ -55,12 +55,16 @@ public:
         return path;
     }
 
-    void remove() { static_cast<void>(remove_tree(path_)); }
+    const std::string& path() const noexcept { return path_; }
 
     static Result<void> remove_tree(const std::string& path)
     {
         std::error_code error;
         std::filesystem::remove_all(path, error);
+        if (error == std::errc::permission_denied) {
+            open_up(path);
+            std::filesystem::remove_all(path, error);
+        }
         if (error)
             return fail(error, "removing the directory " + path);
         return {};
@@ -77,10 +81,22 @@ private:
             if (!error && ::lchown(file.c_str(), user.uid(), user.gid()) != 0)
                 error = last_error();
         };
-        give(path);
         for (fs::recursive_directory_iterator at(path, error), end; !error && at != end; at.increment(error))
             give(at->path().string());
+        // Last: until then nobody else can reach what is in it and put a link in our way.
+        give(path);
         return error;
+    }
+
+    /// Gives us back what an instance forbade in directories of ours.
+    static void open_up(const std::filesystem::path& path)
+    {
+        namespace fs = std::filesystem;
+        std::error_code error;
+        fs::permissions(path, fs::perms::owner_all, fs::perm_options::add | fs::perm_options::nofollow, error);
+        for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error))
+            if (fs::is_directory(at->symlink_status(error)))
+                open_up(at->path());
     }
 
     std::string path_;

@@ -107,7 +107,13 @@ private:
             state_[i] += add[i];
     }
 
-    std::array<std::uint32_t, 8> state_ = fractions<8>(2);
+    static const std::array<std::uint32_t, 8>& initial_state()
+    {
+        static constexpr auto values = fractions<8>(2);
+        return values;
+    }
+
+    std::array<std::uint32_t, 8> state_ = initial_state();
     std::array<std::uint8_t, 64> block_{};
     std::size_t used_ = 0;
     std::uint64_t length_ = 0;

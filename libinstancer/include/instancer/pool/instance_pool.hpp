@@ -109,8 +109,12 @@ public:
                 if (const auto self = weak.lock())
                     asio::post(self->control_, [self] { self->tick(); });
             });
+        // The order in which they got their owners.
+        std::sort(leftovers->begin(), leftovers->end(),
+                  [](const Leftover& a, const Leftover& b) { return a.age() > b.age(); });
         for (const Leftover& leftover : *leftovers)
-            adopt(leftover);
+            if (draining_ || !adopt(leftover))
+                co_await guarded(backend_.stop(leftover.instance()));
         state_.fill_warm(Clock::now());
         carry_out();
         co_return Result<void>();
@@ -119,6 +123,9 @@ public:
     void acquire(const std::shared_ptr<Pending>& pending)
     {
         const auto& request = pending->request();
+        if (state_.wants_activity(request.identity()))
+            for (const auto& [key, record] : records_)
+                state_.active(Clock::now(), record->slot, record->usage->last_active());
         pending->waiter = state_.acquire(Clock::now(), request.identity(), request.reset());
         pending_.emplace(pending->waiter, pending);
         carry_out();
@@ -235,7 +242,7 @@ private:
         case PoolAction::Kind::grant: grant(action); break;
         case PoolAction::Kind::refuse:
             if (const auto pending = take_pending(action.waiter))
-                pending->lease().complete(fail(action.error, refusal_detail_));
+                pending->lease().complete(refusal(action.error));
             break;
         case PoolAction::Kind::revoke: revoke(record(action.slot), action.end); break;
         case PoolAction::Kind::stop: request_stop(record(action.slot), action.end); break;
@@ -243,6 +250,12 @@ private:
             state_.active(Clock::now(), action.slot, record(action.slot)->usage->last_active());
             break;
         }
+    }
+
+    Result<Lease> refusal(Errc error) const
+    {
+        const bool failed = error == Errc::start_failed || error == Errc::backend_unavailable;
+        return fail(error, failed ? refusal_detail_ : std::string());
     }
 
     const RecordPtr& record(SlotId slot) const { return records_.at(slot.key()); }
@@ -348,12 +361,23 @@ private:
 
     // The life of an instance.
 
+    /// A backend that throws has failed; it does not take the instance's own task with it.
+    template <class T>
+    static asio::awaitable<Result<T>> guarded(asio::awaitable<Result<T>> call)
+    {
+        try {
+            co_return co_await std::move(call);
+        } catch (const std::exception& error) {
+            co_return fail(Errc::start_failed, error.what());
+        }
+    }
+
     asio::awaitable<void> live(RecordPtr record, InstanceRequest request)
     {
         const auto self = shared_from_this();
         const auto client = request.client();
         const auto identity = request.identity();
-        auto started = co_await backend_.start(std::move(request));
+        auto started = co_await guarded(backend_.start(std::move(request)));
         if (!started) {
             record->end = record->stop_requested ? record->end : InstanceEnd::start_failed;
             record->detail = started.error().message();
@@ -389,7 +413,7 @@ private:
     {
         // Backends need not expect that a cancellation throws.
         co_await asio::this_coro::throw_if_cancelled(false);
-        auto stream = co_await backend_.open(record->instance, std::move(request));
+        auto stream = co_await guarded(backend_.open(record->instance, std::move(request)));
         if (stream)
             record->first = std::move(*stream);
         else if (!record->exited)
@@ -434,7 +458,7 @@ private:
         // A reset, and before the instance ends: so that its port is free again at once.
         if (record->first)
             record->first.abort();
-        const auto stopped = co_await backend_.stop(record->instance);
+        const auto stopped = co_await guarded(backend_.stop(record->instance));
         if (!stopped)
             events_.warning(service_, "stopping " + record->instance.name() + ": " + stopped.error().message());
         bury(record);
@@ -452,10 +476,16 @@ private:
     asio::awaitable<void> watch_exit(RecordPtr record)
     {
         const auto self = shared_from_this();
-        const auto exit = co_await backend_.wait(record->instance);
+        std::string text;
+        try {
+            const auto exit = co_await backend_.wait(record->instance);
+            text = exit.text();
+        } catch (const std::exception& error) {
+            text = error.what();
+        }
         record->exited = true;
         if (!record->stop_requested)
-            record->detail = exit.text();
+            record->detail = text;
         record->wake.cancel();
     }
 
@@ -474,14 +504,12 @@ private:
             events_.warning(service_, "assigning " + record->instance.name() + ": " + told.error().message());
     }
 
-    void adopt(const Leftover& leftover)
+    /// False when its identity has an instance already.
+    bool adopt(const Leftover& leftover)
     {
         const auto slot = state_.adopt(Clock::now(), leftover.identity(), leftover.age());
-        if (!slot) {
-            auto task = discard(leftover.instance());
-            asio::co_spawn(control_, std::move(task), asio::detached);
-            return;
-        }
+        if (!slot)
+            return false;
         const auto record = add_record(*slot);
         record->instance = leftover.instance();
         record->owner = leftover.identity().owner().hex();
@@ -491,18 +519,13 @@ private:
         watch(record);
         auto task = keep(record);
         asio::co_spawn(control_, std::move(task), asio::detached);
+        return true;
     }
 
     asio::awaitable<void> keep(RecordPtr record)
     {
         const auto self = shared_from_this();
         co_await end(record);
-    }
-
-    asio::awaitable<void> discard(Instance instance)
-    {
-        const auto self = shared_from_this();
-        co_await backend_.stop(instance);
     }
 
     /// Reports the end of an instance and forgets it.

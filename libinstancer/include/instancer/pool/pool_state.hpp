@@ -100,17 +100,21 @@ public:
                 admit_waiting(now);  // Room in the budget comes free unseen; who waits already is served first.
             const std::uint32_t index = add_entry(identity);
             entries_[index].after_stops = reset;
-            add_waiter(now, index, waiter);
+            add_waiter(index, waiter);
             waiting_.push_back(slot_of(index));
             admit(now, index, true);
         } else if (entries_[found].state == State::ready) {
             grant(now, found, waiter);
-        } else if (entries_[found].state == State::waiting && queue_is_full()) {
+        } else if (entries_[found].state == State::waiting && queue_is_full() && !displace(entries_[found].owner)) {
             refuse(waiter, Errc::full);
         } else {
             entries_[found].after_stops |= reset;
-            add_waiter(now, found, waiter);
+            add_waiter(found, waiter);
         }
+        if (const auto waiting = waiters_.find(waiter); waiting != waiters_.end() &&
+                                                        entries_[waiting->second.entry].state == State::waiting &&
+                                                        options_.queue_timeout != Duration::zero())
+            queue_deadlines_.emplace_back(waiter, now + options_.queue_timeout);
         return waiter;
     }
 
@@ -163,7 +167,7 @@ public:
         const std::uint32_t index = find(slot);
         if (index == none || entries_[index].state != State::starting)
             return;
-        --starting_;
+        give_up_permit(index);
         entries_[index].state = State::ready;
         entries_[index].last_used = now;
         if (entries_[index].warm) {
@@ -372,9 +376,6 @@ public:
     /// Clients that wait for room.
     std::size_t queued() const noexcept { return queued_; }
 
-    /// Memory that the state holds per slot, bytes; for the benchmark.
-    static constexpr std::size_t entry_size() noexcept { return sizeof(Entry); }
-
 private:
     static constexpr std::uint32_t none = detail::no_index;
 
@@ -402,6 +403,7 @@ private:
         bool warm = false;         ///< Has no owner yet.
         bool after_stops = false;  ///< Must not start before every stop of its owner is done.
         bool listed = false;       ///< `by_id_` finds it.
+        bool has_permit = false;   ///< Counts as starting, also while a start that was given up is being undone.
         bool in_age = false;
         bool in_unused = false;
         Time last_used{};    ///< Last known byte, or when the last client left.
@@ -419,6 +421,7 @@ private:
         std::uint32_t rooms = 0;        ///< Entries that hold room.
         std::uint32_t stopping = 0;
         std::uint32_t entries = 0;
+        std::size_t queued = 0;         ///< Clients that wait for room.
     };
 
     struct Waiter {
@@ -589,22 +592,25 @@ private:
 
     // Waiters.
 
-    void add_waiter(Time now, std::uint32_t index, WaiterId waiter)
+    void add_waiter(std::uint32_t index, WaiterId waiter)
     {
         entries_[index].waiters.push_back(waiter);
         waiters_.emplace(waiter, Waiter{index});
-        if (entries_[index].state == State::waiting) {
-            ++queued_;
-            if (options_.queue_timeout != Duration::zero())
-                queue_deadlines_.emplace_back(waiter, now + options_.queue_timeout);
-        }
+        if (entries_[index].state == State::waiting)
+            count_queued(index, 1);
+    }
+
+    void count_queued(std::uint32_t index, std::ptrdiff_t change)
+    {
+        queued_ += static_cast<std::size_t>(change);
+        owners_[entries_[index].owner].queued += static_cast<std::size_t>(change);
     }
 
     void remove_waiter(std::unordered_map<WaiterId, Waiter>::iterator found)
     {
         Entry& entry = entries_[found->second.entry];
         if (entry.state == State::waiting)
-            --queued_;
+            count_queued(found->second.entry, -1);
         std::erase(entry.waiters, found->first);
         waiters_.erase(found);
     }
@@ -627,6 +633,25 @@ private:
     }
 
     bool queue_is_full() const noexcept { return options_.when_full == WhenFull::queue && queued_ >= options_.queue_size; }
+
+    /// In a full queue, refuses the last client of the owner that has most of them there, if that is more than `owner`
+    /// has: nobody fills the queue alone.
+    bool displace(std::uint32_t owner)
+    {
+        std::uint32_t most = none;
+        for (const SlotId slot : waiting_)
+            if (const auto index = find(slot); index != none && entries_[index].state == State::waiting)
+                if (most == none || owners_[entries_[index].owner].queued >= owners_[entries_[most].owner].queued)
+                    most = index;
+        if (most == none || owners_[entries_[most].owner].queued <= owners_[owner].queued + 1)
+            return false;
+        const auto last = waiters_.find(entries_[most].waiters.back());
+        refuse(last->first, Errc::full);
+        remove_waiter(last);
+        if (entries_[most].waiters.empty())
+            remove_entry(most);
+        return true;
+    }
 
     // Room: what counts against the caps.
 
@@ -680,8 +705,9 @@ private:
             return Lacking::nothing;
         const Lacking lacking = reserve_room(index);
         if (lacking == Lacking::nothing) {
-            queued_ -= entry.waiters.size();
+            count_queued(index, -static_cast<std::ptrdiff_t>(entry.waiters.size()));
             entry.state = State::permit;
+            limit_permit(now, index);
             permits_.push_back(slot_of(index));
             run_permits(now);
         } else if (fresh) {
@@ -705,8 +731,8 @@ private:
         }
 
         const Identity identity(owners_[entries_[index].owner].digest, entries_[index].id, entries_[index].returning);
+        count_queued(index, -static_cast<std::ptrdiff_t>(entries_[index].waiters.size()));
         auto waiters = std::move(entries_[index].waiters);
-        queued_ -= waiters.size();
         remove_entry(index);
         give_owner(spare, identity);
         ++owners_[entries_[spare].owner].rooms;
@@ -722,6 +748,8 @@ private:
             action.slot = slot_of(spare);
             action.identity = identity;
             actions_.push_back(action);
+        } else {
+            limit_permit(now, spare);
         }
         if (entry.state == State::ready)
             settle(now, spare);
@@ -737,7 +765,7 @@ private:
         if (coming >= entries_waiting_for(index, lacking))
             return;
         if (options_.when_full == WhenFull::queue) {
-            if (queued_ <= options_.queue_size)
+            if (queued_ <= options_.queue_size || displace(entries_[index].owner))
                 return;
         } else if (options_.when_full != WhenFull::refuse) {
             const std::uint32_t victim = choose_victim(index, lacking);
@@ -819,14 +847,29 @@ private:
         }
     }
 
+    /// A client that waits for a permit waits in line too.
+    void limit_permit(Time now, std::uint32_t index)
+    {
+        if (options_.queue_timeout != Duration::zero())
+            wheel_.arm(index, ticks_up(now + options_.queue_timeout));
+    }
+
+    void give_up_permit(std::uint32_t index)
+    {
+        if (std::exchange(entries_[index].has_permit, false))
+            --starting_;
+    }
+
     void start(Time now, std::uint32_t index)
     {
         Entry& entry = entries_[index];
         entry.state = State::starting;
         ++starting_;
+        entry.has_permit = true;
         entry.claimed = now;
         if (!entry.warm)
             by_age_.push_back(*this, index);
+        wheel_.disarm(index);
         if (options_.start_timeout != Duration::zero())
             wheel_.arm(index, ticks_up(now + options_.start_timeout));
 
@@ -888,8 +931,6 @@ private:
     void stop(std::uint32_t index, InstanceEnd end)
     {
         Entry& entry = entries_[index];
-        if (entry.state == State::starting)
-            --starting_;
         if (entry.warm) {
             std::erase(spares_, index);
             std::erase(warm_starts_, index);
@@ -919,9 +960,8 @@ private:
     void gone(Time now, std::uint32_t index)
     {
         Entry& entry = entries_[index];
-        if (entry.state == State::starting) {
-            --starting_;
-        } else if (entry.state == State::stopping) {
+        give_up_permit(index);
+        if (entry.state == State::stopping) {
             --stopping_;
             if (entry.owner != none)
                 --owners_[entry.owner].stopping;
@@ -936,6 +976,12 @@ private:
     void fire(Time now, std::uint32_t index)
     {
         Entry& entry = entries_[index];
+        if (entry.state == State::permit) {
+            refuse_all(index, Errc::queue_timeout);
+            give_up_room(index);
+            remove_entry(index);
+            return;
+        }
         if (entry.state == State::starting) {
             if (entry.warm)
                 delay_warm(now);
