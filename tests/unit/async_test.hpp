@@ -126,6 +126,13 @@ public:
             io_.restart();
     }
 
+    /// Runs the next thing that can go on, if there is one.
+    void step()
+    {
+        io_.restart();
+        io_.poll_one();
+    }
+
 private:
     static asio::awaitable<Nothing> with_result(asio::awaitable<void> coroutine)
     {
