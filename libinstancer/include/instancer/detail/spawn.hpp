@@ -57,7 +57,7 @@ public:
 };
 
 /// Runs in the child, which shares our memory: system calls only, nothing that takes a lock or allocates. Some are bare
-/// ones, since sanitizers keep books about descriptors and handlers, and that memory is ours as well.
+/// ones: sanitizers keep books about descriptors, handlers and the end of a process, in memory that is ours as well.
 class SpawnChild {
 public:
     SpawnChild(const SpawnPlan& plan, std::vector<char*>& argv, std::vector<char*>& envp, pid_t parent)
@@ -72,7 +72,8 @@ public:
     static int run(void* self)
     {
         static_cast<SpawnChild*>(self)->exec();
-        ::_exit(127);
+        ::syscall(SYS_exit_group, 127);
+        return 127;
     }
 
 private:
