@@ -43,6 +43,9 @@ public:
     /// Does all that can fail before anything is served.
     Parsed<void> prepare()
     {
+        // First, because it waits for a daemon of this name that is just ending, with its listeners; but a busy port
+        // says more than a taken name.
+        auto name = claim_name(settings_.daemon_name());
         InheritedSockets inherited;
         const auto budget = std::make_shared<InstanceBudget>(settings_.max_instances);
         std::vector<Acceptors> listeners;
@@ -56,7 +59,6 @@ public:
                     acceptors.push_back(std::move(acceptor));
             }
         }
-        auto name = claim_name(settings_.daemon_name());
         if (!name)
             return wrong(name.error());
         name_ = std::move(*name);

@@ -27,14 +27,14 @@ namespace {
 std::string remedy(const std::error_code& error, const Address& address)
 {
     const bool is_unix = address.kind() == Address::Kind::unix_socket;
-    if (error == std::errc::address_in_use)
+    if (error.value() == EADDRINUSE)
         return is_unix ? "; somebody listens there already, or the path is another kind of file: stop or remove that, "
                          "or choose another path"
                        : "; stop who listens there already (ss -ltnp shows it), or choose another port";
-    if (error == std::errc::permission_denied)
+    if (error.value() == EACCES)
         return is_unix ? "; choose a directory that you may write to"
                        : "; ports below 1024 need root or CAP_NET_BIND_SERVICE, so choose a higher one";
-    if (error == std::errc::address_not_available)
+    if (error.value() == EADDRNOTAVAIL)
         return "; this machine has no such address (ip address shows those it has)";
     return "";
 }
@@ -68,7 +68,7 @@ Parsed<std::vector<asio::ip::tcp::endpoint>> resolve(const Address& address)
 
 bool is_no_such_address(const std::error_code& error)
 {
-    return error == std::errc::address_not_available || error == std::errc::address_family_not_supported;
+    return error.value() == EADDRNOTAVAIL || error.value() == EAFNOSUPPORT;
 }
 
 Parsed<Acceptors> listen_tcp_on(const asio::any_io_executor& executor, const Address& address)
