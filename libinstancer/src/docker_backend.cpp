@@ -560,9 +560,8 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
         const auto& common = **prepared;
 
         auto spec = common.spec;
-        if (options_.client_env)
-            for (const auto& [name, value] : client_environment(request))
-                spec["Env"].push_back(name + "=" + value);
+        for (const auto& [name, value] : client_environment(request, options_.client_env))
+            spec["Env"].push_back(name + "=" + value);
         spec["Labels"] = labels(common);
         std::optional<DockerNetwork::Address> address;
         if (common.reach != Reach::inside) {
