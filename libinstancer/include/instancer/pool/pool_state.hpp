@@ -105,7 +105,8 @@ public:
             admit(now, index, true);
         } else if (entries_[found].state == State::ready) {
             grant(now, found, waiter);
-        } else if (entries_[found].state == State::waiting && queue_is_full() && !displace(entries_[found].owner)) {
+        } else if (entries_[found].state == State::waiting && queue_is_full() &&
+                   !displace(owners_[entries_[found].owner].queued + 1)) {
             refuse(waiter, Errc::full);
         } else {
             entries_[found].after_stops |= reset;
@@ -634,16 +635,16 @@ private:
 
     bool queue_is_full() const noexcept { return options_.when_full == WhenFull::queue && queued_ >= options_.queue_size; }
 
-    /// In a full queue, refuses the last client of the owner that has most of them there, if that is more than `owner`
-    /// has: nobody fills the queue alone.
-    bool displace(std::uint32_t owner)
+    /// In a full queue, refuses the last client of the owner that has most of them there, if that is more than `own`,
+    /// what the newcomer's owner has with the newcomer: nobody fills the queue alone.
+    bool displace(std::size_t own)
     {
         std::uint32_t most = none;
         for (const SlotId slot : waiting_)
             if (const auto index = find(slot); index != none && entries_[index].state == State::waiting)
                 if (most == none || owners_[entries_[index].owner].queued >= owners_[entries_[most].owner].queued)
                     most = index;
-        if (most == none || owners_[entries_[most].owner].queued <= owners_[owner].queued + 1)
+        if (most == none || owners_[entries_[most].owner].queued <= own)
             return false;
         const auto last = waiters_.find(entries_[most].waiters.back());
         refuse(last->first, Errc::full);
@@ -765,7 +766,7 @@ private:
         if (coming >= entries_waiting_for(index, lacking))
             return;
         if (options_.when_full == WhenFull::queue) {
-            if (queued_ <= options_.queue_size || displace(entries_[index].owner))
+            if (queued_ <= options_.queue_size || displace(owners_[entries_[index].owner].queued))
                 return;
         } else if (options_.when_full != WhenFull::refuse) {
             const std::uint32_t victim = choose_victim(index, lacking);
