@@ -168,6 +168,20 @@ TEST_CASE("pool state: starts that may run at once are limited, and those that w
     CHECK(pool.ready(4) == "grant c4 i4");
 }
 
+TEST_CASE("pool state: a start that was given up counts until it is undone")
+{
+    auto options = unlimited();
+    options.max_starting = 1;
+    PoolScript pool(options);
+    pool.acquire("ann");
+    CHECK(pool.abandon(1) == "stop i1 abandoned");
+    CHECK(pool.acquire("bob") == "");
+    CHECK(pool.stopped(1) == "start i2 for c2");
+    CHECK(pool.ready(2) == "grant c2 i2");
+    CHECK(pool.reset_owner("bob") == "revoke i2 reset by owner, stop i2 reset by owner");
+    CHECK(pool.acquire("cat") == "start i3 for c3");
+}
+
 TEST_CASE("pool state: a start that fails refuses everybody who waited for it, with the reason")
 {
     PoolScript pool;

@@ -206,9 +206,9 @@ TEST_CASE("pool state: the queue has a size, counted in clients")
         CHECK(pool.acquire("bob") == "");
         CHECK(pool.acquire("bob") == "");
         CHECK(pool.acquire("bob") == "refuse c4 full");
-        CHECK(pool.acquire("cat") == "refuse c5 full");
         CHECK(pool.abandon(2) == "");
         CHECK(pool.acquire("cat") == "");
+        CHECK(pool.acquire("dan") == "refuse c6 full");
     }
     SUBCASE("of none")
     {
@@ -217,6 +217,42 @@ TEST_CASE("pool state: the queue has a size, counted in clients")
         pool.served("ann");
         CHECK(pool.acquire("bob") == "refuse c2 full");
     }
+}
+
+TEST_CASE("pool state: nobody fills the queue alone: the last of whoever has most there makes room")
+{
+    auto options = capped(1, WhenFull::queue);
+    options.queue_size = 3;
+    PoolScript pool(options);
+    pool.served("ann");
+    pool.acquire("bob/1");
+    pool.acquire("bob/2");
+    pool.acquire("bob/2");
+    CHECK(pool.acquire("cat") == "refuse c4 full");
+    CHECK(pool.acquire("dan") == "refuse c3 full");
+    CHECK(pool.acquire("eve") == "refuse c7 full");
+    CHECK(pool.acquire("dan") == "refuse c8 full");
+    CHECK(pool.acquire("bob/3") == "refuse c9 full");
+    CHECK(pool.state.queued() == 3);
+    pool.died(1);
+    CHECK(pool.stopped(1) == "start i2 for c2");
+    pool.start_failed(2);
+    pool.ready(3);
+    pool.died(3);
+    CHECK(pool.stopped(3) == "start i4 for c6");
+}
+
+TEST_CASE("pool state: in the queue a second client of an identity displaces nobody who has no more")
+{
+    auto options = capped(1, WhenFull::queue);
+    options.queue_size = 3;
+    PoolScript pool(options);
+    pool.served("ann");
+    pool.acquire("bob");
+    pool.acquire("bob");
+    pool.acquire("cat");
+    CHECK(pool.acquire("cat") == "refuse c5 full");
+    CHECK(pool.acquire("bob") == "refuse c6 full");
 }
 
 TEST_CASE("pool state: whoever waits for too long is refused")

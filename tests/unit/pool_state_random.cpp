@@ -267,7 +267,7 @@ private:
         std::size_t starting = 0;
         std::map<std::size_t, std::size_t> per_owner;
         for (const auto& [key, slot] : slots_) {
-            starting += !slot.ready && !slot.stopping ? 1 : 0;
+            starting += slot.ready ? 0 : 1;
             if (slot.identity != nobody)
                 ++per_owner[owner_of(slot.identity)];
         }

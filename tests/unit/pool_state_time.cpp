@@ -21,6 +21,26 @@ TEST_CASE("pool state: a start that takes too long is given up")
     CHECK(pool.state.empty());
 }
 
+TEST_CASE("pool state: whoever waits too long for the turn of its start is refused, and gives up its room")
+{
+    auto options = unlimited();
+    options.queue_timeout = 30s;
+    options.max_starting = 1;
+    options.max_instances = 2;
+    PoolScript pool(options);
+    pool.acquire("ann");
+    pool.acquire("bob");
+    CHECK(pool.acquire("cat") == "refuse c3 full");
+    pool.pass(10s);
+    pool.acquire("bob");
+    CHECK(pool.pass(20s - 1ms) == "");
+    CHECK(pool.pass(1ms) == "refuse c4 queue timeout, refuse c2 queue timeout");
+    CHECK(pool.acquire("cat") == "");
+    CHECK(pool.pass(29s) == "");
+    CHECK(pool.ready(1) == "grant c1 i1, start i2 for c5");
+    CHECK(pool.pass(1h) == "");
+}
+
 TEST_CASE("pool state: the start is timed from the start, not from the wait for it")
 {
     auto options = unlimited();
