@@ -48,6 +48,15 @@ std::string ask(RawClient& client, const std::string& script)
     return client.receive_line();
 }
 
+/// With clients connected.
+void stop_now(Daemon& daemon)
+{
+    daemon.signal(SIGTERM);
+    CHECK(daemon.wait_for_line("finishing the sessions") != "");
+    daemon.signal(SIGTERM);
+    CHECK(daemon.wait() == 0);
+}
+
 std::string greeting(char token, const std::string& identifier) { return std::string(128, token) + identifier; }
 
 }  // namespace
@@ -63,9 +72,7 @@ TEST_CASE("a client meets a container of its own, and none outlives the daemon")
     one.close();
     CHECK(eventually([&] { return name.containers().size() == 1; }));
     CHECK(ask(two, "echo still here") == "still here");
-    daemon.signal(SIGTERM);
-    daemon.signal(SIGTERM);
-    CHECK(daemon.wait() == 0);
+    stop_now(daemon);
     CHECK(name.containers().empty());
 }
 
@@ -132,9 +139,7 @@ TEST_CASE("after kill -9 a returning client meets its own instance, and a reset 
     CHECK(ask(gone, "cat /tmp/mark 2>/dev/null || echo fresh") == "fresh");
     kept.send(greeting('b', "01"));
     CHECK(ask(kept, "cat /tmp/mark") == "b");
-    second.signal(SIGTERM);
-    second.signal(SIGTERM);
-    CHECK(second.wait() == 0);
+    stop_now(second);
     CHECK(name.containers().empty());
 }
 

@@ -32,7 +32,7 @@ TEST_CASE("an instance that ends by itself is noticed at once, with its exit cod
     Bench bench(options);
     const auto instance = bench.start();
     auto stream = bench.open(instance);
-    const auto exit = bench.await(bench.backend().wait(instance)).text();
+    const auto exit = bench.end_of(instance);
     CHECK(exit.starts_with("exit code 7\n"));
     CHECK(exit.find("line 30") != exit.npos);
     CHECK(exit.find("line 11\n") != exit.npos);
@@ -49,7 +49,7 @@ TEST_CASE("a failed start names exit code, output and exposed ports, and leaves 
     std::string why;
     const auto instance = bench.try_start(InstanceRequest("svc"));
     if (instance)
-        why = bench.await(bench.backend().wait(*instance)).text();
+        why = bench.end_of(*instance);
     else
         why = instance.error().text();
     for (const auto* part : {"exit code 1", "starting", "Read-only file system", "exposes 9000/tcp", "port 9000", "/tmp"})
@@ -66,7 +66,7 @@ TEST_CASE("a program that cannot be run fails the start and leaves nothing behin
     Bench bench(options);
     const auto instance = bench.try_start(InstanceRequest("svc"));
     if (instance) {  // the init process inside starts, and then finds no program
-        const auto why = bench.await(bench.backend().wait(*instance)).text();
+        const auto why = bench.end_of(*instance);
         CHECK_MESSAGE(why.find("/no/such/program") != why.npos, why);
         bench.stop(*instance);
     } else {
@@ -81,7 +81,7 @@ TEST_CASE("a start that fails for want of permission names the user option")
     options.command = {"sh", "-c", "sleep 1; busybox chroot /"};
     Bench bench(options);
     const auto instance = bench.start();
-    const auto why = bench.await(bench.backend().wait(instance)).text();
+    const auto why = bench.end_of(instance);
     CHECK_MESSAGE((why.find("not permitted") != why.npos && why.find("--user") != why.npos), why);
 }
 
@@ -211,4 +211,21 @@ TEST_CASE("after a crash running instances are taken over, the rest goes, and no
     engine.inspect(name);
     CHECK(engine.status() == 200);
     engine.call("DELETE", "/containers/" + name + "?force=1&v=1");
+}
+
+TEST_CASE("what a crash left of a service goes with the service, and not before")
+{
+    auto options = Bench::options();
+    Bench old(options, "old");
+    old.start();
+    old.crash();
+    for (const bool served : {true, false}) {
+        options.services = {"svc"};
+        if (served)
+            options.services.emplace_back("old");
+        Bench bench(options);
+        const auto found = bench.await(bench.backend().list("svc"));
+        CHECK((found && found->empty()));
+        CHECK(bench.containers() == (served ? 1 : 0));
+    }
 }

@@ -93,7 +93,7 @@ TEST_CASE("standard streams: an exit is told with its code and the last lines of
     const auto instance = bench.start();
     auto stream = bench.open(instance);
     CHECK(bench.talk(stream, "go\n") == "");
-    const auto exit = bench.await(bench.backend().wait(instance)).text();
+    const auto exit = bench.end_of(instance);
     CHECK_MESSAGE((exit.starts_with("exit code 3") && exit.find("because") != exit.npos), exit);
     const auto again = bench.await(bench.backend().open(instance, {}));
     CHECK((!again && again.error() == Errc::instance_gone));
@@ -104,7 +104,7 @@ TEST_CASE("standard streams: a client that leaves ends the input")
     Bench bench(stdio_options({"sh", "-c", "cat; exit 5"}));
     const auto instance = bench.start();
     bench.open(instance).abort();
-    CHECK(bench.await(bench.backend().wait(instance)).text().starts_with("exit code 5"));
+    CHECK(bench.end_of(instance).starts_with("exit code 5"));
 }
 
 TEST_CASE("standard streams: a terminal, if asked for, with an end of input")
@@ -121,9 +121,9 @@ TEST_CASE("standard streams: a terminal, if asked for, with an end of input")
 
 TEST_CASE("standard streams: a stream moves to another executor")
 {
+    asio::io_context elsewhere;
     Bench bench(stdio_options({"cat"}));
     auto stream = bench.open(bench.start());
-    asio::io_context elsewhere;
     REQUIRE(stream.rebind(elsewhere.get_executor()));
     CHECK(stream.get_executor() == asio::any_io_executor(elsewhere.get_executor()));
     std::string answer;

@@ -296,6 +296,13 @@ public:
         forget(instance);
     }
 
+    /// How it ended, and what explains that, as the pool reports it.
+    std::string end_of(const instancer::Instance& instance)
+    {
+        const auto exit = await(backend_->wait(instance));
+        return exit.text() + "\n" + await(backend_->explain(instance));
+    }
+
     /// Somebody else has stopped it.
     void forget(const instancer::Instance& instance)
     {
