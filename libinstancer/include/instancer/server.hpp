@@ -122,6 +122,9 @@ public:
     std::size_t sessions() const noexcept { return sessions_.size(); }
 
 private:
+    /// For how long a client is kept whose instance cannot be reached any more: 10 ms, 20 ms and so on up to this.
+    static constexpr std::chrono::milliseconds last_pause{320};
+
     /// Lives on its worker; the control executor only holds it and posts to it.
     struct Session {
         explicit Session(const asio::any_io_executor& on) : executor(on) {}
@@ -134,6 +137,7 @@ private:
         bool handed_over = false;     ///< The instance has the client's own socket.
         bool ended = false;           ///< `summary.end` was decided from outside.
         bool instance_ended = false;  ///< By itself.
+        unsigned attempt = 0;         ///< Counts the instances that it tried.
         std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
     };
     using SessionPtr = std::shared_ptr<Session>;
@@ -228,25 +232,40 @@ private:
         const Identity identity = identify(*admission);
         session->summary.owner = identity.owner().hex();
 
-        AcquireRequest request(identity, session->summary.client);
-        request.reset(admission->reset());
-        request.on_end(end_listener(session));
         session->handed_over = pool_.traits().takes_client_socket();
-        if (session->handed_over) {
-            const int socket = session->client.native_handle();
-            if (socket < 0 || !admission->early_data().empty()) {
-                const Error error(Errc::not_supported, "this client has no socket of its own to hand over");
-                co_return refuse(*session, *admission, error);
+        for (auto pause = std::chrono::milliseconds(10);; pause *= 2) {
+            AcquireRequest request(identity, session->summary.client);
+            request.reset(admission->reset() && session->attempt == 0);
+            ++session->attempt;
+            session->instance_ended = false;
+            request.on_end(end_listener(session));
+            if (session->handed_over) {
+                const int socket = session->client.native_handle();
+                if (socket < 0 || !admission->early_data().empty()) {
+                    const Error error(Errc::not_supported, "this client has no socket of its own to hand over");
+                    co_return refuse(*session, *admission, error);
+                }
+                request.client_socket().reset(::fcntl(socket, F_DUPFD_CLOEXEC, 3));
             }
-            request.client_socket().reset(::fcntl(socket, F_DUPFD_CLOEXEC, 3));
+            auto lease = co_await acquire(*session, std::move(request));
+            if (!lease)
+                co_return refuse(*session, *admission, lease.error());
+            session->summary.instance = lease->instance().name();
+            if (session->handed_over)
+                co_return co_await wait_for_instance(*session);
+            auto instance = co_await reach(*session, *lease, identity);
+            if (instance)
+                co_return co_await join(*session, *admission, *lease, std::move(*instance));
+            // It was ready once: it is about to end, as a rule, and then there is room for another one.
+            const bool ending = instance.error() == Errc::not_ready || instance.error() == Errc::instance_gone;
+            if (session->ended || !ending || pause > last_pause)
+                co_return refuse(*session, *admission, instance.error());
+            lease = Lease();
+            asio::steady_timer timer(session->executor, pause);
+            co_await timer.async_wait(detail::as_result);
+            if (session->ended)
+                co_return SessionEnd::stopped;
         }
-        auto lease = co_await acquire(*session, std::move(request));
-        if (!lease)
-            co_return refuse(*session, *admission, lease.error());
-        session->summary.instance = lease->instance().name();
-        if (session->handed_over)
-            co_return co_await wait_for_instance(*session);
-        co_return co_await join(*session, *admission, *lease, identity);
     }
 
     asio::awaitable<Result<Admission>> admit(Session& session)
@@ -349,16 +368,16 @@ private:
         co_return SessionEnd::instance_ended;
     }
 
-    asio::awaitable<SessionEnd> join(Session& session, Admission& admission, Lease& lease, Identity identity)
+    asio::awaitable<Result<Stream>> reach(Session& session, Lease& lease, Identity identity)
     {
-        Stream instance = lease.take_stream();
-        if (!instance) {
-            OpenRequest request(identity, session.summary.client);
-            auto opened = co_await pool_.backend().open(lease.instance(), std::move(request));
-            if (!opened)
-                co_return refuse(session, admission, opened.error());
-            instance = std::move(*opened);
-        }
+        if (Stream stream = lease.take_stream())
+            co_return stream;
+        OpenRequest request(identity, session.summary.client);
+        co_return co_await pool_.backend().open(lease.instance(), std::move(request));
+    }
+
+    asio::awaitable<SessionEnd> join(Session& session, Admission& admission, Lease& lease, Stream instance)
+    {
         Link link(std::move(session.client), std::move(instance), lease.usage());
         const auto greeted = co_await greet(link, admission);
         BridgeEnd end = BridgeEnd::instance_reset;
@@ -402,7 +421,7 @@ private:
 
     std::function<void(InstanceEnd)> end_listener(const SessionPtr& session)
     {
-        return [this, weak = std::weak_ptr<Session>(session)](InstanceEnd end) {
+        return [this, weak = std::weak_ptr<Session>(session), attempt = session->attempt](InstanceEnd end) {
             const auto found = weak.lock();
             if (!found)
                 return;
@@ -411,18 +430,20 @@ private:
             case InstanceEnd::expired: return end_session(found, SessionEnd::expired);
             case InstanceEnd::idle: return end_session(found, SessionEnd::idle);
             case InstanceEnd::reset: return end_session(found, SessionEnd::reset);
-            case InstanceEnd::exited: return note_instance_end(found);
+            case InstanceEnd::exited: return note_instance_end(found, attempt);
             default: return end_session(found, SessionEnd::stopped);
             }
         };
     }
 
     /// The instance ended by itself: its last words still reach the client.
-    void note_instance_end(const SessionPtr& session)
+    void note_instance_end(const SessionPtr& session, unsigned attempt)
     {
         if (session->handed_over)
             return end_session(session, SessionEnd::instance_ended);
-        asio::post(session->executor, [session] {
+        asio::post(session->executor, [session, attempt] {
+            if (attempt != session->attempt)
+                return;
             session->instance_ended = true;
             if (session->link)
                 session->link->instance_ended();
