@@ -10,8 +10,10 @@
 
 #include <asio/co_spawn.hpp>
 #include <asio/signal_set.hpp>
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "listen.hpp"
 #include "log.hpp"
@@ -30,6 +32,15 @@ void raise_descriptor_limit()
         limit.rlim_cur = limit.rlim_max;
         ::setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+/// So that no socket of ours gets the number of a standard stream that we were started without.
+void open_standard_streams()
+{
+    int fd = ::open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = ::open("/dev/null", O_RDWR);
+    ::close(fd);
 }
 
 /// All services and the signals that they obey.
@@ -73,6 +84,9 @@ public:
                 tokens = std::move(*loaded);
                 warn_if_readable(service);
             }
+            if (service.mode == Mode::docker && !settings_.has_lasting_name())
+                log_.warning(service.name, "port 0 is another port every time, so that a later start would not find "
+                                           "containers that a crash left; give this daemon a --name");
             services_.push_back(std::make_unique<Service>(settings_, service, workers_, std::move(listeners[i]),
                                                           std::move(tokens), budget, log_));
         }
@@ -182,6 +196,7 @@ int serve(const Settings& settings)
     Log log(settings.log_level, settings.log_format);
     // A client or an instance that left is an error code, not a signal.
     std::signal(SIGPIPE, SIG_IGN);
+    open_standard_streams();
     raise_descriptor_limit();
     try {
         Daemon daemon(settings, log);

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include <unistd.h>
+
 #include <instancer/authenticator/open.hpp>
 #include <instancer/authenticator/source_address.hpp>
 #include <instancer/backend/docker_backend.hpp>
@@ -30,7 +32,8 @@ ProcessOptions process_options(const Settings& settings, const ServiceSettings& 
         options.working_directory = service.dir_template.empty() ? settings.resolve(".") : "{dir}";
     options.env = service.env;
     options.client_env = service.client_env;
-    if (!service.user.empty())
+    // Who is not root can only stay who they are.
+    if (!service.user.empty() && ::geteuid() == 0)
         if (const auto user = find_user(service.user))
             options.user.emplace(user->uid, user->gid, user->groups);
     options.limit_memory = service.limits.memory;
@@ -45,6 +48,8 @@ DockerOptions docker_options(const Settings& settings, const ServiceSettings& se
 {
     DockerOptions options = service.docker;
     options.daemon = settings.daemon_name();
+    for (const auto& other : settings.services)
+        options.services.push_back(other.name);
     options.command = service.command;
     options.pty = service.pty;
     options.stderr_to = service.stderr_to;

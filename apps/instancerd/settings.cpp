@@ -70,18 +70,29 @@ std::string Settings::daemon_name() const
         parts.push_back(std::filesystem::weakly_canonical(std::filesystem::absolute(file), ignored).string());
     } else {
         for (const auto& service : services)
-            for (const auto& address : service.listen) {
+            for (const auto& address : service.listen)
                 parts.push_back(address.text());
-                // Port 0 is another port every time.
-                if (address.kind() == Address::Kind::tcp && address.port() == 0)
-                    parts.push_back(std::to_string(::getpid()));
-            }
         std::sort(parts.begin(), parts.end());
+        if (!has_lasting_name())
+            parts.push_back(std::to_string(::getpid()));
     }
     std::string whole;
     for (const auto& part : parts)
         whole += part + '\0';
     return (file.empty() ? "listen-" : "config-") + Identity("instancerd", whole, "").owner().hex().substr(0, 12);
+}
+
+bool Settings::has_lasting_name() const
+{
+    if (!name.empty() || !file.empty())
+        return true;
+    // Port 0 is another port every time.
+    const auto is_fixed = [](const Address& address) {
+        return address.kind() != Address::Kind::tcp || address.port() != 0;
+    };
+    return std::all_of(services.begin(), services.end(), [&](const auto& service) {
+        return std::all_of(service.listen.begin(), service.listen.end(), is_fixed);
+    });
 }
 
 std::string Settings::program(const ServiceSettings& service) const

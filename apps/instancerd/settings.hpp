@@ -122,6 +122,9 @@ public:
     /// The name given, or one that the same command line or configuration has every time and no other daemon has.
     std::string daemon_name() const;
 
+    /// Whether the next start of the same daemon gets the same name.
+    bool has_lasting_name() const;
+
     /// The program of a service: a name to look for on the PATH, or an absolute path.
     std::string program(const ServiceSettings& service) const;
 

@@ -184,7 +184,7 @@ private:
             const auto user = find_user(service_.user);
             if (!user)
                 refuse("user", user.error());
-            else if (!is_root && user->uid != ::geteuid())
+            else if (!is_root && (user->uid != ::geteuid() || user->gid != ::getegid()))
                 refuse("user", "only root can start processes as somebody else; start instancerd as root or remove this");
             if (user)
                 runs_as = user->uid;

@@ -49,9 +49,20 @@ Parsed<std::uint16_t> parse_port(std::string_view text)
     return static_cast<std::uint16_t>(*port);
 }
 
-bool is_every_address(std::string_view host)
+bool is_v4(std::string_view host)
 {
-    return host.empty() || host == "0.0.0.0" || host == "::";
+    return host.find_first_not_of("0123456789.") == host.npos;
+}
+
+bool is_v6(std::string_view host)
+{
+    return host.find(':') != host.npos;
+}
+
+/// Whether listening on the port of `host` keeps others from it on `other`.
+bool covers(std::string_view host, std::string_view other)
+{
+    return host == other || host.empty() || (host == "0.0.0.0" && !is_v6(other)) || (host == "::" && !is_v4(other));
 }
 
 }  // namespace
@@ -177,7 +188,7 @@ bool Address::collides(const Address& other) const
         return name_ == other.name_;
     if (port_ == 0 || port_ != other.port_)
         return false;
-    return name_ == other.name_ || is_every_address(name_) || is_every_address(other.name_);
+    return covers(name_, other.name_) || covers(other.name_, name_);
 }
 
 Parsed<Address> parse_address(std::string_view text)

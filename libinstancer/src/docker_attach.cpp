@@ -67,13 +67,13 @@ asio::awaitable<Result<UniqueFd>> attach(std::string socket_path, std::string ve
 
 Result<std::size_t> AttachStream::try_read(std::span<std::byte> buffer)
 {
-    for (;;) {
-        auto count = SocketStream::try_read(buffer);
-        if (!count || *count == 0)
-            return count;
-        if (const auto kept = unframe(buffer.first(*count)); kept > 0)
-            return kept;
-    }
+    auto count = SocketStream::try_read(buffer);
+    if (!count || *count == 0)
+        return count;
+    if (const auto kept = unframe(buffer.first(*count)); kept > 0)
+        return kept;
+    // Nothing for the client: others have their turn before what may follow.
+    return fail(std::error_code(asio::error::would_block));
 }
 
 /// Moves what is for the client to the front of `bytes`, and says how much that is.

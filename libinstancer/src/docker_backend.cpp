@@ -44,6 +44,8 @@ constexpr std::size_t engine_threads = 8;
 constexpr std::size_t output_lines = 20;
 constexpr std::chrono::seconds connect_timeout{3};
 constexpr std::chrono::seconds removal_patience{5};
+constexpr std::chrono::seconds end_patience{3};
+constexpr std::chrono::seconds removal_pause{20};
 
 /// How connections to a port are made, and what network that takes.
 enum class Reach {
@@ -66,13 +68,15 @@ public:
 
 class Container final : public Instance::State {
 public:
-    Container(const asio::any_io_executor& control, std::string container_id, std::string container_name)
-        : id(std::move(container_id)), name(std::move(container_name)), ended(control)
+    Container(const asio::any_io_executor& control, std::string container_id, std::string container_name,
+              std::shared_ptr<const Prepared> made_from)
+        : id(std::move(container_id)), name(std::move(container_name)), prepared(std::move(made_from)), ended(control)
     {
     }
 
     const std::string id;
     const std::string name;
+    const std::shared_ptr<const Prepared> prepared;
 
     /// Known before the instance is given out, constant from then on.
     UniqueFd network_namespace;
@@ -155,15 +159,13 @@ bool uses_host_kernel(const std::string& runtime)
     return runtime.empty() || runtime == "runc" || runtime == "crun" || runtime.starts_with("io.containerd.runc.");
 }
 
-std::string describe_exit(const Container& container, bool out_of_memory)
+std::string describe_exit(const Container& container)
 {
     if (!container.exit_code)
         return "container removed";
     auto text = "exit code " + std::to_string(*container.exit_code);
     if (*container.exit_code > 128 && *container.exit_code < 128 + 65)
         text += " (signal " + std::to_string(*container.exit_code - 128) + ")";
-    if (out_of_memory)
-        text += ", out of memory";
     return text;
 }
 
@@ -208,6 +210,12 @@ private:
 
     static std::string removal(const std::string& container) { return "/containers/" + container + "?force=1&v=1"; }
 
+    /// Whether the daemon has such a service now; without a list it may.
+    bool is_served(const std::string& service) const
+    {
+        return options_.services.empty() || std::ranges::count(options_.services, service) > 0;
+    }
+
     static std::string label(std::string_view name, std::string_view value)
     {
         return std::string(name) + "=" + std::string(value);
@@ -242,13 +250,16 @@ private:
     asio::awaitable<Result<void>> run(Container& container);
     asio::awaitable<Result<void>> locate(Container& container, Reach reach);
     asio::awaitable<Result<void>> remove(std::string container);
+    void remove_later(const std::string& container);
+    asio::awaitable<void> retry_removals();
     asio::awaitable<void> remove_all(const std::vector<std::string>& containers);
     asio::awaitable<std::string> output(const Container& container);
     asio::awaitable<std::string> obituary(Container& container);
+    asio::awaitable<std::string> explanation(Container& container);
     asio::awaitable<Result<Stream>> connect(std::shared_ptr<Container> container);
     asio::awaitable<Result<Stream>> connect_inside(std::shared_ptr<Container> container, asio::ip::address target);
     asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::endpoint endpoint);
-    asio::awaitable<Result<Leftover>> adopt(const json& summary, const Prepared& prepared);
+    asio::awaitable<Result<Leftover>> adopt(const json& summary, std::shared_ptr<const Prepared> prepared);
     void forget(const Container& container);
 
     const asio::any_io_executor control_;
@@ -269,6 +280,7 @@ private:
 
     std::mutex prepare_mutex_;
     std::shared_ptr<const Prepared> prepared_;
+    std::atomic<bool> outdated_ = false;  ///< `prepared_` must be made again.
     std::atomic<bool> network_made_ = false;
 };
 
@@ -279,8 +291,8 @@ void DockerBackend::Impl::shutdown()
     if (network_made_)
         network_.remove();
     closed_ = true;
-    engine_.stop();
     watch_.stop();
+    engine_.stop();
     helpers_.join();
     namespace_thread_.join();
     containers_.clear();
@@ -353,8 +365,9 @@ asio::awaitable<void> DockerBackend::Impl::reconcile()
 Result<std::shared_ptr<const Prepared>> DockerBackend::Impl::prepare_now()
 {
     const std::lock_guard lock(prepare_mutex_);
-    if (prepared_)
+    if (!outdated_.exchange(false) && prepared_)
         return prepared_;
+    prepared_.reset();
     if (auto checked = check(options_, service_); !checked)
         return tl::unexpected<Error>(std::move(checked.error()));
     auto image = image_now();
@@ -493,18 +506,15 @@ json DockerBackend::Impl::labels(const Prepared& prepared) const
     };
 }
 
-void DockerBackend::Impl::forget_preparation()
-{
-    const std::lock_guard lock(prepare_mutex_);
-    prepared_.reset();
-}
+/// Takes no lock: a helper thread may hold it for as long as a pull takes.
+void DockerBackend::Impl::forget_preparation() { outdated_ = true; }
 
 asio::awaitable<Result<std::shared_ptr<const Prepared>>> DockerBackend::Impl::prepared()
 {
     {
         // Taken only for an instant once all is prepared.
         const std::unique_lock lock(prepare_mutex_, std::try_to_lock);
-        if (lock && prepared_)
+        if (lock && prepared_ && !outdated_)
             co_return prepared_;
     }
     auto work = [this] { return prepare_now(); };
@@ -544,7 +554,7 @@ asio::awaitable<Result<Instance>> DockerBackend::Impl::start(InstanceRequest req
         co_return Instance(container->name, container);
     container->stopping = true;
     if (running.error() == Errc::backend_unavailable)
-        unremoved_.push_back(container->id);
+        remove_later(container->id);
     else
         (void)co_await remove(container->id);
     forget(*container);
@@ -580,7 +590,7 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
         const auto reply = co_await call("POST", "/containers/create?name=" + name.text(), spec.dump());
         if (reply && reply->ok()) {
             const auto id = text_at(reply->json(), "Id");
-            auto container = std::make_shared<Container>(control_, id, name.text());
+            auto container = std::make_shared<Container>(control_, id, name.text(), *prepared);
             container->address = address;
             container->port = common.port;
             containers_.emplace(id, container);
@@ -590,7 +600,7 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
             network_.return_address(*address);
         if (!reply) {
             // The engine may have made it before it went away.
-            unremoved_.push_back(name.text());
+            remove_later(name.text());
             co_return tl::unexpected<Error>(reply.error());
         }
         // The image or the network is gone: look for it, or make it, once more.
@@ -602,9 +612,6 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
 
 asio::awaitable<Result<void>> DockerBackend::Impl::run(Container& container)
 {
-    const auto prepared = co_await this->prepared();
-    if (!prepared)
-        co_return tl::unexpected<Error>(prepared.error());
     if (stdio()) {
         auto ask = [this] { return engine_.version_prefix(); };
         const auto version = co_await offload(std::move(ask));
@@ -628,33 +635,31 @@ asio::awaitable<Result<void>> DockerBackend::Impl::run(Container& container)
     container.started = true;
     if (stdio())
         co_return Result<void>();
-    co_return co_await locate(container, (*prepared)->reach);
+    co_return co_await locate(container, container.prepared->reach);
 }
 
 /// Finds out where a container that runs can be reached.
 asio::awaitable<Result<void>> DockerBackend::Impl::locate(Container& container, Reach reach)
 {
-    if (reach == Reach::address)
-        co_return Result<void>();
+    using namespace asio::experimental::awaitable_operators;
     const auto reply = co_await call("GET", "/containers/" + container.id + "/json");
     if (!reply)
         co_return tl::unexpected<Error>(reply.error());
     if (!reply->ok())
         co_return refused("inspecting a container", *reply);
     const auto state = object_at(reply->json(), "State");
+    if (reach == Reach::address && value_at(state, "Running", false))
+        co_return Result<void>();
     auto opened = open_network_namespace(value_at(state, "Pid", 0), container.id);
     if (opened) {
         container.network_namespace = std::move(*opened);
         co_return Result<void>();
     }
-    // Most likely it has ended meanwhile.
-    const auto again = co_await call("GET", "/containers/" + container.id + "/json");
-    if (again && again->ok()) {
-        const auto now = object_at(again->json(), "State");
-        if (value_at(now, "Running", false))
-            co_return tl::unexpected<Error>(std::move(opened.error()));
-        ended(container, value_at(now, "ExitCode", -1));
-    }
+    // Most likely it has ended, and the engine is about to say so.
+    asio::steady_timer patience(control_, end_patience);
+    co_await (container.ended.wait() || patience.async_wait(as_result));
+    if (!container.ended.is_set())
+        co_return tl::unexpected<Error>(std::move(opened.error()));
     const auto text = co_await obituary(container);
     co_return fail(Errc::start_failed, text);
 }
@@ -736,23 +741,29 @@ asio::awaitable<InstanceExit> DockerBackend::Impl::wait(Instance instance)
     const auto self = shared_from_this();
     const auto container = instance.shared_state<Container>();
     co_await container->ended.wait();
-    if (container->stopping || !container->ended.is_set())
-        co_return InstanceExit("stopped");
-    const auto text = co_await obituary(*container);
-    co_return InstanceExit(text);
+    co_return InstanceExit(container->stopping ? "stopped" : describe_exit(*container));
 }
 
 /// How it ended, and what explains that if it ended badly or before it served anyone.
 asio::awaitable<std::string> DockerBackend::Impl::obituary(Container& container)
 {
+    const auto explained = co_await explanation(container);
+    co_return describe_exit(container) + explained;
+}
+
+/// What explains the state of a container, if it is not in order; each line after a newline.
+asio::awaitable<std::string> DockerBackend::Impl::explanation(Container& container)
+{
     if (container.exit_code == 0 && container.opened)
-        co_return describe_exit(container, false);
-    bool out_of_memory = false;
-    const auto reply = co_await call("GET", "/containers/" + container.id + "/json");
-    if (reply && reply->ok())
-        out_of_memory = value_at(object_at(reply->json(), "State"), "OOMKilled", false);
+        co_return std::string();
+    std::string text;
+    if (container.exit_code) {
+        const auto reply = co_await call("GET", "/containers/" + container.id + "/json");
+        if (reply && reply->ok() && value_at(object_at(reply->json(), "State"), "OOMKilled", false))
+            text = "\nout of memory";
+    }
     const auto said = co_await output(container);
-    co_return describe_exit(container, out_of_memory) + said + remedy(said);
+    co_return text + said + remedy(said);
 }
 
 /// The last output and the exposed ports, each line after a newline.
@@ -771,19 +782,16 @@ asio::awaitable<std::string> DockerBackend::Impl::output(const Container& contai
     std::string text = lines.empty() ? "\nno output" : "\nlast output:\n" + lines;
     if (stdio())
         co_return text;
-    const auto prepared = co_await this->prepared();
-    if (prepared)
-        text += "\n" + (*prepared)->image.describe_ports() + "; clients are connected to port " +
-                std::to_string(container.port);
-    co_return text;
+    co_return text + "\n" + container.prepared->image.describe_ports() + "; clients are connected to port " +
+        std::to_string(container.port);
 }
 
 asio::awaitable<std::string> DockerBackend::Impl::explain(Instance instance)
 {
     const auto self = shared_from_this();
     const auto container = instance.shared_state<Container>();
-    auto text = co_await output(*container);
-    co_return text.substr(1) + remedy(text);
+    const auto text = co_await explanation(*container);
+    co_return text.empty() ? text : text.substr(1);
 }
 
 asio::awaitable<Result<void>> DockerBackend::Impl::stop(Instance instance)
@@ -794,9 +802,8 @@ asio::awaitable<Result<void>> DockerBackend::Impl::stop(Instance instance)
     if (!container->ended.is_set())
         container->stopping = true;
     if (container->stopping && options_.stop_grace.count() > 0) {
-        const auto prepared = co_await this->prepared();
-        const auto signal = prepared ? (*prepared)->image.stop_signal : std::string("SIGTERM");
-        const auto told = co_await call("POST", "/containers/" + container->id + "/kill?signal=" + percent_encoded(signal));
+        const auto signal = percent_encoded(container->prepared->image.stop_signal);
+        const auto told = co_await call("POST", "/containers/" + container->id + "/kill?signal=" + signal);
         if (told && told->ok()) {
             asio::steady_timer grace(control_, options_.stop_grace);
             co_await (container->ended.wait() || grace.async_wait(as_result));
@@ -823,10 +830,31 @@ asio::awaitable<Result<void>> DockerBackend::Impl::remove(std::string container)
             co_await pause.async_wait(as_result);
             continue;
         }
-        unremoved_.push_back(container);
+        remove_later(container);
         co_return fail(Errc::backend_unavailable, "container " + container.substr(0, 12) + " is not removed yet: " +
                                                       (reply ? reply->message() : reply.error().text()));
     }
+}
+
+/// When the engine is back, or after a while.
+void DockerBackend::Impl::remove_later(const std::string& container)
+{
+    const bool first = unremoved_.empty();
+    unremoved_.push_back(container);
+    if (first && !closed_)
+        asio::co_spawn(control_, retry_removals(), asio::detached);
+}
+
+asio::awaitable<void> DockerBackend::Impl::retry_removals()
+{
+    const std::weak_ptr<Impl> weak = weak_from_this();
+    asio::steady_timer pause(control_, removal_pause);
+    co_await pause.async_wait(as_result);
+    const auto self = weak.lock();
+    if (!self || closed_ || engine_lost_)
+        co_return;
+    const auto names = std::exchange(unremoved_, {});
+    co_await remove_all(names);
 }
 
 void DockerBackend::Impl::forget(const Container& container)
@@ -863,7 +891,7 @@ asio::awaitable<Result<std::vector<Leftover>>> DockerBackend::Impl::list()
     if (!prepared)
         co_return tl::unexpected<Error>(prepared.error());
     json filters;
-    filters["label"] = json::array({label(label_daemon, options_.daemon), label(label_service, service_)});
+    filters["label"] = json::array({label(label_daemon, options_.daemon)});
     const auto reply = co_await call("GET", "/containers/json?all=1&filters=" + percent_encoded(filters.dump()));
     if (!reply)
         co_return tl::unexpected<Error>(reply.error());
@@ -875,9 +903,10 @@ asio::awaitable<Result<std::vector<Leftover>>> DockerBackend::Impl::list()
     const auto summaries = reply->json();
     for (const auto& summary : summaries) {
         const auto id = text_at(summary, "Id");
-        if (containers_.contains(id))
+        const auto service = text_at(object_at(summary, "Labels"), label_service);
+        if (containers_.contains(id) || (service != service_ && is_served(service)))
             continue;
-        auto leftover = co_await adopt(summary, **prepared);
+        auto leftover = co_await adopt(summary, *prepared);
         if (leftover)
             found.push_back(std::move(*leftover));
         else
@@ -910,23 +939,24 @@ asio::awaitable<void> DockerBackend::Impl::remove_all(const std::vector<std::str
 }
 
 /// Fails for what cannot be taken over.
-asio::awaitable<Result<Leftover>> DockerBackend::Impl::adopt(const json& summary, const Prepared& prepared)
+asio::awaitable<Result<Leftover>> DockerBackend::Impl::adopt(const json& summary,
+                                                             std::shared_ptr<const Prepared> prepared)
 {
     const auto names = value_at(summary, "Names", std::vector<std::string>());
     const auto labels = object_at(summary, "Labels");
     if (stdio() || names.empty() || text_at(summary, "State") != "running" ||
-        text_at(labels, label_config) != prepared.config)
+        text_at(labels, label_config) != prepared->config)
         co_return fail(Errc::not_supported);
     const auto name = ContainerName::parse(std::string_view(names.front()).substr(1), options_.daemon, service_);
     if (!name || !name->identity() || !name->identity()->returning())
         co_return fail(Errc::not_supported);
 
     const auto id = text_at(summary, "Id");
-    const auto container = std::make_shared<Container>(control_, id, name->text());
-    container->port = prepared.port;
+    const auto container = std::make_shared<Container>(control_, id, name->text(), prepared);
+    container->port = prepared->port;
     container->started = true;
     container->opened = true;
-    if (prepared.reach != Reach::inside) {
+    if (prepared->reach != Reach::inside) {
         const auto networks = object_at(object_at(summary, "NetworkSettings"), "Networks");
         asio::error_code error;
         const auto address =
@@ -937,7 +967,7 @@ asio::awaitable<Result<Leftover>> DockerBackend::Impl::adopt(const json& summary
         network_.take_address(address);
     }
     containers_.emplace(id, container);
-    const auto located = co_await locate(*container, prepared.reach);
+    const auto located = co_await locate(*container, prepared->reach);
     if (!located) {
         forget(*container);
         co_return tl::unexpected<Error>(located.error());

@@ -192,8 +192,7 @@ Result<bool> DockerNetwork::adopt(bool egress)
         asio::error_code error;
         const auto subnet = asio::ip::make_network_v4(text_at(configs[0], "Subnet"), error);
         if (!error) {
-            if (subnet_ != subnet)
-                set_subnet(subnet);
+            set_subnet(subnet);
             return true;
         }
     }
@@ -222,6 +221,7 @@ Result<void> DockerNetwork::create(bool egress)
             {"CheckDuplicate", true},
             {"Driver", "bridge"},
             {"Internal", !egress},
+            {"EnableIPv6", false},
             {"IPAM", {{"Config", json::array({{{"Subnet", subnet.to_string()}}})}}},
             {"Options", {{"com.docker.network.bridge.enable_icc", "false"}, {"com.docker.network.bridge.name", bridge_}}},
             {"Labels", {{label_daemon, daemon_}, {label_service, service_}}},
@@ -240,6 +240,9 @@ Result<void> DockerNetwork::create(bool egress)
 
 void DockerNetwork::set_subnet(const network_v4& subnet)
 {
+    const std::lock_guard lock(addresses_mutex_);
+    if (subnet_ == subnet)
+        return;
     subnet_ = subnet;
     free_.clear();
     // The first address is the gateway's. Where to begin is left to chance, so that a restart does not hand out the
@@ -253,7 +256,7 @@ void DockerNetwork::set_subnet(const network_v4& subnet)
 
 Result<DockerNetwork::Address> DockerNetwork::take_address(Clock::time_point now)
 {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(addresses_mutex_);
     if (free_.empty() || free_.front().usable_from > now)
         return fail(Errc::backend_unavailable, "no address is free in the network '" + name_ + "'");
     const auto address = free_.front().address;
@@ -263,13 +266,13 @@ Result<DockerNetwork::Address> DockerNetwork::take_address(Clock::time_point now
 
 void DockerNetwork::take_address(const Address& address)
 {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(addresses_mutex_);
     std::erase_if(free_, [&](const Free& free) { return free.address == address; });
 }
 
 void DockerNetwork::return_address(const Address& address, Clock::time_point now)
 {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(addresses_mutex_);
     if (subnet_ && overlap(*subnet_, network_v4(address, 32)))
         free_.emplace_back(address, now + quarantine);
 }
@@ -282,6 +285,7 @@ void DockerNetwork::remove()
         return;
     if (const auto removed = engine_.call("DELETE", "/networks/" + name_); removed && removed->ok()) {
         firewall("-D");
+        const std::lock_guard addresses_lock(addresses_mutex_);
         subnet_.reset();
         free_.clear();
     }

@@ -39,7 +39,7 @@ bool may_enter_namespaces();
 /// Addresses are handed out by us, and none again within a minute: who still knows the previous holder must not meet
 /// the next one.
 ///
-/// Threads: any; `ensure` and `remove` block.
+/// Threads: any; `ensure`, `firewall_problem` and `remove` block.
 class DockerNetwork {
 public:
     using Address = asio::ip::address_v4;
@@ -85,10 +85,12 @@ private:
     const std::string name_;
     const std::string bridge_;  ///< The interface on the host.
 
-    mutable std::mutex mutex_;
+    mutable std::mutex mutex_;            ///< Held while the engine works.
+    std::string firewall_problem_;
+
+    mutable std::mutex addresses_mutex_;  ///< Held for an instant.
     std::optional<asio::ip::network_v4> subnet_;
     std::deque<Free> free_;
-    std::string firewall_problem_;
 };
 
 }  // namespace instancer::detail

@@ -207,7 +207,7 @@ std::string container_user(const DockerOptions& options, const ImageFacts& image
     if (!options.user.empty())
         return options.user;
     const auto name = image.user.substr(0, image.user.find(':'));
-    const bool root = name == "root" || name.find_first_not_of('0') == name.npos;
+    const bool root = name == "root" || name.find_first_not_of("+0") == name.npos;
     return root ? "65534:65534" : std::string();
 }
 
@@ -225,7 +225,12 @@ json container_spec(const DockerOptions& options, const ImageFacts& image, std::
     json mounts = json::array();
     for (const auto& mount : options.mounts)
         mounts.push_back(
-            {{"Type", "bind"}, {"Source", mount.source}, {"Target", mount.target}, {"ReadOnly", true}});
+            // Not recursive: read-only would not hold for what is mounted below.
+            {{"Type", "bind"},
+             {"Source", mount.source},
+             {"Target", mount.target},
+             {"ReadOnly", true},
+             {"BindOptions", {{"NonRecursive", true}}}});
     // A volume that the image declares would be on the host's disk, without a limit; so it is in memory.
     for (const auto& path : image.volumes) {
         const auto taken = [&](const auto& mount) { return mount.target == path; };

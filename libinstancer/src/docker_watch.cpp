@@ -25,6 +25,7 @@ void DockerWatch::stop()
         stopping_ = true;
     }
     stop_requested_.notify_all();
+    engine_.stop();
     if (thread_.joinable())
         thread_.join();
 }

@@ -40,7 +40,7 @@ public:
     /// Only the first call counts.
     void start();
 
-    /// Stop the engine's calls first, which interrupts the thread.
+    /// Stops the engine's calls too.
     void stop();
 
 private:

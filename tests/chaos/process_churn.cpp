@@ -6,7 +6,6 @@
 #include <random>
 
 #include <malloc.h>
-#include <sys/syscall.h>
 
 #include <instancer/authenticator/token.hpp>
 
@@ -86,10 +85,10 @@ bool visit(std::uint16_t port, Greeting greeting, Random& random)
 /// Kills the instance `name`, and nothing that has got its number since.
 void kill_instance(const std::string& name, const Leftovers& leftovers)
 {
-    const detail::UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid_of(name), 0)));
+    const ProcessHandle process(pid_of(name));
     const auto ours = leftovers.processes();
     if (process && std::find(ours.begin(), ours.end(), pid_of(name)) != ours.end())
-        ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+        process.kill();
 }
 
 /// A round of clients, some at once and some one after the other. Returns how many got bytes of somebody else.

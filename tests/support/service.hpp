@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <iterator>
 #include <memory>
@@ -21,6 +21,9 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <instancer/authenticator/open.hpp>
@@ -195,8 +198,7 @@ public:
             const int pid = std::atoi(entry.path().filename().c_str());
             if (pid <= 0)
                 continue;
-            std::ifstream file(entry.path() / "environ", std::ios::binary);
-            const std::string all((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+            const auto all = read_some(entry.path() / "environ");
             for (std::size_t begin = 0; begin < all.size();) {
                 const auto end = std::min(all.find('\0', begin), all.size());
                 if (all.compare(begin, end - begin, mark_) == 0) {
@@ -223,6 +225,16 @@ public:
     }
 
 private:
+    /// Enough of a file that may vanish while it is read.
+    static std::string read_some(const std::filesystem::path& path)
+    {
+        std::string text(65536, '\0');
+        const detail::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        const auto size = file ? ::read(file.get(), text.data(), text.size()) : 0;
+        text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+        return text;
+    }
+
     std::vector<std::string> entries(const std::filesystem::path& where) const
     {
         std::vector<std::string> found;
@@ -318,6 +330,25 @@ private:
 
 /// The pid in the name of an instance.
 inline pid_t pid_of(const std::string& instance) { return std::atoi(instance.c_str() + std::string("pid ").size()); }
+
+/// A process, whoever has its number later.
+class ProcessHandle {
+public:
+    explicit ProcessHandle(pid_t pid) : descriptor_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))) {}
+
+    explicit operator bool() const noexcept { return static_cast<bool>(descriptor_); }
+    void kill() const { ::syscall(SYS_pidfd_send_signal, descriptor_.get(), SIGKILL, nullptr, 0); }
+
+    /// Waits until it has ended with all of its threads; it may be a zombie then.
+    bool wait_for_end() const
+    {
+        pollfd ended{descriptor_.get(), POLLIN, 0};
+        return ::poll(&ended, 1, static_cast<int>(std::chrono::milliseconds(patience).count())) == 1;
+    }
+
+private:
+    detail::UniqueFd descriptor_;
+};
 
 /// Whether there is such a process, zombies not included.
 inline bool runs(pid_t pid)

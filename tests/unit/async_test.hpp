@@ -63,6 +63,11 @@ struct Nothing {};
 
 class Loop {
 public:
+    Loop() : own_(std::make_unique<asio::io_context>()), io_(*own_) {}
+
+    /// Runs a context of somebody else.
+    explicit Loop(asio::io_context& context) : io_(context) {}
+
     asio::any_io_executor executor() { return io_.get_executor(); }
 
     template <class T>
@@ -157,7 +162,8 @@ private:
         co_return co_await std::move(coroutine);
     }
 
-    asio::io_context io_;
+    std::unique_ptr<asio::io_context> own_;
+    asio::io_context& io_;
 };
 
 inline std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "command_line.hpp"
+#include "config.hpp"
 #include "options.hpp"
 #include "temporary_directory.hpp"
 #include "validate.hpp"
@@ -165,10 +166,96 @@ TEST_CASE("--version")
     CHECK(parse_command_line(words("--version")).text == "instancerd 0.1.0\n");
 }
 
+namespace {
+
+std::string contents(const std::string& path)
+{
+    std::ifstream file(INSTANCER_SOURCE_DIR "/" + path);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+const std::string readme = contents("README.md");
+
+/// The lines of the README's code blocks, those that go on after a backslash joined, without comments at their ends.
+Words code_lines()
+{
+    Words lines;
+    bool in_code = false, goes_on = false;
+    for (auto line : split(readme, '\n')) {
+        if (line.substr(0, 3) == "```") {
+            in_code = !in_code;
+            continue;
+        }
+        if (!in_code)
+            continue;
+        line = line.substr(0, line.find("  #"));
+        const bool more = !line.empty() && line.back() == '\\';
+        if (more)
+            line.pop_back();
+        if (goes_on)
+            lines.back() += line;
+        else
+            lines.push_back(line);
+        goes_on = more;
+    }
+    return lines;
+}
+
+}  // namespace
+
 TEST_CASE("the README has the table of options as the program has it")
 {
-    std::ifstream file(INSTANCER_SOURCE_DIR "/README.md");
-    const std::string readme(std::istreambuf_iterator<char>(file), {});
     INFO("README.md should hold:\n" << markdown_table());
     CHECK(readme.find(markdown_table()) != std::string::npos);
+}
+
+TEST_CASE("the command lines of the README are right")
+{
+    int checked = 0;
+    for (const auto& line : code_lines()) {
+        const bool exec = line.find("instancerd exec ") == 0;
+        if (!exec && line.find("instancerd docker ") != 0)
+            continue;
+        CAPTURE(line);
+        Words arguments;
+        for (const auto& word : split(line, ' '))
+            if (!word.empty())
+                arguments.push_back(word);
+        arguments.erase(arguments.begin());
+        const auto command = parse_command_line(arguments);
+        CHECK(command.kind == Command::Kind::serve);
+        for (const auto& problem : command.problems)
+            FAIL_CHECK(problem.format(""));
+        // The programs and files that they name are the reader's; all else must be right.
+        for (const auto& problem : validate(command.settings)) {
+            const auto text = problem.format("");
+            const bool about_files = text.find("No such file") != text.npos || text.find("there is no") != text.npos ||
+                                     text.find("cannot read") != text.npos;
+            if (!about_files)
+                FAIL_CHECK(text);
+        }
+        ++checked;
+    }
+    CHECK(checked >= 8);
+}
+
+TEST_CASE("the configuration in the README is right")
+{
+    std::string text;
+    for (const auto& line : code_lines())
+        if (!text.empty() || line.find("{ //") == 0)
+            text += line + "\n";
+    Problems problems;
+    // It ends at the first line that is its closing brace.
+    const auto settings = read_config("/c.json", text.substr(0, text.find("\n}\n") + 3), problems);
+    for (const auto& problem : problems)
+        FAIL_CHECK(problem.format("README.md"));
+    CHECK(settings.services.size() == 2);
+}
+
+TEST_CASE("the README shows the example that is compiled")
+{
+    const auto example = contents("apps/examples/echo.cpp");
+    const auto code = example.substr(example.find("#include"));
+    CHECK(readme.find("```cpp\n" + code + "```\n") != std::string::npos);
 }

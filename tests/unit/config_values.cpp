@@ -110,6 +110,14 @@ TEST_CASE("addresses that cannot be listened on at once are known before")
     CHECK(collide(":80", ":80"));
     CHECK(collide(":80", "127.0.0.1:80"));
     CHECK(collide("0.0.0.0:80", "127.0.0.1:80"));
+    CHECK(collide(":80", "[::1]:80"));
+    CHECK(collide(":80", "[::]:80"));
+    CHECK(collide("[::]:80", "[::1]:80"));
+    CHECK(collide("[::]:80", "localhost:80"));
+    CHECK(collide("0.0.0.0:80", "localhost:80"));
+    CHECK_FALSE(collide("[::]:80", "0.0.0.0:80"));
+    CHECK_FALSE(collide("[::]:80", "127.0.0.1:80"));
+    CHECK_FALSE(collide("[::1]:80", "0.0.0.0:80"));
     CHECK(collide("unix:/a", "unix:/a"));
     CHECK(collide("fd:web", "fd:web"));
     CHECK_FALSE(collide(":80", ":81"));

@@ -57,6 +57,7 @@ class DockerOptions {
 public:
     std::string engine = "unix:///var/run/docker.sock";  ///< Only Unix sockets.
     std::string daemon = "instancerd";  ///< Marks containers as ours, also after a crash: letters, digits, `_`, `-`.
+    std::vector<std::string> services;  ///< All that this daemon serves: what a crash left of others is removed.
 
     std::string image;
     std::vector<std::string> command;  ///< Empty for the image's own.

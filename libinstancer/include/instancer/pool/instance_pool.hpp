@@ -450,7 +450,8 @@ private:
             carry_out();
             refusal_detail_.clear();
         }
-        if (record->end == InstanceEnd::start_timeout) {
+        if (record->end == InstanceEnd::start_timeout || record->end == InstanceEnd::start_failed ||
+            record->end == InstanceEnd::exited) {
             const auto reason = co_await backend_.explain(record->instance);
             if (!reason.empty())
                 record->detail += "\n" + reason;

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT
+// How sessions begin and go on, and the reason for which each one ends.
+#include <doctest/doctest.h>
+
+#include <instancer/authenticator/source_address.hpp>
+#include <instancer/authenticator/token.hpp>
+
+#include "server_fixture.hpp"
+
+using namespace server_fixture;
+
+namespace {
+
+/// Knows one token, of the letter x.
+Setup with_token()
+{
+    Setup setup;
+    setup.authenticator = std::make_unique<TokenAuthenticator>(std::vector<Token>{Token(std::string(Token::size, 'x'))});
+    return setup;
+}
+
+const std::string greeting = std::string(Token::size, 'x') + "id";
+
+}  // namespace
+
+TEST_CASE("server: a session from the first byte to the last, and what is told of it")
+{
+    ServerFixture fixture;
+    fixture.start();
+    auto client = fixture.joined();
+    auto& instance = fixture.last_connection();
+    fixture.send(client, "question");
+    CHECK(client.shutdown_send());
+    REQUIRE(fixture.loop.until([&] { return instance.end_received(); }));
+    CHECK(instance.received() == "question");
+    instance.send("the ");
+    instance.send("answer");
+    instance.shutdown_send();
+    CHECK(fixture.rest(client) == "the answer");
+
+    const auto summary = fixture.summary();
+    CHECK(summary.end == SessionEnd::completed);
+    CHECK(summary.id == 1);
+    CHECK(summary.service == "service");
+    CHECK(summary.instance == "fake 1");
+    CHECK(summary.owner == fixture.instance(1).identity()->owner().hex());
+    CHECK(summary.client.to_string().starts_with("127.0.0.1:"));
+    CHECK(summary.bytes_up == 8);
+    CHECK(summary.bytes_down == 10);
+    CHECK(summary.duration > 0s);
+    REQUIRE(fixture.loop.until([&] { return fixture.backend.running() == 0; }));
+    CHECK(fixture.events.lines().at(0).starts_with("listening 127.0.0.1:"));
+    const std::vector<std::string> rest(fixture.events.lines().begin() + 1, fixture.events.lines().end());
+    CHECK(rest == std::vector<std::string>{"session 1", "started fake 1", "session 1: completed", "ended fake 1: unused"});
+    CHECK(fixture.events.instances().at(0).bytes_up == 8);
+    CHECK(fixture.events.instances().at(0).bytes_down == 10);
+}
+
+TEST_CASE("server: everybody is somebody else, unless the authenticator says otherwise")
+{
+    Setup setup;
+    setup.pool.linger = 1h;
+    std::size_t instances = 2;
+    SUBCASE("open") {}
+    SUBCASE("source address")
+    {
+        setup.authenticator = std::make_unique<SourceAddressAuthenticator>();
+        instances = 1;
+    }
+    SUBCASE("source address, but one connection per instance")
+    {
+        setup.authenticator = std::make_unique<SourceAddressAuthenticator>();
+        setup.traits.single_use(true);
+    }
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto one = fixture.joined();
+    auto two = fixture.joined();
+    CHECK(fixture.backend.instances().size() == instances);
+    fixture.last_connection().send("for the second");
+    CHECK(fixture.loop.run(socket_pair::read_exactly(two, 14)) == "for the second");
+    CHECK(try_read(one) == "would block");
+    if (instances == 2)
+        CHECK(fixture.instance(1).identity()->id() != fixture.instance(2).identity()->id());
+}
+
+TEST_CASE("server: what follows the greeting belongs to the instance, what precedes its answer to the protocol")
+{
+    Setup setup;
+    Admission admission{"ann", "id"};
+    admission.early_data("early ");
+    admission.on_open("READY\n");
+    setup.authenticator = std::make_unique<ScriptedAuthenticator>(admission);
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto client = fixture.joined();
+    fixture.send(client, "bytes");
+    auto& instance = fixture.last_connection();
+    REQUIRE(fixture.arrives(instance, "early bytes"));
+    instance.send("answer");
+    instance.shutdown_send();
+    CHECK(client.shutdown_send());
+    CHECK(fixture.rest(client) == "READY\nanswer");
+    CHECK(fixture.summary().bytes_up == 11);
+    CHECK(fixture.summary().bytes_down == 6);
+}
+
+TEST_CASE("server: bytes behind a token reach the instance, the token does not")
+{
+    ServerFixture fixture(with_token());
+    fixture.start();
+    auto client = fixture.connect();
+    fixture.send(client, greeting + "hello");
+    REQUIRE(fixture.loop.until([&] { return !fixture.backend.instances().empty(); }));
+    fixture.loop.settle();
+    CHECK(fixture.arrives(fixture.last_connection(), "hello"));
+    CHECK(fixture.instance(1).identity()->owner() == Identity("service", std::string(Token::size, 'x'), "id").owner());
+}
+
+TEST_CASE("server: a greeting that is wrong ends without a byte and in order")
+{
+    ServerFixture fixture(with_token());
+    fixture.start();
+    auto client = fixture.connect();
+    SUBCASE("unknown") { fixture.send(client, std::string(130, 'y')); }
+    SUBCASE("unknown, and more") { fixture.send(client, std::string(5000, 'y')); }
+    SUBCASE("too short")
+    {
+        fixture.send(client, greeting.substr(0, 129));
+        CHECK(client.shutdown_send());
+    }
+    SUBCASE("nothing") { CHECK(client.shutdown_send()); }
+    CHECK(fixture.rest(client) == "");
+    CHECK(fixture.end() == SessionEnd::rejected);
+    CHECK(fixture.backend.instances().empty());
+}
+
+TEST_CASE("server: a client that does not say who it is has so much time, and hears nothing")
+{
+    auto setup = with_token();
+    setup.server.auth_timeout = 30ms;
+    ServerFixture fixture(std::move(setup));
+    const auto begin = std::chrono::steady_clock::now();
+    fixture.start();
+    auto client = fixture.connect();
+    SUBCASE("silent") {}
+    SUBCASE("slow") { fixture.send(client, greeting.substr(0, 129)); }
+    CHECK(fixture.rest(client) == "");
+    CHECK(std::chrono::steady_clock::now() >= begin + 30ms);
+    CHECK(fixture.end() == SessionEnd::auth_timeout);
+}
+
+TEST_CASE("server: without such a limit it waits")
+{
+    auto setup = with_token();
+    setup.server.auth_timeout = 0s;
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto client = fixture.connect();
+    CHECK(fixture.events.sessions().empty());
+    fixture.send(client, greeting);
+    CHECK(fixture.loop.until([&] { return !fixture.backend.instances().empty(); }));
+}
+
+TEST_CASE("server: a client that leaves before it was served leaves nothing behind")
+{
+    auto setup = with_token();
+    ServerFixture fixture(std::move(setup));
+    fixture.backend.starts.hold();
+    fixture.start();
+    auto client = fixture.connect();
+    SUBCASE("while it says who it is")
+    {
+        fixture.send(client, "xxx");
+        client.abort();
+        CHECK(fixture.end() == SessionEnd::client_left);
+        CHECK(fixture.backend.starts.waiting() == 0);
+    }
+    SUBCASE("while its instance starts")
+    {
+        fixture.send(client, greeting);
+        REQUIRE(fixture.loop.until([&] { return fixture.backend.starts.waiting() == 1; }));
+        client.abort();
+        CHECK(fixture.end() == SessionEnd::client_left);
+        fixture.backend.starts.release();
+        REQUIRE(fixture.loop.until([&] { return !fixture.events.instances().empty(); }));
+        CHECK(fixture.events.instances()[0].end == InstanceEnd::abandoned);
+    }
+    CHECK(fixture.backend.running() == 0);
+}
+
+TEST_CASE("server: a half-close while the instance starts is no reason to leave")
+{
+    ServerFixture fixture;
+    fixture.backend.starts.hold();
+    fixture.start();
+    auto client = fixture.connect();
+    fixture.send(client, "question");
+    CHECK(client.shutdown_send());
+    REQUIRE(fixture.loop.until([&] { return fixture.backend.starts.waiting() == 1; }));
+    fixture.loop.settle();
+    CHECK(fixture.events.sessions().empty());
+    fixture.backend.starts.release();
+    REQUIRE(fixture.loop.until([&] { return !fixture.backend.instances().empty(); }));
+    fixture.loop.settle();
+    auto& instance = fixture.last_connection();
+    REQUIRE(fixture.arrives(instance, "question"));
+    instance.send("answer");
+    instance.shutdown_send();
+    CHECK(fixture.rest(client) == "answer");
+    CHECK(fixture.end() == SessionEnd::completed);
+}
+
+TEST_CASE("server: either side resets, and the other one sees it")
+{
+    ServerFixture fixture;
+    fixture.start();
+    auto client = fixture.joined();
+    auto& instance = fixture.last_connection();
+    SUBCASE("client")
+    {
+        client.abort();
+        CHECK(fixture.end() == SessionEnd::client_reset);
+        CHECK(instance.reset_received());
+    }
+    SUBCASE("instance")
+    {
+        instance.send("answer");
+        fixture.loop.settle();
+        instance.reset();
+        CHECK(fixture.rest(client) == "answer reset");
+        CHECK(fixture.end() == SessionEnd::instance_reset);
+    }
+    SUBCASE("instance, because it ended")
+    {
+        fixture.backend.stops.hold();
+        instance.send("answer");
+        fixture.loop.settle();
+        instance.reset();
+        fixture.instance(1).exit();
+        CHECK(fixture.rest(client) == "answer reset");
+        REQUIRE(fixture.loop.until([&] { return !fixture.events.sessions().empty(); }));
+    }
+}
+
+TEST_CASE("server: the end of an instance is the end of its clients, after its last words")
+{
+    ServerFixture fixture;
+    fixture.start();
+    auto client = fixture.joined();
+    fixture.last_connection().send("last words");
+    fixture.instance(1).exit();
+    CHECK(fixture.rest(client) == "last words");
+    CHECK(fixture.end() == SessionEnd::completed);
+    REQUIRE(fixture.loop.until([&] { return fixture.backend.running() == 0; }));
+    CHECK(fixture.events.instances().at(0).end == InstanceEnd::exited);
+}
+
+TEST_CASE("server: an instance that is taken away resets its clients")
+{
+    Setup setup;
+    setup.pool.max_instances = 1;
+    setup.pool.when_full = WhenFull::cull_oldest;
+    SessionEnd reason = SessionEnd::culled;
+    SUBCASE("culled") {}
+    SUBCASE("expired")
+    {
+        reason = SessionEnd::expired;
+        setup.pool.ttl = 20ms;
+    }
+    SUBCASE("idle")
+    {
+        reason = SessionEnd::idle;
+        setup.pool.idle = 20ms;
+    }
+    SUBCASE("reset") { reason = SessionEnd::reset; }
+    SUBCASE("stopped") { reason = SessionEnd::stopped; }
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto client = fixture.joined();
+    const auto owner = fixture.instance(1).identity()->owner();
+    Stream other;
+    if (reason == SessionEnd::culled)
+        other = fixture.connect();
+    if (reason == SessionEnd::reset)
+        fixture.pool.reset_owner(owner);
+    if (reason == SessionEnd::stopped)
+        fixture.server.stop();
+    CHECK(fixture.rest(client) == " reset");
+    CHECK(fixture.end() == reason);
+    if (other)
+        CHECK(fixture.loop.until([&] { return fixture.backend.instances().size() == 2; }));
+}
