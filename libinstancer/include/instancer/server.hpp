@@ -274,11 +274,25 @@ private:
         if (options_.auth_timeout == std::chrono::steady_clock::duration::zero())
             co_return co_await authenticator_->authenticate(session.client, session.summary.client);
         asio::steady_timer deadline(session.executor, options_.auth_timeout);
-        auto first = co_await (authenticator_->authenticate(session.client, session.summary.client) ||
-                               deadline.async_wait(detail::as_result));
-        if (first.index() == 0)
+        std::exception_ptr thrown;
+        auto first = co_await (authenticate(session, thrown) || deadline.async_wait(detail::as_result));
+        if (first.index() == 0) {
+            if (thrown)
+                std::rethrow_exception(thrown);
             co_return std::move(std::get<0>(first));
+        }
         co_return fail(Errc::timeout, "the client did not say in time who it is");
+    }
+
+    /// Keeps an exception for later: the deadline would be waited for otherwise.
+    asio::awaitable<Result<Admission>> authenticate(Session& session, std::exception_ptr& thrown)
+    {
+        try {
+            co_return co_await authenticator_->authenticate(session.client, session.summary.client);
+        } catch (...) {
+            thrown = std::current_exception();
+        }
+        co_return fail(Errc::rejected);
     }
 
     /// Everything about the client's greeting that is wrong ends it without a byte.
@@ -336,7 +350,7 @@ private:
         if (const auto text = admission.on_refusal(error); !text.empty()) {
             // Best effort: a client that does not take a line at once does not get it.
             static_cast<void>(session.client.try_write(std::as_bytes(std::span(text))));
-            session.client.close();
+            dismiss(session.client);
         } else {
             session.client.abort();
         }
