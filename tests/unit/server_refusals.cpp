@@ -36,7 +36,6 @@ TEST_CASE("server: a client that gets no instance is reset, whatever the reason"
     if (!start_error)
         first = fixture.joined();
     auto client = fixture.connect();
-    fixture.send(client, "bytes that nobody will read");
     CHECK(fixture.rest(client) == " reset");
     CHECK(fixture.end() == reason);
     CHECK((fixture.summary().detail.find("no such program") != std::string::npos) == start_error.has_value());
@@ -181,9 +180,10 @@ TEST_CASE("server: stopped while it prepares, it serves nobody and leaves nothin
     CHECK(fixture.events.count_beginning("listening") == 0);
 }
 
-TEST_CASE("server: a backend that throws costs one client, not the server")
+TEST_CASE("server: an authenticator that throws costs one client, not the server")
 {
     class Throwing final : public Authenticator {
+    private:
         asio::awaitable<Result<Admission>> do_authenticate(Stream&, const ClientInfo&) override
         {
             throw std::runtime_error("broken authenticator");

@@ -49,9 +49,10 @@ TEST_CASE("server: a session from the first byte to the last, and what is told o
     CHECK(summary.bytes_down == 10);
     CHECK(summary.duration > 0s);
     REQUIRE(fixture.loop.until([&] { return fixture.backend.running() == 0; }));
-    CHECK(fixture.events.lines().at(0).starts_with("listening 127.0.0.1:"));
-    const std::vector<std::string> rest(fixture.events.lines().begin() + 1, fixture.events.lines().end());
-    CHECK(rest == std::vector<std::string>{"session 1", "started fake 1", "session 1: completed", "ended fake 1: unused"});
+    auto lines = fixture.events.lines();
+    CHECK(lines.at(0).starts_with("listening 127.0.0.1:"));
+    lines.erase(lines.begin());
+    CHECK(lines == std::vector<std::string>{"session 1", "started fake 1", "session 1: completed", "ended fake 1: unused"});
     CHECK(fixture.events.instances().at(0).bytes_up == 8);
     CHECK(fixture.events.instances().at(0).bytes_down == 10);
 }
