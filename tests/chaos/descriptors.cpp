@@ -33,12 +33,15 @@ TEST_CASE("descriptors: a daemon that has none left waits for some, does not spi
         clients.emplace_back(daemon.port());
     REQUIRE(!daemon.wait_for_line("until it works again").empty());
 
+    const auto warnings = daemon.count("until it works again");
     const auto used = processor_time(daemon.pid());
     const auto begin = std::chrono::steady_clock::now();
     std::this_thread::sleep_for(1s);  // Whether it spins shows over time only.
     const auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    CHECK(daemon.count("until it works again") == 1);
-    CHECK(static_cast<double>(processor_time(daemon.pid()) - used) / static_cast<double>(::sysconf(_SC_CLK_TCK)) < 0.3 * seconds);
+    // A client that is refused for lack of descriptors makes room for the next one, so it may work for a moment.
+    CHECK(static_cast<double>(daemon.count("until it works again") - warnings) <= 12 * seconds);
+    const auto ticks = static_cast<double>(processor_time(daemon.pid()) - used);
+    CHECK(ticks / static_cast<double>(::sysconf(_SC_CLK_TCK)) < 0.3 * seconds);
 
     clients.clear();
     CHECK(eventually([&] {

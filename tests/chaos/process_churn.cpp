@@ -106,7 +106,7 @@ int play(Service& service, Greeting greeting, unsigned seed)
     while (left > 0) {
         if (const auto running = service.events().running(); !running.empty())
             kill_instance(running[random() % running.size()], service.leftovers());
-        std::this_thread::sleep_for(std::chrono::milliseconds(pick(random, 20)));
+        std::this_thread::sleep_for(std::chrono::milliseconds(pick(random, 30)));
     }
     for (auto& thread : threads)
         thread.join();
@@ -219,7 +219,7 @@ TEST_CASE("churn: port, two threads") { churn(port_options(2), token_greeting); 
 
 TEST_CASE("churn: stopping in the middle of it")
 {
-    for (unsigned seed = 1; seed <= (sanitized ? 4 : 12); ++seed) {
+    for (unsigned seed = 1; seed <= (sanitized ? 4 : 8); ++seed) {
         CAPTURE(seed);
         const bool port = seed % 2 == 0;
         auto options = port ? port_options(2) : stdio_options(2);
