@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "service.hpp"
 
+#include <algorithm>
 #include <utility>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <instancer/authenticator/open.hpp>
@@ -39,6 +41,9 @@ ProcessOptions process_options(const Settings& settings, const ServiceSettings& 
     options.limit_memory = service.limits.memory;
     options.limit_pids = service.limits.pids;
     options.limit_nofile = service.limits.nofile;
+    // The default must not ask for more than we may give.
+    if (rlimit ours{}; !service.has("limit-nofile") && ::getrlimit(RLIMIT_NOFILE, &ours) == 0)
+        options.limit_nofile = std::min<std::uint64_t>(options.limit_nofile, ours.rlim_max);
     options.stop_grace = service.stop_grace;
     options.name = settings.daemon_name();
     return options;

@@ -37,13 +37,15 @@ public:
     }
 
 private:
+    static constexpr std::size_t line_overhead = 64;  ///< What a log adds to a line: time, level, names.
+
     void pass(std::string_view line, Clock::time_point now)
     {
         if (now - second_ >= std::chrono::seconds(1)) {
             second_ = now;
             used_ = 0;
         }
-        used_ += line.size() + 1;
+        used_ += line.size() + line_overhead;
         if (used_ > limit_) {
             ++omitted_;
             return;

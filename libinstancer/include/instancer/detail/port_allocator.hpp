@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include <instancer/backend/process_options.hpp>
+#include <instancer/detail/socket_stream.hpp>
 #include <instancer/detail/unique_fd.hpp>
 #include <instancer/result.hpp>
 
@@ -30,18 +32,21 @@ public:
     {
     }
 
-    /// Errors: Errc::full.
+    /// Errors: Errc::full; what the system reports when no socket can be had to try with.
     Result<std::uint16_t> take()
     {
         // A port with fading connections suits only servers that set SO_REUSEADDR: the second choice.
         for (const bool reuse_address : {false, true})
-            for (std::size_t tried = 0; tried < range_.size(); ++tried) {
+            for (std::size_t tried = 0; tried < std::min(range_.size(), most_tries); ++tried) {
                 const auto port = static_cast<std::uint16_t>(range_.first() + next_++ % range_.size());
                 if (!Taken::insert(port))
                     continue;
-                if (can_bind(port, reuse_address))
+                const auto free = can_bind(port, reuse_address);
+                if (free && *free)
                     return port;
                 Taken::erase(port);
+                if (!free)
+                    return tl::unexpected<Error>(free.error());
             }
         return fail(Errc::full, "no port from " + std::to_string(range_.first()) + " to " +
                                     std::to_string(range_.last()) + " is free");
@@ -69,26 +74,34 @@ private:
         static inline std::set<std::uint16_t> ports_;
     };
 
-    static bool can_bind(std::uint16_t port, bool reuse_address)
+    static constexpr std::size_t most_tries = 1000;
+
+    static Result<bool> can_bind(std::uint16_t port, bool reuse_address)
     {
+        sockaddr_in6 v6{};
+        v6.sin6_family = AF_INET6;
+        v6.sin6_port = htons(port);
         UniqueFd probe(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        const int off = 0, on = 1;
         if (probe) {
+            const int off = 0;
             ::setsockopt(probe.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-            if (reuse_address)
-                ::setsockopt(probe.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-            sockaddr_in6 address{};
-            address.sin6_family = AF_INET6;
-            address.sin6_port = htons(port);
-            return ::bind(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+            return can_bind(probe.get(), reinterpret_cast<const sockaddr*>(&v6), sizeof v6, reuse_address);
         }
+        sockaddr_in v4{};
+        v4.sin_family = AF_INET;
+        v4.sin_port = htons(port);
         probe.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        if (!probe)
+            return fail(last_error(), "looking for a free port");
+        return can_bind(probe.get(), reinterpret_cast<const sockaddr*>(&v4), sizeof v4, reuse_address);
+    }
+
+    static bool can_bind(int probe, const sockaddr* address, socklen_t size, bool reuse_address)
+    {
+        const int on = 1;
         if (reuse_address)
-            ::setsockopt(probe.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_port = htons(port);
-        return ::bind(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+            ::setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        return ::bind(probe, address, size) == 0;
     }
 
     PortRange range_;
