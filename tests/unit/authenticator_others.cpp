@@ -97,7 +97,8 @@ TEST_CASE("source address authenticator: a client comes back, and is never an IP
 TEST_CASE("source address authenticator: over a Unix socket it is the user")
 {
     SourceAddressAuthenticator authenticator;
-    const auto one = admit(authenticator, ClientInfo(1000, "/run/one")), two = admit(authenticator, ClientInfo(1000, "/run/two"));
+    const auto one = admit(authenticator, ClientInfo(1000, "/run/one"));
+    const auto two = admit(authenticator, ClientInfo(1000, "/run/two"));
     const auto root = admit(authenticator, ClientInfo(0, "/run/one"));
     REQUIRE(one);
     REQUIRE(root);

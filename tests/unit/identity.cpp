@@ -44,7 +44,8 @@ TEST_CASE("digest: 32 hexadecimal digits there and back, and nothing else")
     CHECK(parsed == digest);
     const std::string good(32, 'a');
     CHECK(Digest::parse(good, parsed));
-    for (const std::string& bad : {good + "a", good.substr(1), std::string(), good.substr(1) + "g", good.substr(1) + "A",
-                                   good.substr(1) + " ", good.substr(1) + std::string(1, '\0')})
+    const std::string zero(1, '\0');
+    for (const std::string& bad : {good + "a", good.substr(1), std::string(), good.substr(1) + "g",
+                                   good.substr(1) + "A", good.substr(1) + " ", good.substr(1) + zero})
         CHECK_FALSE(Digest::parse(bad, parsed));
 }

@@ -6,7 +6,7 @@
 
 using namespace pool_fixture;
 
-TEST_CASE("instance pool: an instance is started for its client, and the connection that proved it ready is the client's")
+TEST_CASE("instance pool: an instance is started for its client, who gets the connection that proved it ready")
 {
     PoolFixture fixture;
     REQUIRE(fixture.start());

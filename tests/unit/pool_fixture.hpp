@@ -75,7 +75,8 @@ class PoolFixture {
 public:
     explicit PoolFixture(const PoolOptions& options = timeless(), const BackendTraits& traits = {},
                          std::shared_ptr<InstanceBudget> budget = nullptr)
-        : backend(loop.executor(), traits), pool(loop.executor(), "service", options, backend, events, std::move(budget))
+        : backend(loop.executor(), traits),
+          pool(loop.executor(), "service", options, backend, events, std::move(budget))
     {
     }
 
@@ -121,9 +122,12 @@ public:
     InstancePool pool;
 
 private:
-    static AcquireRequest request(std::string_view who, bool reset, const std::shared_ptr<std::vector<InstanceEnd>>& ends)
+    using EndsPtr = std::shared_ptr<std::vector<InstanceEnd>>;
+
+    static AcquireRequest request(std::string_view who, bool reset, const EndsPtr& ends)
     {
-        const asio::ip::tcp::endpoint peer(asio::ip::make_address("192.0.2.1"), 5000), local(asio::ip::make_address("192.0.2.2"), 1337);
+        const asio::ip::tcp::endpoint peer(asio::ip::make_address("192.0.2.1"), 5000);
+        const asio::ip::tcp::endpoint local(asio::ip::make_address("192.0.2.2"), 1337);
         AcquireRequest made(identity(who), ClientInfo(peer, local));
         made.reset(reset);
         made.on_end([ends](InstanceEnd end) { ends->push_back(end); });

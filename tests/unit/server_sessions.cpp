@@ -15,7 +15,8 @@ namespace {
 Setup with_token()
 {
     Setup setup;
-    setup.authenticator = std::make_unique<TokenAuthenticator>(std::vector<Token>{Token(std::string(Token::size, 'x'))});
+    const std::vector<Token> tokens{Token(std::string(Token::size, 'x'))};
+    setup.authenticator = std::make_unique<TokenAuthenticator>(tokens);
     return setup;
 }
 
@@ -52,7 +53,9 @@ TEST_CASE("server: a session from the first byte to the last, and what is told o
     auto lines = fixture.events.lines();
     CHECK(lines.at(0).starts_with("listening 127.0.0.1:"));
     lines.erase(lines.begin());
-    CHECK(lines == std::vector<std::string>{"session 1", "started fake 1", "session 1: completed", "ended fake 1: unused"});
+    const std::vector<std::string> expected{"session 1", "started fake 1", "session 1: completed",
+                                            "ended fake 1: unused"};
+    CHECK(lines == expected);
     CHECK(fixture.events.instances().at(0).bytes_up == 8);
     CHECK(fixture.events.instances().at(0).bytes_down == 10);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A server on several threads, with clients that come and go at random: for ThreadSanitizer above all.
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <random>
@@ -152,11 +153,10 @@ Visit visit(std::uint16_t port, std::mt19937& random)
     }
     std::string answer(text.size(), '\0');
     const auto count = ::recv(socket.get(), answer.data(), answer.size(), MSG_WAITALL);
-    if (count == static_cast<ssize_t>(text.size()))
-        return answer == text ? Visit::echoed : Visit::wrong;
-    return count >= 0 && text.compare(0, static_cast<std::size_t>(count), answer, 0, static_cast<std::size_t>(count)) != 0
-        ? Visit::wrong
-        : Visit::ended;
+    answer.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    if (!text.starts_with(answer))
+        return Visit::wrong;
+    return answer.size() == text.size() ? Visit::echoed : Visit::ended;
 }
 
 }  // namespace

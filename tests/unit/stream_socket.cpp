@@ -194,11 +194,13 @@ TEST_CASE("socket stream: TCP connections have no delay and are kept alive")
 {
     Loop loop;
     Ends ends(loop, tcp());
-    for (const auto& [level, option] : {std::pair(int{IPPROTO_TCP}, TCP_NODELAY), std::pair(SOL_SOCKET, SO_KEEPALIVE)}) {
+    const auto option = [&](int level, int name) {
         int value = 0;
         socklen_t size = sizeof value;
-        REQUIRE(::getsockopt(ends.one.native_handle(), level, option, &value, &size) == 0);
-        CHECK(value != 0);
-    }
+        REQUIRE(::getsockopt(ends.one.native_handle(), level, name, &value, &size) == 0);
+        return value;
+    };
+    CHECK(option(IPPROTO_TCP, TCP_NODELAY) != 0);
+    CHECK(option(SOL_SOCKET, SO_KEEPALIVE) != 0);
     CHECK((::fcntl(ends.one.native_handle(), F_GETFL) & O_NONBLOCK) != 0);
 }

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+#include <cstring>
+#include <filesystem>
+#include <string>
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <instancer/acceptor/socket_acceptor.hpp>
+
+#include "async_test.hpp"
+#include "socket_pair.hpp"
+
+using namespace async_test;
+using instancer::Accepted;
+using instancer::Acceptor;
+using instancer::Result;
+using instancer::detail::UniqueFd;
+
+namespace {
+
+using AcceptorPtr = std::unique_ptr<Acceptor>;
+
+asio::ip::tcp::endpoint endpoint(const char* address, std::uint16_t port = 0)
+{
+    return {asio::ip::make_address(address), port};
+}
+
+std::uint16_t port_of(const Acceptor& acceptor)
+{
+    const auto address = acceptor.address();
+    return static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+}
+
+/// A connected socket; the kernel takes it in before anybody accepts it.
+UniqueFd connected(const asio::ip::tcp::endpoint& to)
+{
+    UniqueFd socket(::socket(to.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+    REQUIRE(::connect(socket.get(), to.data(), static_cast<socklen_t>(to.size())) == 0);
+    return socket;
+}
+
+UniqueFd connected(const std::string& path)
+{
+    UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+        socket.reset();
+    return socket;
+}
+
+/// A directory of the test's own.
+class Directory {
+public:
+    Directory()
+    {
+        std::string pattern = (std::filesystem::temp_directory_path() / "instancer-test.XXXXXX").string();
+        REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+        path_ = pattern;
+    }
+    ~Directory() { std::filesystem::remove_all(path_); }
+
+    std::string file(const std::string& name) const { return (path_ / name).string(); }
+
+private:
+    std::filesystem::path path_;
+};
+
+}  // namespace
+
+TEST_CASE("socket acceptor: says who came, from where and to where")
+{
+    Loop loop;
+    auto acceptor = instancer::listen_tcp(loop.executor(), endpoint("127.0.0.1"));
+    REQUIRE(acceptor);
+    const auto port = port_of(**acceptor);
+    CHECK((*acceptor)->address() == "127.0.0.1:" + std::to_string(port));
+    auto client = connected(endpoint("127.0.0.1", port));
+    auto accepted = loop.run((*acceptor)->accept(loop.executor()));
+    REQUIRE(accepted);
+    CHECK(accepted->info().peer()->address().to_string() == "127.0.0.1");
+    CHECK(accepted->info().local()->port() == port);
+    REQUIRE(::send(client.get(), "hello", 5, 0) == 5);
+    CHECK(loop.run(socket_pair::read_exactly(accepted->stream(), 5)) == "hello");
+}
+
+TEST_CASE("socket acceptor: a dual-stack listener takes IPv4 clients as what they are, another one takes none")
+{
+    Loop loop;
+    auto dual = instancer::listen_tcp(loop.executor(), endpoint("::"), true);
+    if (!dual)
+        return;  // A machine without IPv6.
+    auto v4 = connected(endpoint("127.0.0.1", port_of(**dual)));
+    auto v6 = connected(endpoint("::1", port_of(**dual)));
+    CHECK(loop.run((*dual)->accept(loop.executor()))->info().peer()->address().is_v4());
+    CHECK(loop.run((*dual)->accept(loop.executor()))->info().peer()->address().is_v6());
+
+    auto only = instancer::listen_tcp(loop.executor(), endpoint("::1"));
+    REQUIRE(only);
+    CHECK(instancer::listen_tcp(loop.executor(), endpoint("127.0.0.1", port_of(**only))));
+}
+
+TEST_CASE("socket acceptor: an address that is taken is an error that names it")
+{
+    Loop loop;
+    auto acceptor = instancer::listen_tcp(loop.executor(), endpoint("127.0.0.1"));
+    const auto second = instancer::listen_tcp(loop.executor(), endpoint("127.0.0.1", port_of(**acceptor)));
+    REQUIRE_FALSE(second);
+    CHECK(second.error() == std::error_code(asio::error::address_in_use));
+    CHECK(second.error().message().find((*acceptor)->address()) != std::string::npos);
+
+    Directory directory;
+    auto on_path = instancer::listen_unix(loop.executor(), directory.file("socket"));
+    REQUIRE(on_path);
+    const auto again = instancer::listen_unix(loop.executor(), directory.file("socket"));
+    REQUIRE_FALSE(again);
+    CHECK(again.error() == std::error_code(asio::error::address_in_use));
+    const auto long_path = instancer::listen_unix(loop.executor(), directory.file(std::string(200, 'x')));
+    CHECK(long_path.error() == std::error_code(asio::error::name_too_long));
+}
+
+TEST_CASE("socket acceptor: a Unix socket has the mode that was asked for, tells the user, and goes with its acceptor")
+{
+    Loop loop;
+    Directory directory;
+    const auto path = directory.file("socket");
+    {
+        auto acceptor = instancer::listen_unix(loop.executor(), path, 0600);
+        REQUIRE(acceptor);
+        CHECK((*acceptor)->address() == "unix:" + path);
+        struct stat status {};
+        REQUIRE(::stat(path.c_str(), &status) == 0);
+        CHECK((status.st_mode & 0777) == 0600);
+        auto client = connected(path);
+        auto accepted = loop.run((*acceptor)->accept(loop.executor()));
+        REQUIRE(accepted);
+        CHECK(accepted->info().uid() == ::getuid());
+        CHECK(accepted->info().path() == path);
+        CHECK_FALSE(accepted->info().peer());
+    }
+    CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("socket acceptor: the file of a server that is no more is replaced, any other file is not")
+{
+    Loop loop;
+    Directory directory;
+    const auto path = directory.file("socket");
+    SUBCASE("left over")
+    {
+        auto acceptor = instancer::listen_unix(loop.executor(), path);
+        std::filesystem::rename(path, path + ".kept");
+        (*acceptor)->close();
+        std::filesystem::rename(path + ".kept", path);
+        CHECK(instancer::listen_unix(loop.executor(), path));
+    }
+    SUBCASE("a file")
+    {
+        UniqueFd(::open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+        CHECK_FALSE(instancer::listen_unix(loop.executor(), path));
+        CHECK(std::filesystem::exists(path));
+    }
+}
+
+TEST_CASE("socket acceptor: a listening socket is taken over, nothing else is")
+{
+    Loop loop;
+    UniqueFd listening(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    REQUIRE(::listen(listening.get(), 1) == 0);
+    auto acceptor = instancer::adopt_listener(loop.executor(), std::move(listening));
+    REQUIRE(acceptor);
+    auto client = connected(endpoint("127.0.0.1", port_of(**acceptor)));
+    CHECK(loop.run((*acceptor)->accept(loop.executor())));
+
+    auto pair = socket_pair::unix_domain();
+    const auto connection = instancer::adopt_listener(loop.executor(), std::move(pair.first));
+    REQUIRE_FALSE(connection);
+    CHECK(connection.error() == std::error_code(asio::error::invalid_argument));
+    CHECK_FALSE(instancer::adopt_listener(loop.executor(), UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC))));
+}
+
+TEST_CASE("socket acceptor: accepting ends when it is cancelled, was cancelled before, or the acceptor is closed")
+{
+    Loop loop;
+    auto acceptor = instancer::listen_tcp(loop.executor(), endpoint("127.0.0.1"));
+    const auto port = port_of(**acceptor);
+    const auto is_over = [](Task<Result<Accepted>>& task) {
+        return task.done() && !task.value() && task.value().error() == std::error_code(asio::error::operation_aborted);
+    };
+    auto cancelled = loop.start((*acceptor)->accept(loop.executor()));
+    loop.settle();
+    CHECK_FALSE(cancelled.done());
+    cancelled.cancel();
+    loop.settle();
+    CHECK(is_over(cancelled));
+
+    auto before = loop.start_cancelled((*acceptor)->accept(loop.executor()));
+    CHECK(is_over(before));
+
+    auto closed = loop.start((*acceptor)->accept(loop.executor()));
+    loop.settle();
+    (*acceptor)->close();
+    loop.settle();
+    CHECK(is_over(closed));
+    auto after = loop.start((*acceptor)->accept(loop.executor()));
+    loop.settle();
+    CHECK(is_over(after));
+    CHECK(instancer::listen_tcp(loop.executor(), endpoint("127.0.0.1", port)));
+}
