@@ -369,7 +369,8 @@ private:
         for (const auto& [code, end] : ends)
             if (error == code)
                 return end;
-        return SessionEnd::failed;
+        // What the system said when the instance was to be reached.
+        return error.code().category() == error_category() ? SessionEnd::failed : SessionEnd::start_failed;
     }
 
     /// The instance has the client's socket: nothing is left to do but to note its end.

@@ -47,7 +47,7 @@ inline asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::e
         if (error == 0 && ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) != 0)
             error = EINPROGRESS;
     }
-    if (error == ECONNREFUSED)
+    if (error == ECONNREFUSED || error == ECONNRESET)
         co_return fail(Errc::not_ready, "connecting to " + ClientInfo::format(endpoint));
     if (error != 0)
         co_return fail(system_error(error), "connecting to " + ClientInfo::format(endpoint));
