@@ -14,8 +14,10 @@ namespace instancer::daemon {
 
 namespace {
 
-constexpr std::string_view usage = R"(Every TCP client gets a server instance of its own: a process or a Docker container.
+constexpr std::string_view purpose =
+    "Every TCP client gets a server instance of its own: a process or a Docker container.\n";
 
+constexpr std::string_view usage = R"(
   instancerd exec   --listen ADDR [options] -- COMMAND [ARG...]
   instancerd docker --listen ADDR --image IMAGE (--port N | --stdio) [options] [-- COMMAND...]
   instancerd run    --config FILE          several services in one daemon
@@ -24,7 +26,8 @@ constexpr std::string_view usage = R"(Every TCP client gets a server instance of
 )";
 
 constexpr std::string_view notes = R"(
-Durations read 300ms, 20s, 10m, 2h; 0 means no limit. Sizes read 512k, 64m, 2g.
+Durations read 300ms, 20s, 10m, 2h; 0 means no limit (--linger 0: no
+lingering). Sizes read 512k, 64m, 2g.
 SIGTERM and SIGINT let sessions finish, a second one stops now; SIGHUP reads the tokens again;
 SIGUSR1 logs every instance. Exit codes: 0 all went well, 1 a failure while running, 2 a wrong
 command line or configuration.
@@ -74,7 +77,10 @@ std::string option_help(Scope scope)
         auto left = "  --" + std::string(option.name);
         if (!option.value.empty())
             left += " " + std::string(option.value);
-        text += left + (left.size() < indent ? std::string(indent - left.size(), ' ') : "\n" + std::string(indent, ' '));
+        if (left.size() >= indent)
+            left += "\n" + std::string(indent, ' ');
+        left.resize(std::max(left.size(), indent), ' ');
+        text += left;
         auto right = std::string(option.help);
         if (option.shape == Shape::list || option.shape == Shape::map)
             right += "; may be repeated";
@@ -88,12 +94,18 @@ std::string option_help(Scope scope)
 std::string help(std::optional<Mode> mode)
 {
     if (!mode)
-        return std::string(usage) + option_help(Scope::service) + std::string(notes);
+        return std::string(purpose) + std::string(usage) + option_help(Scope::service) + std::string(notes);
     const bool exec = *mode == Mode::exec;
     return std::string(exec ? "Usage: instancerd exec --listen ADDR [options] -- COMMAND [ARG...]\n"
                             : "Usage: instancerd docker --listen ADDR --image IMAGE (--port N | --stdio) [options] "
                               "[-- COMMAND...]\n") +
            option_help(scope_of(*mode)) + std::string(notes) + std::string(exec ? exec_examples : docker_examples);
+}
+
+/// `guess` is `; did you mean X?`, or nothing.
+std::string unknown_word(const std::string& word, const std::string& guess, const std::string& help)
+{
+    return "unknown " + word + guess + (guess.empty() ? "; see" : " See") + " instancerd " + help;
 }
 
 Command misuse(const std::string& text)
@@ -170,16 +182,16 @@ private:
     {
         const auto mode = app_->get_name();
         if (argument.empty() || argument.front() != '-')
-            return "unexpected '" + argument + "'; the command to run comes last, after --";
-        const auto name = argument.substr(argument.find_first_not_of('-') % (argument.size() + 1));
-        const auto bare = name.substr(0, name.find('='));
+            return "unexpected " + in_quotes(argument) + "; the command to run comes last, after --";
+        auto bare = std::string_view(argument).substr(0, argument.find('='));
+        bare.remove_prefix(std::min(bare.find_first_not_of('-'), bare.size()));
         if (find_option(bare))
-            return "--" + bare + " works only with instancerd " + (mode_ == Mode::exec ? "docker" : "exec") +
-                   "; remove it or use that";
+            return "--" + std::string(bare) + " works only with instancerd " +
+                   (mode_ == Mode::exec ? "docker" : "exec") + "; remove it or use that";
         std::vector<std::string_view> names;
         for (const auto& [option, added] : added_)
             names.push_back(option->name);
-        return "unknown option " + argument + suggestion(bare, names, "--") + " See instancerd " + mode + " --help.";
+        return unknown_word("option " + one_line(argument, 100), suggestion(bare, names, "--"), mode + " --help");
     }
 
     Mode mode_;
@@ -214,6 +226,7 @@ Command parse_command_line(std::vector<std::string> arguments)
     CLI::App app;
     app.set_help_flag();
     app.allow_extras();
+    app.require_subcommand(0, 1);
     const auto* help_flag = app.add_flag("-h,--help");
     const auto* version_flag = app.add_flag("--version");
     const QuickForm exec(app, Mode::exec);
@@ -233,8 +246,11 @@ Command parse_command_line(std::vector<std::string> arguments)
     std::reverse(arguments.begin(), arguments.end());
     try {
         app.parse(arguments);
+    } catch (const CLI::ArgumentMismatch& error) {
+        const std::string what = error.what();
+        return misuse(what.substr(0, what.find(':')) + ": has no value; write one after it");
     } catch (const CLI::ParseError& error) {
-        return misuse(error.what());
+        return misuse(one_line(error.what()));
     }
 
     for (const auto* form : {&exec, &docker})
@@ -249,20 +265,22 @@ Command parse_command_line(std::vector<std::string> arguments)
         if (!form->parsed())
             continue;
         if (const auto extras = form->remaining(); !extras.empty() || has_command)
-            return misuse("unexpected '" + (extras.empty() ? "--" : extras.front()) +
-                          "'; what to run, and how, stands in the configuration");
+            return misuse("unexpected " + in_quotes(extras.empty() ? "--" : extras.front()) +
+                          "; what to run, and how, stands in the configuration");
         if (file.empty())
             return misuse("which configuration? Add --config FILE");
         return read_file_command(form == run ? Command::Kind::serve : Command::Kind::check, file);
     }
-    if (const auto extras = app.remaining(); !extras.empty())
-        return misuse(extras.front().front() == '-'
-                          ? "unexpected " + extras.front() +
-                                "; options follow a command: instancerd exec ..., or docker, run, check"
-                          : "unknown command '" + extras.front() + "'" +
-                                suggestion(extras.front(), {"exec", "docker", "run", "check"}) +
-                                " See instancerd --help.");
-    return misuse(std::string(usage));
+    const auto extras = app.remaining();
+    if (extras.empty())
+        return misuse("what is to be done?\n" + std::string(usage));
+    const auto& word = extras.front();
+    if (!word.empty() && word.front() == '-')
+        return misuse("unexpected " + one_line(word, 100) +
+                      "; options follow a command: instancerd exec ..., or docker, run, check");
+    if (word == "help")
+        return Command(Command::Kind::print, help(std::nullopt));
+    return misuse(unknown_word("command " + in_quotes(word), suggestion(word, {"exec", "docker", "run", "check"}), "--help"));
 }
 
 }  // namespace instancer::daemon

@@ -40,9 +40,12 @@ public:
     }
 
 private:
+    /// The keys of a service that are no options.
+    static inline const std::vector<std::string_view> service_words = {"mode", "command", "limits"};
+
     static bool is_service_word(std::string_view key)
     {
-        return key == "mode" || key == "command" || key == "limits";
+        return std::find(service_words.begin(), service_words.end(), key) != service_words.end();
     }
 
     /// The option that the configuration calls `key` in that scope.
@@ -122,7 +125,7 @@ private:
         const auto& text = found->value().text();
         if (text == "exec" || text == "docker")
             return text == "exec" ? Mode::exec : Mode::docker;
-        problem(found->place(), "'" + text + "' is no mode; " + remedy);
+        problem(found->place(), in_quotes(text) + " is no mode; " + remedy);
         return std::nullopt;
     }
 
@@ -170,7 +173,7 @@ private:
         else if (const auto option = find_option(key); option && includes(option->scope, Scope::service))
             problem(place, "reads otherwise here; write " + written(*option));
         else
-            problem(place, "is unknown" + suggestion(key, names(scope_of(service.mode), {"mode", "command", "limits"})));
+            problem(place, "is unknown" + suggestion(key, names(scope_of(service.mode), service_words)));
     }
 
     /// How an option is written that is called otherwise on the command line.
@@ -219,8 +222,9 @@ private:
                 apply_one(option, target, place, value.text());
             return;
         case Shape::duration:
-            if (value.kind() == Kind::number ||
-                expect(value, Kind::string, "write a duration, as in \"20s\""))
+            if (value.kind() == Kind::number && value.text() != "0")
+                problem(place, "has no unit; write \"" + value.text() + "s\" for seconds");
+            else if (value.kind() == Kind::number || expect(value, Kind::string, "write a duration, as in \"20s\""))
                 apply_one(option, target, place, value.text());
             return;
         case Shape::size:

@@ -65,7 +65,7 @@ public:
             for (const auto& address : service.listen) {
                 auto opened = listen_on(workers_.control(), address, service.unix_mode, inherited);
                 if (!opened)
-                    return wrong(opened.error());
+                    return wrong((settings_.file.empty() ? "" : service.name + ": ") + opened.error());
                 for (auto& acceptor : *opened)
                     acceptors.push_back(std::move(acceptor));
             }

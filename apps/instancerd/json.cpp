@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <iterator>
+#include <unordered_map>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -93,12 +94,11 @@ public:
         auto& level = levels_.back();
         level.key = name;
         level.key_place = Place(position_.line(), member_path(level.node, name));
-        const auto& members = level.node.members();
-        const auto earlier = std::find_if(members.begin(), members.end(), [&](auto& m) { return m.name() == name; });
-        level.duplicate = earlier != members.end();
+        const auto [earlier, is_new] = level.lines.emplace(name, position_.line());
+        level.duplicate = !is_new;
         if (level.duplicate)
-            problems_.emplace_back(level.key_place, "is there twice, first on line " +
-                                                        std::to_string(earlier->place().line()) + "; keep one of them");
+            problems_.emplace_back(level.key_place, "is there twice, first on line " + std::to_string(earlier->second) +
+                                                        "; keep one of them");
         return true;
     }
 
@@ -127,6 +127,7 @@ private:
         Node node;
         std::string key;
         Place key_place;
+        std::unordered_map<std::string, int> lines;  ///< Of the keys so far.
         bool duplicate = false;
     };
 

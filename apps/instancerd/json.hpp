@@ -20,7 +20,10 @@ public:
     /// A member of an object; `place` is where its key stands.
     class Member;
 
-    Node(Kind kind, Place place, std::string text = {}) : kind_(kind), place_(std::move(place)), text_(std::move(text)) {}
+    Node(Kind kind, Place place, std::string text = {})
+        : kind_(kind), place_(std::move(place)), text_(std::move(text))
+    {
+    }
 
     Kind kind() const noexcept { return kind_; }
     const Place& place() const noexcept { return place_; }

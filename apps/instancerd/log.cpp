@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include "log.hpp"
 
-#include <cstdio>
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
 
+#include <limits.h>
 #include <nlohmann/json.hpp>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <poll.h>
+#include <spdlog/async_logger.h>
+#include <spdlog/details/null_mutex.h>
+#include <spdlog/details/thread_pool.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 namespace instancer::daemon {
 
@@ -29,58 +38,68 @@ double seconds(std::chrono::nanoseconds duration)
     return static_cast<double>(duration.count() / 1'000'000) / 1000;
 }
 
-/// The length of the UTF-8 character at the start of `text` that may be printed as it is; 0 for anything else.
-std::size_t printable(std::string_view text)
-{
-    const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-    const auto continues = [&](std::size_t i) { return (byte(i) & 0xc0) == 0x80; };
-    const auto first = byte(0), second = byte(1);
-    if (first < 0x80)
-        return first >= 0x20 && first != 0x7f;
-    if (first >= 0xc2 && first <= 0xdf)  // U+0080 to U+009F are control characters.
-        return continues(1) && (first > 0xc2 || second >= 0xa0) ? 2 : 0;
-    if (first >= 0xe0 && first <= 0xef) {
-        const bool shortest = first > 0xe0 || second >= 0xa0, no_surrogate = first != 0xed || second < 0xa0;
-        return continues(1) && continues(2) && shortest && no_surrogate ? 3 : 0;
-    }
-    if (first >= 0xf0 && first <= 0xf4) {
-        const bool in_range = (first > 0xf0 || second >= 0x90) && (first < 0xf4 || second < 0x90);
-        return continues(1) && continues(2) && continues(3) && in_range ? 4 : 0;
-    }
-    return 0;
-}
-
 }  // namespace
 
-std::string one_line(std::string_view text, std::size_t limit)
-{
-    std::string line;
-    std::size_t i = 0;
-    while (i < text.size() && i < limit) {
-        if (const auto length = printable(text.substr(i))) {
-            line += text.substr(i, length);
-            i += length;
-            continue;
+/// Writes to standard error, from the logger's thread: a reader that does not read holds up nobody else.
+class Log::Sink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+public:
+    /// From now on nobody is waited for who has not read for a moment.
+    void close() noexcept { closing_ = true; }
+
+private:
+    void sink_it_(const spdlog::details::log_msg& message) override
+    {
+        spdlog::memory_buf_t line;
+        formatter_->format(message, line);
+        std::string_view text(line.data(), line.size());
+        while (!text.empty() && wait_for_reader()) {
+            // A pipe that is writable at all takes this much without blocking.
+            const auto count = ::write(STDERR_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+            if (count < 0 && errno != EINTR && errno != EAGAIN)
+                return;
+            text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
         }
-        char escape[5];
-        std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(text[i])));
-        line += text[i] == '\t' ? "\\t" : text[i] == '\n' ? "\\n" : text[i] == '\r' ? "\\r" : escape;
-        ++i;
     }
-    if (i < text.size())
-        line += " ... (" + std::to_string(text.size() - i) + " bytes more)";
-    return line;
-}
+
+    void flush_() override {}
+
+    bool wait_for_reader()
+    {
+        pollfd state{STDERR_FILENO, POLLOUT, 0};
+        while (!gave_up_ && ::poll(&state, 1, 500) == 0)
+            gave_up_ = closing_;
+        return !gave_up_;
+    }
+
+    std::atomic<bool> closing_ = false;
+    bool gave_up_ = false;
+};
 
 Log::Log(LogLevel level, LogFormat format)
-    : format_(format), logger_(std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::stderr_sink_mt>()))
+    : format_(format),
+      sink_(std::make_shared<Sink>()),
+      threads_(std::make_shared<spdlog::details::thread_pool>(queue_lines, 1)),
+      logger_(std::make_shared<spdlog::async_logger>("", sink_, threads_,
+                                                     spdlog::async_overflow_policy::overrun_oldest))
 {
     logger_->set_level(to_spdlog(level));
     logger_->set_pattern(format == LogFormat::text ? "%Y-%m-%dT%H:%M:%S.%e%z %l %v"
                                                    : R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v)");
 }
 
-Log::~Log() = default;
+Log::~Log()
+{
+    report_losses();
+    sink_->close();
+}
+
+void Log::report_losses()
+{
+    const auto lost = threads_->overrun_counter();
+    const auto told = losses_told_.exchange(lost);
+    if (lost > told)
+        write(LogLevel::warning, {}, {}, std::to_string(lost - told) + " log lines were lost: nobody read them in time");
+}
 
 bool Log::wants(LogLevel level) const
 {
@@ -97,6 +116,9 @@ void Log::write(LogLevel level, std::string_view service, std::string_view insta
 {
     if (!wants(level))
         return;
+    // In a full queue the notice itself would be lost.
+    if (threads_->queue_size() < queue_lines / 2)
+        report_losses();
     if (format_ == LogFormat::json) {
         auto record = Details::object();
         if (!service.empty())
@@ -123,8 +145,10 @@ void Log::write(LogLevel level, std::string_view service, std::string_view insta
 void Log::instance(std::string_view service, std::string_view name, std::string_view state, std::string_view owner,
                    std::chrono::nanoseconds age, std::size_t clients, std::uint64_t up, std::uint64_t down)
 {
-    const Details details = {{"owner", owner},    {"age", seconds(age)}, {"clients", clients},
-                             {"bytes_up", up}, {"bytes_down", down}};
+    auto details = Details::object();
+    if (!owner.empty())
+        details["owner"] = owner;
+    details.update({{"age", seconds(age)}, {"clients", clients}, {"bytes_up", up}, {"bytes_down", down}});
     write(LogLevel::info, service, name, "instance is " + std::string(state), details);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,13 +15,19 @@
 
 namespace spdlog {
 class logger;
+namespace details {
+class thread_pool;
 }
+}  // namespace spdlog
 
 namespace instancer::daemon {
 
 /// Writes what happens to standard error, as lines to read or as one JSON object a line.
 ///
 /// Nothing that an instance or a client sends can forge a line: control characters are escaped, long lines cut.
+///
+/// Whoever logs never waits: while nobody reads standard error, the newest lines are kept and the oldest are dropped
+/// and counted.
 class Log final : public Events {
 public:
     Log(LogLevel level, LogFormat format);
@@ -44,17 +52,21 @@ public:
     void notice(std::string_view service, std::string_view text) override;
 
 private:
+    class Sink;
+
+    static constexpr std::size_t queue_lines = 8192;
+
+    void report_losses();
     bool wants(LogLevel level) const;
     void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text);
     void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text,
                const nlohmann::ordered_json& details);
 
     LogFormat format_;
+    std::shared_ptr<Sink> sink_;
+    std::shared_ptr<spdlog::details::thread_pool> threads_;
     std::shared_ptr<spdlog::logger> logger_;
+    std::atomic<std::size_t> losses_told_ = 0;
 };
-
-/// `text` in one line that no terminal acts upon: control characters and bytes that are no UTF-8 read as `\x1b`;
-/// of more than `limit` bytes the rest is left out, and said to be.
-std::string one_line(std::string_view text, std::size_t limit = 2000);
 
 }  // namespace instancer::daemon

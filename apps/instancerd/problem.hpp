@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "text.hpp"
+
 namespace instancer::daemon {
 
 /// Where the user wrote something: a line and JSON path of the configuration, or an option of the command line.
@@ -39,8 +41,8 @@ public:
         if (!line.empty())
             line += ": ";
         if (!place_.path().empty())
-            line += place_.path() + ": ";
-        return line + text_;
+            line += one_line(place_.path(), 300) + ": ";
+        return line + one_line(text_);
     }
 
 private:

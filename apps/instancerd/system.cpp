@@ -2,7 +2,6 @@
 #include "system.hpp"
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -22,12 +21,6 @@ std::optional<unsigned> to_id(const std::string& text)
     // The highest value means "none" to the system.
     const auto id = parse_count(text, 0, 0xfffffffe);
     return id ? std::optional(static_cast<unsigned>(*id)) : std::nullopt;
-}
-
-bool is_program(const std::string& path)
-{
-    struct stat status {};
-    return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && ::access(path.c_str(), X_OK) == 0;
 }
 
 }  // namespace
@@ -81,23 +74,6 @@ Parsed<User> find_user(const std::string& text)
     }
     user.groups = {user.gid};
     return user;
-}
-
-Parsed<std::string> find_program(const std::string& program)
-{
-    if (program.find('/') != program.npos) {
-        struct stat status {};
-        if (::stat(program.c_str(), &status) != 0)
-            return wrong(program + ": " + std::strerror(errno) + "; correct the path");
-        if (!is_program(program))
-            return wrong(program + " cannot be executed; make it so (chmod +x), or name its interpreter first");
-        return program;
-    }
-    const char* path = std::getenv("PATH");
-    for (const auto& directory : split(path ? path : "/usr/local/bin:/usr/bin:/bin", ':'))
-        if (const auto candidate = (directory.empty() ? "." : directory) + "/" + program; is_program(candidate))
-            return candidate;
-    return wrong("there is no program '" + program + "' on the PATH; install it, or write its path");
 }
 
 bool is_directory(const std::string& path)

@@ -27,9 +27,6 @@ public:
 /// `NAME|UID[:GROUP|GID]`. Without a group it is the user's own, with all of the user's further groups.
 Parsed<User> find_user(const std::string& text);
 
-/// Finds `program` as a shell would and returns its path.
-Parsed<std::string> find_program(const std::string& program);
-
 bool is_directory(const std::string& path);
 
 }  // namespace instancer::daemon

@@ -7,6 +7,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <instancer/detail/find_program.hpp>
+
 #include "options.hpp"
 #include "system.hpp"
 #include "tokens.hpp"
@@ -17,7 +19,8 @@ namespace {
 
 std::string text_of(const PortRange& ports)
 {
-    return std::to_string(ports.first()) + "-" + std::to_string(ports.last());
+    const auto first = std::to_string(ports.first());
+    return ports.size() == 1 ? first : first + "-" + std::to_string(ports.last());
 }
 
 /// Whether `path`, or a directory that holds it, is `source` once all links are followed.
@@ -134,7 +137,8 @@ private:
                 refuse("linger", "cannot work: here an instance serves one connection and goes with it; remove it or "
                                  "use " + other);
             if (has("max-sessions") && pool.max_sessions_per_instance > 1)
-                refuse("max-sessions", "cannot work: here an instance serves one connection; remove it or use " + other);
+                refuse("max-sessions",
+                       "cannot work: here an instance serves one connection; remove it or use " + other);
         }
     }
 
@@ -163,13 +167,6 @@ private:
                 refuse("idle", "cannot work together with " + say("io", "socket") +
                                    ": no byte passes through us; remove it, or use " + say("io", "stdio"));
         }
-        if (!service_.ports)
-            return;
-        for (const auto& address : service_.listen)
-            if (address.kind() == Address::Kind::tcp && address.port() >= service_.ports->first() &&
-                address.port() <= service_.ports->last())
-                refuse("ports", text_of(*service_.ports) + " holds " + std::to_string(address.port()) +
-                                    ", on which the service itself listens; choose another range");
     }
 
     void check_process_limits()
@@ -185,7 +182,8 @@ private:
             if (!user)
                 refuse("user", user.error());
             else if (!is_root && (user->uid != ::geteuid() || user->gid != ::getegid()))
-                refuse("user", "only root can start processes as somebody else; start instancerd as root or remove this");
+                refuse("user",
+                       "only root can start processes as somebody else; start instancerd as root or remove this");
             if (user)
                 runs_as = user->uid;
         }
@@ -203,16 +201,20 @@ private:
         }
         // What holds a placeholder is known only when an instance starts.
         const auto is_fixed = [](const std::string& text) { return text.find("{dir}") == std::string::npos; };
-        if (is_fixed(service_.command.front()))
-            if (const auto found = find_program(settings_.program(service_)); !found)
-                refuse("command", found.error());
+        ProcessOptions process;
+        process.command = {settings_.program(service_)};
+        process.working_directory = service_.working_directory.empty() ? settings_.resolve(".") : service_.working_directory;
+        process.env = service_.env;
+        if (const auto found = instancer::detail::find_program(process); !found)
+            refuse("command", found.error().text());
         const auto& directory = service_.working_directory;
         if (!directory.empty() && is_fixed(directory) && !is_directory(directory))
             refuse("workdir", "there is no directory " + directory + "; create it or correct the path");
         if (service_.dir_template.empty())
             return;
         if (!is_directory(service_.dir_template))
-            refuse("dir-template", "there is no directory " + service_.dir_template + "; create it or correct the path");
+            refuse("dir-template",
+                   "there is no directory " + service_.dir_template + "; create it or correct the path");
         if (!directory.empty() && is_fixed(directory) &&
             std::all_of(service_.command.begin(), service_.command.end(), is_fixed))
             refuse("dir-template", "is never used; write {dir} in the command or as " + say("workdir", "{dir}"));
@@ -225,9 +227,12 @@ private:
         if (docker.image.empty() && !has("image"))
             refuse("image", "has no image to run; add " + say("image", "NAME"));
         if (stdio && has("port"))
-            refuse("port", "and " + say("stdio") + " exclude each other; remove one of them");
+            refuse("port", "cannot work together with " + say("stdio") + "; remove one of them");
         if (!stdio && service_.pty)
             refuse("pty", "needs " + say("stdio") + "; add that or remove this");
+        if (stdio && service_.pty && has("stderr") && service_.stderr_to != StderrTo::client)
+            refuse("stderr", "cannot work together with " + say("pty") +
+                                 ": a container's terminal is its standard error as well; remove one of them");
         if (!stdio && service_.stderr_to != StderrTo::log)
             refuse("stderr", "needs " + say("stdio") + ": with a port the program's output is no part of the "
                              "connection; add that or remove this");
@@ -266,6 +271,20 @@ Place place_of(const ServiceSettings& service, std::string_view option)
     return found == service.given.end() ? service.place : found->second;
 }
 
+/// Checks that the instances of `service` do not get the ports on which `other` listens.
+void check_ports(const ServiceSettings& service, const ServiceSettings& other, Problems& problems)
+{
+    if (!service.ports)
+        return;
+    for (const auto& address : other.listen)
+        if (address.kind() == Address::Kind::tcp && address.port() >= service.ports->first() &&
+            address.port() <= service.ports->last())
+            problems.emplace_back(place_of(service, "ports"),
+                                  text_of(*service.ports) + " holds " + std::to_string(address.port()) + ", on which " +
+                                      (&service == &other ? "the service itself" : "service " + other.name) +
+                                      " listens; choose another range");
+}
+
 /// Checks what a service shares with those before it, and its own addresses with each other.
 void check_neighbours(const Settings& settings, std::size_t index, Problems& problems)
 {
@@ -283,6 +302,9 @@ void check_neighbours(const Settings& settings, std::size_t index, Problems& pro
                                       service.listen[i].text() + " is taken by " + taken->text() + " of " + whose +
                                           "; choose another");
         }
+        check_ports(service, other, problems);
+        if (!same)
+            check_ports(other, service, problems);
         if (!same && service.ports && other.ports && service.ports->first() <= other.ports->last() &&
             other.ports->first() <= service.ports->last())
             problems.emplace_back(place_of(service, "ports"), text_of(*service.ports) + " overlaps " +

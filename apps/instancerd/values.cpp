@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
-#include <numeric>
 #include <optional>
 
 namespace instancer::daemon {
@@ -12,11 +11,6 @@ namespace instancer::daemon {
 namespace {
 
 constexpr std::string_view digits = "0123456789";
-
-std::string quoted(std::string_view text)
-{
-    return "'" + std::string(text) + "'";
-}
 
 /// The whole of `text` as a number; none when it is anything else or too large.
 std::optional<std::uint64_t> to_number(std::string_view text)
@@ -45,7 +39,7 @@ Parsed<std::uint16_t> parse_port(std::string_view text)
 {
     const auto port = to_number(text);
     if (!port || *port > 65535)
-        return wrong(quoted(text) + " is not a port; write a number from 0 to 65535");
+        return wrong(in_quotes(text) + " is not a port; write a number from 0 to 65535");
     return static_cast<std::uint16_t>(*port);
 }
 
@@ -73,16 +67,17 @@ Parsed<std::chrono::milliseconds> parse_duration(std::string_view text)
     if (text == "0")
         return milliseconds(0);
     const auto [number, unit] = number_and_unit(text);
-    const std::uint64_t factor = unit == "ms" ? 1 : unit == "s" ? 1000 : unit == "m" ? 60'000 : unit == "h" ? 3'600'000 : 0;
+    const std::uint64_t factor =
+        unit == "ms" ? 1 : unit == "s" ? 1000 : unit == "m" ? 60'000 : unit == "h" ? 3'600'000 : 0;
     const auto value = to_number(number);
     if (!number.empty() && unit.empty())
-        return wrong(quoted(text) + " has no unit; write " + std::string(number) + "s for seconds, or ms, m, h");
+        return wrong(in_quotes(text) + " has no unit; write " + std::string(number) + "s for seconds, or ms, m, h");
     if (!value || factor == 0)
-        return wrong(quoted(text) + " is not a duration; write 300ms, 20s, 10m or 2h");
+        return wrong(in_quotes(text) + " is not a duration; write 300ms, 20s, 10m or 2h");
     constexpr std::uint64_t ten_years = 10ull * 365 * 24 * 3'600'000;
     const auto total = multiplied(*value, factor, ten_years);
     if (!total)
-        return wrong(quoted(text) + " is longer than ten years; write 0 for no limit");
+        return wrong(in_quotes(text) + " is longer than ten years; write 0 for no limit");
     return milliseconds(*total);
 }
 
@@ -92,10 +87,10 @@ Parsed<std::uint64_t> parse_size(std::string_view text)
     const int shift = unit.empty() ? 0 : unit == "k" ? 10 : unit == "m" ? 20 : unit == "g" ? 30 : -1;
     const auto value = to_number(number);
     if (!value || shift < 0)
-        return wrong(quoted(text) + " is not a size; write 512k, 64m or 2g");
+        return wrong(in_quotes(text) + " is not a size; write 512k, 64m or 2g");
     const auto total = multiplied(*value, std::uint64_t{1} << shift, std::numeric_limits<std::int64_t>::max());
     if (!total)
-        return wrong(quoted(text) + " is too large");
+        return wrong(in_quotes(text) + " is too large");
     return *total;
 }
 
@@ -103,7 +98,7 @@ Parsed<std::uint64_t> parse_count(std::string_view text, std::uint64_t least, st
 {
     const auto value = to_number(text);
     if (!value || *value < least || *value > most)
-        return wrong(quoted(text) + " does not fit; write a whole number from " + std::to_string(least) + " to " +
+        return wrong(in_quotes(text) + " does not fit; write a whole number from " + std::to_string(least) + " to " +
                      std::to_string(most));
     return *value;
 }
@@ -114,14 +109,17 @@ Parsed<double> parse_cpus(std::string_view text)
     const auto end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
     if (text.empty() || error != std::errc() || stop != end || !(value >= 0 && value <= 4096))
-        return wrong(quoted(text) + " is not a number of processors; write 0.5 or 2");
+        return wrong(in_quotes(text) + " is not a number of processors; write 0.5 or 2");
     return value;
 }
 
 Parsed<std::string> parse_hex(std::string_view text, std::size_t count)
 {
     const auto value = [](char c) {
-        return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        if (c >= '0' && c <= '9')
+            return c - '0';
+        const char lower = static_cast<char>(c | 0x20);
+        return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
     };
     if (text.size() != count || !std::all_of(text.begin(), text.end(), [&](char c) { return value(c) >= 0; }))
         return wrong("expected " + std::to_string(count) + " hexadecimal digits, found " + std::to_string(text.size()) +
@@ -135,7 +133,7 @@ Parsed<std::string> parse_hex(std::string_view text, std::size_t count)
 Parsed<bool> parse_switch(std::string_view text)
 {
     if (text != "on" && text != "off")
-        return wrong(quoted(text) + " is neither on nor off");
+        return wrong(in_quotes(text) + " is neither on nor off");
     return text == "on";
 }
 
@@ -145,9 +143,9 @@ Parsed<PortRange> parse_ports(std::string_view text)
     const auto first = to_number(text.substr(0, dash));
     const auto last = dash == text.npos ? first : to_number(text.substr(dash + 1));
     if (!first || !last || *first == 0 || *last > 65535)
-        return wrong(quoted(text) + " is not a range of ports; write 8000-8009");
+        return wrong(in_quotes(text) + " is not a range of ports; write 8000-8009");
     if (*first > *last)
-        return wrong(quoted(text) + " runs backwards; write " + std::to_string(*last) + "-" + std::to_string(*first));
+        return wrong(in_quotes(text) + " runs backwards; write " + std::to_string(*last) + "-" + std::to_string(*first));
     return PortRange(static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last));
 }
 
@@ -155,7 +153,7 @@ Parsed<std::pair<std::string, std::string>> parse_assignment(std::string_view te
 {
     const auto equals = text.find('=');
     if (equals == text.npos || equals == 0)
-        return wrong(quoted(text.substr(0, equals)) + " sets nothing; write NAME=VALUE");
+        return wrong(in_quotes(text.substr(0, equals)) + " sets nothing; write NAME=VALUE");
     return std::pair(std::string(text.substr(0, equals)), std::string(text.substr(equals + 1)));
 }
 
@@ -164,8 +162,9 @@ Parsed<std::string> parse_name(std::string_view text)
     const auto fits = [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
     };
-    if (text.empty() || text.size() > 63 || !std::all_of(text.begin(), text.end(), fits))
-        return wrong(quoted(text) + " is not a name; write up to 63 letters, digits, - and _");
+    const bool begins_well = !text.empty() && text.front() != '-' && text.front() != '_';
+    if (!begins_well || text.size() > 63 || !std::all_of(text.begin(), text.end(), fits))
+        return wrong(in_quotes(text) + " is not a name; write up to 63 letters, digits, - and _, a letter or digit first");
     return std::string(text);
 }
 
@@ -208,9 +207,9 @@ Parsed<Address> parse_address(std::string_view text)
     const auto colon = text.rfind(':');
     if (colon == text.npos) {
         if (to_number(text))
-            return wrong(quoted(text) + " has no colon; write :" + std::string(text) +
+            return wrong(in_quotes(text) + " has no colon; write :" + std::string(text) +
                          " to listen on every address, or 127.0.0.1:" + std::string(text));
-        return wrong(quoted(text) + " has no port; write host:port, [v6]:port, :port, unix:/path or fd:NAME");
+        return wrong(in_quotes(text) + " has no port; write host:port, [v6]:port, :port, unix:/path or fd:NAME");
     }
     const auto port = parse_port(text.substr(colon + 1));
     if (!port)
@@ -219,52 +218,8 @@ Parsed<Address> parse_address(std::string_view text)
     if (host.size() >= 2 && host.front() == '[' && host.back() == ']')
         host = host.substr(1, host.size() - 2);
     else if (host.find_first_of(":[]") != host.npos)
-        return wrong(quoted(text) + " is ambiguous; write an IPv6 address in brackets, [::1]:1337");
+        return wrong(in_quotes(text) + " is ambiguous; write an IPv6 address in brackets, [::1]:1337");
     return Address::tcp(std::string(host), *port);
-}
-
-std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates)
-{
-    // Restricted Damerau-Levenshtein distance: a swap of neighbours is one mistake.
-    const auto distance = [](std::string_view a, std::string_view b) {
-        std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
-        for (std::size_t i = 0; i <= a.size(); ++i)
-            d[i][0] = i;
-        std::iota(d[0].begin(), d[0].end(), std::size_t{0});
-        for (std::size_t i = 1; i <= a.size(); ++i)
-            for (std::size_t j = 1; j <= b.size(); ++j) {
-                d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
-                if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                    d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
-            }
-        return d[a.size()][b.size()];
-    };
-    std::string_view best;
-    std::size_t least = std::max<std::size_t>(word.size() / 3, 1) + 1;
-    for (const auto candidate : candidates)
-        if (const auto d = distance(word, candidate); d < least) {
-            least = d;
-            best = candidate;
-        }
-    return best;
-}
-
-std::string suggestion(std::string_view word, const std::vector<std::string_view>& candidates, std::string_view prefix)
-{
-    const auto found = nearest(word, candidates);
-    return found.empty() ? std::string() : "; did you mean " + std::string(prefix) + std::string(found) + "?";
-}
-
-std::vector<std::string> split(std::string_view text, char separator)
-{
-    std::vector<std::string> parts;
-    for (;;) {
-        const auto end = text.find(separator);
-        parts.emplace_back(text.substr(0, end));
-        if (end == text.npos)
-            return parts;
-        text.remove_prefix(end + 1);
-    }
 }
 
 }  // namespace instancer::daemon

@@ -14,6 +14,8 @@
 
 #include <instancer/backend/process_options.hpp>
 
+#include "text.hpp"
+
 namespace instancer::daemon {
 
 /// The value, or what is wrong with the text.
@@ -49,7 +51,7 @@ Parsed<PortRange> parse_ports(std::string_view text);
 /// `NAME=VALUE`.
 Parsed<std::pair<std::string, std::string>> parse_assignment(std::string_view text);
 
-/// Letters, digits, `-` and `_`; so that it can stand in the name of a container or directory.
+/// Letters, digits, `-` and `_`, neither of these first; so that it can stand in the name of a container or directory.
 Parsed<std::string> parse_name(std::string_view text);
 
 /// Where a service listens.
@@ -88,15 +90,5 @@ private:
 };
 
 Parsed<Address> parse_address(std::string_view text);
-
-/// The candidate that `word` was probably meant to be; empty when none is near.
-std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates);
-
-/// `; did you mean X?`, or nothing.
-std::string suggestion(std::string_view word, const std::vector<std::string_view>& candidates,
-                       std::string_view prefix = {});
-
-/// Splits at every `separator`.
-std::vector<std::string> split(std::string_view text, char separator);
 
 }  // namespace instancer::daemon

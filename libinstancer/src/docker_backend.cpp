@@ -185,7 +185,7 @@ class DockerBackend::Impl final : public std::enable_shared_from_this<Impl>, pri
 public:
     Impl(asio::any_io_executor control, std::string service, DockerOptions options, Events& events)
         : control_(std::move(control)), service_(std::move(service)), options_(std::move(options)), events_(events),
-          engine_(options_.engine), network_(engine_, options_.daemon, service_),
+          engine_(options_.engine), pulls_(options_.engine), network_(engine_, options_.daemon, service_),
           watch_(engine_, {label(label_daemon, options_.daemon), label(label_service, service_)}, *this)
     {
     }
@@ -197,6 +197,10 @@ public:
     void shutdown();
 
     asio::awaitable<Result<void>> prepare();
+
+    /// Only a pull takes long.
+    void interrupt() { pulls_.stop(); }
+
     asio::awaitable<Result<Instance>> start(InstanceRequest request);
     asio::awaitable<Result<Stream>> open(Instance instance);
     asio::awaitable<InstanceExit> wait(Instance instance);
@@ -267,6 +271,7 @@ private:
     const DockerOptions options_;
     Events& events_;
     DockerEngine engine_;
+    DockerEngine pulls_;  ///< What a pull speaks through.
     DockerNetwork network_;
     DockerWatch watch_;
     HelperThreads helpers_{engine_threads};
@@ -292,6 +297,7 @@ void DockerBackend::Impl::shutdown()
         network_.remove();
     closed_ = true;
     watch_.stop();
+    pulls_.stop();
     engine_.stop();
     helpers_.join();
     namespace_thread_.join();
@@ -427,7 +433,7 @@ Result<void> DockerBackend::Impl::pull_now()
     const auto path = "/images/create?fromImage=" + percent_encoded(tagged ? image : image + ":latest");
     // The answer is 200 whatever comes; a failure is one of the messages in it.
     std::string progress;
-    const auto reply = engine_.stream(
+    const auto reply = pulls_.stream(
         "POST", path, [] {}, [&](std::string_view piece) { progress += piece; });
     if (!reply)
         return tl::unexpected<Error>(reply.error());
@@ -986,6 +992,8 @@ DockerBackend::~DockerBackend() { impl_->shutdown(); }
 BackendTraits DockerBackend::do_traits() const { return BackendTraits().single_use(impl_->stdio()); }
 
 asio::awaitable<Result<void>> DockerBackend::do_prepare() { return impl_->prepare(); }
+
+void DockerBackend::do_interrupt() { impl_->interrupt(); }
 
 asio::awaitable<Result<Instance>> DockerBackend::do_start(InstanceRequest request)
 {

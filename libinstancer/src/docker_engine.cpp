@@ -54,7 +54,13 @@ std::string connect_problem(const std::string& path)
     const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0)
         return {};
-    return std::strerror(errno);
+    const int error = errno;
+    std::string text = std::strerror(error);
+    if (error == ENOENT || error == ECONNREFUSED)
+        text += "; is it installed, and started (systemctl start docker)?";
+    else if (error == EACCES)
+        text += "; that takes root or a member of the group docker";
+    return text;
 }
 
 }  // namespace

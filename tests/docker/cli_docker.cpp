@@ -2,6 +2,7 @@
 // The daemon as a user starts it.
 #include <daemon.hpp>
 #include <docker_support.hpp>
+#include <listener.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <temporary_directory.hpp>
@@ -60,6 +61,18 @@ void stop_now(Daemon& daemon)
 std::string greeting(char token, const std::string& identifier) { return std::string(128, token) + identifier; }
 
 }  // namespace
+
+TEST_CASE("a signal ends a daemon that still waits for its image")
+{
+    // A registry that takes connections and never says a word.
+    const daemon_test::Listener registry;
+    daemon_test::Child daemon({INSTANCERD_PATH, "docker", "--listen", "127.0.0.1:0", "--engine", default_engine(),
+                               "--image", "127.0.0.1:" + registry.port() + "/nothing", "--port", "1"});
+    REQUIRE(daemon.wait_for_line("pulling image") != "");
+    daemon.signal(SIGTERM);
+    CHECK(daemon.wait() == 0);
+    CHECK(daemon.wait_for_line("info ended") != "");
+}
 
 TEST_CASE("a client meets a container of its own, and none outlives the daemon")
 {

@@ -47,7 +47,8 @@ TEST_CASE("a wrong command line ends with 2 and names the right one")
     CHECK(nothing.says("instancerd exec   --listen ADDR"));
     const Finished unknown({"exec", "--listne", ":1", "--", "cat"});
     CHECK(unknown.code == 2);
-    CHECK(unknown.output == "instancerd: unknown option --listne; did you mean --listen? See instancerd exec --help.\n");
+    CHECK(unknown.output ==
+          "instancerd: unknown option --listne; did you mean --listen? See instancerd exec --help\n");
     const Finished impossible({"exec", "--listen", "127.0.0.1:0", "--ttl", "5", "--warm", "100", "--", "/bin/cat"});
     CHECK(impossible.code == 2);
     CHECK(impossible.says("instancerd: --ttl: '5' has no unit; write 5s for seconds, or ms, m, h\n"));

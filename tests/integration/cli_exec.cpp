@@ -77,16 +77,17 @@ TEST_CASE("exec: a program that is missing, a directory that is missing: exit co
 {
     Child child(instancerd(exec({"--workdir", "/no/such"}, {"/no/such/program"})));
     CHECK(child.wait() == 2);
-    CHECK(child.whole_log() == "instancerd: /no/such/program: No such file or directory; correct the path\n"
-                               "instancerd: --workdir: there is no directory /no/such; create it or correct the path\n");
+    CHECK(child.whole_log() ==
+          "instancerd: /no/such/program: No such file or directory; correct the path\n"
+          "instancerd: --workdir: there is no directory /no/such; create it or correct the path\n");
 }
 
 TEST_CASE("exec: environment, working directory and arguments are what was asked for")
 {
     const TemporaryDirectory directory;
+    const auto program = "pwd; echo \"$GREETING|$HOME|$INSTANCER_SERVICE|$INSTANCER_CLIENT_ADDRESS|$1\"";
     Daemon daemon(exec({"--env", "GREETING=hi there", "--env", "EMPTY=", "--workdir", directory.path()},
-                       {"/bin/sh", "-c", "pwd; echo \"$GREETING|$HOME|$INSTANCER_SERVICE|$INSTANCER_CLIENT_ADDRESS|$1\"",
-                        "x", "--listen"}));
+                       {"/bin/sh", "-c", program, "x", "--listen"}));
     RawClient client(daemon.port());
     CHECK(client.receive_line() == std::filesystem::canonical(directory.path()).string());
     CHECK(client.receive_line() == "hi there||exec|127.0.0.1|--listen");
@@ -180,7 +181,8 @@ TEST_CASE("exec: another user" * doctest::skip(::geteuid() != 0))
 
 TEST_CASE("exec: one instance per source address, found again until it lingered for too long")
 {
-    Daemon daemon(exec({"--auth", "source", "--io", "port", "--linger", "300ms"}, {"python3", "-c", reverser, "{port}"}));
+    Daemon daemon(exec({"--auth", "source", "--io", "port", "--linger", "300ms"},
+                       {"python3", "-c", reverser, "{port}"}));
     {
         RawClient client(daemon.port()), second(daemon.port());
         client.send("abc");
@@ -268,10 +270,9 @@ TEST_CASE("the reference's own command line, and clients of the reference")
     const TemporaryDirectory directory;
     directory.file("server.py", reverser);
     directory.file("tokens.txt", "# who may\n" + alice + "\n" + bob + "\n");
-    Words words = {"exec", "--listen", "127.0.0.1:0", "--auth", "token", "--tokens", directory.path("tokens.txt"), "--io",
-                   "port", "--ports", "28400-28409", "--ttl", "20s", "--when-full", "cull-oldest", "--workdir",
-                   directory.path(), "--", "python3", "server.py", "{port}"};
-    Daemon daemon(words);
+    Daemon daemon(exec({"--auth", "token", "--tokens", directory.path("tokens.txt"), "--io", "port", "--ports",
+                        "28400-28409", "--ttl", "20s", "--when-full", "cull-oldest", "--workdir", directory.path()},
+                       {"python3", "server.py", "{port}"}));
 
     SUBCASE("bytes that follow the greeting in the same segment reach the instance; nothing else is ever sent")
     {
@@ -359,11 +360,8 @@ TEST_CASE("another reset identifier")
 
 TEST_CASE("log lines as JSON, one object each")
 {
-    Daemon daemon(instancerd(exec({"--log-level", "debug"}, {"/bin/sh", "-c", "printf 'a\\033\"\\\\' >&2; echo x"})), {}, -1);
-    RawClient plain(daemon.port());
-    CHECK(plain.receive_all() == "x\n");
-
-    Child child(instancerd(exec({"--log-format", "json"}, {"/bin/sh", "-c", "printf 'a\\033\"\\\\\\303' >&2; echo x"})));
+    const Words noisy = {"/bin/sh", "-c", "printf 'a\\033\"\\\\\\303' >&2; echo x"};
+    Child child(instancerd(exec({"--log-format", "json"}, noisy)));
     const auto line = child.wait_for_line("listening on");
     const auto record = nlohmann::json::parse(line);
     CHECK(record.at("level") == "info");

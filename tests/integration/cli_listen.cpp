@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <daemon.hpp>
+#include <listener.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <temporary_directory.hpp>
@@ -17,30 +18,6 @@ using instancer::detail::UniqueFd;
 namespace {
 
 using Words = std::vector<std::string>;
-
-/// A listening socket on a free port of 127.0.0.1.
-class Listener {
-public:
-    Listener() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
-    {
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof address;
-        REQUIRE(::bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), size) == 0);
-        REQUIRE(::listen(socket_.get(), 8) == 0);
-        REQUIRE(::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
-        port_ = ntohs(address.sin_port);
-    }
-
-    int fd() const { return socket_.get(); }
-    std::string port() const { return std::to_string(port_); }
-    void close() { socket_.reset(); }
-
-private:
-    UniqueFd socket_;
-    std::uint16_t port_;
-};
 
 Words echo_on(const std::string& address, Words more = {})
 {
@@ -80,7 +57,8 @@ TEST_CASE("a busy port is an error that names the address and a remedy")
 {
     const Listener other;
     const auto address = "127.0.0.1:" + other.port();
-    holds(failure(echo_on(address)), "cannot listen on " + address + ": Address already in use; stop who listens there");
+    holds(failure(echo_on(address)),
+          "cannot listen on " + address + ": Address already in use; stop who listens there");
     holds(failure(echo_on(":" + other.port())), "cannot listen on :" + other.port() + ": Address already in use");
     // Between two of ours too.
     Daemon daemon(echo_on("127.0.0.1:0"));
@@ -98,7 +76,7 @@ TEST_CASE("a port without an address takes IPv4 and IPv6; several addresses serv
 {
     const TemporaryDirectory directory;
     const auto path = directory.path("s");
-    Daemon daemon({"exec", "--listen", ":0", "--listen", "unix:" + path, "--listen", "localhost:0", "--", "/bin/cat"}, 3);
+    Daemon daemon(echo_on(":0", {"--listen", "unix:" + path, "--listen", "localhost:0"}), 3);
     CHECK(echoes(daemon.port(1)));
     CHECK(echoes(path));
     CHECK(echoes(daemon.port(3)));
@@ -143,7 +121,8 @@ TEST_CASE("on a Unix socket the owner is the user at the other end" * doctest::s
     constexpr auto program = "import os, socket\n"
                              "s = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\n"
                              "while True: s.accept()[0].sendall(os.environ['INSTANCER_OWNER'].encode() + b'\\n')\n";
-    Daemon daemon({"exec", "--listen", "unix:" + path, "--auth", "source", "--io", "port", "--", "python3", "-c", program});
+    Daemon daemon(
+        {"exec", "--listen", "unix:" + path, "--auth", "source", "--io", "port", "--", "python3", "-c", program});
     const auto owner_as = [&](uid_t uid) {
         int ends[2];
         REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
@@ -176,8 +155,9 @@ TEST_CASE("a socket that systemd passes is served, and nobody inherits it")
 {
     Listener listener;
     // As systemd does it: the pid is known only once the process is there.
-    Words command = {"/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", INSTANCERD_PATH, "exec", "--listen", "fd:web", "--",
-                     "/bin/sh", "-c", "env | grep -c LISTEN_; ls /proc/self/fd | wc -l; exec cat"};
+    const auto look_around = "env | grep -c LISTEN_; ls /proc/self/fd | wc -l; exec cat";
+    const Words command = {"/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", INSTANCERD_PATH,
+                           "exec", "--listen", "fd:web", "--", "/bin/sh", "-c", look_around};
     Daemon daemon(command, {"LISTEN_FDS=1", "LISTEN_FDNAMES=web"}, listener.fd());
     CHECK(daemon.address() == "127.0.0.1:" + listener.port());
     RawClient client(daemon.port());

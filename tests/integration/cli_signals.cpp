@@ -18,7 +18,8 @@ namespace {
 using Words = std::vector<std::string>;
 
 /// Says its pid, and the pid of a child that tries to get away, then echoes.
-const Words with_runaway = {"/bin/sh", "-c", "setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $$; echo $!; exec cat"};
+const Words with_runaway = {"/bin/sh", "-c",
+                            "setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $$; echo $!; exec cat"};
 
 Words exec(const Words& options, const Words& command)
 {
@@ -90,6 +91,47 @@ TEST_CASE("a second signal stops now")
     CHECK(daemon.wait_for_line("instance ended: stopped") != "");
 }
 
+TEST_CASE("a log that nobody reads holds up neither clients nor signals")
+{
+    const TemporaryDirectory directory;
+    const auto path = directory.path("s");
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    instancer::detail::UniqueFd reading(ends[0]), writing(ends[1]);
+    REQUIRE(::fcntl(writing.get(), F_SETPIPE_SZ, 4096) == 4096);
+    Words command = {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>&3 3>&-", INSTANCERD_PATH};
+    const auto words = exec({"--listen", "unix:" + path}, {"/bin/sh", "-c", "seq 900 >&2; cat"});
+    command.insert(command.end(), words.begin(), words.end());
+    Child daemon(command, {}, writing.get());
+    writing.reset();
+    REQUIRE(eventually([&] { return RawClient(path).connected(); }));
+
+    for (int i = 0; i < 12; ++i) {
+        RawClient client(path);
+        client.send("hello");
+        client.half_close();
+        CHECK(client.receive_all() == "hello");
+    }
+    SUBCASE("it is read later: what fell out in the meantime is counted")
+    {
+        std::string text;
+        char buffer[4096];
+        bool asked = false;
+        for (ssize_t count; (count = ::read(reading.get(), buffer, sizeof buffer)) > 0;) {
+            text.append(buffer, static_cast<std::size_t>(count));
+            if (!std::exchange(asked, true))
+                daemon.signal(SIGTERM);
+        }
+        CHECK(std::regex_search(text, std::regex("warning [0-9]+ log lines were lost: nobody read them in time\n")));
+        CHECK(text.find("info ended\n") != std::string::npos);
+    }
+    SUBCASE("it is never read")
+    {
+        daemon.signal(SIGTERM);
+    }
+    CHECK(daemon.wait() == 0);
+}
+
 TEST_CASE("draining ends after its time")
 {
     Daemon daemon(exec({"--drain-timeout", "300ms"}, with_runaway));
@@ -102,9 +144,10 @@ TEST_CASE("draining ends after its time")
 
 TEST_CASE("a daemon without sessions ends at once, with lingering instances too")
 {
-    Daemon daemon(exec({"--auth", "source", "--io", "port", "--warm", "1"},
-                       {"python3", "-c", "import os, socket\ns = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\n"
-                                         "while True: s.accept()[0].sendall(b'%d\\n' % os.getpid())"}));
+    const auto program = "import os, socket\n"
+                         "s = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\n"
+                         "while True: s.accept()[0].sendall(b'%d\\n' % os.getpid())";
+    Daemon daemon(exec({"--auth", "source", "--io", "port", "--warm", "1"}, {"python3", "-c", program}));
     pid_t pid = 0;
     {
         RawClient client(daemon.port());
@@ -178,6 +221,7 @@ TEST_CASE("SIGUSR1 logs one line per instance")
     CHECK(daemon.wait_for_line("instance is running", 2) != "");
     const auto line = daemon.wait_for_line("exec/pid " + std::to_string(first.instance) + ": instance is running");
     INFO(line);
-    CHECK(std::regex_search(line, std::regex("owner=[0-9a-f]{32} age=[0-9.]+ clients=1 bytes_up=4 bytes_down=[0-9]+$")));
+    const std::regex form("owner=[0-9a-f]{32} age=[0-9.]+ clients=1 bytes_up=4 bytes_down=[0-9]+$");
+    CHECK(std::regex_search(line, form));
     CHECK(daemon.count("instance is running") == 2);
 }

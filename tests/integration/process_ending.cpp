@@ -88,7 +88,8 @@ TEST_CASE("ending: first TERM, then KILL after the grace time")
 {
     SUBCASE("a program that obeys has the time that it needs")
     {
-        auto options = ServiceOptions::shell("trap 'sleep 0.2; echo bye >&2; exit' TERM; echo ready; while :; do sleep 0.01; done");
+        auto options = ServiceOptions::shell("trap 'sleep 0.2; echo bye >&2; exit' TERM; echo ready\n"
+                                             "while :; do sleep 0.01; done");
         options.process.stop_grace = 20s;
         Service service(options);
         RawClient client(service.port());
@@ -134,8 +135,8 @@ TEST_CASE("ending: a process that runs as root cannot hold up its end" * doctest
     }
     SUBCASE("by making control groups below its own")
     {
-        options = ServiceOptions::shell(preamble + "mkdir -p $own/a/b $own/c; echo $$ > $own/a/b/cgroup.procs; echo ready\n"
-                                                   "read line");
+        options = ServiceOptions::shell(preamble + "mkdir -p $own/a/b $own/c; echo $$ > $own/a/b/cgroup.procs\n"
+                                                   "echo ready; read line");
     }
     options.process.stop_grace = 300ms;
     Service service(options);
@@ -264,7 +265,10 @@ void check_that_nothing_outlives(const std::string& program, const std::vector<s
 
 }  // namespace
 
-TEST_CASE("ending: a daemon that is killed takes everything with it") { check_that_nothing_outlives(INSTANCERD_PATH, {}); }
+TEST_CASE("ending: a daemon that is killed takes everything with it")
+{
+    check_that_nothing_outlives(INSTANCERD_PATH, {});
+}
 
 TEST_CASE("ending: so does one without a control group, as an ordinary user")
 {
@@ -272,6 +276,28 @@ TEST_CASE("ending: so does one without a control group, as an ordinary user")
         return check_that_nothing_outlives(INSTANCERD_PATH, {});
     const TemporaryDirectory directory;
     check_that_nothing_outlives(public_instancerd(directory), as_nobody);
+}
+
+TEST_CASE("ending: a private directory goes, whatever its instance forbade in it")
+{
+    const TemporaryDirectory directory;
+    auto command = is_root ? as_nobody : std::vector<std::string>();
+    const auto name = unique_name();
+    for (const auto& word : {is_root ? public_instancerd(directory) : std::string(INSTANCERD_PATH), std::string("exec"),
+                             std::string("--listen"), std::string("127.0.0.1:0"), std::string("--name"), name})
+        command.push_back(word);
+    for (const auto* word : {"--workdir", "{dir}", "--", "/bin/sh", "-c",
+                             "mkdir -p a/b/c && ln -s / a/b/root && chmod 0 a/b/c && chmod 100 a/b && chmod 0 a . &&"
+                             "echo done"})
+        command.emplace_back(word);
+    const Leftovers leftovers(name, "exec");
+    Daemon daemon(command, {}, -1);
+    RawClient client(daemon.port());
+    CHECK(client.receive_all() == "done\n");
+    REQUIRE(leftovers.directories().size() == 1);
+    CHECK(eventually([&] { return std::filesystem::is_empty(leftovers.directories().front()); }));
+    CHECK(daemon.terminate() == 0);
+    CHECK(leftovers.directories().empty());
 }
 
 TEST_CASE("ending: Ctrl-C reaches the daemon and neither the instances nor the guard")

@@ -13,13 +13,13 @@ TEST_CASE("socket: the process has the client's own connection, and nobody else 
 {
     Service service(ServiceOptions::python("import os,socket,sys\n"
                                            "client = socket.socket(fileno=0)\n"
-                                           "print(client.getpeername()[1], os.get_blocking(0), os.fstat(0) == os.fstat(1),\n"
+                                           "same = os.fstat(0) == os.fstat(1)\n"
+                                           "print(client.getpeername()[1], os.get_blocking(0), same,\n"
                                            "      os.environ['INSTANCER_CLIENT_PORT'], flush=True)\n"
                                            "data = client.recv(100)\n"
                                            "client.sendall(data[::-1])\n"
                                            "os.close(0)\n"
                                            "os.close(1)\n"
-                                           "os.read(os.open('/dev/zero', os.O_RDONLY), 1)\n"
                                            "import time\n"
                                            "time.sleep(1000)\n",
                                            ProcessIo::socket));
@@ -119,7 +119,8 @@ TEST_CASE("socket: a client that is refused or whose process cannot start gets a
     SUBCASE("cannot start")
     {
         const TemporaryDirectory directory;
-        Service service(ServiceOptions({directory.file("script", "#!/no/such/interpreter\n", true)}, ProcessIo::socket));
+        const auto script = directory.file("script", "#!/no/such/interpreter\n", true);
+        Service service(ServiceOptions({script}, ProcessIo::socket));
         RawClient client(service.port());
         CHECK(client.receive_all().empty());
         CHECK(client.ended_by_reset());

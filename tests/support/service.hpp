@@ -65,13 +65,15 @@ public:
         std::vector<SessionSummary> sessions;
         std::vector<InstanceSummary> instances;
 
-        std::size_t count(SessionEnd end) const
+        std::size_t count(SessionEnd end) const { return count_of(sessions, end); }
+        std::size_t count(InstanceEnd end) const { return count_of(instances, end); }
+
+    private:
+        template <class Summary, class End>
+        static std::size_t count_of(const std::vector<Summary>& all, End end)
         {
-            return static_cast<std::size_t>(std::count_if(sessions.begin(), sessions.end(), [end](const auto& s) { return s.end == end; }));
-        }
-        std::size_t count(InstanceEnd end) const
-        {
-            return static_cast<std::size_t>(std::count_if(instances.begin(), instances.end(), [end](const auto& i) { return i.end == end; }));
+            const auto same = [end](const Summary& summary) { return summary.end == end; };
+            return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), same));
         }
     };
 
@@ -272,7 +274,7 @@ public:
     ProcessOptions process;
     PoolOptions pool;
     std::shared_ptr<InstanceBudget> budget;
-    std::function<std::unique_ptr<Authenticator>()> authenticator = [] { return std::make_unique<OpenAuthenticator>(); };
+    std::function<std::unique_ptr<Authenticator>()> authenticator = &std::make_unique<OpenAuthenticator>;
     std::size_t threads = 2;
 
     explicit ServiceOptions(std::vector<std::string> command, ProcessIo io = ProcessIo::stdio)

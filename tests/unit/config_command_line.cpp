@@ -85,6 +85,12 @@ TEST_CASE("options that may be repeated, flags, and values after =")
     CHECK(service.pty);
 }
 
+TEST_CASE("a value may look like a command or an option")
+{
+    CHECK(service_of("docker --listen :1 --image run").docker.image == "run");
+    CHECK(service_of("docker --listen :1 --image --pty").docker.image == "--pty");
+}
+
 TEST_CASE("docker: image and port, or standard streams; the command may be left out")
 {
     const auto port = service_of("docker --listen :1 --image heap --port 9000 --limit-memory 64m --limit-cpus 0.5 "
@@ -119,7 +125,14 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("exec --listen :1 -- cat {port}", "{port} needs --io port");
     says("exec --listen :1 --ports 1-2 -- cat", "--ports: needs --io port");
     says("docker --listen :1 --port 1", "has no image to run; add --image NAME");
-    says("docker --listen :1 --image i --port 1 --stdio", "--port: and --stdio exclude each other");
+    says("docker --listen :1 --image i --port 1 --stdio", "--port: cannot work together with --stdio; remove one of them");
+    says("exec --listen :1 docker", "unexpected 'docker'");
+    says("run exec", "unexpected 'exec'");
+    says("exec ---", "unknown option ---");
+    CHECK(complaint({""}) == "unknown command ''; see instancerd --help");
+    says("exec --frobnicate", "unknown option --frobnicate; see instancerd exec --help");
+    says("exec --listen :1 --ttl", "--ttl: has no value; write one after it");
+    says("docker --listen :1 --image i --stdio --pty --stderr log", "--stderr: cannot work together with --pty");
     says("run", "Add --config FILE");
     says("check --config /no/such.json", "cannot read /no/such.json");
     says("run --config /dev/null --listen :1", "unexpected '--listen'");

@@ -77,8 +77,10 @@ TEST_CASE("the example of the documentation reads")
     const auto settings = read(R"({ // one daemon, several services
   "log-level": "info",
   "services": {
-    "shell": { "mode": "exec",   "listen": ":1337", "command": ["/usr/bin/python3", "chall.py"], "max-instances": 200, "ttl": "10m" },
-    "heap":  { "mode": "docker", "listen": [":1338", "unix:/run/heap.sock"], "image": "heap", "port": 9000, "auth": "token", "tokens": "tokens.txt", "warm": 4 }
+    "shell": { "mode": "exec",   "listen": ":1337", "command": ["/usr/bin/python3", "chall.py"],
+               "max-instances": 200, "ttl": "10m" },
+    "heap":  { "mode": "docker", "listen": [":1338", "unix:/run/heap.sock"], "image": "heap", "port": 9000,
+               "auth": "token", "tokens": "tokens.txt", "warm": 4 }
   }
 })");
     REQUIRE(settings.services.size() == 2);
@@ -108,7 +110,8 @@ TEST_CASE("every option can be set in a configuration")
   "services": {
     "e": { "mode": "exec", "listen": ["127.0.0.1:1", "unix:e.sock"], "unix-mode": "0600", "command": ["./a", "{port}"],
            "auth": "source", "source-prefix": 56, "auth-timeout": "3s", "max-instances": 10, "max-per-owner": 2,
-           "max-sessions": 5, "max-starting": 6, "when-full": "queue", "queue-size": 7, "queue-timeout": "8s", "warm": 1,
+           "max-sessions": 5, "max-starting": 6, "when-full": "queue",
+           "queue-size": 7, "queue-timeout": "8s", "warm": 1,
            "ttl": "1h", "idle": 0, "linger": "30s", "start-timeout": "5s", "stop-grace": "100ms", "drain-timeout": "2s",
            "stderr": "null", "env": {"A": "b", "C": ""}, "client-env": "off", "user": "nobody", "io": "port",
            "ports": "8000-8019", "workdir": "w", "dir-template": "t",
@@ -180,7 +183,8 @@ TEST_CASE("every option can be set in a configuration")
     for (const auto& option : options()) {
         CAPTURE(option.name);
         // --port excludes --stdio, which is in use here.
-        const bool used = option.name == "port" || settings.given.count(option.name) || e.has(option.name) || d.has(option.name);
+        const bool used =
+            option.name == "port" || settings.given.count(option.name) || e.has(option.name) || d.has(option.name);
         CHECK(used);
     }
 }
@@ -241,15 +245,16 @@ TEST_CASE("the structure: what is missing, misplaced or unknown")
     CHECK(problems_of("{\"services\": {}}").at(0).find("c.json:1: $.services: is empty") == 0);
     CHECK(problems_of("{\"services\": []}").at(0).find("$.services: is an array, not an object") != std::string::npos);
     CHECK(problems_of("{\"services\": {\"s\": 1}}").at(0).find("$.services.s: is a number") != std::string::npos);
-    CHECK(problems_of("{\"services\": {\"a b\": {\"mode\": \"exec\", \"listen\": \":1\", \"command\": [\"/bin/cat\"]}}}")
-              .at(0).find("$.services[\"a b\"]: 'a b' is not a name") != std::string::npos);
+    CHECK(problems_of("{\"services\": {\"a b\": {}}}").at(0).find("$.services[\"a b\"]: 'a b' is not a name") !=
+          std::string::npos);
     CHECK(problems_of(service("")).at(0).find("c.json:1: $.services.s: has no \"mode\"") == 0);
     CHECK(problems_of(service("\"mode\": \"exe\"")).at(0).find("c.json:2: $.services.s.mode: 'exe' is no mode") == 0);
     CHECK(problems_of(service("\"mode\": 1")).at(0).find("$.services.s.mode: is a number") != std::string::npos);
 
     CHECK(problems_of("{\"ttl\": \"1s\",\n\"tread\": 1, \"servces\": {}}").size() == 4);
-    CHECK(problems_of("{\"ttl\": \"1s\", \"services\": {}}").at(0).find("move it into $.services.NAME") != std::string::npos);
-    CHECK(problems_of("{\"mode\": \"exec\", \"services\": {}}").at(0).find("move it into $.services") != std::string::npos);
+    for (const auto key : {"ttl", "mode", "limits"})
+        CHECK(problems_of("{\"" + std::string(key) + "\": 1, \"services\": {}}").at(0) ==
+              "c.json:1: $." + std::string(key) + ": belongs into a service; move it into $.services.NAME");
     CHECK(problems_of("{\"thread\": 1, \"services\": {}}").at(0).find("did you mean threads?") != std::string::npos);
 
     only(exec_problems("\"tll\": \"1s\""), "tll", "is unknown; did you mean ttl?");
@@ -263,7 +268,7 @@ TEST_CASE("the structure: what is missing, misplaced or unknown")
 
 TEST_CASE("values of the wrong kind name the right one")
 {
-    only(exec_problems("\"ttl\": 20"), "ttl", "write 20s");
+    only(exec_problems("\"ttl\": 20"), "ttl", "write \"20s\" for seconds");
     only(exec_problems("\"ttl\": true"), "ttl", "is true or false, not a string; write a duration");
     only(exec_problems("\"max-instances\": \"5\""), "max-instances", "write the number without quotes");
     only(exec_problems("\"max-instances\": -1"), "max-instances", "from 0 to");
@@ -286,8 +291,8 @@ TEST_CASE("values of the wrong kind name the right one")
     only(docker_problems("\"engine\": \"tcp://x\""), "engine", "no engine on this host");
     only(problems_of(service("\"mode\": \"exec\", \"listen\": \":1\",\n\"command\": \"/bin/cat\"")), "command",
          "write [\"PROGRAM\"");
-    only(problems_of(service("\"mode\": \"exec\", \"command\": [\"/bin/cat\"],\n\"listen\": [\":1\", \"2\"]")), "listen[1]",
-         "write :2");
+    only(problems_of(service("\"mode\": \"exec\", \"command\": [\"/bin/cat\"],\n\"listen\": [\":1\", \"2\"]")),
+         "listen[1]", "write :2");
 }
 
 TEST_CASE("all problems are reported at once, in the order of their lines")
@@ -324,16 +329,18 @@ TEST_CASE("combinations that cannot work name a remedy")
     only(exec_problems("\"queue-size\": 2"), "queue-size", "needs \"when-full\": \"queue\"");
     only(exec_problems("\"queue-timeout\": \"2s\""), "queue-timeout", "needs \"when-full\": \"queue\"");
     only(exec_problems("\"warm\": 65"), "warm", "is more than \"max-instances\", 64");
-    only(exec_problems("\"warm\": 1, \"client-env\": \"on\""), "client-env", "a warm instance starts before it has a client");
+    only(exec_problems("\"warm\": 1, \"client-env\": \"on\""), "client-env",
+         "a warm instance starts before it has a client");
     only(exec_problems("\"linger\": \"1s\""), "linger", "use \"io\": \"port\"");
     only(exec_problems("\"max-sessions\": 2"), "max-sessions", "serves one connection");
     only(exec_problems("\"ports\": \"1000-2000\""), "ports", "needs \"io\": \"port\"");
     only(exec_problems("\"io\": \"port\", \"ports\": \"8000-8001\", \"max-instances\": 3"), "max-instances",
          "is more than the 2 ports");
     only(exec_problems("\"io\": \"port\", \"ports\": \"8000-8001\", \"warm\": 3"), "warm", "is more than the 2 ports");
-    only(exec_problems("\"io\": \"port\", \"ports\": \"1-2\""), "ports", "holds 1, on which the service itself listens");
-    only(problems_of(service("\"mode\": \"exec\", \"listen\": \":1\",\n\"command\": [\"/bin/cat\", \"{port}\"]")), "command",
-         "{port} needs \"io\": \"port\"");
+    only(exec_problems("\"io\": \"port\", \"ports\": \"1-2\""), "ports",
+         "holds 1, on which the service itself listens");
+    only(problems_of(service("\"mode\": \"exec\", \"listen\": \":1\",\n\"command\": [\"/bin/cat\", \"{port}\"]")),
+         "command", "{port} needs \"io\": \"port\"");
     only(exec_problems("\"io\": \"port\", \"pty\": true"), "pty", "needs \"io\": \"stdio\"");
     only(exec_problems("\"io\": \"socket\", \"pty\": true"), "pty", "needs \"io\": \"stdio\"");
     only(exec_problems("\"io\": \"port\", \"stderr\": \"client\""), "stderr", "use log or null");
@@ -353,7 +360,7 @@ TEST_CASE("combinations that cannot work name a remedy")
     only(exec_problems(tokens), "tokens", "/dev/null: holds no token");
     only(exec_problems("\"auth\": \"token\", \"tokens\": \"/no/such\""), "tokens", "cannot read /no/such");
 
-    only(docker_problems("\"port\": 1, \"stdio\": true"), "port", "and \"stdio\" exclude each other");
+    only(docker_problems("\"port\": 1, \"stdio\": true"), "port", "cannot work together with \"stdio\"");
     only(docker_problems("\"pty\": true"), "pty", "needs \"stdio\"");
     only(docker_problems("\"stderr\": \"client\""), "stderr", "needs \"stdio\"");
     only(docker_problems("\"mounts\": [\"/no/such:/x\"]"), "mounts", "there is no /no/such");
@@ -380,14 +387,18 @@ TEST_CASE("root is not bound by a limit on processes")
 TEST_CASE("services must not take ports from each other")
 {
     const auto problems = problems_of(R"({"services": {
-"a": {"mode": "exec", "listen": [":1", "unix:/tmp/x"], "command": ["/bin/cat"], "io": "port", "ports": "8000-8009"},
-"b": {"mode": "exec", "listen": ["[::1]:1", "unix:/tmp/x"], "command": ["/bin/cat"], "io": "port", "ports": "8009-8010"},
-"c": {"mode": "exec", "listen": [":2", "127.0.0.1:2"], "command": ["/bin/cat"]}
+"a": {"mode": "exec", "command": ["/bin/cat"], "listen": [":1", "unix:/tmp/x"], "io": "port", "ports": "8000-8009"},
+"b": {"mode": "exec", "command": ["/bin/cat"], "listen": ["[::1]:1", "unix:/tmp/x"], "io": "port", "ports": "8009"},
+"c": {"mode": "exec", "command": ["/bin/cat"], "listen": [":2", "127.0.0.1:2"]}
 }})");
     REQUIRE(problems.size() == 4);
     CHECK(problems[0].find("c.json:3: $.services.b.listen: [::1]:1 is taken by :1 of service a") == 0);
     CHECK(problems[1].find("c.json:3: $.services.b.listen: unix:/tmp/x is taken by unix:/tmp/x of service a") == 0);
-    CHECK(problems[2].find("c.json:3: $.services.b.ports: 8009-8010 overlaps 8000-8009 of service a") == 0);
+    CHECK(problems[2].find("c.json:3: $.services.b.ports: 8009 overlaps 8000-8009 of service a") == 0);
+    CHECK(problems_of(R"({"services": {
+"a": {"mode": "exec", "command": ["/bin/cat"], "listen": ":8005"},
+"b": {"mode": "exec", "command": ["/bin/cat"], "listen": ":1", "io": "port", "ports": "8000-8009"}
+}})").at(0).find("c.json:3: $.services.b.ports: 8000-8009 holds 8005, on which service a listens") == 0);
     CHECK(problems[3].find("c.json:4: $.services.c.listen: 127.0.0.1:2 is taken by :2 of the same service") == 0);
 }
 
@@ -407,7 +418,37 @@ TEST_CASE("relative paths are relative to the file, the program too")
     CHECK(check("cat").empty());
     CHECK(check("{dir}/serve").empty());
     CHECK(check("./plain").at(0).text().find("chmod +x") != std::string::npos);
-    CHECK(check("serve").at(0).text().find("on the PATH") != std::string::npos);
+    CHECK(check("serve").at(0).text().find("did you mean ./serve?") != std::string::npos);
+    CHECK(check("no-such-program").at(0).text().find("install it, write its path") != std::string::npos);
+    CHECK(check(".").at(0).text().find("there is no program '.'") != std::string::npos);
+    CHECK(check("./").at(0).text().find("is a directory; correct the path") != std::string::npos);
+}
+
+TEST_CASE("what is wrong is said in a line that no terminal acts upon, and that can be read")
+{
+    const auto one = [](const std::string& text) {
+        Problems problems;
+        read_config("c.json", text, problems);
+        REQUIRE(!problems.empty());
+        return problems.front().format("c.json");
+    };
+    const std::string long_key(1'000'000, 'x');
+    CHECK(one("{\"" + long_key + "\": 1, \"services\": {}}").size() < 1000);
+    CHECK(one("{\"services\": {\"" + long_key + "\": {}}}").size() < 1000);
+    CHECK(one("{\"services\": \"" + long_key).size() < 4000);
+    CHECK(one("{\"services\": {\"s\": {\"mode\": \"" + long_key + "\"}}}").size() < 1000);
+    for (const auto* hostile : {"\x1b[2J", "\xff\xfe", "\\u001b[2J", "\\u009b2J"}) {
+        CAPTURE(hostile);
+        const auto line = one("{\"" + std::string(hostile) + "\": 1, \"services\": {}}");
+        CHECK(line.find('\x1b') == std::string::npos);
+        CHECK(line.find('\xff') == std::string::npos);
+        CHECK(line.find("\xc2\x9b") == std::string::npos);
+        CHECK(line.find('\n') == std::string::npos);
+    }
+    std::string many = "{";
+    for (int i = 0; i < 100'000; ++i)
+        many += "\"k" + std::to_string(i) + "\": 1, ";
+    CHECK(one(many + "\"k7\": 2}").find("$.k7: is there twice, first on line 1") != std::string::npos);
 }
 
 TEST_CASE("the name of the daemon is the same for the same configuration, and no other's")

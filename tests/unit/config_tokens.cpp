@@ -46,7 +46,8 @@ TEST_CASE("an error in a token file names file and line, and no part of a token"
 TEST_CASE("a token file that cannot be read is named")
 {
     const daemon_test::TemporaryDirectory directory;
-    CHECK(load_tokens(directory.path("none")).error() == "cannot read " + directory.path("none") + ": No such file or directory");
+    CHECK(load_tokens(directory.path("none")).error() ==
+          "cannot read " + directory.path("none") + ": No such file or directory");
     CHECK(load_tokens(directory.path()).error() == "cannot read " + directory.path() + ": it is a directory");
     CHECK(load_tokens(directory.file("t", token_a + "\n"))->size() == 1);
 }

@@ -86,6 +86,9 @@ public:
     /// Errors: the text names what is missing and the remedy.
     asio::awaitable<Result<void>> prepare() { return do_prepare(); }
 
+    /// Lets a `prepare` that is going on end soon, with an error: the server is to end before it served anybody.
+    void interrupt() { do_interrupt(); }
+
     /// Starts one instance for `request`. It need not accept connections yet: `open` says when it does.
     ///
     /// Concurrency: any number of calls may be outstanding.
@@ -135,6 +138,7 @@ public:
 private:
     virtual BackendTraits do_traits() const { return {}; }
     virtual asio::awaitable<Result<void>> do_prepare() { co_return Result<void>(); }
+    virtual void do_interrupt() {}
     virtual asio::awaitable<Result<Instance>> do_start(InstanceRequest request) = 0;
     virtual asio::awaitable<Result<Stream>> do_open(Instance instance, OpenRequest request) = 0;
     virtual asio::awaitable<InstanceExit> do_wait(Instance instance) = 0;

@@ -83,10 +83,12 @@ public:
     /// The text given at the place of failure; may be empty.
     const std::string& text() const noexcept { return text_; }
 
-    /// Text and code in one line, for a log.
+    /// In one line, for a log: the text, and what the system said.
     std::string message() const
     {
-        return text_.empty() ? code_.message() : text_ + ": " + code_.message();
+        if (text_.empty())
+            return code_.message();
+        return code_.category() == make_error_code(Errc()).category() ? text_ : text_ + ": " + code_.message();
     }
 
     friend bool operator==(const Error& error, Errc code) noexcept { return error.code_ == make_error_code(code); }

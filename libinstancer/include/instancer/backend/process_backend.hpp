@@ -25,6 +25,7 @@
 #include <instancer/detail/client_environment.hpp>
 #include <instancer/detail/connect.hpp>
 #include <instancer/detail/control_group.hpp>
+#include <instancer/detail/find_program.hpp>
 #include <instancer/detail/guard.hpp>
 #include <instancer/detail/helper_threads.hpp>
 #include <instancer/detail/output_lines.hpp>
@@ -68,7 +69,6 @@ public:
 
 private:
     static constexpr std::size_t helper_count = 4;
-    static constexpr std::string_view default_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
     struct Process final : Instance::State {
         explicit Process(const asio::any_io_executor& control) : pidfd(control), exited(control), errors(control), errors_over(control)
@@ -79,7 +79,8 @@ private:
         asio::posix::stream_descriptor pidfd;
         detail::AsyncEvent exited;
         std::string exit_text = "ended";
-        std::string number;        ///< Names its control group and its directory.
+        std::string number;        ///< Names its directory and its mark.
+        std::optional<detail::InstanceGroup> group;
         std::string directory;     ///< Empty when it has none.
         std::uint16_t port = 0;
         detail::UniqueFd our_end;  ///< Of its standard input and output, until somebody opens it.
@@ -93,6 +94,7 @@ private:
         explicit Started(detail::SpawnedProcess spawned) : process(std::move(spawned)) {}
 
         detail::SpawnedProcess process;
+        std::optional<detail::InstanceGroup> group;
         detail::UniqueFd our_end;
         detail::UniqueFd errors;
         std::string directory;
@@ -112,13 +114,13 @@ private:
     {
         if (options_.command.empty())
             co_return fail(Errc::bad_request, "no command is given");
-        auto program = find_program();
+        auto program = detail::find_program(options_);
         if (!program)
             co_return tl::unexpected<Error>(program.error());
         program_ = *program;
         auto prepare = [this] { return prepare_system(); };
         const auto prepared = co_await helpers_.run(std::move(prepare));
-        if (prepared && !group_)
+        if (prepared && !groups_)
             events_.notice(service_, "no control group can be made here (cgroup v2, as root or delegated): a process "
                                      "that hides from its instance on purpose would outlive it");
         co_return prepared;
@@ -128,49 +130,19 @@ private:
     Result<void> prepare_system()
     {
         detail::remove_stale_runs(options_.name, service_);
-        group_ = detail::ControlGroup::create(run_name_);
+        groups_ = detail::ControlGroup::create(run_name_);
         if (wants_directory_) {
             auto root = detail::PrivateDirectory::create(run_name_);
             if (!root)
                 return tl::unexpected<Error>(root.error());
             directories_.emplace(std::move(*root));
         }
-        auto guard = detail::Guard::start(group_ ? group_->path() : std::string(), mark_,
+        auto guard = detail::Guard::start(groups_ ? groups_->path() : std::string(), mark_,
                                           directories_ ? directories_->path() : std::string());
         if (!guard)
             return tl::unexpected<Error>(guard.error());
         guard_.emplace(std::move(*guard));
         return {};
-    }
-
-    /// Searches PATH as the instance will see it.
-    Result<std::string> find_program() const
-    {
-        const auto& name = options_.command.front();
-        const auto runnable = [](const std::string& path) {
-            struct stat status {};
-            return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && ::access(path.c_str(), X_OK) == 0;
-        };
-        if (name.find('/') != std::string::npos) {
-            const bool elsewhere = name.front() != '/' && !options_.working_directory.empty();
-            if (name.find("{dir}") != std::string::npos || options_.working_directory.find("{dir}") != std::string::npos)
-                return name;  // Not there yet.
-            if (runnable(elsewhere ? options_.working_directory + "/" + name : name))
-                return name;
-            return fail(Errc::bad_request, name + " is not an executable file; give its path, or make it executable with chmod +x");
-        }
-        std::string path(default_path);
-        for (const auto& [key, value] : options_.env)
-            if (key == "PATH")
-                path = value;
-        for (std::size_t begin = 0; begin <= path.size();) {
-            const auto end = std::min(path.find(':', begin), path.size());
-            const auto candidate = path.substr(begin, end - begin) + "/" + name;
-            if (runnable(candidate))
-                return candidate;
-            begin = end + 1;
-        }
-        return fail(Errc::bad_request, name + " is not found in PATH (" + path + "); give the full path, or set PATH in env");
     }
 
     // Starting.
@@ -193,6 +165,7 @@ private:
         }
         process->pid = started->process.pid();
         process->pidfd.assign(started->process.pidfd().release());
+        process->group = std::move(started->group);
         process->our_end = std::move(started->our_end);
         process->directory = std::move(started->directory);
         auto exit = notice_exit(process);
@@ -230,15 +203,27 @@ private:
             if (value != 0)
                 plan.limits.emplace_back(resource, value);
 
-        auto started = spawn_with(plan, request, process);
-        if (started)
-            started->directory = directory;
-        else
-            clean_up(process.number, directory);
+        std::optional<detail::InstanceGroup> group;
+        if (groups_) {
+            auto taken = groups_->take();
+            if (!taken) {
+                clean_up(group, directory);
+                return tl::unexpected<Error>(taken.error());
+            }
+            group.emplace(std::move(*taken));
+            plan.cgroup_procs = group->procs();
+        }
+        auto started = spawn_with(plan, request);
+        if (!started) {
+            clean_up(group, directory);
+            return started;
+        }
+        started->group = std::move(group);
+        started->directory = directory;
         return started;
     }
 
-    Result<Started> spawn_with(detail::SpawnPlan& plan, InstanceRequest& request, const Process& process)
+    Result<Started> spawn_with(detail::SpawnPlan& plan, InstanceRequest& request)
     {
         detail::UniqueFd ours, theirs, errors_read, errors_write;
         if (options_.io == ProcessIo::socket) {
@@ -269,13 +254,6 @@ private:
         } else if (options_.stderr_to == StderrTo::null) {
             errors_write.reset(::open("/dev/null", O_WRONLY | O_CLOEXEC));
         }
-        detail::UniqueFd procs;
-        if (group_) {
-            procs = group_->add(process.number);
-            if (!procs)
-                return fail(detail::last_error(), "making the control group " + group_->path_of(process.number));
-        }
-        plan.cgroup_procs = procs.get();
         plan.standard[0] = plan.standard[1] = theirs.get();
         plan.standard[2] = errors_write ? errors_write.get() : theirs.get();
         auto spawned = detail::spawn(plan);
@@ -304,7 +282,7 @@ private:
                                          const std::string& directory) const
     {
         std::vector<std::string> all;
-        if (!group_)
+        if (!groups_)
             all.push_back(mark_ + process.number + ".");
         const auto configured = [this](std::string_view key) {
             return std::any_of(options_.env.begin(), options_.env.end(),
@@ -316,7 +294,7 @@ private:
         };
         for (const auto& [key, value] : options_.env)
             all.push_back(key + "=" + value);
-        add("PATH", default_path);
+        add("PATH", detail::default_search_path);
         if (options_.pty)
             add("TERM", "xterm");
         if (process.port != 0)
@@ -391,40 +369,41 @@ private:
     asio::awaitable<void> ask_to_end(std::shared_ptr<Process> process)
     {
         using namespace asio::experimental::awaitable_operators;
-        const auto path = group_ ? group_->path_of(process->number) : std::string();
-        if (process->exited.is_set() && (!group_ || !detail::is_populated(path)))
+        const auto& group = process->group;
+        if (process->exited.is_set() && (!group || !group->is_populated()))
             co_return;
         ::kill(-process->pid, SIGTERM);
-        if (group_)
-            detail::signal_control_group(path, SIGTERM);
+        if (group)
+            group->signal(SIGTERM);
         const auto deadline = std::chrono::steady_clock::now() + options_.stop_grace;
         asio::steady_timer timer(control_, deadline);
         co_await (process->exited.wait() || timer.async_wait(detail::as_result));
-        while (group_ && detail::is_populated(path) && std::chrono::steady_clock::now() < deadline) {
+        while (group && group->is_populated() && std::chrono::steady_clock::now() < deadline) {
             timer.expires_after(std::chrono::milliseconds(5));
             co_await timer.async_wait(detail::as_result);
         }
     }
 
     /// On a helper thread: ends whatever is left of the instance, and takes everything away.
-    Result<void> finish_process(const Process& process)
+    Result<void> finish_process(Process& process)
     {
-        if (group_)
-            detail::kill_control_group(group_->path_of(process.number));
+        if (process.group)
+            process.group->kill();
         else
             detail::kill_marked(mark_ + process.number + ".");
         // One that runs as root can have left its control group.
         ::kill(-process.pid, SIGKILL);
         siginfo_t info{};
         ::waitid(P_PID, static_cast<id_t>(process.pid), &info, WEXITED);
-        return clean_up(process.number, process.directory);
+        return clean_up(process.group, process.directory);
     }
 
-    Result<void> clean_up(const std::string& number, const std::string& directory)
+    Result<void> clean_up(std::optional<detail::InstanceGroup>& group, const std::string& directory)
     {
         Result<void> result;
-        if (group_ && !detail::remove_control_group(group_->path_of(number)))
-            result = fail(detail::last_error(), "removing " + group_->path_of(number));
+        if (group)
+            result = groups_->give_back(std::move(*group));
+        group.reset();
         if (!directory.empty())
             if (auto removed = detail::PrivateDirectory::remove_tree(directory); !removed)
                 result = removed;
@@ -465,7 +444,7 @@ private:
     detail::PortAllocator ports_;
     bool wants_directory_ = false;
     std::string program_;
-    std::optional<detail::ControlGroup> group_;
+    std::unique_ptr<detail::ControlGroup> groups_;
     std::optional<detail::PrivateDirectory> directories_;
     std::optional<detail::Guard> guard_;
     detail::HelperThreads helpers_;

@@ -4,19 +4,25 @@
 #include <cerrno>
 #include <csignal>
 #include <chrono>
-#include <cstdio>
+#include <cstdint>
 #include <fstream>
-#include <optional>
+#include <memory>
+#include <mutex>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <instancer/detail/unique_fd.hpp>
+#include <instancer/result.hpp>
 
 namespace instancer::detail {
 
@@ -76,24 +82,6 @@ inline bool remove_control_group(const std::string& path)
     return false;
 }
 
-/// Whether anything runs in the group at `path` or below.
-inline bool is_populated(const std::string& path)
-{
-    std::ifstream events(path + "/cgroup.events");
-    for (std::string key, value; events >> key >> value;)
-        if (key == "populated")
-            return value == "1";
-    return false;
-}
-
-/// Sends `signal` to every process in the group at `path`.
-inline void signal_control_group(const std::string& path, int signal)
-{
-    std::ifstream members(path + "/cgroup.procs");
-    for (pid_t pid; members >> pid;)
-        ::kill(pid, signal);
-}
-
 /// Kills and removes the group at `path` and those below it.
 inline void clear_control_group(const std::string& path)
 {
@@ -101,42 +89,152 @@ inline void clear_control_group(const std::string& path)
     remove_control_group(path);
 }
 
-/// A cgroup v2 directory of our own with one group per instance below it.
+/// A cgroup v2 group for the processes of one instance, empty before and after.
+///
+/// Threads: any, one at a time.
+class InstanceGroup {
+public:
+    /// Errors: none; without the descriptors that it needs the group is not usable, and says so.
+    explicit InstanceGroup(std::string path)
+        : path_(std::move(path)),
+          procs_(::open((path_ + "/cgroup.procs").c_str(), O_RDWR | O_CLOEXEC)),
+          events_(::open((path_ + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC)),
+          kill_(::open((path_ + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC))
+    {
+    }
+
+    bool is_usable() const noexcept { return procs_ && events_ && kill_; }
+    const std::string& path() const noexcept { return path_; }
+
+    /// Whoever writes "0" to this descriptor joins the group.
+    int procs() const noexcept { return procs_.get(); }
+
+    /// Whether anything runs in the group or below.
+    bool is_populated() const noexcept
+    {
+        char text[128];
+        const auto size = ::pread(events_.get(), text, sizeof text, 0);
+        const std::string_view events(text, size > 0 ? static_cast<std::size_t>(size) : 0);
+        return events.find("populated 1") != std::string_view::npos;
+    }
+
+    /// Sends `signal` to every process in the group.
+    void signal(int number) const
+    {
+        std::ifstream members(path_ + "/cgroup.procs");
+        for (pid_t pid; members >> pid;)
+            ::kill(pid, number);
+    }
+
+    /// Kills everything in the group and below, children that left their session and process group included.
+    void kill() const noexcept
+    {
+        // Nothing can be done about a failure, and `wait_until_empty` notices it.
+        static_cast<void>(::write(kill_.get(), "1", 1) == 1);
+    }
+
+    /// Time: blocks, for `limit` at most.
+    bool wait_until_empty(std::chrono::milliseconds limit) const
+    {
+        const auto deadline = std::chrono::steady_clock::now() + limit;
+        while (is_populated()) {
+            const auto left = deadline - std::chrono::steady_clock::now();
+            if (left <= left.zero())
+                return false;
+            // Reading the events has armed this: the kernel reports the next change.
+            pollfd change{events_.get(), POLLPRI, 0};
+            ::poll(&change, 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(left).count()));
+        }
+        return true;
+    }
+
+    /// Whether there are groups below this one.
+    bool has_children() const noexcept
+    {
+        struct stat status {};
+        return ::stat(path_.c_str(), &status) != 0 || status.st_nlink > 2;
+    }
+
+private:
+    std::string path_;
+    UniqueFd procs_, events_, kill_;
+};
+
+/// A cgroup v2 directory of our own with one group per instance below it. A few empty ones are kept for the next
+/// instances: making and removing one costs more than all else that there is to a short instance.
+///
+/// Threads: any.
 class ControlGroup {
 public:
-    /// Empty when the system or our privileges do not allow it.
-    static std::optional<ControlGroup> create(const std::string& name)
+    /// Null when the system or our privileges do not allow it.
+    static std::unique_ptr<ControlGroup> create(const std::string& name)
     {
         const auto own = own_control_group();
         if (own.empty())
-            return std::nullopt;
+            return nullptr;
         const auto path = own + "/" + name;
         if (::mkdir(path.c_str(), 0755) != 0)
-            return std::nullopt;
+            return nullptr;
         // Below version 5.14 of the kernel a group cannot be killed as a whole.
         if (::access((path + "/cgroup.kill").c_str(), W_OK) != 0) {
             ::rmdir(path.c_str());
-            return std::nullopt;
+            return nullptr;
         }
-        return ControlGroup(path);
+        return std::unique_ptr<ControlGroup>(new ControlGroup(path));
     }
 
     const std::string& path() const noexcept { return path_; }
 
-    std::string path_of(const std::string& child) const { return path_ + "/" + child; }
-
-    /// Makes a group for one instance and opens its `cgroup.procs`.
-    UniqueFd add(const std::string& child) const
+    /// An empty group.
+    ///
+    /// Errors: what the system reports.
+    Result<InstanceGroup> take()
     {
-        if (::mkdir(path_of(child).c_str(), 0755) != 0)
-            return {};
-        return UniqueFd(::open((path_of(child) + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+        std::unique_lock lock(mutex_);
+        if (!spares_.empty()) {
+            auto group = std::move(spares_.back());
+            spares_.pop_back();
+            return group;
+        }
+        const auto path = path_ + "/" + std::to_string(++last_number_);
+        lock.unlock();
+        if (::mkdir(path.c_str(), 0755) != 0)
+            return fail(std::error_code(errno, std::system_category()), "making the control group " + path);
+        InstanceGroup group(path);
+        if (!group.is_usable()) {
+            const int error = errno;
+            ::rmdir(path.c_str());
+            return fail(std::error_code(error, std::system_category()), "opening the control group " + path);
+        }
+        return group;
     }
+
+    /// Takes back a group in which everything was killed.
+    ///
+    /// Time: blocks until what was killed is gone, for a few seconds at most.
+    Result<void> give_back(InstanceGroup group)
+    {
+        if (group.wait_until_empty(std::chrono::seconds(2)) && !group.has_children()) {
+            const std::lock_guard lock(mutex_);
+            if (spares_.size() < most_spares) {
+                spares_.push_back(std::move(group));
+                return {};
+            }
+        }
+        if (!remove_control_group(group.path()))
+            return fail(std::error_code(errno, std::system_category()), "removing the control group " + group.path());
+        return {};
+    }
+
+    static constexpr std::size_t most_spares = 8;
 
 private:
     explicit ControlGroup(std::string path) : path_(std::move(path)) {}
 
-    std::string path_;
+    const std::string path_;
+    std::mutex mutex_;
+    std::vector<InstanceGroup> spares_;
+    std::uint64_t last_number_ = 0;
 };
 
 }  // namespace instancer::detail

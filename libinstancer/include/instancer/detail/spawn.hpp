@@ -176,7 +176,7 @@ inline Result<SpawnedProcess> spawn(const SpawnPlan& plan)
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
     static constexpr std::size_t stack_size = 64 * 1024;
-    const auto stack = std::make_unique<char[]>(stack_size);
+    const auto stack = std::make_unique_for_overwrite<char[]>(stack_size);
     int pidfd = -1;
     const int pid = clone_process(&SpawnChild::run, stack.get() + stack_size,
                                   CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &child, &pidfd);

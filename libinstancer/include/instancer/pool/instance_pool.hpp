@@ -99,7 +99,12 @@ public:
 
     asio::awaitable<Result<void>> start()
     {
-        if (auto prepared = co_await backend_.prepare(); !prepared)
+        preparing_ = true;
+        auto prepared = co_await backend_.prepare();
+        preparing_ = false;
+        if (!prepared && draining_)
+            co_return Result<void>();
+        if (!prepared)
             co_return prepared;
         auto leftovers = co_await backend_.list(service_);
         if (!leftovers)
@@ -147,14 +152,14 @@ public:
 
     void drain()
     {
-        draining_ = true;
+        end_preparation();
         state_.drain(Clock::now());
         carry_out();
     }
 
     void close()
     {
-        draining_ = true;
+        end_preparation();
         state_.close(Clock::now());
         carry_out();
     }
@@ -179,6 +184,13 @@ public:
     }
 
 private:
+    void end_preparation()
+    {
+        draining_ = true;
+        if (preparing_)
+            backend_.interrupt();
+    }
+
     /// What there is to an instance beside what the state knows.
     struct Record {
         explicit Record(const asio::any_io_executor& control) : wake(control, Clock::time_point::max()) {}
@@ -588,6 +600,7 @@ private:
     std::string refusal_detail_;  ///< Why the start failed whose clients are being refused.
     std::uint64_t next_session_ = 0;
     bool armed_ = false;
+    bool preparing_ = false;
     bool draining_ = false;
 };
 
