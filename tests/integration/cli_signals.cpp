@@ -122,7 +122,7 @@ TEST_CASE("a log that nobody reads holds up neither clients nor signals")
             if (!std::exchange(asked, true))
                 daemon.signal(SIGTERM);
         }
-        CHECK(std::regex_search(text, std::regex("warning [0-9]+ log lines were lost: nobody read them in time\n")));
+        CHECK(text.find(" log lines were lost: nobody read them in time\n") != std::string::npos);
         CHECK(text.find("info ended\n") != std::string::npos);
     }
     SUBCASE("it is never read")
