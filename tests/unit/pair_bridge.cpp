@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The bridge between two real connections: both far ends must see what they would see if connected directly.
+#include <atomic>
+#include <cstdint>
+#include <memory>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include <doctest/doctest.h>
 
@@ -20,14 +25,24 @@ using instancer::Usage;
 
 namespace {
 
+/// A socket that does not say that it is one, so that the bridge copies between streams of any kind.
+class VeiledSocket final : public instancer::detail::SocketStream {
+public:
+    using SocketStream::SocketStream;
+
+    int native_handle() const noexcept override { return -1; }
+};
+
+/// How the bytes get from one end to the other.
+enum class Path { sockets, streams };
+
 /// client -- [link] -- server, where the tests hold client and server.
 class Bridged {
 public:
-    Bridged(Pair client_pair, Pair server_pair)
+    Bridged(Pair client_pair, Pair server_pair, Path path = Path::sockets)
         : client(make_socket_stream(loop.executor(), std::move(client_pair.first))),
           server(make_socket_stream(loop.executor(), std::move(server_pair.first))),
-          link(make_socket_stream(loop.executor(), std::move(client_pair.second)),
-               make_socket_stream(loop.executor(), std::move(server_pair.second)), usage),
+          link(near(std::move(client_pair.second), path), near(std::move(server_pair.second), path), usage),
           bridging(loop.start(bridge.run(link)))
     {
     }
@@ -44,17 +59,36 @@ public:
     Stream client, server;
     Link link;
     Task<BridgeEnd> bridging;
+
+private:
+    Stream near(UniqueFd socket, Path path)
+    {
+        if (path == Path::sockets)
+            return make_socket_stream(loop.executor(), std::move(socket));
+        return Stream(std::make_unique<VeiledSocket>(loop.executor(), std::move(socket)));
+    }
 };
+
+template <class Test>
+void on_each_path(const Test& test)
+{
+    for (const auto path : {Path::sockets, Path::streams}) {
+        CAPTURE(path == Path::sockets);
+        test(path);
+    }
+}
 
 /// Runs a test with either kind of instance; the client comes over TCP.
 template <class Test>
 void with_each_kind(const Test& test)
 {
-    for (const bool is_tcp : {false, true}) {
-        CAPTURE(is_tcp);
-        Bridged bridged(tcp(), is_tcp ? tcp() : unix_domain());
-        test(bridged, is_tcp);
-    }
+    on_each_path([&](Path path) {
+        for (const bool is_tcp : {false, true}) {
+            CAPTURE(is_tcp);
+            Bridged bridged(tcp(), is_tcp ? tcp() : unix_domain(), path);
+            test(bridged, is_tcp);
+        }
+    });
 }
 
 }  // namespace
@@ -113,31 +147,33 @@ TEST_CASE("pair bridge: megabytes both ways at once, in reads and writes of any 
 
 TEST_CASE("pair bridge: a side that does not read holds the other one up, and nothing is lost")
 {
-    for (const bool from_client : {false, true}) {
-        CAPTURE(from_client);
-        constexpr int kernel_buffer = 32 * 1024;
-        Bridged bridged(tcp(kernel_buffer), tcp(kernel_buffer));
-        auto& loop = bridged.loop;
-        Stream& writer = from_client ? bridged.client : bridged.server;
-        Stream& reader = from_client ? bridged.server : bridged.client;
-        const auto data = noise(4'000'000, 1);
-        std::size_t sent = 0;
-        const auto push = [&] {
-            const auto count = writer.try_write(bytes_of(std::string_view(data).substr(sent)));
-            sent += count.value_or(0);
-            return count.has_value();
-        };
-        // Full is full when nothing goes in for a while; a kernel moves bytes a moment later.
-        for (int calm = 0; calm < 50 && sent < data.size(); ++calm) {
-            loop.run(asio::steady_timer(loop.executor(), 1ms).async_wait(asio::use_awaitable));
-            if (push())
-                calm = 0;
+    on_each_path([](Path path) {
+        for (const bool from_client : {false, true}) {
+            CAPTURE(from_client);
+            constexpr int kernel_buffer = 32 * 1024;
+            Bridged bridged(tcp(kernel_buffer), tcp(kernel_buffer), path);
+            auto& loop = bridged.loop;
+            Stream& writer = from_client ? bridged.client : bridged.server;
+            Stream& reader = from_client ? bridged.server : bridged.client;
+            const auto data = noise(4'000'000, 1);
+            std::size_t sent = 0;
+            const auto push = [&] {
+                const auto count = writer.try_write(bytes_of(std::string_view(data).substr(sent)));
+                sent += count.value_or(0);
+                return count.has_value();
+            };
+            // Full is full when nothing goes in for a while; a kernel moves bytes a moment later.
+            for (int calm = 0; calm < 50 && sent < data.size(); ++calm) {
+                loop.run(asio::steady_timer(loop.executor(), 1ms).async_wait(asio::use_awaitable));
+                if (push())
+                    calm = 0;
+            }
+            CHECK(sent < 256 * 1024 + 8 * 2 * kernel_buffer);
+            auto writing = loop.start(write_and_end(writer, std::string_view(data).substr(sent)));
+            CHECK(bool(loop.run(read_all(reader)) == data));
+            CHECK(writing.value());
         }
-        CHECK(sent < 256 * 1024 + 8 * 2 * kernel_buffer);
-        auto writing = loop.start(write_and_end(writer, std::string_view(data).substr(sent)));
-        CHECK(bool(loop.run(read_all(reader)) == data));
-        CHECK(writing.value());
-    }
+    });
 }
 
 TEST_CASE("pair bridge: a client that resets is a reset for the server")
@@ -156,34 +192,58 @@ TEST_CASE("pair bridge: a client that resets is a reset for the server")
 
 TEST_CASE("pair bridge: a client that closes with unread data is a reset for the server")
 {
-    Bridged bridged(tcp(), tcp());
-    auto& loop = bridged.loop;
-    loop.run(bridged.server.write_all(bytes_of("unread")));
-    REQUIRE(loop.until([&] { return bridged.usage.bytes_down() == 6; }));
-    char byte;
-    REQUIRE(loop.until([&] { return ::recv(bridged.client.native_handle(), &byte, 1, MSG_PEEK) == 1; }));
-    bridged.client.close();
-    bool reset = false;
-    loop.run(read_all(bridged.server, &reset));
-    CHECK(reset);
-    CHECK(bridged.end() == BridgeEnd::client_reset);
+    on_each_path([](Path path) {
+        Bridged bridged(tcp(), tcp(), path);
+        auto& loop = bridged.loop;
+        loop.run(bridged.server.write_all(bytes_of("unread")));
+        REQUIRE(loop.until([&] { return bridged.usage.bytes_down() == 6; }));
+        char byte;
+        REQUIRE(loop.until([&] { return ::recv(bridged.client.native_handle(), &byte, 1, MSG_PEEK) == 1; }));
+        bridged.client.close();
+        bool reset = false;
+        loop.run(read_all(bridged.server, &reset));
+        CHECK(reset);
+        CHECK(bridged.end() == BridgeEnd::client_reset);
+    });
 }
 
 TEST_CASE("pair bridge: a server that resets is a reset for the client, after all that came before")
 {
-    Bridged bridged(tcp(), tcp());
-    auto& loop = bridged.loop;
-    const auto data = noise(50'000, 1);
-    loop.run(bridged.server.write_all(bytes_of(data)));
-    REQUIRE(loop.until([&] { return bridged.usage.bytes_down() == data.size(); }));
-    bridged.server.abort();
-    bool reset = false;
-    CHECK(bool(loop.run(read_all(bridged.client, &reset)) == data));
-    CHECK(reset);
-    CHECK(bridged.end() == BridgeEnd::instance_reset);
+    on_each_path([](Path path) {
+        Bridged bridged(tcp(), tcp(), path);
+        auto& loop = bridged.loop;
+        const auto data = noise(50'000, 1);
+        loop.run(bridged.server.write_all(bytes_of(data)));
+        REQUIRE(loop.until([&] { return bridged.usage.bytes_down() == data.size(); }));
+        bridged.server.abort();
+        bool reset = false;
+        CHECK(bool(loop.run(read_all(bridged.client, &reset)) == data));
+        CHECK(reset);
+        CHECK(bridged.end() == BridgeEnd::instance_reset);
+    });
 }
 
 TEST_CASE("pair bridge: urgent data neither stalls nor loses the bytes around it")
+{
+    on_each_path([](Path path) {
+        for (const bool from_client : {false, true}) {
+            CAPTURE(from_client);
+            Bridged bridged(tcp(), tcp(), path);
+            auto& loop = bridged.loop;
+            Stream& writer = from_client ? bridged.client : bridged.server;
+            Stream& reader = from_client ? bridged.server : bridged.client;
+            loop.run(writer.write_all(bytes_of("ab")));
+            REQUIRE(::send(writer.native_handle(), "!", 1, MSG_OOB) == 1);
+            CHECK(loop.run(write_and_end(writer, "cd")));
+            CHECK(loop.run(read_all(reader)) == "abcd");
+            CHECK(loop.run(write_and_end(reader, "answer")));
+            CHECK(loop.run(read_all(writer)) == "answer");
+            CHECK(bridged.end() == BridgeEnd::completed);
+        }
+    });
+}
+
+TEST_CASE("pair bridge: urgent data is urgent at the other end too, and in its place")
 {
     for (const bool from_client : {false, true}) {
         CAPTURE(from_client);
@@ -191,14 +251,75 @@ TEST_CASE("pair bridge: urgent data neither stalls nor loses the bytes around it
         auto& loop = bridged.loop;
         Stream& writer = from_client ? bridged.client : bridged.server;
         Stream& reader = from_client ? bridged.server : bridged.client;
-        loop.run(writer.write_all(bytes_of("ab")));
-        REQUIRE(::send(writer.native_handle(), "!", 1, MSG_OOB) == 1);
-        CHECK(loop.run(write_and_end(writer, "cd")));
-        CHECK(loop.run(read_all(reader)) == "abcd");
-        CHECK(loop.run(write_and_end(reader, "answer")));
-        CHECK(loop.run(read_all(writer)) == "answer");
-        CHECK(bridged.end() == BridgeEnd::completed);
+        const int inline_too = 1;
+        REQUIRE(::setsockopt(reader.native_handle(), SOL_SOCKET, SO_OOBINLINE, &inline_too, sizeof inline_too) == 0);
+        for (int i = 0; i < 3; ++i) {
+            loop.run(writer.write_all(bytes_of("ab")));
+            REQUIRE(::send(writer.native_handle(), "!", 1, MSG_OOB) == 1);
+            loop.run(writer.write_all(bytes_of("cd")));
+            CHECK(loop.run(read_exactly(reader, 5)) == "ab!cd");
+        }
+        CHECK(loop.run(write_and_end(writer, "e")));
+        CHECK(loop.run(read_all(reader)) == "e");
     }
+}
+
+TEST_CASE("pair bridge: a client that resets is noticed while the instance reads nothing")
+{
+    constexpr int kernel_buffer = 32 * 1024;
+    Bridged bridged(tcp(kernel_buffer), tcp(kernel_buffer));
+    auto& loop = bridged.loop;
+    const auto data = noise(4'000'000, 1);
+    auto writing = loop.start(write_and_end(bridged.client, data));
+    // Nothing moves any more.
+    for (std::uint64_t passed = 0, calm = 0; calm < 50; ++calm) {
+        loop.run(asio::steady_timer(loop.executor(), 1ms).async_wait(asio::use_awaitable));
+        if (std::exchange(passed, bridged.usage.bytes_up()) != bridged.usage.bytes_up())
+            calm = 0;
+    }
+    bridged.client.abort();
+    CHECK(bridged.end() == BridgeEnd::client_reset);
+    bool reset = false;
+    loop.run(read_all(bridged.server, &reset));
+    CHECK(reset);
+}
+
+TEST_CASE("pair bridge: one that never stops does not keep the others waiting")
+{
+    Loop loop;
+    PairBridge bridge;
+    Usage busy_usage, quiet_usage;
+    auto busy_client = tcp(), busy_server = tcp(), quiet_client = tcp(), quiet_server = tcp();
+    const auto join = [&](Pair& client, Pair& server, Usage& usage) {
+        return std::make_unique<Link>(make_socket_stream(loop.executor(), std::move(client.second)),
+                                      make_socket_stream(loop.executor(), std::move(server.second)), usage);
+    };
+    const auto busy = join(busy_client, busy_server, busy_usage), quiet = join(quiet_client, quiet_server, quiet_usage);
+    auto busy_end = loop.start(bridge.run(*busy)), quiet_end = loop.start(bridge.run(*quiet));
+    const int writer = busy_client.first.get(), reader = busy_server.first.get();
+    std::atomic<bool> enough = false;
+    std::thread source([&] {
+        const auto data = noise(1 << 20, 1);
+        while (!enough && ::send(writer, data.data(), data.size(), MSG_NOSIGNAL) > 0) {}
+        ::shutdown(writer, SHUT_WR);
+    });
+    std::thread sink([&] {
+        std::string buffer(1 << 20, '\0');
+        while (::recv(reader, buffer.data(), buffer.size(), 0) > 0) {}
+        ::shutdown(reader, SHUT_WR);
+    });
+    auto client = make_socket_stream(loop.executor(), std::move(quiet_client.first));
+    auto server = make_socket_stream(loop.executor(), std::move(quiet_server.first));
+    for (int i = 0; i < 100; ++i) {
+        loop.run(client.write_all(bytes_of("ping")));
+        CHECK(loop.run(read_exactly(server, 4)) == "ping");
+    }
+    enough = true;
+    CHECK(loop.until([&] { return busy_end.done(); }));
+    source.join();
+    sink.join();
+    quiet_end.cancel();
+    CHECK(loop.until([&] { return quiet_end.done(); }));
 }
 
 TEST_CASE("pair bridge: when the instance has ended, the client is let go after its last words")
@@ -252,14 +373,16 @@ TEST_CASE("pair bridge: cancelled, both ends are aborted")
 
 TEST_CASE("pair bridge: cancelled while one side does not read, both ends are aborted")
 {
-    Bridged bridged(tcp(), unix_domain());
-    auto& loop = bridged.loop;
-    const auto data = noise(4'000'000, 1);
-    auto writing = loop.start(write_and_end(bridged.client, data));
-    REQUIRE(loop.until([&] { return bridged.usage.bytes_up() != 0; }));
-    loop.settle();
-    bridged.bridging.cancel();
-    CHECK(bridged.end() == BridgeEnd::cancelled);
-    REQUIRE(loop.until([&] { return writing.done(); }));
-    CHECK_FALSE(writing.value());
+    on_each_path([](Path path) {
+        Bridged bridged(tcp(), unix_domain(), path);
+        auto& loop = bridged.loop;
+        const auto data = noise(4'000'000, 1);
+        auto writing = loop.start(write_and_end(bridged.client, data));
+        REQUIRE(loop.until([&] { return bridged.usage.bytes_up() != 0; }));
+        loop.settle();
+        bridged.bridging.cancel();
+        CHECK(bridged.end() == BridgeEnd::cancelled);
+        REQUIRE(loop.until([&] { return writing.done(); }));
+        CHECK_FALSE(writing.value());
+    });
 }

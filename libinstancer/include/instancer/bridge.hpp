@@ -17,6 +17,16 @@ namespace instancer {
 /// Threads: the executor of both streams.
 class Link {
 public:
+    /// A bridge that is to hear when the instance has ended and everything that it said is delivered. It closes the
+    /// client then.
+    class Observer {
+    public:
+        virtual void link_over() = 0;
+
+    protected:
+        ~Observer() = default;
+    };
+
     /// Lifetime: `usage` must outlive the link.
     Link(Stream client, Stream instance, Usage& usage)
         : client_(std::move(client)), instance_(std::move(instance)), usage_(&usage)
@@ -43,6 +53,9 @@ public:
         usage_->down(bytes);
     }
 
+    /// For the bridge: null to stop.
+    void observe(Observer* observer) noexcept { observer_ = observer; }
+
     /// For the bridge: the client has been given the last byte of the instance and the end after it.
     void delivered() noexcept
     {
@@ -64,13 +77,16 @@ public:
 private:
     void close_if_over() noexcept
     {
-        if (over())
+        if (over() && observer_)
+            observer_->link_over();
+        else if (over())
             client_.close();
     }
 
     Stream client_;
     Stream instance_;
     Usage* usage_;
+    Observer* observer_ = nullptr;
     std::uint64_t up_ = 0;
     std::uint64_t down_ = 0;
     bool delivered_ = false;

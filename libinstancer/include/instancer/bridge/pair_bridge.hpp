@@ -13,10 +13,11 @@
 
 #include <instancer/bridge.hpp>
 #include <instancer/detail/asio_compat.hpp>
+#include <instancer/detail/socket_bridge.hpp>
 
 namespace instancer {
 
-/// Copies bytes between two streams of any kind.
+/// Copies bytes between two streams of any kind; two sockets take a path without coroutines.
 ///
 /// Reads go into one buffer per thread, and only what the other end does not take at once is kept aside: a session
 /// with nothing in flight holds no buffer, and a peer that does not read holds at most one buffer's worth here.
@@ -39,6 +40,11 @@ private:
         if (detail::is_cancelled(cancellation)) {
             abort(link);
             co_return BridgeEnd::cancelled;
+        }
+        if (link.client().native_handle() >= 0 && link.instance().native_handle() >= 0) {
+            detail::SocketBridge sockets(link);
+            if (sockets.start())
+                co_return co_await sockets.wait();
         }
         const auto [up, down] = co_await (pump_up(link) && pump_down(link));
 

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -50,40 +52,41 @@ inline void set_tcp_options(int fd) noexcept
     ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
-/// A Stream over one connected socket.
+/// A Stream over one connected socket. Asio knows of it only from the first wait on, because a bridge watches its
+/// sockets by itself.
 class SocketStream : public Stream::Impl {
 public:
     SocketStream(const asio::any_io_executor& executor, UniqueFd fd)
-        : descriptor_(executor, fd.get()), tcp_(is_socket_in_family(fd.get(), {AF_INET, AF_INET6}))
+        : executor_(executor), fd_(std::move(fd)), tcp_(is_socket_in_family(fd_.get(), {AF_INET, AF_INET6}))
     {
-        fd.release();
-        descriptor_.native_non_blocking(true);
+        ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);
         if (tcp_)
-            set_tcp_options(descriptor_.native_handle());
+            set_tcp_options(fd_.get());
     }
+    ~SocketStream() override { unwatch(); }
 
-    asio::any_io_executor get_executor() override { return descriptor_.get_executor(); }
+    asio::any_io_executor get_executor() override { return executor_; }
 
     Result<std::size_t> try_read(std::span<std::byte> buffer) override
     {
-        return counted([&] { return ::recv(descriptor_.native_handle(), buffer.data(), buffer.size(), 0); });
+        return counted([&] { return ::recv(fd_.get(), buffer.data(), buffer.size(), 0); });
     }
 
     Result<std::size_t> try_write(std::span<const std::byte> data) override
     {
-        return counted([&] { return ::send(descriptor_.native_handle(), data.data(), data.size(), MSG_NOSIGNAL); });
+        return counted([&] { return ::send(fd_.get(), data.data(), data.size(), MSG_NOSIGNAL); });
     }
 
     asio::awaitable<Result<void>> wait(Readiness what) override
     {
         const auto cancellation = co_await asio::this_coro::cancellation_state;
-        if (!descriptor_.is_open() || is_cancelled(cancellation))
+        if (!fd_ || is_cancelled(cancellation))
             co_return fail(std::error_code(asio::error::operation_aborted));
+        watch();
         if (what == Readiness::gone)
             co_return co_await wait_gone();
-        const auto kind = what == Readiness::readable ? asio::posix::stream_descriptor::wait_read
-                                                      : asio::posix::stream_descriptor::wait_write;
-        const auto [error] = co_await descriptor_.async_wait(kind, as_result);
+        const auto kind = what == Readiness::readable ? Descriptor::wait_read : Descriptor::wait_write;
+        const auto [error] = co_await watched_->async_wait(kind, as_result);
         if (error)
             co_return fail(error);
         co_return Result<void>();
@@ -91,39 +94,50 @@ public:
 
     Result<void> shutdown_send() override
     {
-        if (::shutdown(descriptor_.native_handle(), SHUT_WR) != 0)
+        if (::shutdown(fd_.get(), SHUT_WR) != 0)
             return fail(last_error());
         return {};
     }
 
     void abort() noexcept override
     {
-        if (!descriptor_.is_open())
+        if (!fd_)
             return;
         if (tcp_) {
             const linger reset{1, 0};
-            ::setsockopt(descriptor_.native_handle(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+            ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
         }
         close();
     }
 
     void close() noexcept override
     {
-        asio::error_code ignored;
-        descriptor_.close(ignored);
+        unwatch();
+        fd_.reset();
+    }
+
+    void unwatch() noexcept override
+    {
+        // What waits completes as cancelled.
+        if (watched_)
+            static_cast<void>(watched_->release());
+        watched_.reset();
     }
 
     Result<void> rebind(const asio::any_io_executor& executor) override
     {
-        UniqueFd fd(descriptor_.release());
-        descriptor_ = asio::posix::stream_descriptor(executor, fd.get());
-        fd.release();
+        unwatch();
+        executor_ = executor;
         return {};
     }
 
-    int native_handle() const noexcept override { return const_cast<Descriptor&>(descriptor_).native_handle(); }
+    int native_handle() const noexcept override { return fd_.get(); }
 
-    UniqueFd release() noexcept override { return UniqueFd(descriptor_.release()); }
+    UniqueFd release() noexcept override
+    {
+        unwatch();
+        return std::move(fd_);
+    }
 
 protected:
     template <class Call>
@@ -144,27 +158,35 @@ protected:
 private:
     using Descriptor = asio::posix::stream_descriptor;
 
+    void watch()
+    {
+        if (!watched_)
+            watched_.emplace(executor_, fd_.get());
+    }
+
     asio::awaitable<Result<void>> wait_gone()
     {
         const auto cancellation = co_await asio::this_coro::cancellation_state;
         for (;;) {
-            pollfd state{descriptor_.native_handle(), 0, 0};
+            pollfd state{fd_.get(), 0, 0};
             if (::poll(&state, 1, 0) == 1)
                 co_return Result<void>();
-            const auto [error] = co_await descriptor_.async_wait(Descriptor::wait_error, as_result);
+            const auto [error] = co_await watched_->async_wait(Descriptor::wait_error, as_result);
             if (error)
                 co_return fail(error);
             // Urgent data wakes this wait too, for as long as nobody reads it: then look now and then.
             if (::poll(&state, 1, 0) == 1)
                 co_return Result<void>();
-            asio::steady_timer pause(descriptor_.get_executor(), std::chrono::milliseconds(100));
+            asio::steady_timer pause(executor_, std::chrono::milliseconds(100));
             const auto [cancelled] = co_await pause.async_wait(as_result);
-            if (cancelled || !descriptor_.is_open() || is_cancelled(cancellation))
+            if (cancelled || !watched_ || is_cancelled(cancellation))
                 co_return fail(std::error_code(asio::error::operation_aborted));
         }
     }
 
-    Descriptor descriptor_;
+    asio::any_io_executor executor_;
+    UniqueFd fd_;
+    std::optional<Descriptor> watched_;
     bool tcp_;
 };
 

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/execution/context.hpp>
+#include <asio/execution_context.hpp>
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/post.hpp>
+#include <asio/query.hpp>
+#include <sys/epoll.h>
+
+#include <instancer/detail/asio_compat.hpp>
+#include <instancer/detail/unique_fd.hpp>
+#include <instancer/result.hpp>
+
+namespace instancer::detail {
+
+/// One epoll per io_context for the descriptors of bridges, which Asio sees as a single one: each descriptor is
+/// registered once in its life, where a wait of Asio's own costs a system call every time.
+///
+/// Threads: that of its io_context, which only one thread may run.
+class Poller final : public asio::execution_context::service {
+public:
+    using key_type = Poller;
+    static inline asio::execution_context::id id;
+
+    /// Who watches a descriptor.
+    class Entry {
+    public:
+        Entry() = default;
+        Entry(const Entry&) = delete;
+        Entry& operator=(const Entry&) = delete;
+
+        /// What has changed since the last time, as bits of epoll; none after `again`.
+        virtual void on_events(std::uint32_t events) = 0;
+
+    protected:
+        ~Entry() = default;
+    };
+
+    explicit Poller(asio::execution_context& context) : asio::execution_context::service(context) {}
+
+    static Poller& of(const asio::any_io_executor& executor)
+    {
+        auto& poller = asio::use_service<Poller>(asio::query(executor, asio::execution::context));
+        if (!poller.epoll_.has_value())
+            poller.open(executor);
+        return poller;
+    }
+
+    /// Watches `fd` for everything, edge-triggered. What is the case already is reported as well.
+    ///
+    /// Errors: what the system reports.
+    /// Lifetime: `entry` must stay until `remove`.
+    Result<void> add(int fd, Entry& entry)
+    {
+        epoll_event event{};
+        event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+        event.data.ptr = &entry;
+        if (::epoll_ctl(epoll_->native_handle(), EPOLL_CTL_ADD, fd, &event) != 0)
+            return fail(std::error_code(errno, std::system_category()), "watching a connection");
+        if (++watched_ == 1)
+            wait();
+        return {};
+    }
+
+    /// Before `fd` is closed: a child that was born in the meantime can keep it open, and its events would go on.
+    void remove(int fd, const Entry& entry) noexcept
+    {
+        ::epoll_ctl(epoll_->native_handle(), EPOLL_CTL_DEL, fd, nullptr);
+        for (auto& event : reported_)
+            if (event.data.ptr == &entry)
+                event.data.ptr = nullptr;
+        for (auto* list : {&again_, &turn_})
+            std::replace(list->begin(), list->end(), const_cast<Entry*>(&entry), static_cast<Entry*>(nullptr));
+        if (--watched_ == 0)
+            epoll_->cancel();
+    }
+
+    /// Calls `entry` once more after all others had their turn.
+    void again(Entry& entry) { again_.push_back(&entry); }
+
+private:
+    static constexpr std::size_t batch_size = 64;
+
+    void open(const asio::any_io_executor& executor)
+    {
+        UniqueFd fd(::epoll_create1(EPOLL_CLOEXEC));
+        if (!fd)
+            throw std::system_error(errno, std::system_category(), "making an epoll");
+        epoll_.emplace(executor, fd.get());
+        fd.release();
+    }
+
+    void shutdown() override { epoll_.reset(); }
+
+    void wait()
+    {
+        epoll_->async_wait(asio::posix::stream_descriptor::wait_read, [this](const asio::error_code& error) {
+            if (!error)
+                run();
+            else if (epoll_ && watched_ > 0)
+                wait();
+        });
+    }
+
+    void run()
+    {
+        const int count = ::epoll_wait(epoll_->native_handle(), batch_.data(), static_cast<int>(batch_.size()), 0);
+        reported_ = std::span(batch_).first(static_cast<std::size_t>(std::max(count, 0)));
+        for (const auto& event : reported_)
+            if (event.data.ptr)
+                static_cast<Entry*>(event.data.ptr)->on_events(event.events);
+        const bool more = reported_.size() == batch_.size();
+        reported_ = {};
+
+        std::swap(turn_, again_);
+        for (std::size_t i = 0; i < turn_.size(); ++i)
+            if (turn_[i])
+                turn_[i]->on_events(0);
+        turn_.clear();
+        if (watched_ == 0)
+            again_.clear();
+        else if (more || !again_.empty())
+            asio::post(epoll_->get_executor(), [this] { run(); });
+        else
+            wait();
+    }
+
+    std::optional<asio::posix::stream_descriptor> epoll_;
+    std::array<epoll_event, batch_size> batch_;
+    std::span<epoll_event> reported_;  ///< Of the batch that is being dealt with.
+    std::vector<Entry*> again_, turn_;
+    std::size_t watched_ = 0;
+};
+
+}  // namespace instancer::detail
