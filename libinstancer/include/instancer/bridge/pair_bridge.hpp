@@ -42,7 +42,7 @@ private:
             co_return BridgeEnd::cancelled;
         }
         if (link.client().native_handle() >= 0 && link.instance().native_handle() >= 0) {
-            detail::SocketBridge sockets(link);
+            detail::SocketBridge sockets(link, cancellation);
             if (sockets.start())
                 co_return co_await sockets.wait();
         }

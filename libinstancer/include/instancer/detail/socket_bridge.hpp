@@ -6,8 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include <asio/cancellation_state.hpp>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -27,8 +29,9 @@ namespace instancer::detail {
 /// Threads: the executor of the link.
 class SocketBridge final : private Link::Observer {
 public:
-    explicit SocketBridge(Link& link)
+    SocketBridge(Link& link, asio::cancellation_state cancellation)
         : link_(link),
+          cancellation_(std::move(cancellation)),
           poller_(Poller::of(link.client().get_executor())),
           ended_(link.client().get_executor()),
           client_(*this, link.client()),
@@ -98,6 +101,9 @@ private:
 
     void on_events(Side& side, std::uint32_t events)
     {
+        // The end of an instance that is being stopped must not reach its client as an end in order.
+        if (is_cancelled(cancellation_))
+            return finish(BridgeEnd::cancelled);
         if (events & ~static_cast<std::uint32_t>(EPOLLOUT))
             side.readable = true;
         if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
@@ -262,6 +268,7 @@ private:
     }
 
     Link& link_;
+    const asio::cancellation_state cancellation_;
     Poller& poller_;
     AsyncEvent ended_;
     BridgeEnd end_ = BridgeEnd::cancelled;
