@@ -15,11 +15,13 @@ namespace instancer::daemon {
 namespace {
 
 constexpr std::string_view purpose =
-    "Every TCP client gets a server instance of its own: a process or a Docker container.\n";
+    "Every TCP client gets a server instance of its own: a process or a Docker container.\n"
+    "Or its connection is passed on to one of several servers.\n";
 
 constexpr std::string_view usage = R"(
   instancerd exec   --listen ADDR [options] -- COMMAND [ARG...]
   instancerd docker --listen ADDR --image IMAGE (--port N | --stdio) [options] [-- COMMAND...]
+  instancerd forward --listen ADDR --to ADDR[=WEIGHT],... [options]
   instancerd run    --config FILE          several services in one daemon
   instancerd check  --config FILE          say what is wrong with it; exit 2, or 0 when all is well
   instancerd --help | --version            COMMAND --help shows the options of one command
@@ -36,6 +38,11 @@ command line or configuration.
 constexpr std::string_view exec_examples = R"(
   instancerd exec --listen 127.0.0.1:1337 -- /usr/bin/python3 chall.py
   instancerd exec --listen :1337 --io port --auth source -- python3 server.py {port}
+)";
+
+constexpr std::string_view forward_examples = R"(
+  instancerd forward --listen :80 --to 10.0.0.1:8080=2,10.0.0.2:8080 --balance least-connections
+  instancerd forward 127.0.0.1 8080 10.0.0.1 80
 )";
 
 constexpr std::string_view docker_examples = R"(
@@ -95,11 +102,25 @@ std::string help(std::optional<Mode> mode)
 {
     if (!mode)
         return std::string(purpose) + std::string(usage) + option_help(Scope::service) + std::string(notes);
-    const bool exec = *mode == Mode::exec;
-    return std::string(exec ? "Usage: instancerd exec --listen ADDR [options] -- COMMAND [ARG...]\n"
-                            : "Usage: instancerd docker --listen ADDR --image IMAGE (--port N | --stdio) [options] "
-                              "[-- COMMAND...]\n") +
-           option_help(scope_of(*mode)) + std::string(notes) + std::string(exec ? exec_examples : docker_examples);
+    std::string_view form, examples;
+    switch (*mode) {
+    case Mode::exec:
+        form = "exec --listen ADDR [options] -- COMMAND [ARG...]";
+        examples = exec_examples;
+        break;
+    case Mode::docker:
+        form = "docker --listen ADDR --image IMAGE (--port N | --stdio) [options] [-- COMMAND...]";
+        examples = docker_examples;
+        break;
+    case Mode::forward:
+        form = "forward --listen ADDR --to ADDR[=WEIGHT],... [options]\n"
+               "       instancerd forward LOCAL_IP:PORT FORWARD_IP:PORT\n"
+               "       instancerd forward LOCAL_IP LOCAL_PORT FORWARD_IP FORWARD_PORT";
+        examples = forward_examples;
+        break;
+    }
+    return "Usage: instancerd " + std::string(form) + "\n" + option_help(scope_of(*mode)) + std::string(notes) +
+           std::string(examples);
 }
 
 /// `guess` is `; did you mean X?`, or nothing.
@@ -118,7 +139,7 @@ class QuickForm {
 public:
     QuickForm(CLI::App& app, Mode mode) : mode_(mode)
     {
-        app_ = app.add_subcommand(mode == Mode::exec ? "exec" : "docker");
+        app_ = app.add_subcommand(std::string(name_of(mode)));
         app_->set_help_flag();
         app_->allow_extras();
         help_ = app_->add_flag("-h,--help");
@@ -144,7 +165,10 @@ public:
     {
         if (help_->count() > 0)
             return Command(Command::Kind::print, help(mode_));
-        if (const auto extras = app_->remaining(); !extras.empty())
+        const auto extras = app_->remaining();
+        const bool by_position = mode_ == Mode::forward && (extras.size() == 2 || extras.size() == 4) &&
+                                 extras.front().substr(0, 1) != "-";
+        if (!extras.empty() && !by_position)
             return misuse(unknown(extras.front()));
 
         Command result(Command::Kind::serve);
@@ -155,6 +179,8 @@ public:
         const Target target(result.settings, &service);
         for (const auto& [option, added] : added_)
             apply(*option, *added, target, result.problems);
+        if (by_position)
+            apply_positions(extras, target, result.problems);
         service.complete();
         result.settings.services.push_back(std::move(service));
         return result;
@@ -178,16 +204,36 @@ private:
             }
     }
 
+    /// The words of the original: LOCAL_IP LOCAL_PORT FORWARD_IP FORWARD_PORT, or each pair as one.
+    static void apply_positions(const std::vector<std::string>& words, Target target, Problems& problems)
+    {
+        const auto joined = [](const std::string& host, const std::string& port) {
+            return (host.find(':') == host.npos ? host : "[" + host + "]") + ":" + port;
+        };
+        const bool apart = words.size() == 4;
+        for (const auto& [name, value] : {std::pair("listen", apart ? joined(words[0], words[1]) : words[0]),
+                                          std::pair("to", apart ? joined(words[2], words[3]) : words[1])}) {
+            const Place place(0, "--" + std::string(name));
+            target.service->given.emplace(name, place);
+            if (const auto done = find_option(name)->apply(target, value); !done)
+                problems.emplace_back(place, done.error());
+        }
+    }
+
     std::string unknown(const std::string& argument) const
     {
         const auto mode = app_->get_name();
         if (argument.empty() || argument.front() != '-')
-            return "unexpected " + in_quotes(argument) + "; the command to run comes last, after --";
+            return "unexpected " + in_quotes(argument) +
+                   (mode_ == Mode::forward ? "; write --listen ADDR --to ADDR"
+                                           : "; the command to run comes last, after --");
         auto bare = std::string_view(argument).substr(0, argument.find('='));
         bare.remove_prefix(std::min(bare.find_first_not_of('-'), bare.size()));
-        if (find_option(bare))
-            return "--" + std::string(bare) + " works only with instancerd " +
-                   (mode_ == Mode::exec ? "docker" : "exec") + "; remove it or use that";
+        if (const auto* option = find_option(bare))
+            for (const auto other : {Mode::exec, Mode::docker, Mode::forward})
+                if (includes(option->scope, scope_of(other)))
+                    return "--" + std::string(bare) + " works only with instancerd " + std::string(name_of(other)) +
+                           "; remove it or use that";
         std::vector<std::string_view> names;
         for (const auto& [option, added] : added_)
             names.push_back(option->name);
@@ -231,6 +277,7 @@ Command parse_command_line(std::vector<std::string> arguments)
     const auto* version_flag = app.add_flag("--version");
     const QuickForm exec(app, Mode::exec);
     const QuickForm docker(app, Mode::docker);
+    const QuickForm forward(app, Mode::forward);
     std::string file;
     const auto add_file_command = [&](const char* name) {
         auto* added = app.add_subcommand(name);
@@ -248,12 +295,14 @@ Command parse_command_line(std::vector<std::string> arguments)
         app.parse(arguments);
     } catch (const CLI::ArgumentMismatch& error) {
         const std::string what = error.what();
-        return misuse(what.substr(0, what.find(':')) + ": has no value; write one after it");
+        return misuse(what.substr(0, what.find(':')) +
+                      (what.find("At Most") == what.npos ? ": has no value; write one after it"
+                                                         : ": is there more than once; keep one of them"));
     } catch (const CLI::ParseError& error) {
         return misuse(one_line(error.what()));
     }
 
-    for (const auto* form : {&exec, &docker})
+    for (const auto* form : {&exec, &docker, &forward})
         if (form->used())
             return form->read(std::move(command));
     if (help_flag->count() > 0 || (run->parsed() && run->count("--help") > 0) ||
@@ -277,10 +326,10 @@ Command parse_command_line(std::vector<std::string> arguments)
     const auto& word = extras.front();
     if (!word.empty() && word.front() == '-')
         return misuse("unexpected " + one_line(word, 100) +
-                      "; options follow a command: instancerd exec ..., or docker, run, check");
+                      "; options follow a command: instancerd exec ..., or docker, forward, run, check");
     if (word == "help")
         return Command(Command::Kind::print, help(std::nullopt));
-    return misuse(unknown_word("command " + in_quotes(word), suggestion(word, {"exec", "docker", "run", "check"}), "--help"));
+    return misuse(unknown_word("command " + in_quotes(word), suggestion(word, {"exec", "docker", "forward", "run", "check"}), "--help"));
 }
 
 }  // namespace instancer::daemon

@@ -112,7 +112,8 @@ private:
 
     std::optional<Mode> read_mode(const Place& place, const Node& node)
     {
-        constexpr auto remedy = "write \"exec\" to run processes or \"docker\" to run containers";
+        constexpr auto remedy = "write \"exec\" to run processes, \"docker\" to run containers, or \"forward\" to pass "
+                                "connections on";
         const auto& members = node.members();
         const auto found = std::find_if(members.begin(), members.end(), [](auto& m) { return m.name() == "mode"; });
         if (found == members.end()) {
@@ -123,8 +124,9 @@ private:
         if (!expect(found->value(), Kind::string, remedy))
             return std::nullopt;
         const auto& text = found->value().text();
-        if (text == "exec" || text == "docker")
-            return text == "exec" ? Mode::exec : Mode::docker;
+        for (const auto mode : {Mode::exec, Mode::docker, Mode::forward})
+            if (text == name_of(mode))
+                return mode;
         problem(found->place(), in_quotes(text) + " is no mode; " + remedy);
         return std::nullopt;
     }
@@ -165,15 +167,23 @@ private:
             return;
         }
         if (find(key, Scope::service))
-            problem(place, std::string("works only in \"mode\": ") +
-                               (service.mode == Mode::exec ? "\"docker\"" : "\"exec\"") +
-                               "; remove it or change the mode");
+            problem(place, "works only in \"mode\": \"" + std::string(name_of(mode_with(key))) +
+                               "\"; remove it or change the mode");
         else if (find(key, Scope::daemon))
             problem(place, "is for the whole daemon; move it to the top level");
         else if (const auto option = find_option(key); option && includes(option->scope, Scope::service))
             problem(place, "reads otherwise here; write " + written(*option));
         else
             problem(place, "is unknown" + suggestion(key, names(scope_of(service.mode), service_words)));
+    }
+
+    /// The first mode that has the option.
+    static Mode mode_with(std::string_view key)
+    {
+        for (const auto mode : {Mode::exec, Mode::docker})
+            if (find(key, scope_of(mode)))
+                return mode;
+        return Mode::forward;
     }
 
     /// How an option is written that is called otherwise on the command line.
@@ -222,7 +232,8 @@ private:
                 apply_one(option, target, place, value.text());
             return;
         case Shape::duration:
-            if (value.kind() == Kind::number && value.text() != "0")
+            if (value.kind() == Kind::number && value.text().find_first_not_of("0123456789") == std::string::npos &&
+                value.text() != "0")
                 problem(place, "has no unit; write \"" + value.text() + "s\" for seconds");
             else if (value.kind() == Kind::number || expect(value, Kind::string, "write a duration, as in \"20s\""))
                 apply_one(option, target, place, value.text());

@@ -110,7 +110,7 @@ public:
             if (const auto end = text.find(": ", column); end != text.npos)
                 text.erase(0, end + 2);
         const auto says = [&](std::string_view part) { return text.find(part) != text.npos; };
-        if (says("unexpected '}'; expected string literal") || says("unexpected ']'"))
+        if (says("unexpected '}'; expected string literal") || says("unexpected ']'; expected '['"))
             text += "; remove the comma before it";
         else if (says("unexpected string literal; expected"))
             text += "; is a comma missing before it?";

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <chrono>
 
+#include <fcntl.h>
 #include <limits.h>
 #include <nlohmann/json.hpp>
 #include <poll.h>
@@ -14,7 +15,10 @@
 #include <spdlog/details/thread_pool.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <instancer/detail/unique_fd.hpp>
 
 namespace instancer::daemon {
 
@@ -54,7 +58,7 @@ private:
         std::string_view text(line.data(), line.size());
         while (!text.empty() && wait_for_reader()) {
             // A pipe that is writable at all takes this much without blocking.
-            const auto count = ::write(STDERR_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+            const auto count = ::write(fd(), text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
             if (count < 0 && errno != EINTR && errno != EAGAIN)
                 return;
             text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
@@ -65,11 +69,25 @@ private:
 
     bool wait_for_reader()
     {
-        pollfd state{STDERR_FILENO, POLLOUT, 0};
-        while (!gave_up_ && ::poll(&state, 1, 500) == 0)
+        pollfd state{fd(), POLLOUT, 0};
+        while (!gave_up_ && ::poll(&state, 1, 500) <= 0)
             gave_up_ = closing_;
         return !gave_up_;
     }
+
+    /// A pipe or terminal that others write to as well can be full again after a poll: a description of our own does
+    /// not block, and leaves theirs as it is.
+    static instancer::detail::UniqueFd open_own()
+    {
+        struct stat status {};
+        const bool can_block = ::fstat(STDERR_FILENO, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode));
+        return instancer::detail::UniqueFd(
+            can_block ? ::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1);
+    }
+
+    int fd() const noexcept { return own_ ? own_.get() : STDERR_FILENO; }
+
+    const instancer::detail::UniqueFd own_ = open_own();
 
     std::atomic<bool> closing_ = false;
     bool gave_up_ = false;
@@ -91,12 +109,15 @@ Log::~Log()
 {
     report_losses();
     sink_->close();
+    // What it still holds of the logger must go before the logger does.
+    threads_.reset();
 }
 
 void Log::report_losses()
 {
     const auto lost = threads_->overrun_counter();
-    const auto told = losses_told_.exchange(lost);
+    auto told = losses_told_.load();
+    while (lost > told && !losses_told_.compare_exchange_weak(told, lost)) {}
     if (lost > told)
         write(LogLevel::warning, {}, {}, std::to_string(lost - told) + " log lines were lost: nobody read them in time");
 }

@@ -125,8 +125,35 @@ Parsed<void> add_tmpfs(Target to, const std::string& text)
     return {};
 }
 
+/// `ADDR[=WEIGHT],...`
+Parsed<void> add_upstreams(Target to, const std::string& text)
+{
+    for (const auto& part : split(text, ',')) {
+        const auto equals = part.rfind('=');
+        const auto address = parse_address(part.substr(0, equals));
+        if (!address)
+            return wrong(address.error());
+        if (address->kind() == Address::Kind::inherited)
+            return wrong(in_quotes(part) + " cannot be connected to; write host:port or unix:/path");
+        if (address->kind() == Address::Kind::tcp && (address->name().empty() || address->port() == 0))
+            return wrong(in_quotes(part) + " names no server; write host:port, with a port from 1 to 65535");
+        auto upstream = address->kind() == Address::Kind::tcp
+                            ? Upstream::tcp(address->name(), address->port())
+                            : Upstream::unix_socket(to.settings.resolve(address->name()));
+        if (equals != part.npos) {
+            const auto weight = parse_count(part.substr(equals + 1), 1, 10'000);
+            if (!weight)
+                return wrong("the weight of " + part.substr(0, equals) + ": " + weight.error());
+            upstream.weight = static_cast<unsigned>(*weight);
+        }
+        to.service->upstream.upstreams.push_back(std::move(upstream));
+    }
+    return {};
+}
+
 constexpr std::string_view listening = "Listening", clients = "Clients", instances = "Instances", times = "Times",
                            program = "What runs", process = "Processes (exec)", container = "Containers (docker)",
+                           upstream = "Upstreams (forward)",
                            limits = "Limits of one instance", whole = "The daemon";
 
 using S = const std::string&;
@@ -149,21 +176,21 @@ constexpr Option table[] = {
     {clients, "auth", "open|source|token", "open",
      "how clients are told apart: not at all, every connection gets a new instance; by source address (by user id on "
      "a Unix socket); by the 130-byte token greeting",
-     Scope::service, Shape::text, {},
+     Scope::instances, Shape::text, {},
      [](Target to, S text) {
          return set_choice(to.service->auth, text,
                            {{"open", Auth::open}, {"source", Auth::source}, {"token", Auth::token}});
      }},
     {clients, "source-prefix", "BITS", "64", "IPv6 clients that share so many leading bits count as one",
-     Scope::service, Shape::number, {},
+     Scope::instances, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->source_prefix, text, 1, 128); }},
     {clients, "tokens", "FILE", "-",
      "accepted tokens, one a line: 128 characters, or hex: and 256 digits; # starts a comment; read again on SIGHUP",
-     Scope::service, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->tokens, text); }},
+     Scope::instances, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->tokens, text); }},
     {clients, "reset-id", "HEX", "0000", "the identifier that asks for all instances of the token to go first",
-     Scope::service, Shape::text, {}, set_reset_id},
+     Scope::instances, Shape::text, {}, set_reset_id},
     {clients, "auth-timeout", "DURATION", "10s", "how long a client may take to say who it is",
-     Scope::service, Shape::duration, {},
+     Scope::instances, Shape::duration, {},
      [](Target to, S text) { return set(to.service->auth_timeout, parse_duration(text)); }},
 
     {instances, "max-instances", "N", "64",
@@ -174,18 +201,18 @@ constexpr Option table[] = {
      }},
     {instances, "max-per-owner", "N", "4 (with open: no limit)",
      "instances of one token or source address; 0: no limit",
-     Scope::service, Shape::number, {},
+     Scope::instances, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->pool.max_per_owner, text); }},
     {instances, "max-sessions", "N", "0", "connections to one instance at once; 0: no limit",
-     Scope::service, Shape::number, {},
+     Scope::instances, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->pool.max_sessions_per_instance, text); }},
     {instances, "max-starting", "N", "twice the cores", "instances that start at once; 0: no limit",
-     Scope::service, Shape::number, {},
+     Scope::instances, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->pool.max_starting, text); }},
     {instances, "when-full", "refuse|queue|cull-oldest|cull-idle", "refuse",
      "what a client meets when a maximum is reached: it is refused, waits in a fair queue, or takes the place of the "
      "instance that is oldest or idle for longest",
-     Scope::service, Shape::text, {},
+     Scope::instances, Shape::text, {},
      [](Target to, S text) {
          return set_choice(to.service->pool.when_full, text,
                            {{"refuse", WhenFull::refuse},
@@ -194,29 +221,29 @@ constexpr Option table[] = {
                             {"cull-idle", WhenFull::cull_idle}});
      }},
     {instances, "queue-size", "N", "128", "clients that may wait",
-     Scope::service, Shape::number, {},
+     Scope::instances, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->pool.queue_size, text, 1); }},
     {instances, "queue-timeout", "DURATION", "30s", "how long a client waits",
-     Scope::service, Shape::duration, {},
+     Scope::instances, Shape::duration, {},
      [](Target to, S text) { return set(to.service->pool.queue_timeout, parse_duration(text)); }},
     {instances, "warm", "N", "0", "started instances kept ready for the next clients",
-     Scope::service, Shape::number, {}, [](Target to, S text) { return set_count(to.service->pool.warm, text); }},
+     Scope::instances, Shape::number, {}, [](Target to, S text) { return set_count(to.service->pool.warm, text); }},
 
     {times, "ttl", "DURATION", "0", "an instance ends when it has been in use for so long",
-     Scope::service, Shape::duration, {},
+     Scope::instances, Shape::duration, {},
      [](Target to, S text) { return set(to.service->pool.ttl, parse_duration(text)); }},
     {times, "idle", "DURATION", "10m", "an instance ends when no byte has passed for so long",
-     Scope::service, Shape::duration, {},
+     Scope::instances, Shape::duration, {},
      [](Target to, S text) { return set(to.service->pool.idle, parse_duration(text)); }},
     {times, "linger", "DURATION", "0 with open, else 5m",
      "how long an instance waits for its owner to come back after the last connection ended; here 0 means not at all",
-     Scope::service, Shape::duration, {},
+     Scope::instances, Shape::duration, {},
      [](Target to, S text) { return set(to.service->pool.linger, parse_duration(text)); }},
     {times, "start-timeout", "DURATION", "30s", "how long an instance may take until it accepts connections",
-     Scope::service, Shape::duration, {},
+     Scope::instances, Shape::duration, {},
      [](Target to, S text) { return set(to.service->pool.start_timeout, parse_duration(text)); }},
     {times, "stop-grace", "DURATION", "2s", "time between TERM and KILL",
-     Scope::service, Shape::duration, {},
+     Scope::instances, Shape::duration, {},
      [](Target to, S text) -> Parsed<void> {
          const auto grace = parse_duration(text);
          if (grace && *grace > std::chrono::minutes(10))
@@ -225,7 +252,7 @@ constexpr Option table[] = {
      }},
     {times, "drain-timeout", "DURATION", "30s",
      "how long sessions may go on after SIGTERM. In a configuration at the top level, or in a service of its own",
-     Scope::both, Shape::duration, {},
+     Scope::anywhere, Shape::duration, {},
      [](Target to, S text) {
          if (to.service)
              return set(to.service->drain_timeout, parse_duration(text));
@@ -234,23 +261,23 @@ constexpr Option table[] = {
 
     {program, "stderr", "log|client|null", "log",
      "standard error of the instance: into the log, to the client with the output, or nowhere",
-     Scope::service, Shape::text, {},
+     Scope::instances, Shape::text, {},
      [](Target to, S text) {
          return set_choice(to.service->stderr_to, text,
                            {{"log", StderrTo::log}, {"client", StderrTo::client}, {"null", StderrTo::null}});
      }},
     {program, "pty", "", "off", "a terminal instead of plain standard input and output",
-     Scope::service, Shape::flag, {}, [](Target to, S text) { return set_flag(to.service->pty, text); }},
+     Scope::instances, Shape::flag, {}, [](Target to, S text) { return set_flag(to.service->pty, text); }},
     {program, "env", "NAME=VALUE", "-", "environment of the instance, which has nothing else of the daemon's",
-     Scope::service, Shape::map, {}, add_env},
+     Scope::instances, Shape::map, {}, add_env},
     {program, "client-env", "on|off", "on (off with warm)",
      "tell the instance who its client is: INSTANCER_CLIENT_ADDRESS, INSTANCER_CLIENT_PORT, INSTANCER_IDENTITY, "
      "INSTANCER_OWNER, INSTANCER_SERVICE",
-     Scope::service, Shape::text, {},
+     Scope::instances, Shape::text, {},
      [](Target to, S text) { return set(to.service->client_env, parse_switch(text)); }},
     {program, "user", "NAME|UID[:GROUP|GID]", "exec: the daemon's own; docker: the image's, or 65534 if that is root",
      "user and group of the instance",
-     Scope::service, Shape::text, {}, [](Target to, S text) { return set_text(to.service->user, text); }},
+     Scope::instances, Shape::text, {}, [](Target to, S text) { return set_text(to.service->user, text); }},
 
     {process, "io", "stdio|socket|port", "stdio",
      "how to reach the process: its standard input and output; the client's own socket handed over to it; a port that "
@@ -314,24 +341,53 @@ constexpr Option table[] = {
          return set_text(to.service->docker.engine, text);
      }},
 
+    {upstream, "to", "ADDR[=WEIGHT],...", "-",
+     "servers that connections are passed on to: host:port, [v6]:port or unix:/path, each with its share",
+     Scope::forward, Shape::list, {}, add_upstreams},
+    {upstream, "balance", "round-robin|least-connections|source-hash|random", "round-robin",
+     "how a connection's server is chosen: in turn; the one with the fewest; the same one for the same client address; "
+     "of two at random the one with fewer",
+     Scope::forward, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->upstream.balance, text,
+                           {{"round-robin", Balance::round_robin},
+                            {"least-connections", Balance::least_connections},
+                            {"source-hash", Balance::source_hash},
+                            {"random", Balance::random}});
+     }},
+    {upstream, "connect-timeout", "DURATION", "5s", "how long a server may take to answer; then the next one is tried",
+     Scope::forward, Shape::duration, {},
+     [](Target to, S text) -> Parsed<void> {
+         auto& limit = to.service->upstream.connect_timeout;
+         if (const auto done = set(limit, parse_duration(text)); !done)
+             return done;
+         return limit > limit.zero() ? Parsed<void>() : wrong("must be longer than 0; write 5s");
+     }},
+    {upstream, "max-fails", "N", "3", "failures in a row after which a server is tried last; 0: never",
+     Scope::forward, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->upstream.max_fails, text); }},
+    {upstream, "fail-timeout", "DURATION", "10s", "for how long",
+     Scope::forward, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->upstream.fail_timeout, parse_duration(text)); }},
+
     {limits, "limit-memory", "SIZE", "docker: 256m; exec: no limit", "memory; exec: address space of each process",
-     Scope::service, Shape::size, "limits.memory",
+     Scope::instances, Shape::size, "limits.memory",
      [](Target to, S text) { return set(to.service->limits.memory, parse_size(text)); }},
     {limits, "limit-cpus", "N", "docker: 1", "processors, as in 0.5; docker only",
-     Scope::service, Shape::number, "limits.cpus",
+     Scope::instances, Shape::number, "limits.cpus",
      [](Target to, S text) { return set(to.service->limits.cpus, parse_cpus(text)); }},
     {limits, "limit-pids", "N", "docker: 64; exec: no limit",
      "processes; exec: all of the instance's user, and not for root",
-     Scope::service, Shape::number, "limits.pids",
+     Scope::instances, Shape::number, "limits.pids",
      [](Target to, S text) { return set_count(to.service->limits.pids, text); }},
     {limits, "limit-nofile", "N", "1024", "open files of each process",
-     Scope::service, Shape::number, "limits.nofile",
+     Scope::instances, Shape::number, "limits.nofile",
      [](Target to, S text) { return set_count(to.service->limits.nofile, text); }},
     {limits, "limit-tmp", "SIZE", "docker: 64m", "contents of /tmp; docker only",
-     Scope::service, Shape::size, "limits.tmp",
+     Scope::instances, Shape::size, "limits.tmp",
      [](Target to, S text) { return set(to.service->limits.tmp, parse_size(text)); }},
     {limits, "limit-log", "SIZE", "docker: 1m", "output that the engine keeps of a container; docker only",
-     Scope::service, Shape::size, "limits.log",
+     Scope::instances, Shape::size, "limits.log",
      [](Target to, S text) { return set(to.service->limits.log, parse_size(text)); }},
 
     {whole, "name", "NAME", "made from the listen addresses, or from the path of the configuration",

@@ -26,9 +26,12 @@ enum class Shape {
 enum class Scope : unsigned {
     exec = 1,
     docker = 2,
-    service = 3,
-    daemon = 4,  ///< The command line of both quick forms, and the top level of the configuration.
-    both = 7,    ///< A service, or the top level for all services.
+    instances = 3,  ///< Services that give every client an instance.
+    forward = 8,
+    service = 11,   ///< Any service.
+    daemon = 4,     ///< The command line of the quick forms, and the top level of the configuration.
+    both = 7,       ///< A service with instances, or the top level for all services.
+    anywhere = 15,  ///< A service, or the top level for all services.
 };
 
 constexpr bool includes(Scope scope, Scope part)
@@ -38,7 +41,12 @@ constexpr bool includes(Scope scope, Scope part)
 
 constexpr Scope scope_of(Mode mode)
 {
-    return mode == Mode::exec ? Scope::exec : Scope::docker;
+    switch (mode) {
+    case Mode::exec: return Scope::exec;
+    case Mode::docker: return Scope::docker;
+    case Mode::forward: break;
+    }
+    return Scope::forward;
 }
 
 /// What an option writes to. `service` is none at the top level of a configuration.

@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 #include <instancer/authenticator/open.hpp>
+#include <instancer/authenticator/shared.hpp>
 #include <instancer/authenticator/source_address.hpp>
 #include <instancer/backend/docker_backend.hpp>
 #include <instancer/backend/process_backend.hpp>
+#include <instancer/backend/upstream_backend.hpp>
 
 #include "system.hpp"
 #include "tokens.hpp"
@@ -81,11 +83,21 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
       log_(log)
 {
     const auto control = workers.control();
-    if (service.mode == Mode::exec)
+    auto pool = service.pool;
+    switch (service.mode) {
+    case Mode::exec:
         backend_ = std::make_unique<ProcessBackend>(control, name_, process_options(settings, service), log);
-    else
+        break;
+    case Mode::docker:
         backend_ = std::make_unique<DockerBackend>(control, name_, docker_options(settings, service), log);
-    pool_ = std::make_unique<InstancePool>(control, name_, service.pool, *backend_, log, std::move(budget));
+        break;
+    case Mode::forward:
+        backend_ = std::make_unique<UpstreamBackend>(control, name_, service.upstream, log);
+        pool = UpstreamBackend::keeps_instance();
+        budget = nullptr;
+        break;
+    }
+    pool_ = std::make_unique<InstancePool>(control, name_, pool, *backend_, log, std::move(budget));
     ServerOptions options(name_);
     options.auth_timeout = service.auth_timeout;
     server_ = std::make_unique<Server>(workers, std::move(options), std::move(acceptors),
@@ -94,6 +106,8 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
 
 std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings& service, std::vector<Token> tokens)
 {
+    if (service.mode == Mode::forward)
+        return std::make_unique<SharedAuthenticator>();
     switch (service.auth) {
     case Auth::source: return std::make_unique<SourceAddressAuthenticator>(service.source_prefix);
     case Auth::token: {

@@ -21,6 +21,16 @@ std::size_t processors()
     return std::max(std::thread::hardware_concurrency(), 1u);
 }
 
+std::string_view name_of(Mode mode)
+{
+    switch (mode) {
+    case Mode::exec: return "exec";
+    case Mode::docker: return "docker";
+    case Mode::forward: break;
+    }
+    return "forward";
+}
+
 ServiceSettings::ServiceSettings(std::string service_name, Mode service_mode)
     : name(std::move(service_name)), mode(service_mode)
 {

@@ -19,6 +19,7 @@
 #include <instancer/backend/docker_options.hpp>
 #include <instancer/backend/process_options.hpp>
 #include <instancer/backend/stderr_to.hpp>
+#include <instancer/backend/upstream_options.hpp>
 #include <instancer/pool/pool_options.hpp>
 
 #include "problem.hpp"
@@ -26,7 +27,11 @@
 
 namespace instancer::daemon {
 
-enum class Mode { exec, docker };
+enum class Mode { exec, docker, forward };
+
+/// The word for it on the command line and in the configuration.
+std::string_view name_of(Mode mode);
+
 enum class Auth { open, source, token };
 enum class LogLevel { debug, info, warning, error };
 enum class LogFormat { text, json };
@@ -86,13 +91,15 @@ public:
 
     DockerOptions docker;  ///< What concerns containers alone.
 
+    UpstreamOptions upstream;  ///< What concerns forwarding alone.
+
     /// Whether the user wrote the option, rather than leaving it at its default.
     bool has(std::string_view option) const { return given.find(option) != given.end(); }
 
     /// Whether an instance serves one connection and goes with it.
     bool single_use() const
     {
-        return mode == Mode::exec ? io != ProcessIo::port : docker.io == DockerIo::stdio;
+        return mode == Mode::exec ? io != ProcessIo::port : mode == Mode::docker && docker.io == DockerIo::stdio;
     }
 
     /// Fills in the defaults that depend on other options.

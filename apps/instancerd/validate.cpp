@@ -43,6 +43,8 @@ public:
     void check()
     {
         check_listen();
+        if (service_.mode == Mode::forward)
+            return check_forward();
         check_clients();
         check_instances();
         if (service_.mode == Mode::exec) {
@@ -83,6 +85,22 @@ private:
         }
         if (has("unix-mode") && !has_unix)
             refuse("unix-mode", "is for Unix sockets only; remove it, or listen on unix:/path");
+    }
+
+    void check_forward()
+    {
+        const auto& upstreams = service_.upstream.upstreams;
+        if (upstreams.empty())
+            refuse("to", "has nowhere to pass connections on to; add " + say("to", "host:port"));
+        if (!service_.command.empty() || has("command"))
+            refuse("command", "is not run: forward passes connections on to servers that run already; remove it");
+        if (has("max-instances"))
+            refuse("max-instances", "is for instances, and forward has none; remove it");
+        for (std::size_t i = 0; i < upstreams.size(); ++i)
+            for (std::size_t j = 0; j < i; ++j)
+                if (upstreams[i].text() == upstreams[j].text())
+                    refuse("to", upstreams[i].text() + " is there twice; give it a weight instead, as in " +
+                                     upstreams[i].text() + "=2");
     }
 
     void check_clients()
@@ -203,7 +221,7 @@ private:
         const auto is_fixed = [](const std::string& text) { return text.find("{dir}") == std::string::npos; };
         ProcessOptions process;
         process.command = {settings_.program(service_)};
-        process.working_directory = service_.working_directory.empty() ? settings_.resolve(".") : service_.working_directory;
+        process.working_directory = settings_.resolve(".");
         process.env = service_.env;
         if (const auto found = instancer::detail::find_program(process); !found)
             refuse("command", found.error().text());

@@ -433,6 +433,7 @@ Result<void> DockerBackend::Impl::pull_now()
     const auto path = "/images/create?fromImage=" + percent_encoded(tagged ? image : image + ":latest");
     // The answer is 200 whatever comes; a failure is one of the messages in it.
     std::string progress;
+    pulls_.forget_version();
     const auto reply = pulls_.stream(
         "POST", path, [] {}, [&](std::string_view piece) { progress += piece; });
     if (!reply)

@@ -105,6 +105,19 @@ TEST_CASE("docker: image and port, or standard streams; the command may be left 
     CHECK(stdio.command == words("sh"));
 }
 
+TEST_CASE("forward: options, or the words of the original")
+{
+    const auto service = service_of("forward --listen :1 --to a:80=3,b:81 --to unix:/u --balance random");
+    REQUIRE(service.upstream.upstreams.size() == 3);
+    CHECK(service.upstream.upstreams[0].weight == 3);
+    CHECK(service.upstream.balance == Balance::random);
+    const auto apart = service_of("forward ::1 8080 10.0.0.1 80"), joined = service_of("forward [::1]:8080 10.0.0.1:80");
+    for (const auto* words : {&apart, &joined}) {
+        CHECK(words->listen.at(0).text() == "[::1]:8080");
+        CHECK(words->upstream.upstreams.at(0).text() == "10.0.0.1:80");
+    }
+}
+
 TEST_CASE("wrong command lines are answered with the right one")
 {
     says("", "instancerd exec   --listen");
@@ -127,10 +140,22 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("docker --listen :1 --port 1", "has no image to run; add --image NAME");
     says("docker --listen :1 --image i --port 1 --stdio", "--port: cannot work together with --stdio; remove one of them");
     says("exec --listen :1 docker", "unexpected 'docker'");
+    says("forward --listen :1", "has nowhere to pass connections on to; add --to host:port");
+    says("forward --listen :1 --to a", "--to: 'a' has no port");
+    says("forward --listen :1 --to :80", "--to: ':80' names no server");
+    says("forward --listen :1 --to a:1=0", "--to: the weight of a:1: '0' does not fit");
+    says("forward --listen :1 --to a:1,a:1", "--to: a:1 is there twice; give it a weight instead, as in a:1=2");
+    says("forward --listen :1 --to a:1 -- cat", "is not run: forward passes connections on");
+    says("forward --listen :1 --to a:1 --max-instances 3", "--max-instances: is for instances");
+    says("forward --listen :1 --to a:1 --connect-timeout 0", "--connect-timeout: must be longer than 0");
+    says("forward 127.0.0.1 80 10.0.0.1", "unexpected '127.0.0.1'; write --listen ADDR --to ADDR");
+    says("forward 127.0.0.1 80 ::1 99999", "--to: '99999' is not a port");
+    says("exec --listen :1 --to a:1 -- cat", "--to works only with instancerd forward");
     says("run exec", "unexpected 'exec'");
     says("exec ---", "unknown option ---");
     CHECK(complaint({""}) == "unknown command ''; see instancerd --help");
     says("exec --frobnicate", "unknown option --frobnicate; see instancerd exec --help");
+    says("run --config a --config b", "--config: is there more than once; keep one of them");
     says("exec --listen :1 --ttl", "--ttl: has no value; write one after it");
     says("docker --listen :1 --image i --stdio --pty --stderr log", "--stderr: cannot work together with --pty");
     says("run", "Add --config FILE");
@@ -144,6 +169,7 @@ TEST_CASE("--help shows every option of its command with its default")
     const auto whole = parse_command_line(words("--help"));
     const auto exec = parse_command_line(words("exec --help"));
     const auto docker = parse_command_line(words("docker -h"));
+    const auto forward = parse_command_line(words("forward --help"));
     CHECK(whole.kind == Command::Kind::print);
     CHECK(exec.kind == Command::Kind::print);
     CHECK(parse_command_line(words("run --help")).kind == Command::Kind::print);
@@ -168,6 +194,7 @@ TEST_CASE("--help shows every option of its command with its default")
         CHECK(shows(whole.text, option));
         const bool daemon = includes(option.scope, Scope::daemon);
         CHECK(shows(exec.text, option) == (daemon || includes(option.scope, Scope::exec)));
+        CHECK(shows(forward.text, option) == (daemon || includes(option.scope, Scope::forward)));
         CHECK(shows(docker.text, option) == (daemon || includes(option.scope, Scope::docker)));
     }
     for (std::size_t begin = 0, end; (end = whole.text.find('\n', begin)) != std::string::npos; begin = end + 1)

@@ -119,7 +119,9 @@ TEST_CASE("every option can be set in a configuration")
     "d": { "mode": "docker", "listen": ":2", "image": "i", "command": ["x"], "stdio": true, "pty": true,
            "pull": "never", "egress": true, "mounts": ["data:/data"], "tmpfs": ["/run:8m"], "writable": true,
            "runtime": "runsc", "engine": "unix:///e.sock", "auth": "token", "tokens": "/t", "reset-id": "00ff",
-           "limits": {"memory": 1000, "cpus": 0.5, "pids": 1, "nofile": 2, "tmp": "3k", "log": "4k"} }
+           "limits": {"memory": 1000, "cpus": 0.5, "pids": 1, "nofile": 2, "tmp": "3k", "log": "4k"} },
+    "f": { "mode": "forward", "listen": ":3", "to": ["a:1=2,[::1]:2", "unix:u"], "balance": "source-hash",
+           "connect-timeout": "2s", "max-fails": 5, "fail-timeout": "1m" }
   }
 })");
     CHECK(settings.name == "box");
@@ -180,11 +182,23 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(d.limits.tmp == 3072);
     CHECK(d.limits.log == 4096);
 
+    const auto& f = settings.services.at(2);
+    REQUIRE(f.upstream.upstreams.size() == 3);
+    CHECK(f.upstream.upstreams[0].text() == "a:1");
+    CHECK(f.upstream.upstreams[0].weight == 2);
+    CHECK(f.upstream.upstreams[1].text() == "[::1]:2");
+    CHECK(f.upstream.upstreams[1].weight == 1);
+    CHECK(f.upstream.upstreams[2].text() == "unix:/etc/instancer/u");
+    CHECK(f.upstream.balance == Balance::source_hash);
+    CHECK(f.upstream.connect_timeout == 2s);
+    CHECK(f.upstream.max_fails == 5);
+    CHECK(f.upstream.fail_timeout == 1min);
+
     for (const auto& option : options()) {
         CAPTURE(option.name);
         // --port excludes --stdio, which is in use here.
-        const bool used =
-            option.name == "port" || settings.given.count(option.name) || e.has(option.name) || d.has(option.name);
+        const bool used = option.name == "port" || settings.given.count(option.name) || e.has(option.name) ||
+                          d.has(option.name) || f.has(option.name);
         CHECK(used);
     }
 }
@@ -192,7 +206,7 @@ TEST_CASE("every option can be set in a configuration")
 TEST_CASE("defaults are those that --help and the README print")
 {
     using Values = std::vector<std::string>;
-    for (const auto mode : {Mode::exec, Mode::docker}) {
+    for (const auto mode : {Mode::exec, Mode::docker, Mode::forward}) {
         const ServiceSettings fresh("s", mode);
         for (const auto& option : options()) {
             const auto text = std::string(option.fallback);
@@ -211,7 +225,9 @@ TEST_CASE("defaults are those that --help and the README print")
                               n(s.pool.max_sessions_per_instance), n(s.pool.when_full), n(s.pool.queue_size),
                               n(s.pool.queue_timeout.count()), n(s.pool.warm), n(s.pool.ttl.count()),
                               n(s.pool.idle.count()), n(s.pool.start_timeout.count()), n(s.stop_grace.count()),
-                              n(s.stderr_to), n(s.io), n(s.docker.pull), n(s.limits.nofile), n(s.unix_mode)};
+                              n(s.stderr_to), n(s.io), n(s.docker.pull), n(s.limits.nofile), n(s.unix_mode),
+                              n(s.upstream.balance), n(s.upstream.connect_timeout.count()), n(s.upstream.max_fails),
+                              n(s.upstream.fail_timeout.count())};
             };
             if (option.name != "drain-timeout")
                 CHECK(describe(service) == describe(fresh));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string_view>
 #include <utility>
@@ -27,9 +28,11 @@ public:
         ~Observer() = default;
     };
 
-    /// Lifetime: `usage` must outlive the link.
-    Link(Stream client, Stream instance, Usage& usage)
-        : client_(std::move(client)), instance_(std::move(instance)), usage_(&usage)
+    /// `stopped` is set, by whatever thread, before the instance is stopped from outside.
+    ///
+    /// Lifetime: `usage` and `stopped` must outlive the link.
+    Link(Stream client, Stream instance, Usage& usage, const std::atomic<bool>* stopped = nullptr)
+        : client_(std::move(client)), instance_(std::move(instance)), usage_(&usage), stopped_(stopped)
     {
     }
 
@@ -52,6 +55,10 @@ public:
         down_ += bytes;
         usage_->down(bytes);
     }
+
+    /// For the bridge: the end of the instance's stream, if it comes now, is not the instance's own doing, and its
+    /// client must not take it for an end in order.
+    bool stopped() const noexcept { return stopped_ && *stopped_; }
 
     /// For the bridge: null to stop.
     void observe(Observer* observer) noexcept { observer_ = observer; }
@@ -86,6 +93,7 @@ private:
     Stream client_;
     Stream instance_;
     Usage* usage_;
+    const std::atomic<bool>* stopped_;
     Observer* observer_ = nullptr;
     std::uint64_t up_ = 0;
     std::uint64_t down_ = 0;

@@ -36,6 +36,15 @@ public:
         return *this;
     }
 
+    /// What `start` gives serves from then on: no connection has to prove it, and one that fails says nothing about
+    /// the instance as a whole.
+    bool ready_at_start() const noexcept { return ready_at_start_; }
+    BackendTraits& ready_at_start(bool value) noexcept
+    {
+        ready_at_start_ = value;
+        return *this;
+    }
+
     /// No more instances than this can exist at once; 0 means no such limit.
     std::size_t max_instances() const noexcept { return max_instances_; }
     BackendTraits& max_instances(std::size_t value) noexcept
@@ -47,6 +56,7 @@ public:
 private:
     bool single_use_ = false;
     bool takes_client_socket_ = false;
+    bool ready_at_start_ = false;
     std::size_t max_instances_ = 0;
 };
 
@@ -86,7 +96,8 @@ public:
     /// Errors: the text names what is missing and the remedy.
     asio::awaitable<Result<void>> prepare() { return do_prepare(); }
 
-    /// Lets a `prepare` that is going on end soon, with an error: the server is to end before it served anybody.
+    /// Lets what takes long and is not an instance, such as a download, end soon and with an error: the server ends.
+    /// Instances can still be stopped.
     void interrupt() { do_interrupt(); }
 
     /// Starts one instance for `request`. It need not accept connections yet: `open` says when it does.

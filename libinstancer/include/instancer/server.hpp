@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -135,6 +136,7 @@ private:
         asio::cancellation_signal cancel;
         Link* link = nullptr;         ///< While the bridge runs.
         bool handed_over = false;     ///< The instance has the client's own socket.
+        std::atomic<bool> stopped = false;  ///< Set by the control executor before the instance is stopped.
         bool ended = false;           ///< `summary.end` was decided from outside.
         bool instance_ended = false;  ///< By itself.
         unsigned attempt = 0;         ///< Counts the instances that it tried.
@@ -245,6 +247,9 @@ private:
                     const Error error(Errc::not_supported, "this client has no socket of its own to hand over");
                     co_return refuse(*session, *admission, error);
                 }
+                // The instance's socket is to block, which a wait that begins later must not undo.
+                if (const auto watched = session->client.watch(); !watched)
+                    co_return refuse(*session, *admission, watched.error());
                 request.client_socket().reset(::fcntl(socket, F_DUPFD_CLOEXEC, 3));
             }
             auto lease = co_await acquire(*session, std::move(request));
@@ -393,7 +398,7 @@ private:
 
     asio::awaitable<SessionEnd> join(Session& session, Admission& admission, Lease& lease, Stream instance)
     {
-        Link link(std::move(session.client), std::move(instance), lease.usage());
+        Link link(std::move(session.client), std::move(instance), lease.usage(), &session.stopped);
         const auto greeted = co_await greet(link, admission);
         BridgeEnd end = BridgeEnd::instance_reset;
         if (greeted && !session.ended) {
@@ -467,6 +472,7 @@ private:
 
     void end_session(const SessionPtr& session, SessionEnd end)
     {
+        session->stopped = true;
         asio::post(session->executor, [session, end] {
             if (session->ended)
                 return;

@@ -15,9 +15,12 @@ namespace instancer {
 /// no delay, keepalive.
 ///
 /// An Asio socket gives its descriptor away with `release()`.
-inline Stream make_socket_stream(const asio::any_io_executor& executor, detail::UniqueFd socket)
+///
+/// Lifetime: `companion` is let go when the stream is destroyed.
+inline Stream make_socket_stream(const asio::any_io_executor& executor, detail::UniqueFd socket,
+                                 std::shared_ptr<void> companion = nullptr)
 {
-    return Stream(std::make_unique<detail::SocketStream>(executor, std::move(socket)));
+    return Stream(std::make_unique<detail::SocketStream>(executor, std::move(socket), std::move(companion)));
 }
 
 }  // namespace instancer

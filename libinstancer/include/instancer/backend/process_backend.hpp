@@ -211,10 +211,13 @@ private:
                 return tl::unexpected<Error>(taken.error());
             }
             group.emplace(std::move(*taken));
-            plan.cgroup_procs = group->procs();
         }
-        auto started = spawn_with(plan, request);
+        auto started = spawn_with(plan, request, group ? &*group : nullptr);
         if (!started) {
+            // The group itself may be why.
+            if (group)
+                detail::clear_control_group(group->path());
+            group.reset();
             clean_up(group, directory);
             return started;
         }
@@ -223,7 +226,7 @@ private:
         return started;
     }
 
-    Result<Started> spawn_with(detail::SpawnPlan& plan, InstanceRequest& request)
+    Result<Started> spawn_with(detail::SpawnPlan& plan, InstanceRequest& request, const detail::InstanceGroup* group)
     {
         detail::UniqueFd ours, theirs, errors_read, errors_write;
         if (options_.io == ProcessIo::socket) {
@@ -254,6 +257,13 @@ private:
         } else if (options_.stderr_to == StderrTo::null) {
             errors_write.reset(::open("/dev/null", O_WRONLY | O_CLOEXEC));
         }
+        detail::UniqueFd procs;
+        if (group) {
+            procs = group->open_procs();
+            if (!procs)
+                return fail(detail::last_error(), "opening the control group " + group->path());
+        }
+        plan.cgroup_procs = procs.get();
         plan.standard[0] = plan.standard[1] = theirs.get();
         plan.standard[2] = errors_write ? errors_write.get() : theirs.get();
         auto spawned = detail::spawn(plan);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <span>
 #include <system_error>
@@ -25,14 +24,6 @@ class PairBridge final : public Bridge {
 private:
     enum class PumpEnd { end_of_stream, source_reset, target_reset, cancelled };
 
-    static constexpr std::size_t buffer_size = 256 * 1024;
-
-    static std::span<std::byte> scratch() noexcept
-    {
-        static thread_local std::array<std::byte, buffer_size> buffer;
-        return buffer;
-    }
-
     asio::awaitable<BridgeEnd> do_run(Link& link) override
     {
         using namespace asio::experimental::awaitable_operators;
@@ -42,7 +33,7 @@ private:
             co_return BridgeEnd::cancelled;
         }
         if (link.client().native_handle() >= 0 && link.instance().native_handle() >= 0) {
-            detail::SocketBridge sockets(link, cancellation);
+            detail::SocketBridge sockets(link);
             if (sockets.start())
                 co_return co_await sockets.wait();
         }
@@ -103,14 +94,16 @@ private:
         // A wait that has come to its end already does not notice that it is cancelled.
         const auto cancellation = co_await asio::this_coro::cancellation_state;
         for (;;) {
-            const auto read = source.try_read(scratch());
+            const auto read = source.try_read(detail::bridge_buffer());
             if (!read) {
                 if (read.error() != std::error_code(asio::error::would_block))
                     co_return PumpEnd::source_reset;
+            } else if (*read == 0 && link.stopped()) {
+                co_return PumpEnd::cancelled;
             } else if (*read == 0) {
                 co_return target.shutdown_send() ? PumpEnd::end_of_stream : PumpEnd::target_reset;
             } else {
-                auto data = scratch().first(*read);
+                auto data = detail::bridge_buffer().first(*read);
                 const auto written = target.try_write(data);
                 if (!written && written.error() != std::error_code(asio::error::would_block))
                     co_return PumpEnd::target_reset;

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include <asio/experimental/awaitable_operators.hpp>
@@ -23,17 +24,19 @@ inline constexpr std::chrono::seconds answer_limit{5};
 
 /// Finishes `socket`'s connection to `endpoint`, on the calling coroutine's executor. The socket does not block.
 ///
-/// Time: at most `answer_limit`.
+/// Time: at most `limit`.
 /// Errors: Errc::not_ready when nobody listens there, or nobody answers; what the system reports.
-inline asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::endpoint endpoint)
+inline asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::endpoint endpoint,
+                                               std::chrono::milliseconds limit = answer_limit,
+                                               std::shared_ptr<void> companion = nullptr)
 {
     const auto executor = co_await asio::this_coro::executor;
     const int fd = socket.get();
     const int status = ::connect(fd, endpoint.data(), static_cast<socklen_t>(endpoint.size()));
     int error = status == 0 ? 0 : errno;
-    Stream stream = make_socket_stream(executor, std::move(socket));
+    Stream stream = make_socket_stream(executor, std::move(socket), std::move(companion));
     using namespace asio::experimental::awaitable_operators;
-    asio::steady_timer deadline(executor, answer_limit);
+    asio::steady_timer deadline(executor, limit);
     while (error == EINPROGRESS) {
         const auto first = co_await (stream.wait(Readiness::writable) || deadline.async_wait(as_result));
         if (first.index() == 1)
@@ -48,7 +51,8 @@ inline asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::e
             error = EINPROGRESS;
     }
     if (error == ECONNREFUSED || error == ECONNRESET)
-        co_return fail(Errc::not_ready, "connecting to " + ClientInfo::format(endpoint));
+        co_return fail(Errc::not_ready,
+                       "connecting to " + ClientInfo::format(endpoint) + ": " + system_error(error).message());
     if (error != 0)
         co_return fail(system_error(error), "connecting to " + ClientInfo::format(endpoint));
 

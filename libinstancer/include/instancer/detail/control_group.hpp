@@ -54,7 +54,7 @@ inline std::string own_control_group()
 }
 
 /// Kills everything in the group at `path` and below, children that left their session and process group included.
-inline bool kill_control_group(const std::string& path) noexcept
+inline bool kill_control_group(const std::string& path)
 {
     const UniqueFd file(::open((path + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC));
     return file && ::write(file.get(), "1", 1) == 1;
@@ -94,28 +94,26 @@ inline void clear_control_group(const std::string& path)
 /// Threads: any, one at a time.
 class InstanceGroup {
 public:
-    /// Errors: none; without the descriptors that it needs the group is not usable, and says so.
+    /// Of a group that exists.
     explicit InstanceGroup(std::string path)
-        : path_(std::move(path)),
-          procs_(::open((path_ + "/cgroup.procs").c_str(), O_RDWR | O_CLOEXEC)),
-          events_(::open((path_ + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC)),
-          kill_(::open((path_ + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC))
+        : path_(std::move(path)), events_(::open((path_ + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC))
     {
     }
 
-    bool is_usable() const noexcept { return procs_ && events_ && kill_; }
     const std::string& path() const noexcept { return path_; }
 
-    /// Whoever writes "0" to this descriptor joins the group.
-    int procs() const noexcept { return procs_.get(); }
+    /// Whoever writes "0" to this descriptor joins the group. Invalid when it cannot be had, with `errno`.
+    UniqueFd open_procs() const { return UniqueFd(::open((path_ + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC)); }
 
     /// Whether anything runs in the group or below.
-    bool is_populated() const noexcept
+    bool is_populated() const noexcept { return has_event("populated 1"); }
+
+    /// Whether an instance can start in it as in a new one: nothing runs in it, it is not frozen, nothing is below it.
+    bool is_fresh() const noexcept
     {
-        char text[128];
-        const auto size = ::pread(events_.get(), text, sizeof text, 0);
-        const std::string_view events(text, size > 0 ? static_cast<std::size_t>(size) : 0);
-        return events.find("populated 1") != std::string_view::npos;
+        struct stat status {};
+        return has_event("populated 0") && !has_event("frozen 1") && ::stat(path_.c_str(), &status) == 0 &&
+               status.st_nlink == 2;
     }
 
     /// Sends `signal` to every process in the group.
@@ -127,10 +125,10 @@ public:
     }
 
     /// Kills everything in the group and below, children that left their session and process group included.
-    void kill() const noexcept
+    void kill() const
     {
-        // Nothing can be done about a failure, and `wait_until_empty` notices it.
-        static_cast<void>(::write(kill_.get(), "1", 1) == 1);
+        if (is_populated())
+            kill_control_group(path_);
     }
 
     /// Time: blocks, for `limit` at most.
@@ -148,16 +146,16 @@ public:
         return true;
     }
 
-    /// Whether there are groups below this one.
-    bool has_children() const noexcept
+private:
+    bool has_event(std::string_view event) const noexcept
     {
-        struct stat status {};
-        return ::stat(path_.c_str(), &status) != 0 || status.st_nlink > 2;
+        char text[128];
+        const auto size = ::pread(events_.get(), text, sizeof text, 0);
+        return size > 0 && std::string_view(text, static_cast<std::size_t>(size)).find(event) != std::string_view::npos;
     }
 
-private:
     std::string path_;
-    UniqueFd procs_, events_, kill_;
+    UniqueFd events_;
 };
 
 /// A cgroup v2 directory of our own with one group per instance below it. A few empty ones are kept for the next
@@ -191,22 +189,18 @@ public:
     Result<InstanceGroup> take()
     {
         std::unique_lock lock(mutex_);
-        if (!spares_.empty()) {
+        while (!spares_.empty()) {
             auto group = std::move(spares_.back());
             spares_.pop_back();
-            return group;
+            if (group.is_fresh())
+                return group;
+            clear_control_group(group.path());
         }
         const auto path = path_ + "/" + std::to_string(++last_number_);
         lock.unlock();
         if (::mkdir(path.c_str(), 0755) != 0)
             return fail(std::error_code(errno, std::system_category()), "making the control group " + path);
-        InstanceGroup group(path);
-        if (!group.is_usable()) {
-            const int error = errno;
-            ::rmdir(path.c_str());
-            return fail(std::error_code(error, std::system_category()), "opening the control group " + path);
-        }
-        return group;
+        return InstanceGroup(path);
     }
 
     /// Takes back a group in which everything was killed.
@@ -214,7 +208,7 @@ public:
     /// Time: blocks until what was killed is gone, for a few seconds at most.
     Result<void> give_back(InstanceGroup group)
     {
-        if (group.wait_until_empty(std::chrono::seconds(2)) && !group.has_children()) {
+        if (group.wait_until_empty(std::chrono::seconds(2)) && group.is_fresh()) {
             const std::lock_guard lock(mutex_);
             if (spares_.size() < most_spares) {
                 spares_.push_back(std::move(group));

@@ -58,7 +58,8 @@ inline Result<std::string> find_program(const ProcessOptions& options)
     for (std::size_t begin = 0; begin <= path.size();) {
         const auto end = std::min(path.find(':', begin), path.size());
         const auto directory = path.substr(begin, end - begin);
-        if (const auto candidate = (directory.empty() ? "." : directory) + "/" + name; !execution_problem(candidate))
+        // A relative directory would be another one for the instance.
+        if (const auto candidate = directory + "/" + name; directory.starts_with('/') && !execution_problem(candidate))
             return candidate;
         begin = end + 1;
     }

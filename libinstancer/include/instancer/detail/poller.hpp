@@ -42,21 +42,26 @@ public:
         Entry(const Entry&) = delete;
         Entry& operator=(const Entry&) = delete;
 
-        /// What has changed since the last time, as bits of epoll; none after `again`.
-        virtual void on_events(std::uint32_t events) = 0;
+        virtual ~Entry() = default;
 
-    protected:
-        ~Entry() = default;
+        /// What has changed since the last time, as bits of epoll; none after `again`.
+        virtual void on_events(std::uint32_t events) noexcept = 0;
+
+    private:
+        friend Poller;
+        bool queued_ = false;  ///< In `again_`.
     };
 
     explicit Poller(asio::execution_context& context) : asio::execution_context::service(context) {}
 
-    static Poller& of(const asio::any_io_executor& executor)
+    /// Errors: what the system reports, as when descriptors lack.
+    static Result<Poller*> of(const asio::any_io_executor& executor)
     {
         auto& poller = asio::use_service<Poller>(asio::query(executor, asio::execution::context));
-        if (!poller.epoll_.has_value())
-            poller.open(executor);
-        return poller;
+        if (!poller.epoll_)
+            if (auto opened = poller.open(executor); !opened)
+                return tl::unexpected<Error>(opened.error());
+        return &poller;
     }
 
     /// Watches `fd` for everything, edge-triggered. What is the case already is reported as well.
@@ -70,44 +75,60 @@ public:
         event.data.ptr = &entry;
         if (::epoll_ctl(epoll_->native_handle(), EPOLL_CTL_ADD, fd, &event) != 0)
             return fail(std::error_code(errno, std::system_category()), "watching a connection");
-        if (++watched_ == 1)
+        ++watched_;
+        if (!armed_)
             wait();
         return {};
     }
 
     /// Before `fd` is closed: a child that was born in the meantime can keep it open, and its events would go on.
-    void remove(int fd, const Entry& entry) noexcept
+    void remove(int fd, Entry& entry) noexcept
     {
+        if (!epoll_)
+            return;
         ::epoll_ctl(epoll_->native_handle(), EPOLL_CTL_DEL, fd, nullptr);
         for (auto& event : reported_)
             if (event.data.ptr == &entry)
                 event.data.ptr = nullptr;
         for (auto* list : {&again_, &turn_})
-            std::replace(list->begin(), list->end(), const_cast<Entry*>(&entry), static_cast<Entry*>(nullptr));
+            std::replace(list->begin(), list->end(), &entry, static_cast<Entry*>(nullptr));
+        entry.queued_ = false;
         if (--watched_ == 0)
             epoll_->cancel();
     }
 
     /// Calls `entry` once more after all others had their turn.
-    void again(Entry& entry) { again_.push_back(&entry); }
+    void again(Entry& entry)
+    {
+        if (!std::exchange(entry.queued_, true))
+            again_.push_back(&entry);
+    }
 
 private:
     static constexpr std::size_t batch_size = 64;
 
-    void open(const asio::any_io_executor& executor)
+    Result<void> open(const asio::any_io_executor& executor)
     {
         UniqueFd fd(::epoll_create1(EPOLL_CLOEXEC));
         if (!fd)
-            throw std::system_error(errno, std::system_category(), "making an epoll");
-        epoll_.emplace(executor, fd.get());
+            return fail(std::error_code(errno, std::system_category()), "making an epoll");
+        asio::posix::stream_descriptor descriptor(executor);
+        asio::error_code error;
+        descriptor.assign(fd.get(), error);
+        if (error)
+            return fail(error, "watching an epoll");
         fd.release();
+        epoll_.emplace(std::move(descriptor));
+        return {};
     }
 
     void shutdown() override { epoll_.reset(); }
 
     void wait()
     {
+        armed_ = true;
         epoll_->async_wait(asio::posix::stream_descriptor::wait_read, [this](const asio::error_code& error) {
+            armed_ = false;
             if (!error)
                 run();
             else if (epoll_ && watched_ > 0)
@@ -127,18 +148,30 @@ private:
 
         std::swap(turn_, again_);
         for (std::size_t i = 0; i < turn_.size(); ++i)
-            if (turn_[i])
-                turn_[i]->on_events(0);
+            if (auto* const entry = turn_[i]) {
+                entry->queued_ = false;
+                entry->on_events(0);
+            }
         turn_.clear();
         if (watched_ == 0)
             again_.clear();
         else if (more || !again_.empty())
-            asio::post(epoll_->get_executor(), [this] { run(); });
-        else
+            come_back();
+        else if (!armed_)
             wait();
     }
 
+    void come_back()
+    {
+        armed_ = true;
+        asio::post(epoll_->get_executor(), [this] {
+            armed_ = false;
+            run();
+        });
+    }
+
     std::optional<asio::posix::stream_descriptor> epoll_;
+    bool armed_ = false;  ///< Something will call `run`.
     std::array<epoll_event, batch_size> batch_;
     std::span<epoll_event> reported_;  ///< Of the batch that is being dealt with.
     std::vector<Entry*> again_, turn_;

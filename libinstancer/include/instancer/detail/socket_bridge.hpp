@@ -5,11 +5,11 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include <asio/cancellation_state.hpp>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -23,16 +23,21 @@
 
 namespace instancer::detail {
 
+/// What bridges read into: one buffer for each thread.
+inline std::span<std::byte> bridge_buffer() noexcept
+{
+    static thread_local std::array<std::byte, 256 * 1024> buffer;
+    return buffer;
+}
+
 /// The data path between two sockets: reads what is there into one buffer per thread, writes it at once, and keeps
 /// aside only what the other end did not take. There is no coroutine on it, and no buffer while nothing is in flight.
 ///
 /// Threads: the executor of the link.
 class SocketBridge final : private Link::Observer {
 public:
-    SocketBridge(Link& link, asio::cancellation_state cancellation)
+    explicit SocketBridge(Link& link)
         : link_(link),
-          cancellation_(std::move(cancellation)),
-          poller_(Poller::of(link.client().get_executor())),
           ended_(link.client().get_executor()),
           client_(*this, link.client()),
           instance_(*this, link.instance())
@@ -43,9 +48,13 @@ public:
     /// Errors: what the system reports; nothing has happened then.
     Result<void> start()
     {
+        auto poller = Poller::of(link_.client().get_executor());
+        if (!poller)
+            return tl::unexpected<Error>(poller.error());
+        poller_ = *poller;
         for (auto* side : {&client_, &instance_}) {
             side->stream.unwatch();
-            if (auto added = poller_.add(side->fd, *side); !added) {
+            if (auto added = poller_->add(side->fd, *side); !added) {
                 leave();
                 return added;
             }
@@ -65,19 +74,28 @@ public:
     }
 
 private:
-    static constexpr std::size_t buffer_size = 256 * 1024;
-
     /// How often one side may be read before the others have their turn.
     static constexpr int reads_in_turn = 4;
 
     /// One socket, and the direction that begins there.
     struct Side final : Poller::Entry {
         Side(SocketBridge& owner, Stream& carried)
-            : bridge(owner), stream(carried), fd(carried.native_handle()), is_tcp(is_socket_in_family(fd, {AF_INET, AF_INET6}))
+            : bridge(owner),
+              stream(carried),
+              fd(carried.native_handle()),
+              is_tcp(is_socket_in_family(fd, {AF_INET, AF_INET6})),
+              to_the_end(!is_tcp)
         {
         }
 
-        void on_events(std::uint32_t events) override { bridge.on_events(*this, events); }
+        void on_events(std::uint32_t events) noexcept override
+        {
+            try {
+                bridge.on_events(*this, events);
+            } catch (const std::bad_alloc&) {
+                bridge.finish(BridgeEnd::cancelled);
+            }
+        }
 
         SocketBridge& bridge;
         Stream& stream;
@@ -86,36 +104,32 @@ private:
         bool watched = false;
         bool readable = false;
         bool writable = true;
-        bool to_the_end = false;        ///< A short read does not mean that nothing more is there.
+        bool to_the_end;                ///< A short read does not mean that nothing more is there.
         bool over = false;              ///< Nothing more is read here.
+        bool failed = false;            ///< The connection was reset.
         int urgent = -1;                ///< A byte of urgent data that the other side has yet to get.
         std::vector<std::byte> parked;  ///< What the other side has yet to get, from `taken` on.
         std::size_t taken = 0;
     };
 
-    static std::span<std::byte> scratch() noexcept
-    {
-        static thread_local std::array<std::byte, buffer_size> buffer;
-        return buffer;
-    }
-
     void on_events(Side& side, std::uint32_t events)
     {
-        // The end of an instance that is being stopped must not reach its client as an end in order.
-        if (is_cancelled(cancellation_))
-            return finish(BridgeEnd::cancelled);
         if (events & ~static_cast<std::uint32_t>(EPOLLOUT))
             side.readable = true;
         if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
             side.writable = true;
         if (events & ~static_cast<std::uint32_t>(EPOLLIN | EPOLLOUT))
             side.to_the_end = true;
-        // A client that reset its connection is not read any more while the instance takes nothing.
-        if (&side == &client_ && (events & EPOLLERR) && !client_.parked.empty())
-            return finish(BridgeEnd::client_reset);
+        if (events & EPOLLERR)
+            side.failed = true;
         pump(client_, instance_);
         if (!ended_.is_set())
             pump(instance_, client_);
+        // What is not read any more, or not now, would not notice that its connection was reset.
+        if (!ended_.is_set() && client_.failed && (client_.over || !client_.parked.empty() || client_.urgent >= 0))
+            finish(BridgeEnd::client_reset);
+        if (!ended_.is_set() && instance_.failed && instance_.over)
+            finish(BridgeEnd::instance_reset);
     }
 
     void pump(Side& from, Side& to)
@@ -124,7 +138,7 @@ private:
             if (!flush(from, to) || !from.readable)
                 return;
             if (reads == reads_in_turn)
-                return poller_.again(from);
+                return poller_->again(from);
             read(from, to);
         }
     }
@@ -133,7 +147,7 @@ private:
     {
         if (from.to_the_end && from.is_tcp && to.is_tcp && take_urgent(from))
             return;
-        const auto count = ::recv(from.fd, scratch().data(), scratch().size(), 0);
+        const auto count = ::recv(from.fd, bridge_buffer().data(), bridge_buffer().size(), 0);
         if (count < 0) {
             if (errno == EAGAIN)
                 from.readable = false;
@@ -143,18 +157,25 @@ private:
         }
         if (count == 0)
             return end_of_stream(from, to);
-        const auto data = scratch().first(static_cast<std::size_t>(count));
-        if (data.size() < scratch().size() && !from.to_the_end)
+        const auto data = bridge_buffer().first(static_cast<std::size_t>(count));
+        if (data.size() < bridge_buffer().size() && !from.to_the_end)
             from.readable = false;
         const auto written = write(to, data);
         if (written < 0)
             return not_taken(from);
         const auto rest = data.subspan(static_cast<std::size_t>(written));
         from.parked.assign(rest.begin(), rest.end());
+        passed(from, written);
+    }
+
+    void passed(const Side& from, ssize_t written) noexcept
+    {
+        if (written == 0)
+            return;
         if (&from == &client_)
-            link_.count_up(data.size());
+            link_.count_up(static_cast<std::uint64_t>(written));
         else
-            link_.count_down(data.size());
+            link_.count_down(static_cast<std::uint64_t>(written));
     }
 
     /// At the mark of urgent data takes its byte, which a plain read would leave out.
@@ -178,10 +199,10 @@ private:
                 return false;
             }
             from.taken += static_cast<std::size_t>(written);
+            passed(from, written);
             if (from.taken < from.parked.size())
                 return false;
-            from.parked = {};
-            from.taken = 0;
+            forget_parked(from);
         }
         if (from.urgent >= 0) {
             const auto byte = static_cast<std::byte>(from.urgent);
@@ -209,8 +230,17 @@ private:
         return 0;
     }
 
+    /// Assigning an empty one would keep the memory.
+    static void forget_parked(Side& from) noexcept
+    {
+        std::vector<std::byte>().swap(from.parked);
+        from.taken = 0;
+    }
+
     void end_of_stream(Side& from, Side& to)
     {
+        if (link_.stopped())
+            return finish(BridgeEnd::cancelled);
         from.over = true;
         if (!to.stream.shutdown_send())
             return not_taken(from);
@@ -226,7 +256,7 @@ private:
         if (&from == &instance_)
             return finish(BridgeEnd::client_reset);
         refused_ = true;
-        client_.parked = {};
+        forget_parked(client_);
         client_.urgent = -1;
         finish_if_over();
     }
@@ -264,12 +294,11 @@ private:
         link_.observe(nullptr);
         for (auto* side : {&client_, &instance_})
             if (std::exchange(side->watched, false))
-                poller_.remove(side->fd, *side);
+                poller_->remove(side->fd, *side);
     }
 
     Link& link_;
-    const asio::cancellation_state cancellation_;
-    Poller& poller_;
+    Poller* poller_ = nullptr;
     AsyncEvent ended_;
     BridgeEnd end_ = BridgeEnd::cancelled;
     bool refused_ = false;  ///< The instance takes no more.

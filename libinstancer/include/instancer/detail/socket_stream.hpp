@@ -56,8 +56,8 @@ inline void set_tcp_options(int fd) noexcept
 /// sockets by itself.
 class SocketStream : public Stream::Impl {
 public:
-    SocketStream(const asio::any_io_executor& executor, UniqueFd fd)
-        : executor_(executor), fd_(std::move(fd)), tcp_(is_socket_in_family(fd_.get(), {AF_INET, AF_INET6}))
+    SocketStream(const asio::any_io_executor& executor, UniqueFd fd, std::shared_ptr<void> companion = nullptr)
+        : companion_(std::move(companion)), executor_(executor), fd_(std::move(fd)), tcp_(is_socket_in_family(fd_.get(), {AF_INET, AF_INET6}))
     {
         ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);
         if (tcp_)
@@ -82,7 +82,8 @@ public:
         const auto cancellation = co_await asio::this_coro::cancellation_state;
         if (!fd_ || is_cancelled(cancellation))
             co_return fail(std::error_code(asio::error::operation_aborted));
-        watch();
+        if (auto watched = watch(); !watched)
+            co_return watched;
         if (what == Readiness::gone)
             co_return co_await wait_gone();
         const auto kind = what == Readiness::readable ? Descriptor::wait_read : Descriptor::wait_write;
@@ -114,6 +115,21 @@ public:
     {
         unwatch();
         fd_.reset();
+    }
+
+    Result<void> watch() override
+    {
+        if (watched_)
+            return {};
+        asio::error_code error;
+        watched_.emplace(executor_).assign(fd_.get(), error);
+        // Asio would do it at the first wait.
+        if (!error)
+            watched_->native_non_blocking(true, error);
+        if (!error)
+            return {};
+        unwatch();
+        return fail(error, "watching a connection");
     }
 
     void unwatch() noexcept override
@@ -158,12 +174,6 @@ protected:
 private:
     using Descriptor = asio::posix::stream_descriptor;
 
-    void watch()
-    {
-        if (!watched_)
-            watched_.emplace(executor_, fd_.get());
-    }
-
     asio::awaitable<Result<void>> wait_gone()
     {
         const auto cancellation = co_await asio::this_coro::cancellation_state;
@@ -184,6 +194,7 @@ private:
         }
     }
 
+    std::shared_ptr<void> companion_;
     asio::any_io_executor executor_;
     UniqueFd fd_;
     std::optional<Descriptor> watched_;

@@ -99,10 +99,12 @@ public:
 
     asio::awaitable<Result<void>> start()
     {
+        if (draining_)
+            co_return Result<void>();
         preparing_ = true;
         auto prepared = co_await backend_.prepare();
         preparing_ = false;
-        if (!prepared && draining_)
+        if (!prepared && draining_ && (prepared.error() == Errc::stopping || prepared.error() == Errc::backend_unavailable))
             co_return Result<void>();
         if (!prepared)
             co_return prepared;
@@ -152,14 +154,17 @@ public:
 
     void drain()
     {
-        end_preparation();
+        draining_ = true;
+        if (preparing_)
+            backend_.interrupt();
         state_.drain(Clock::now());
         carry_out();
     }
 
     void close()
     {
-        end_preparation();
+        draining_ = true;
+        backend_.interrupt();
         state_.close(Clock::now());
         carry_out();
     }
@@ -184,13 +189,6 @@ public:
     }
 
 private:
-    void end_preparation()
-    {
-        draining_ = true;
-        if (preparing_)
-            backend_.interrupt();
-    }
-
     /// What there is to an instance beside what the state knows.
     struct Record {
         explicit Record(const asio::any_io_executor& control) : wake(control, Clock::time_point::max()) {}
@@ -408,7 +406,7 @@ private:
         OpenRequest open_request;
         if (identity && client)
             open_request = OpenRequest(*identity, *client);
-        if (!traits_.takes_client_socket())
+        if (!traits_.takes_client_socket() && !traits_.ready_at_start())
             co_await become_ready(record, std::move(open_request));
         if (!record->stop_requested && (record->first || !record->exited)) {
             record->ready = true;
