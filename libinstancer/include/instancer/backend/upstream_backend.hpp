@@ -13,6 +13,7 @@
 
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
+#include <asio/experimental/awaitable_operators.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
@@ -25,6 +26,7 @@
 #include <instancer/detail/connect.hpp>
 #include <instancer/events.hpp>
 #include <instancer/instance_backend.hpp>
+#include <instancer/pool/pool_options.hpp>
 #include <instancer/socket_stream.hpp>
 
 namespace instancer {
