@@ -11,7 +11,8 @@
 
 int main(int count, char** arguments)
 {
-    const std::string usage = "usage: instancer_bench [--rounds N] [--json FILE] [processes|first-byte|docker|pool]...\n";
+    const std::string usage = "usage: instancer_bench [--rounds N] [--json FILE] [WORK]...\n"
+                              "works: processes first-byte docker pool forward\n";
     std::vector<std::string> wanted;
     int rounds = 5;
     std::string json;
@@ -21,13 +22,14 @@ int main(int count, char** arguments)
             rounds = std::max(1, std::atoi(arguments[++i]));
         else if (argument == "--json" && i + 1 < count)
             json = arguments[++i];
-        else if (argument == "processes" || argument == "first-byte" || argument == "docker" || argument == "pool")
+        else if (argument == "processes" || argument == "first-byte" || argument == "docker" || argument == "pool" ||
+                 argument == "forward")
             wanted.push_back(argument);
         else
             return std::fputs(usage.c_str(), stderr), 2;
     }
     if (wanted.empty())
-        wanted = {"processes", "first-byte", "docker", "pool"};
+        wanted = {"processes", "first-byte", "docker", "pool", "forward"};
 
     int status = 0;
     std::ofstream file;
@@ -43,7 +45,7 @@ int main(int count, char** arguments)
             else if (work == "docker")
                 outcomes.push_back(bench::docker_start(rounds));
             else
-                outcomes = bench::pool(rounds);
+                outcomes = work == "pool" ? bench::pool(rounds) : bench::forward(rounds);
             for (const auto& outcome : outcomes) {
                 outcome.table.print(outcome.baseline);
                 if (file)

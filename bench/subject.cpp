@@ -42,6 +42,8 @@ Subject::Subject(std::string name, std::uint16_t port, const std::vector<std::st
             return;
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
+    ::kill(pid_, SIGTERM);
+    ::waitpid(pid_, nullptr, 0);
     throw std::runtime_error(name_ + " does not listen");
 }
 

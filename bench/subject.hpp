@@ -20,6 +20,7 @@ public:
 
     const std::string& name() const noexcept { return name_; }
     std::uint16_t port() const noexcept { return port_; }
+    pid_t pid() const noexcept { return pid_; }
 
 private:
     std::string name_;

@@ -20,5 +20,6 @@ Outcome processes(int rounds);
 Outcome first_byte(int rounds);
 Outcome docker_start(int rounds);
 std::vector<Outcome> pool(int rounds);
+std::vector<Outcome> forward(int rounds);
 
 }  // namespace bench
