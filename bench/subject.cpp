@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
@@ -36,7 +37,7 @@ Subject::Subject(std::string name, std::uint16_t port, const std::vector<std::st
     const int error = ::posix_spawn(&pid_, arguments[0], &actions, nullptr, arguments.data(), environ);
     ::posix_spawn_file_actions_destroy(&actions);
     if (error != 0)
-        throw std::runtime_error("cannot start " + command.front());
+        throw std::runtime_error("cannot start " + command.front() + ": " + std::strerror(error));
     for (int attempt = 0; attempt < 500; ++attempt) {
         if (Connection probe; probe.open(port_))
             return;
