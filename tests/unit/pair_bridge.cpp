@@ -374,7 +374,7 @@ TEST_CASE("pair bridge: cancelled, both ends are aborted")
 TEST_CASE("pair bridge: cancelled while one side does not read, both ends are aborted")
 {
     on_each_path([](Path path) {
-        Bridged bridged(tcp(), unix_domain(), path);
+        Bridged bridged(tcp(32 * 1024), unix_domain(), path);
         auto& loop = bridged.loop;
         const auto data = noise(4'000'000, 1);
         auto writing = loop.start(write_and_end(bridged.client, data));
