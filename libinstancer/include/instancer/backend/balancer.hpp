@@ -100,7 +100,9 @@ private:
                     best = i;
             return best;
         };
-        const auto free = [](const Member& member) { return -static_cast<double>(member.connections + 1) / member.weight; };
+        const auto free = [](const Member& member) {
+            return -static_cast<double>(member.connections + 1) / member.weight;
+        };
         switch (balance_) {
         case Balance::round_robin: return best_by([](const Member& m) { return m.credit + m.weight; });
         case Balance::least_connections: return best_by(free);

@@ -194,7 +194,8 @@ private:
             co_return co_await open_unix(upstream.name(), counted);
         Result<Stream> last = fail(Errc::not_ready, upstream.text() + " has no address");
         for (const auto& endpoint : endpoints) {
-            detail::UniqueFd socket(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+            detail::UniqueFd socket(
+                ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
             if (!socket)
                 co_return fail(detail::last_error(), "making a socket");
             last = co_await detail::connect(std::move(socket), endpoint, group->options.connect_timeout, counted);

@@ -65,7 +65,8 @@ inline Result<std::string> find_program(const ProcessOptions& options)
     }
     const auto local = (options.working_directory.empty() ? "." : options.working_directory) + "/" + name;
     if (!execution_problem(local))
-        return fail(Errc::bad_request, "there is no program '" + name + "' in " + path + "; did you mean ./" + name + "?");
+        return fail(Errc::bad_request,
+                    "there is no program '" + name + "' in " + path + "; did you mean ./" + name + "?");
     return fail(Errc::bad_request, "there is no program '" + name + "' in " + path +
                                        "; install it, write its path, or set PATH in its environment");
 }

@@ -104,7 +104,8 @@ public:
         preparing_ = true;
         auto prepared = co_await backend_.prepare();
         preparing_ = false;
-        if (!prepared && draining_ && (prepared.error() == Errc::stopping || prepared.error() == Errc::backend_unavailable))
+        if (!prepared && draining_ &&
+            (prepared.error() == Errc::stopping || prepared.error() == Errc::backend_unavailable))
             co_return Result<void>();
         if (!prepared)
             co_return prepared;
