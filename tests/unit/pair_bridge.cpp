@@ -19,6 +19,7 @@ using namespace async_test;
 using namespace socket_pair;
 using instancer::BridgeEnd;
 using instancer::Link;
+using instancer::LinkState;
 using instancer::make_socket_stream;
 using instancer::PairBridge;
 using instancer::Usage;
@@ -42,7 +43,7 @@ public:
     Bridged(Pair client_pair, Pair server_pair, Path path = Path::sockets)
         : client(make_socket_stream(loop.executor(), std::move(client_pair.first))),
           server(make_socket_stream(loop.executor(), std::move(server_pair.first))),
-          link(near(std::move(client_pair.second), path), near(std::move(server_pair.second), path), usage),
+          link(near(std::move(client_pair.second), path), near(std::move(server_pair.second), path), usage, state),
           bridging(loop.start(bridge.run(link)))
     {
     }
@@ -56,6 +57,7 @@ public:
     Loop loop;
     PairBridge bridge;
     Usage usage;
+    LinkState state;
     Stream client, server;
     Link link;
     Task<BridgeEnd> bridging;
@@ -289,12 +291,14 @@ TEST_CASE("pair bridge: one that never stops does not keep the others waiting")
     Loop loop;
     PairBridge bridge;
     Usage busy_usage, quiet_usage;
+    LinkState busy_state, quiet_state;
     auto busy_client = tcp(), busy_server = tcp(), quiet_client = tcp(), quiet_server = tcp();
-    const auto join = [&](Pair& client, Pair& server, Usage& usage) {
+    const auto join = [&](Pair& client, Pair& server, Usage& usage, LinkState& state) {
         return std::make_unique<Link>(make_socket_stream(loop.executor(), std::move(client.second)),
-                                      make_socket_stream(loop.executor(), std::move(server.second)), usage);
+                                      make_socket_stream(loop.executor(), std::move(server.second)), usage, state);
     };
-    const auto busy = join(busy_client, busy_server, busy_usage), quiet = join(quiet_client, quiet_server, quiet_usage);
+    const auto busy = join(busy_client, busy_server, busy_usage, busy_state);
+    const auto quiet = join(quiet_client, quiet_server, quiet_usage, quiet_state);
     auto busy_end = loop.start(bridge.run(*busy)), quiet_end = loop.start(bridge.run(*quiet));
     const int writer = busy_client.first.get(), reader = busy_server.first.get();
     std::atomic<bool> enough = false;

@@ -13,6 +13,7 @@
 using namespace async_test;
 using instancer::BridgeEnd;
 using instancer::Link;
+using instancer::LinkState;
 using instancer::PairBridge;
 using instancer::Usage;
 using instancer::test::FakePeer;
@@ -30,8 +31,9 @@ public:
     Loop loop;
     PairBridge bridge;
     Usage usage;
+    LinkState state;
     FakePeer client{loop.executor()}, instance{loop.executor()};
-    Link link{client.take_stream(), instance.take_stream(), usage};
+    Link link{client.take_stream(), instance.take_stream(), usage, state};
     Task<BridgeEnd> bridging = loop.start(bridge.run(link));
 };
 
@@ -188,8 +190,9 @@ TEST_CASE("pair bridge, fake streams: cancelled before it begins, both ends are 
     Loop loop;
     PairBridge bridge;
     Usage usage;
+    LinkState state;
     FakePeer client(loop.executor()), instance(loop.executor());
-    Link link(client.take_stream(), instance.take_stream(), usage);
+    Link link(client.take_stream(), instance.take_stream(), usage, state);
     auto bridging = loop.start_cancelled(bridge.run(link));
     loop.settle();
     CHECK(bridging.value() == BridgeEnd::cancelled);

@@ -89,6 +89,9 @@ public:
     Authenticator& operator=(const Authenticator&) = delete;
     virtual ~Authenticator() = default;
 
+    /// Whether it waits for bytes of the client at all, so that a deadline is needed.
+    bool reads() const noexcept { return do_reads(); }
+
     /// Reads from `client` what it needs.
     ///
     /// Concurrency: any number of calls may be outstanding.
@@ -100,6 +103,7 @@ public:
     }
 
 private:
+    virtual bool do_reads() const noexcept { return true; }
     virtual asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo& info) = 0;
 };
 

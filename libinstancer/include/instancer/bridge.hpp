@@ -2,38 +2,90 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
-#include <string_view>
+#include <memory>
 #include <utility>
 
 #include <asio/awaitable.hpp>
 
+#include <instancer/detail/async_event.hpp>
 #include <instancer/stream.hpp>
 #include <instancer/usage.hpp>
 
 namespace instancer {
+
+/// What a session's ends are doing, for whoever watches its limits, and whether it is being stopped.
+///
+/// Threads: any.
+class LinkState {
+public:
+    using Clock = std::chrono::steady_clock;
+
+    /// Set before the instance is stopped from outside: the end of its stream, if it comes now, is not its own doing,
+    /// and its client must not take it for an end in order.
+    void stop() noexcept { stopped_ = true; }
+    bool stopped() const noexcept { return stopped_; }
+
+    void touch(Clock::time_point now) noexcept { store(active_, now); }
+    void half_close(Clock::time_point now) noexcept { store(half_closed_, now); }
+
+    /// When the last byte passed; at first, when the link was made, and before that the epoch of the clock.
+    Clock::time_point last_active() const noexcept { return load(active_); }
+
+    /// Since when only one direction is left; the epoch of the clock while there are two.
+    Clock::time_point half_closed() const noexcept { return load(half_closed_); }
+
+private:
+    using Stamp = std::atomic<Clock::rep>;
+
+    static void store(Stamp& stamp, Clock::time_point now) noexcept
+    {
+        stamp.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+    }
+    static Clock::time_point load(const Stamp& stamp) noexcept
+    {
+        return Clock::time_point(Clock::duration(stamp.load(std::memory_order_relaxed)));
+    }
+
+    Stamp active_{0};
+    Stamp half_closed_{0};
+    std::atomic<bool> stopped_{false};
+};
+
+/// How a bridge came to its end.
+enum class BridgeEnd {
+    completed,       ///< Both directions ended in order.
+    client_reset,    ///< The client reset its connection.
+    instance_reset,  ///< The instance reset its connection.
+    cancelled,       ///< Cancelled from outside.
+};
 
 /// The two ends that a Bridge joins, what has passed, and what the bridge must hear from outside.
 ///
 /// Threads: the executor of both streams.
 class Link {
 public:
-    /// A bridge that is to hear when the instance has ended and everything that it said is delivered. It closes the
-    /// client then.
-    class Observer {
+    /// A way of moving bytes that needs no coroutine. It belongs to its link.
+    class Path {
     public:
+        Path() = default;
+        Path(const Path&) = delete;
+        Path& operator=(const Path&) = delete;
+        virtual ~Path() = default;
+
+        /// The instance has ended, and everything that it said is delivered: the client is to be closed.
         virtual void link_over() = 0;
 
-    protected:
-        ~Observer() = default;
+        /// Both ends are to be aborted.
+        virtual void cancel() = 0;
     };
 
-    /// `stopped` is set, by whatever thread, before the instance is stopped from outside.
-    ///
-    /// Lifetime: `usage` and `stopped` must outlive the link.
-    Link(Stream client, Stream instance, Usage& usage, const std::atomic<bool>* stopped = nullptr)
-        : client_(std::move(client)), instance_(std::move(instance)), usage_(&usage), stopped_(stopped)
+    /// Lifetime: `usage` and `state` must outlive the link.
+    Link(Stream client, Stream instance, Usage& usage, LinkState& state)
+        : client_(std::move(client)), instance_(std::move(instance)), usage_(&usage), state_(&state)
     {
+        state.touch(LinkState::Clock::now());
     }
 
     Stream& client() noexcept { return client_; }
@@ -45,26 +97,28 @@ public:
     /// For the bridge: bytes went from client to instance.
     void count_up(std::uint64_t bytes) noexcept
     {
+        const auto now = LinkState::Clock::now();
         up_ += bytes;
-        usage_->up(bytes);
+        usage_->up(bytes, now);
+        state_->touch(now);
     }
 
     /// For the bridge: bytes went from instance to client.
     void count_down(std::uint64_t bytes) noexcept
     {
+        const auto now = LinkState::Clock::now();
         down_ += bytes;
-        usage_->down(bytes);
+        usage_->down(bytes, now);
+        state_->touch(now);
     }
 
-    /// For the bridge: the end of the instance's stream, if it comes now, is not the instance's own doing, and its
-    /// client must not take it for an end in order.
-    bool stopped() const noexcept { return stopped_ && *stopped_; }
+    LinkState& state() noexcept { return *state_; }
 
-    /// For the bridge: null to stop.
-    void observe(Observer* observer) noexcept { observer_ = observer; }
+    /// For the bridge: moves the bytes from now on, without a coroutine.
+    void take(std::unique_ptr<Path> path) noexcept { path_ = std::move(path); }
 
     /// For the bridge: the client has been given the last byte of the instance and the end after it.
-    void delivered() noexcept
+    void delivered()
     {
         delivered_ = true;
         close_if_over();
@@ -72,20 +126,28 @@ public:
 
     /// The instance has ended. Once everything that it said is delivered, the client is closed as the system would
     /// close it if the client were connected directly: bytes that it sends from then on are answered by a reset.
-    void instance_ended() noexcept
+    /// The link may be gone when this returns.
+    void instance_ended()
     {
         ended_ = true;
         close_if_over();
+    }
+
+    /// Ends a bridge that `Bridge::start` began. The link may be gone when this returns.
+    void cancel()
+    {
+        if (path_)
+            path_->cancel();
     }
 
     /// The instance has ended and everything that it said is delivered.
     bool over() const noexcept { return delivered_ && ended_; }
 
 private:
-    void close_if_over() noexcept
+    void close_if_over()
     {
-        if (over() && observer_)
-            observer_->link_over();
+        if (over() && path_)
+            path_->link_over();
         else if (over())
             client_.close();
     }
@@ -93,23 +155,27 @@ private:
     Stream client_;
     Stream instance_;
     Usage* usage_;
-    const std::atomic<bool>* stopped_;
-    Observer* observer_ = nullptr;
+    LinkState* state_;
     std::uint64_t up_ = 0;
     std::uint64_t down_ = 0;
     bool delivered_ = false;
     bool ended_ = false;
+    std::unique_ptr<Path> path_;  ///< Goes before the streams that it uses.
 };
 
-/// How a bridge came to its end.
-enum class BridgeEnd {
-    completed,       ///< Both directions ended in order.
-    client_reset,    ///< The client reset its connection.
-    instance_reset,  ///< The instance reset its connection.
-    cancelled,       ///< Cancelled from outside.
+/// Who is told that a bridge has come to its end.
+class BridgeObserver {
+public:
+    /// Called once, at the very end: the link may be destroyed here.
+    virtual void bridge_ended(BridgeEnd end) = 0;
+
+protected:
+    ~BridgeObserver() = default;
 };
 
 /// Moves the bytes of one session, both ways, until both directions have ended.
+///
+/// To add a way, derive and implement `do_run`.
 ///
 /// Threads: the executor of the streams.
 class Bridge {
@@ -119,14 +185,44 @@ public:
     Bridge& operator=(const Bridge&) = delete;
     virtual ~Bridge() = default;
 
+    /// Begins to join the two ends, if this bridge can do that with these streams without a coroutine. Then `observer`
+    /// is told when both are closed or aborted; else nothing has happened, and `run` is the way.
+    ///
+    /// Cancellation: `Link::cancel`.
+    /// Lifetime: `link` and `observer` must stay until then.
+    bool start(Link& link, BridgeObserver& observer) { return do_start(link, observer); }
+
     /// Joins the two ends of `link`. Both are closed or aborted when it completes.
     ///
     /// Concurrency: any number of calls, each with its own link.
     /// Cancellation: terminal; both ends are aborted.
     /// Lifetime: `link` must stay until completion.
-    asio::awaitable<BridgeEnd> run(Link& link) { return do_run(link); }
+    asio::awaitable<BridgeEnd> run(Link& link)
+    {
+        Waiting waiting(link.client().get_executor());
+        if (!do_start(link, waiting))
+            co_return co_await do_run(link);
+        co_await waiting.ended.wait();
+        if (!waiting.ended.is_set())
+            link.cancel();
+        co_return waiting.end;
+    }
 
 private:
+    struct Waiting final : BridgeObserver {
+        explicit Waiting(const asio::any_io_executor& executor) : ended(executor) {}
+
+        void bridge_ended(BridgeEnd how) override
+        {
+            end = how;
+            ended.set();
+        }
+
+        detail::AsyncEvent ended;
+        BridgeEnd end = BridgeEnd::cancelled;
+    };
+
+    virtual bool do_start(Link&, BridgeObserver&) { return false; }
     virtual asio::awaitable<BridgeEnd> do_run(Link& link) = 0;
 };
 

@@ -23,29 +23,42 @@ public:
     };
 
     Instance() = default;
-    Instance(std::string name, std::shared_ptr<State> state) : name_(std::move(name)), state_(std::move(state)) {}
+    Instance(std::string name, std::shared_ptr<State> state)
+        : shared_(std::make_shared<const Shared>(std::move(name), std::move(state)))
+    {
+    }
 
-    explicit operator bool() const noexcept { return state_ != nullptr; }
+    explicit operator bool() const noexcept { return shared_ != nullptr; }
 
-    /// For logs: a process id, a container name.
-    const std::string& name() const noexcept { return name_; }
+    /// For logs: a process id, a container name. Empty without an instance.
+    const std::string& name() const noexcept
+    {
+        static const std::string nobody;
+        return shared_ ? shared_->name : nobody;
+    }
 
     /// The backend's own state. `T` must be what the backend made.
     template <class T>
     T& state() const noexcept
     {
-        return static_cast<T&>(*state_);
+        return static_cast<T&>(*shared_->state);
     }
 
     template <class T>
     std::shared_ptr<T> shared_state() const noexcept
     {
-        return std::static_pointer_cast<T>(state_);
+        return std::static_pointer_cast<T>(shared_->state);
     }
 
 private:
-    std::string name_;
-    std::shared_ptr<State> state_;
+    struct Shared {
+        Shared(std::string text, std::shared_ptr<State> own) : name(std::move(text)), state(std::move(own)) {}
+
+        std::string name;
+        std::shared_ptr<State> state;
+    };
+
+    std::shared_ptr<const Shared> shared_;
 };
 
 /// What `InstanceBackend::start` is asked for. A warm instance is started for nobody yet: no identity, no client.

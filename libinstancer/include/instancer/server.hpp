@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -8,6 +9,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -34,10 +36,16 @@
 
 namespace instancer {
 
+/// Limits of time are kept to a quarter of the shortest of them, and to a second at worst; 0 means no limit.
 class ServerOptions {
 public:
+    using Duration = std::chrono::steady_clock::duration;
+
     std::string service;  ///< Part of every identity.
-    std::chrono::steady_clock::duration auth_timeout = std::chrono::seconds(10);  ///< 0 means no limit.
+    Duration auth_timeout = std::chrono::seconds(10);
+    Duration session_idle{0};        ///< Without a byte in either direction.
+    Duration half_close_timeout{0};  ///< After the end of one direction.
+    Duration max_session{0};         ///< From the connection on.
 
     explicit ServerOptions(std::string name) : service(std::move(name)) {}
 };
@@ -58,9 +66,12 @@ public:
           pool_(pool),
           bridge_(bridge),
           events_(events),
+          shared_identity_(options_.service, {}, {}),
           closing_(workers.control()),
           sessions_over_(workers.control()),
-          drain_limit_(workers.control())
+          swept_(workers.control()),
+          drain_limit_(workers.control()),
+          sweep_(workers.control())
     {
     }
     Server(const Server&) = delete;
@@ -83,12 +94,16 @@ public:
                 asio::co_spawn(workers_.control(), std::move(loop), asio::detached);
                 ++loops_;
             }
+        auto sweeping = sweep();
+        asio::co_spawn(workers_.control(), std::move(sweeping), asio::detached);
         co_await closing_.wait();
         check_over();
         co_await sessions_over_.wait();
         pool_.close();
         co_await pool_.wait_empty();
         drain_limit_.cancel();
+        sweep_.cancel();
+        co_await swept_.wait();
         co_return Result<void>();
     }
 
@@ -127,22 +142,45 @@ private:
     static constexpr std::chrono::milliseconds last_pause{320};
 
     /// Lives on its worker; the control executor only holds it and posts to it.
-    struct Session {
-        explicit Session(const asio::any_io_executor& on) : executor(on) {}
+    ///
+    /// While it is being bridged without a coroutine this is all that there is of it, so it is kept small.
+    struct Session final : BridgeObserver, std::enable_shared_from_this<Session> {
+        Session(Server& by, std::size_t on, std::uint64_t number, Accepted& accepted)
+            : server(by),
+              id(number),
+              worker(static_cast<std::uint32_t>(on)),
+              info(std::move(accepted.info())),
+              client(std::move(accepted.stream()))
+        {
+        }
 
-        asio::any_io_executor executor;
-        Stream client;
-        SessionSummary summary;
-        asio::cancellation_signal cancel;
-        Link* link = nullptr;         ///< While the bridge runs.
-        bool handed_over = false;     ///< The instance has the client's own socket.
-        std::atomic<bool> stopped = false;  ///< Set by the control executor before the instance is stopped.
-        bool ended = false;           ///< `summary.end` was decided from outside.
-        bool instance_ended = false;  ///< By itself.
-        unsigned attempt = 0;         ///< Counts the instances that it tried.
-        std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
+        void bridge_ended(BridgeEnd how) override { server.bridged(*this, how); }
+
+        asio::any_io_executor executor() const { return server.workers_.executor(worker); }
+
+        Server& server;
+        const std::uint64_t id;
+        const std::uint32_t worker;
+        std::uint8_t attempt = 0;        ///< Counts the instances that it tried.
+        bool handed_over = false;        ///< The instance has the client's own socket.
+        bool ended = false;              ///< `end` was decided from outside.
+        bool instance_ended = false;     ///< By itself.
+        bool known = false;              ///< `owner` is.
+        SessionEnd end = SessionEnd::failed;
+        const std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
+        ClientInfo info;
+        Digest owner;
+        Stream client;                   ///< Until it becomes part of the link.
+        Lease lease;
+        std::optional<Link> link;
+        LinkState state;
+        std::string detail;
+        std::optional<asio::cancellation_signal> cancel{std::in_place};  ///< While it has a coroutine.
     };
     using SessionPtr = std::shared_ptr<Session>;
+
+    /// What an instance's end refers to: a session and, in the last bits, its attempt.
+    static constexpr unsigned attempt_bits = 8;
 
     // Taking clients in.
 
@@ -169,28 +207,27 @@ private:
     asio::awaitable<Result<void>> take_client(Acceptor& acceptor)
     {
         try {
-            const auto executor = workers_.next();
-            auto accepted = co_await acceptor.accept(executor);
+            const auto worker = workers_.next();
+            auto accepted = co_await acceptor.accept(workers_.executor(worker));
             if (!accepted)
                 co_return tl::unexpected<Error>(accepted.error());
-            begin_session(executor, *accepted);
+            begin_session(worker, *accepted);
             co_return Result<void>();
         } catch (const std::exception& error) {
             co_return fail(std::make_error_code(std::errc::not_enough_memory), error.what());
         }
     }
 
-    void begin_session(const asio::any_io_executor& executor, Accepted& accepted)
+    void begin_session(std::size_t worker, Accepted& accepted)
     {
-        const auto session = std::make_shared<Session>(executor);
-        session->client = std::move(accepted.stream());
-        session->summary.id = ++last_id_;
-        session->summary.service = options_.service;
-        session->summary.client = std::move(accepted.info());
-        sessions_.emplace(session->summary.id, session);
-        events_.session_started(options_.service, session->summary.id, session->summary.client);
+        const auto session = std::make_shared<Session>(*this, worker, ++last_id_, accepted);
+        sessions_.emplace(session->id, session);
+        events_.session_started(options_.service, session->id, session->info);
         auto task = serve(session);
-        asio::co_spawn(executor, std::move(task), asio::bind_cancellation_slot(session->cancel.slot(), asio::detached));
+        // What a cancellation needs is not needed any more where no coroutine is.
+        auto done = [session](std::exception_ptr) { session->cancel.reset(); };
+        asio::co_spawn(session->executor(), std::move(task),
+                       asio::bind_cancellation_slot(session->cancel->slot(), std::move(done)));
     }
 
     void close_acceptors()
@@ -201,46 +238,81 @@ private:
 
     // Sessions.
 
-    /// The whole session, on its worker.
+    /// The session on its worker, up to its end or until a bridge goes on without a coroutine.
     asio::awaitable<void> serve(SessionPtr session)
     {
         // Clean-up must run after a cancellation too.
         co_await asio::this_coro::throw_if_cancelled(false);
-        auto& summary = session->summary;
         try {
             const auto end = co_await go_through(session);
+            if (!end)
+                co_return;
             if (!session->ended)
-                summary.end = end;
+                session->end = *end;
         } catch (const std::exception& error) {
-            session->link = nullptr;
-            summary.detail = error.what();
+            session->detail = error.what();
         }
-        session->ended = true;
-        if (session->client)
-            session->client.abort();
-        summary.duration = std::chrono::steady_clock::now() - session->begin;
+        finish(*session);
+    }
+
+    /// The bridge that went on without a coroutine has come to its end.
+    void bridged(Session& session, BridgeEnd how)
+    {
+        if (!session.ended)
+            session.end = end_of(session, how);
+        finish(session);
+    }
+
+    /// Reports the end and lets go of everything; the session itself goes when the control executor forgets it.
+    void finish(Session& session)
+    {
+        session.ended = true;
+        SessionSummary summary;
+        summary.id = session.id;
+        summary.service = options_.service;
+        summary.client = std::move(session.info);
+        if (session.known)
+            summary.owner = session.owner.hex();
+        summary.instance = session.lease.instance().name();
+        summary.end = session.end;
+        summary.detail = std::move(session.detail);
+        if (session.link) {
+            summary.bytes_up = session.link->bytes_up();
+            summary.bytes_down = session.link->bytes_down();
+        }
+        summary.duration = std::chrono::steady_clock::now() - session.begin;
+        if (session.client)
+            session.client.abort();
+        if (session.link) {
+            session.link->client().abort();
+            session.link->instance().abort();
+            session.link.reset();
+        }
+        session.lease = Lease();
         events_.session_ended(summary);
-        asio::dispatch(workers_.control(), [this, id = summary.id] {
+        asio::dispatch(workers_.control(), [this, id = session.id] {
             sessions_.erase(id);
             check_over();
         });
     }
 
-    asio::awaitable<SessionEnd> go_through(SessionPtr session)
+    /// Nothing when a bridge goes on without a coroutine.
+    asio::awaitable<std::optional<SessionEnd>> go_through(SessionPtr session)
     {
         auto admission = co_await admit(*session);
         if (!admission)
             co_return reject(*session, admission.error());
         const Identity identity = identify(*admission);
-        session->summary.owner = identity.owner().hex();
+        session->owner = identity.owner();
+        session->known = true;
 
         session->handed_over = pool_.traits().takes_client_socket();
         for (auto pause = std::chrono::milliseconds(10);; pause *= 2) {
-            AcquireRequest request(identity, session->summary.client);
+            AcquireRequest request(identity, session->info);
             request.reset(admission->reset() && session->attempt == 0);
             ++session->attempt;
             session->instance_ended = false;
-            request.on_end(end_listener(session));
+            request.on_end(end_listener(*session));
             if (session->handed_over) {
                 const int socket = session->client.native_handle();
                 if (socket < 0 || !admission->early_data().empty()) {
@@ -255,18 +327,18 @@ private:
             auto lease = co_await acquire(*session, std::move(request));
             if (!lease)
                 co_return refuse(*session, *admission, lease.error());
-            session->summary.instance = lease->instance().name();
+            session->lease = std::move(*lease);
             if (session->handed_over)
                 co_return co_await wait_for_instance(*session);
-            auto instance = co_await reach(*session, *lease, identity);
+            auto instance = co_await reach(*session, identity);
             if (instance)
-                co_return co_await join(*session, *admission, *lease, std::move(*instance));
+                co_return co_await join(*session, *admission, std::move(*instance));
             // It was ready once: it is about to end, as a rule, and then there is room for another one.
             const bool ending = instance.error() == Errc::not_ready || instance.error() == Errc::instance_gone;
             if (session->ended || !ending || pause > last_pause)
                 co_return refuse(*session, *admission, instance.error());
-            lease = Lease();
-            asio::steady_timer timer(session->executor, pause);
+            session->lease = Lease();
+            asio::steady_timer timer(session->executor(), pause);
             co_await timer.async_wait(detail::as_result);
             if (session->ended)
                 co_return SessionEnd::stopped;
@@ -276,9 +348,9 @@ private:
     asio::awaitable<Result<Admission>> admit(Session& session)
     {
         using namespace asio::experimental::awaitable_operators;
-        if (options_.auth_timeout == std::chrono::steady_clock::duration::zero())
-            co_return co_await authenticator_->authenticate(session.client, session.summary.client);
-        asio::steady_timer deadline(session.executor, options_.auth_timeout);
+        if (options_.auth_timeout == options_.auth_timeout.zero() || !authenticator_->reads())
+            co_return co_await authenticator_->authenticate(session.client, session.info);
+        asio::steady_timer deadline(session.executor(), options_.auth_timeout);
         std::exception_ptr thrown;
         auto first = co_await (authenticate(session, thrown) || deadline.async_wait(detail::as_result));
         if (first.index() == 0) {
@@ -293,7 +365,7 @@ private:
     asio::awaitable<Result<Admission>> authenticate(Session& session, std::exception_ptr& thrown)
     {
         try {
-            co_return co_await authenticator_->authenticate(session.client, session.summary.client);
+            co_return co_await authenticator_->authenticate(session.client, session.info);
         } catch (...) {
             thrown = std::current_exception();
         }
@@ -303,7 +375,7 @@ private:
     /// Everything about the client's greeting that is wrong ends it without a byte.
     static SessionEnd reject(Session& session, const Error& error)
     {
-        session.summary.detail = error.message();
+        session.detail = error.message();
         if (error == std::error_code(asio::error::operation_aborted))
             return SessionEnd::stopped;
         if (error == Errc::timeout || error == Errc::rejected)
@@ -326,7 +398,10 @@ private:
 
     Identity identify(const Admission& admission) const
     {
-        if (admission.returning() && !pool_.traits().single_use())
+        const bool returns = admission.returning() && !pool_.traits().single_use();
+        if (returns && admission.owner().empty() && admission.identifier().empty())
+            return shared_identity_;
+        if (returns)
             return Identity(options_.service, admission.owner(), admission.identifier());
         char random[16];
         while (::getrandom(random, sizeof random, 0) != sizeof random) {}
@@ -340,7 +415,7 @@ private:
     asio::awaitable<Result<Lease>> acquire(Session& session, AcquireRequest request)
     {
         using namespace asio::experimental::awaitable_operators;
-        const auto ticket = pool_.begin_acquire(session.executor, std::move(request));
+        const auto ticket = pool_.begin_acquire(session.executor(), std::move(request));
         if (ticket.ready())
             co_return co_await ticket.wait();
         auto first = co_await (ticket.wait() || session.client.wait(Readiness::gone));
@@ -351,7 +426,7 @@ private:
 
     static SessionEnd refuse(Session& session, const Admission& admission, const Error& error)
     {
-        session.summary.detail = error.message();
+        session.detail = error.message();
         if (const auto text = admission.on_refusal(error); !text.empty()) {
             // Best effort: a client that does not take a line at once does not get it.
             static_cast<void>(session.client.try_write(std::as_bytes(std::span(text))));
@@ -382,45 +457,48 @@ private:
     asio::awaitable<SessionEnd> wait_for_instance(Session& session)
     {
         session.client.close();
-        asio::steady_timer forever(session.executor, std::chrono::steady_clock::time_point::max());
+        asio::steady_timer forever(session.executor(), std::chrono::steady_clock::time_point::max());
         while (!session.instance_ended && !session.ended)
             co_await forever.async_wait(detail::as_result);
         co_return SessionEnd::instance_ended;
     }
 
-    asio::awaitable<Result<Stream>> reach(Session& session, Lease& lease, Identity identity)
+    asio::awaitable<Result<Stream>> reach(Session& session, Identity identity)
     {
-        if (Stream stream = lease.take_stream())
+        if (Stream stream = session.lease.take_stream())
             co_return stream;
-        OpenRequest request(identity, session.summary.client);
-        co_return co_await pool_.backend().open(lease.instance(), std::move(request));
+        OpenRequest request(identity, session.info);
+        co_return co_await pool_.backend().open(session.lease.instance(), std::move(request));
     }
 
-    asio::awaitable<SessionEnd> join(Session& session, Admission& admission, Lease& lease, Stream instance)
+    asio::awaitable<std::optional<SessionEnd>> join(Session& session, const Admission& admission, Stream instance)
     {
-        Link link(std::move(session.client), std::move(instance), lease.usage(), &session.stopped);
+        auto& link = session.link.emplace(std::move(session.client), std::move(instance), session.lease.usage(),
+                                          session.state);
         const auto greeted = co_await greet(link, admission);
-        BridgeEnd end = BridgeEnd::instance_reset;
-        if (greeted && !session.ended) {
-            session.link = &link;
-            if (session.instance_ended)
-                link.instance_ended();
-            end = co_await bridge_.run(link);
-            session.link = nullptr;
-        } else {
+        if (!greeted || session.ended) {
             link.client().abort();
             link.instance().abort();
+            co_return end_of(session, BridgeEnd::instance_reset);
         }
-        session.summary.bytes_up = link.bytes_up();
-        session.summary.bytes_down = link.bytes_down();
-        switch (end) {
-        case BridgeEnd::completed: co_return SessionEnd::completed;
-        case BridgeEnd::client_reset: co_return SessionEnd::client_reset;
+        if (session.instance_ended)
+            link.instance_ended();
+        if (bridge_.start(link, session))
+            co_return std::nullopt;
+        const auto how = co_await bridge_.run(link);
+        co_return end_of(session, how);
+    }
+
+    static SessionEnd end_of(const Session& session, BridgeEnd how) noexcept
+    {
+        switch (how) {
+        case BridgeEnd::completed: return SessionEnd::completed;
+        case BridgeEnd::client_reset: return SessionEnd::client_reset;
         case BridgeEnd::instance_reset:
-            co_return session.instance_ended ? SessionEnd::instance_ended : SessionEnd::instance_reset;
+            return session.instance_ended ? SessionEnd::instance_ended : SessionEnd::instance_reset;
         case BridgeEnd::cancelled: break;
         }
-        co_return SessionEnd::stopped;
+        return SessionEnd::stopped;
     }
 
     /// What the protocol of the greeting owes to either side before the bridge takes over.
@@ -439,30 +517,31 @@ private:
 
     // Ends from outside.
 
-    std::function<void(InstanceEnd)> end_listener(const SessionPtr& session)
+    /// Small enough to need no memory of its own.
+    std::function<void(InstanceEnd)> end_listener(const Session& session)
     {
-        return [this, weak = std::weak_ptr<Session>(session), attempt = session->attempt](InstanceEnd end) {
-            const auto found = weak.lock();
-            if (!found)
+        return [this, key = session.id << attempt_bits | session.attempt](InstanceEnd end) {
+            const auto found = sessions_.find(key >> attempt_bits);
+            if (found == sessions_.end())
                 return;
             switch (end) {
-            case InstanceEnd::culled: return end_session(found, SessionEnd::culled);
-            case InstanceEnd::expired: return end_session(found, SessionEnd::expired);
-            case InstanceEnd::idle: return end_session(found, SessionEnd::idle);
-            case InstanceEnd::reset: return end_session(found, SessionEnd::reset);
-            case InstanceEnd::exited: return note_instance_end(found, attempt);
-            default: return end_session(found, SessionEnd::stopped);
+            case InstanceEnd::culled: return end_session(found->second, SessionEnd::culled);
+            case InstanceEnd::expired: return end_session(found->second, SessionEnd::expired);
+            case InstanceEnd::idle: return end_session(found->second, SessionEnd::idle);
+            case InstanceEnd::reset: return end_session(found->second, SessionEnd::reset);
+            case InstanceEnd::exited: return note_instance_end(found->second, static_cast<std::uint8_t>(key));
+            default: return end_session(found->second, SessionEnd::stopped);
             }
         };
     }
 
     /// The instance ended by itself: its last words still reach the client.
-    void note_instance_end(const SessionPtr& session, unsigned attempt)
+    void note_instance_end(const SessionPtr& session, std::uint8_t attempt)
     {
         if (session->handed_over)
             return end_session(session, SessionEnd::instance_ended);
-        asio::post(session->executor, [session, attempt] {
-            if (attempt != session->attempt)
+        asio::post(session->executor(), [session, attempt] {
+            if (session->ended || attempt != session->attempt)
                 return;
             session->instance_ended = true;
             if (session->link)
@@ -472,14 +551,50 @@ private:
 
     void end_session(const SessionPtr& session, SessionEnd end)
     {
-        session->stopped = true;
-        asio::post(session->executor, [session, end] {
+        session->state.stop();
+        asio::post(session->executor(), [session, end] {
             if (session->ended)
                 return;
             session->ended = true;
-            session->summary.end = end;
-            session->cancel.emit(asio::cancellation_type::terminal);
+            session->end = end;
+            if (session->cancel)
+                session->cancel->emit(asio::cancellation_type::terminal);
+            if (session->link)
+                session->link->cancel();
         });
+    }
+
+    /// Ends the sessions that have reached a limit, now and then: stamps cost less than a timer for each.
+    asio::awaitable<void> sweep()
+    {
+        using namespace std::chrono_literals;
+        auto shortest = ServerOptions::Duration::max();
+        for (const auto limit : {options_.session_idle, options_.half_close_timeout, options_.max_session})
+            if (limit > limit.zero())
+                shortest = std::min(shortest, limit);
+        while (shortest != shortest.max() && !sessions_over_.is_set()) {
+            sweep_.expires_after(std::clamp<ServerOptions::Duration>(shortest / 4, 1ms, 1s));
+            co_await sweep_.async_wait(detail::as_result);
+            const auto now = LinkState::Clock::now();
+            for (const auto& [id, session] : sessions_)
+                if (const auto end = limit_reached(*session, now))
+                    end_session(session, *end);
+        }
+        swept_.set();
+    }
+
+    std::optional<SessionEnd> limit_reached(const Session& session, LinkState::Clock::time_point now) const
+    {
+        const auto passed = [now](ServerOptions::Duration limit, LinkState::Clock::time_point since) {
+            return limit > limit.zero() && since != LinkState::Clock::time_point() && now - since >= limit;
+        };
+        if (passed(options_.max_session, session.begin))
+            return SessionEnd::too_long;
+        if (passed(options_.half_close_timeout, session.state.half_closed()))
+            return SessionEnd::half_closed;
+        if (passed(options_.session_idle, session.state.last_active()))
+            return SessionEnd::idle;
+        return std::nullopt;
     }
 
     void check_over()
@@ -495,9 +610,12 @@ private:
     InstancePool& pool_;
     Bridge& bridge_;
     Events& events_;
+    const Identity shared_identity_;  ///< Of all clients of an authenticator that tells nobody apart.
     detail::AsyncEvent closing_;
     detail::AsyncEvent sessions_over_;
+    detail::AsyncEvent swept_;
     asio::steady_timer drain_limit_;
+    asio::steady_timer sweep_;
     std::unordered_map<std::uint64_t, SessionPtr> sessions_;
     std::uint64_t last_id_ = 0;
     std::size_t loops_ = 0;

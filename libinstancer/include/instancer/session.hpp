@@ -27,6 +27,8 @@ enum class SessionEnd {
     culled,          ///< The instance made room for another one.
     expired,         ///< The instance reached its time to live.
     idle,            ///< No byte passed for too long.
+    half_closed,     ///< One direction had ended, and the other one went on for too long.
+    too_long,        ///< No session may last longer.
     reset,           ///< The owner reset its instances.
     stopped,         ///< The server stopped.
     failed,          ///< Something else; the error says what.
@@ -49,6 +51,8 @@ constexpr std::string_view to_string(SessionEnd end) noexcept
     case SessionEnd::culled: return "culled";
     case SessionEnd::expired: return "expired";
     case SessionEnd::idle: return "idle";
+    case SessionEnd::half_closed: return "half-close timeout";
+    case SessionEnd::too_long: return "session timeout";
     case SessionEnd::reset: return "reset by owner";
     case SessionEnd::stopped: return "stopped";
     case SessionEnd::failed: return "failed";

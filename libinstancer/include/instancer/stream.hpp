@@ -46,6 +46,7 @@ public:
         virtual void close() noexcept = 0;
         virtual Result<void> rebind(const asio::any_io_executor& executor) = 0;
         virtual int native_handle() const noexcept { return -1; }
+        virtual bool is_tcp() const noexcept { return false; }
         virtual Result<void> watch() { return {}; }
         virtual void unwatch() noexcept {}
         virtual detail::UniqueFd release() noexcept { return {}; }
@@ -123,6 +124,9 @@ public:
 
     /// The descriptor that carries the bytes unchanged, or -1 when there is none. It stays the stream's.
     int native_handle() const noexcept { return impl_ ? impl_->native_handle() : -1; }
+
+    /// Whether that descriptor is a TCP socket.
+    bool is_tcp() const noexcept { return impl_ && impl_->is_tcp(); }
 
     /// Gets ready for waits, which change nothing about the descriptor from then on. Without it the first wait does.
     ///

@@ -33,11 +33,13 @@ public:
 
     asio::any_io_executor control() noexcept { return contexts_.front()->get_executor(); }
 
+    asio::any_io_executor executor(std::size_t index) noexcept { return contexts_[index]->get_executor(); }
+
     /// The worker for the next session, in turn.
-    asio::any_io_executor next() noexcept
+    std::size_t next() noexcept
     {
         next_ = (next_ + 1) % contexts_.size();
-        return contexts_[next_]->get_executor();
+        return next_;
     }
 
     /// Runs all workers, the first one on the calling thread, until `stop`.

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include <instancer/acceptor.hpp>
-#include <instancer/socket_stream.hpp>
+#include <instancer/detail/socket_stream.hpp>
 
 namespace instancer {
 
@@ -39,7 +39,10 @@ public:
             path_ = reinterpret_cast<sockaddr_un&>(name).sun_path;
             address_ = "unix:" + path_;
         } else {
-            address_ = ClientInfo::format(endpoint(name, size));
+            local_ = endpoint(name, size);
+            address_ = ClientInfo::format(local_);
+            // What is accepted inherits them.
+            detail::set_tcp_options(descriptor_.native_handle());
         }
     }
 
@@ -66,7 +69,10 @@ private:
                                               SOCK_CLOEXEC | SOCK_NONBLOCK));
             if (client) {
                 auto info = describe(client.get(), peer, size);
-                co_return Accepted(make_socket_stream(session_executor, std::move(client)), std::move(info));
+                using Socket = detail::SocketStream;
+                const auto made = is_unix_ ? Socket::Made::by_us_unix : Socket::Made::by_us_tcp;
+                Stream stream(std::make_unique<Socket>(session_executor, std::move(client), made, nullptr));
+                co_return Accepted(std::move(stream), std::move(info));
             }
             // A client that left while it waited to be accepted is nobody's error.
             if (errno == ECONNABORTED || errno == EINTR)
@@ -88,6 +94,8 @@ private:
             ::getsockopt(client, SOL_SOCKET, SO_PEERCRED, &credentials, &length);
             return ClientInfo(credentials.uid, path_);
         }
+        if (!local_.address().is_unspecified())
+            return ClientInfo(endpoint(peer, size), local_);
         sockaddr_storage local{};
         socklen_t local_size = sizeof local;
         ::getsockname(client, reinterpret_cast<sockaddr*>(&local), &local_size);
@@ -107,6 +115,7 @@ private:
     asio::posix::stream_descriptor descriptor_;
     std::string owned_path_;
     std::string path_;
+    asio::ip::tcp::endpoint local_;
     std::string address_;
     bool is_unix_ = false;
 };

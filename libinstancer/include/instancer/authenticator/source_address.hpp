@@ -18,6 +18,8 @@ public:
     }
 
 private:
+    bool do_reads() const noexcept override { return false; }
+
     asio::awaitable<Result<Admission>> do_authenticate(Stream&, const ClientInfo& info) override
     {
         if (const auto& peer = info.peer())

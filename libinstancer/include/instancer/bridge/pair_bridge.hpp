@@ -24,6 +24,12 @@ class PairBridge final : public Bridge {
 private:
     enum class PumpEnd { end_of_stream, source_reset, target_reset, cancelled };
 
+    bool do_start(Link& link, BridgeObserver& observer) override
+    {
+        return link.client().native_handle() >= 0 && link.instance().native_handle() >= 0 &&
+               detail::SocketBridge::start(link, observer).has_value();
+    }
+
     asio::awaitable<BridgeEnd> do_run(Link& link) override
     {
         using namespace asio::experimental::awaitable_operators;
@@ -31,11 +37,6 @@ private:
         if (detail::is_cancelled(cancellation)) {
             abort(link);
             co_return BridgeEnd::cancelled;
-        }
-        if (link.client().native_handle() >= 0 && link.instance().native_handle() >= 0) {
-            detail::SocketBridge sockets(link);
-            if (sockets.start())
-                co_return co_await sockets.wait();
         }
         const auto [up, down] = co_await (pump_up(link) && pump_down(link));
 
@@ -98,9 +99,10 @@ private:
             if (!read) {
                 if (read.error() != std::error_code(asio::error::would_block))
                     co_return PumpEnd::source_reset;
-            } else if (*read == 0 && link.stopped()) {
+            } else if (*read == 0 && link.state().stopped()) {
                 co_return PumpEnd::cancelled;
             } else if (*read == 0) {
+                link.state().half_close(LinkState::Clock::now());
                 co_return target.shutdown_send() ? PumpEnd::end_of_stream : PumpEnd::target_reset;
             } else {
                 auto data = detail::bridge_buffer().first(*read);

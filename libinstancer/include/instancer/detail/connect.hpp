@@ -22,6 +22,13 @@ namespace instancer::detail {
 /// How long a listener may leave a connection without an answer, as it does when its backlog is full.
 inline constexpr std::chrono::seconds answer_limit{5};
 
+/// What `connect` says, as an error number; 0 when the connection is there.
+inline int try_connect(int fd, const asio::ip::tcp::endpoint& endpoint) noexcept
+{
+    const int status = ::connect(fd, endpoint.data(), static_cast<socklen_t>(endpoint.size()));
+    return status == 0 || errno == EISCONN ? 0 : errno;
+}
+
 /// Finishes `socket`'s connection to `endpoint`, on the calling coroutine's executor. The socket does not block.
 ///
 /// Time: at most `limit`.
@@ -32,23 +39,24 @@ inline asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::e
 {
     const auto executor = co_await asio::this_coro::executor;
     const int fd = socket.get();
-    const int status = ::connect(fd, endpoint.data(), static_cast<socklen_t>(endpoint.size()));
-    int error = status == 0 ? 0 : errno;
-    Stream stream = make_socket_stream(executor, std::move(socket), std::move(companion));
-    using namespace asio::experimental::awaitable_operators;
-    asio::steady_timer deadline(executor, limit);
-    while (error == EINPROGRESS) {
-        const auto first = co_await (stream.wait(Readiness::writable) || deadline.async_wait(as_result));
-        if (first.index() == 1)
-            co_return fail(Errc::not_ready, "connecting to " + ClientInfo::format(endpoint) + " takes too long");
-        if (const auto& ready = std::get<0>(first); !ready)
-            co_return tl::unexpected<Error>(ready.error());
-        sockaddr_storage peer{};
-        socklen_t size = sizeof error, peer_size = sizeof peer;
-        ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
-        // The wait may have ended early.
-        if (error == 0 && ::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) != 0)
-            error = EINPROGRESS;
+    set_tcp_options(fd);
+    Stream stream(std::make_unique<SocketStream>(executor, std::move(socket), SocketStream::Made::by_us_tcp,
+                                                 std::move(companion)));
+    // Asking again tells what has become of it; on this host that is known at once.
+    int error = try_connect(fd, endpoint);
+    if (error == EINPROGRESS)
+        error = try_connect(fd, endpoint);
+    if (error == EALREADY) {
+        using namespace asio::experimental::awaitable_operators;
+        asio::steady_timer deadline(executor, limit);
+        while (error == EALREADY) {
+            const auto first = co_await (stream.wait(Readiness::writable) || deadline.async_wait(as_result));
+            if (first.index() == 1)
+                co_return fail(Errc::not_ready, "connecting to " + ClientInfo::format(endpoint) + " takes too long");
+            if (const auto& ready = std::get<0>(first); !ready)
+                co_return tl::unexpected<Error>(ready.error());
+            error = try_connect(fd, endpoint);
+        }
     }
     if (error == ECONNREFUSED || error == ECONNRESET)
         co_return fail(Errc::not_ready,

@@ -44,11 +44,14 @@ public:
 
         virtual ~Entry() = default;
 
-        /// What has changed since the last time, as bits of epoll; none after `again`.
+        /// What has changed since the last time, as bits of epoll; none after `again`. It may destroy the entry.
         virtual void on_events(std::uint32_t events) noexcept = 0;
 
     private:
         friend Poller;
+        static constexpr std::uint32_t none = ~std::uint32_t{0};
+
+        std::uint32_t slot_ = none;
         bool queued_ = false;  ///< In `again_`.
     };
 
@@ -70,30 +73,37 @@ public:
     /// Lifetime: `entry` must stay until `remove`.
     Result<void> add(int fd, Entry& entry)
     {
+        if (free_.empty()) {
+            free_.push_back(static_cast<std::uint32_t>(slots_.size()));
+            slots_.emplace_back();
+        }
+        const auto index = free_.back();
         epoll_event event{};
         event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
-        event.data.ptr = &entry;
+        event.data.u64 = key(index);
         if (::epoll_ctl(epoll_->native_handle(), EPOLL_CTL_ADD, fd, &event) != 0)
             return fail(std::error_code(errno, std::system_category()), "watching a connection");
+        free_.pop_back();
+        slots_[index].entry = &entry;
+        entry.slot_ = index;
         ++watched_;
         if (!armed_)
             wait();
         return {};
     }
 
-    /// Before `fd` is closed: a child that was born in the meantime can keep it open, and its events would go on.
-    void remove(int fd, Entry& entry) noexcept
+    /// The entry hears nothing more. Its descriptor is to be closed: that ends the registration. A child that is born
+    /// at that moment can hold it for a while; what is reported until then finds nobody.
+    void remove(Entry& entry) noexcept
     {
-        if (!epoll_)
+        const auto index = std::exchange(entry.slot_, Entry::none);
+        if (index == Entry::none)
             return;
-        ::epoll_ctl(epoll_->native_handle(), EPOLL_CTL_DEL, fd, nullptr);
-        for (auto& event : reported_)
-            if (event.data.ptr == &entry)
-                event.data.ptr = nullptr;
-        for (auto* list : {&again_, &turn_})
-            std::replace(list->begin(), list->end(), &entry, static_cast<Entry*>(nullptr));
+        slots_[index].entry = nullptr;
+        ++slots_[index].generation;
+        free_.push_back(index);
         entry.queued_ = false;
-        if (--watched_ == 0)
+        if (--watched_ == 0 && epoll_)
             epoll_->cancel();
     }
 
@@ -101,11 +111,28 @@ public:
     void again(Entry& entry)
     {
         if (!std::exchange(entry.queued_, true))
-            again_.push_back(&entry);
+            again_.push_back(key(entry.slot_));
     }
 
 private:
     static constexpr std::size_t batch_size = 64;
+
+    /// Where an event finds its entry. Generations tell apart those that had the same slot, one after the other.
+    struct Slot {
+        Entry* entry = nullptr;
+        std::uint32_t generation = 0;
+    };
+
+    std::uint64_t key(std::uint32_t index) const noexcept
+    {
+        return std::uint64_t{slots_[index].generation} << 32 | index;
+    }
+
+    Entry* find(std::uint64_t key) const noexcept
+    {
+        const auto& slot = slots_[static_cast<std::uint32_t>(key)];
+        return slot.generation == key >> 32 ? slot.entry : nullptr;
+    }
 
     Result<void> open(const asio::any_io_executor& executor)
     {
@@ -139,23 +166,21 @@ private:
     void run()
     {
         const int count = ::epoll_wait(epoll_->native_handle(), batch_.data(), static_cast<int>(batch_.size()), 0);
-        reported_ = std::span(batch_).first(static_cast<std::size_t>(std::max(count, 0)));
-        for (const auto& event : reported_)
-            if (event.data.ptr)
-                static_cast<Entry*>(event.data.ptr)->on_events(event.events);
-        const bool more = reported_.size() == batch_.size();
-        reported_ = {};
+        const auto reported = std::span(batch_).first(static_cast<std::size_t>(std::max(count, 0)));
+        for (const auto& event : reported)
+            if (auto* const entry = find(event.data.u64))
+                entry->on_events(event.events);
 
         std::swap(turn_, again_);
-        for (std::size_t i = 0; i < turn_.size(); ++i)
-            if (auto* const entry = turn_[i]) {
+        for (const auto one : turn_)
+            if (auto* const entry = find(one)) {
                 entry->queued_ = false;
                 entry->on_events(0);
             }
         turn_.clear();
         if (watched_ == 0)
             again_.clear();
-        else if (more || !again_.empty())
+        else if (reported.size() == batch_.size() || !again_.empty())
             come_back();
         else if (!armed_)
             wait();
@@ -173,8 +198,9 @@ private:
     std::optional<asio::posix::stream_descriptor> epoll_;
     bool armed_ = false;  ///< Something will call `run`.
     std::array<epoll_event, batch_size> batch_;
-    std::span<epoll_event> reported_;  ///< Of the batch that is being dealt with.
-    std::vector<Entry*> again_, turn_;
+    std::vector<Slot> slots_;
+    std::vector<std::uint32_t> free_;            ///< Slots without an entry.
+    std::vector<std::uint64_t> again_, turn_;
     std::size_t watched_ = 0;
 };
 

@@ -5,21 +5,18 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <new>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <instancer/bridge.hpp>
-#include <instancer/detail/async_event.hpp>
 #include <instancer/detail/poller.hpp>
-#include <instancer/detail/socket_stream.hpp>
 
 namespace instancer::detail {
 
@@ -34,102 +31,112 @@ inline std::span<std::byte> bridge_buffer() noexcept
 /// aside only what the other end did not take. There is no coroutine on it, and no buffer while nothing is in flight.
 ///
 /// Threads: the executor of the link.
-class SocketBridge final : private Link::Observer {
+class SocketBridge final : public Link::Path {
 public:
-    explicit SocketBridge(Link& link)
-        : link_(link),
-          ended_(link.client().get_executor()),
-          client_(*this, link.client()),
-          instance_(*this, link.instance())
-    {
-    }
-    ~SocketBridge() { leave(); }
-
     /// Errors: what the system reports; nothing has happened then.
-    Result<void> start()
+    static Result<void> start(Link& link, BridgeObserver& observer)
     {
-        auto poller = Poller::of(link_.client().get_executor());
+        auto poller = Poller::of(link.client().get_executor());
         if (!poller)
             return tl::unexpected<Error>(poller.error());
-        poller_ = *poller;
-        for (auto* side : {&client_, &instance_}) {
-            side->stream.unwatch();
-            if (auto added = poller_->add(side->fd, *side); !added) {
-                leave();
-                return added;
-            }
-            side->watched = true;
-        }
-        link_.observe(this);
+        auto path = std::make_unique<SocketBridge>(link, observer, **poller);
+        if (auto watched = path->watch(); !watched)
+            return watched;
+        link.take(std::move(path));
         return {};
     }
 
-    /// Completes when both directions have ended.
-    asio::awaitable<BridgeEnd> wait()
+    /// For `start`.
+    SocketBridge(Link& link, BridgeObserver& observer, Poller& poller)
+        : link_(link), observer_(observer), poller_(poller), client_(*this, link.client()), instance_(*this, link.instance())
     {
-        co_await ended_.wait();
-        if (!ended_.is_set())
-            finish(BridgeEnd::cancelled);
-        co_return end_;
     }
+    ~SocketBridge() override { leave(); }
+
+    void link_over() override { end_from_outside(BridgeEnd::completed); }
+    void cancel() override { end_from_outside(BridgeEnd::cancelled); }
 
 private:
     /// How often one side may be read before the others have their turn.
     static constexpr int reads_in_turn = 4;
 
-    /// One socket, and the direction that begins there.
-    struct Side final : Poller::Entry {
-        Side(SocketBridge& owner, Stream& carried)
-            : bridge(owner),
-              stream(carried),
-              fd(carried.native_handle()),
-              is_tcp(is_socket_in_family(fd, {AF_INET, AF_INET6})),
-              to_the_end(!is_tcp)
-        {
-        }
+    /// What one side has sent and the other has yet to get.
+    struct Parked {
+        explicit Parked(std::span<const std::byte> data) : bytes(data.begin(), data.end()) {}
 
-        void on_events(std::uint32_t events) noexcept override
-        {
-            try {
-                bridge.on_events(*this, events);
-            } catch (const std::bad_alloc&) {
-                bridge.finish(BridgeEnd::cancelled);
-            }
-        }
-
-        SocketBridge& bridge;
-        Stream& stream;
-        const int fd;
-        const bool is_tcp;
-        bool watched = false;
-        bool readable = false;
-        bool writable = true;
-        bool to_the_end;                ///< A short read does not mean that nothing more is there.
-        bool over = false;              ///< Nothing more is read here.
-        bool failed = false;            ///< The connection was reset.
-        int urgent = -1;                ///< A byte of urgent data that the other side has yet to get.
-        std::vector<std::byte> parked;  ///< What the other side has yet to get, from `taken` on.
+        std::vector<std::byte> bytes;
         std::size_t taken = 0;
     };
 
-    void on_events(Side& side, std::uint32_t events)
+    /// One socket, and the direction that begins there.
+    struct Side final : Poller::Entry {
+        Side(SocketBridge& owner, Stream& stream)
+            : bridge(owner), fd(stream.native_handle()), is_tcp(stream.is_tcp()), to_the_end(!is_tcp)
+        {
+        }
+
+        void on_events(std::uint32_t events) noexcept override { bridge.on_events(*this, events); }
+
+        SocketBridge& bridge;
+        std::unique_ptr<Parked> parked;
+        const int fd;
+        std::int16_t urgent = -1;       ///< A byte of urgent data that the other side has yet to get.
+        const bool is_tcp;
+        bool readable = false;
+        bool writable = true;
+        bool to_the_end;                ///< A short read does not mean that nothing more is there.
+        bool maybe_urgent = false;      ///< Urgent data may come.
+        bool over = false;              ///< Nothing more is read here.
+        bool failed = false;            ///< The connection was reset.
+    };
+
+    Result<void> watch()
     {
+        link_.client().unwatch();
+        link_.instance().unwatch();
+        if (auto added = poller_.add(client_.fd, client_); !added)
+            return added;
+        return poller_.add(instance_.fd, instance_);
+    }
+
+    /// The bridge may be gone when this returns.
+    void on_events(Side& side, std::uint32_t events) noexcept
+    {
+        busy_ = true;
         if (events & ~static_cast<std::uint32_t>(EPOLLOUT))
             side.readable = true;
         if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
             side.writable = true;
-        if (events & ~static_cast<std::uint32_t>(EPOLLIN | EPOLLOUT))
+        if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
             side.to_the_end = true;
+        if (events & EPOLLPRI)
+            side.maybe_urgent = side.to_the_end = true;
         if (events & EPOLLERR)
             side.failed = true;
-        pump(client_, instance_);
-        if (!ended_.is_set())
-            pump(instance_, client_);
+        try {
+            pump(client_, instance_);
+            if (!ended_)
+                pump(instance_, client_);
+        } catch (const std::bad_alloc&) {
+            finish(BridgeEnd::cancelled);
+        }
         // What is not read any more, or not now, would not notice that its connection was reset.
-        if (!ended_.is_set() && client_.failed && (client_.over || !client_.parked.empty() || client_.urgent >= 0))
+        if (!ended_ && client_.failed && (client_.over || client_.parked || client_.urgent >= 0))
             finish(BridgeEnd::client_reset);
-        if (!ended_.is_set() && instance_.failed && instance_.over)
+        if (!ended_ && instance_.failed && instance_.over)
             finish(BridgeEnd::instance_reset);
+        busy_ = false;
+        if (ended_)
+            observer_.bridge_ended(end_);
+    }
+
+    void end_from_outside(BridgeEnd end)
+    {
+        if (ended_)
+            return;
+        finish(end);
+        if (!busy_)
+            observer_.bridge_ended(end_);
     }
 
     void pump(Side& from, Side& to)
@@ -138,14 +145,14 @@ private:
             if (!flush(from, to) || !from.readable)
                 return;
             if (reads == reads_in_turn)
-                return poller_->again(from);
+                return poller_.again(from);
             read(from, to);
         }
     }
 
     void read(Side& from, Side& to)
     {
-        if (from.to_the_end && from.is_tcp && to.is_tcp && take_urgent(from))
+        if (from.maybe_urgent && to.is_tcp && take_urgent(from))
             return;
         const auto count = ::recv(from.fd, bridge_buffer().data(), bridge_buffer().size(), 0);
         if (count < 0) {
@@ -163,8 +170,8 @@ private:
         const auto written = write(to, data);
         if (written < 0)
             return not_taken(from);
-        const auto rest = data.subspan(static_cast<std::size_t>(written));
-        from.parked.assign(rest.begin(), rest.end());
+        if (const auto rest = data.subspan(static_cast<std::size_t>(written)); !rest.empty())
+            from.parked = std::make_unique<Parked>(rest);
         passed(from, written);
     }
 
@@ -192,17 +199,17 @@ private:
     /// Whether all that was read before has been written.
     bool flush(Side& from, Side& to)
     {
-        if (!from.parked.empty()) {
-            const auto written = write(to, std::span(from.parked).subspan(from.taken));
+        if (from.parked) {
+            const auto written = write(to, std::span(from.parked->bytes).subspan(from.parked->taken));
             if (written < 0) {
                 not_taken(from);
                 return false;
             }
-            from.taken += static_cast<std::size_t>(written);
+            from.parked->taken += static_cast<std::size_t>(written);
             passed(from, written);
-            if (from.taken < from.parked.size())
+            if (from.parked->taken < from.parked->bytes.size())
                 return false;
-            forget_parked(from);
+            from.parked.reset();
         }
         if (from.urgent >= 0) {
             const auto byte = static_cast<std::byte>(from.urgent);
@@ -230,20 +237,16 @@ private:
         return 0;
     }
 
-    /// Assigning an empty one would keep the memory.
-    static void forget_parked(Side& from) noexcept
-    {
-        std::vector<std::byte>().swap(from.parked);
-        from.taken = 0;
-    }
-
     void end_of_stream(Side& from, Side& to)
     {
-        if (link_.stopped())
+        if (link_.state().stopped())
             return finish(BridgeEnd::cancelled);
         from.over = true;
-        if (!to.stream.shutdown_send())
+        // What is closed right afterwards says so by itself.
+        const bool closes = to.over && !to.failed && !refused_;
+        if (!closes && !stream_of(to).shutdown_send())
             return not_taken(from);
+        link_.state().half_close(LinkState::Clock::now());
         if (&from == &instance_)
             link_.delivered();
         finish_if_over();
@@ -256,23 +259,20 @@ private:
         if (&from == &instance_)
             return finish(BridgeEnd::client_reset);
         refused_ = true;
-        forget_parked(client_);
+        client_.parked.reset();
         client_.urgent = -1;
         finish_if_over();
     }
 
     void finish_if_over()
     {
-        if (!ended_.is_set() && client_.over && instance_.over)
+        if (!ended_ && client_.over && instance_.over)
             finish(refused_ ? BridgeEnd::instance_reset : BridgeEnd::completed);
     }
 
-    /// The instance has ended, and what it said is delivered.
-    void link_over() override { finish(BridgeEnd::completed); }
-
     void finish(BridgeEnd end)
     {
-        if (ended_.is_set())
+        if (std::exchange(ended_, true))
             return;
         end_ = end;
         client_.over = instance_.over = true;
@@ -286,23 +286,24 @@ private:
             link_.instance().close();
         else
             link_.instance().abort();
-        ended_.set();
     }
 
     void leave() noexcept
     {
-        link_.observe(nullptr);
-        for (auto* side : {&client_, &instance_})
-            if (std::exchange(side->watched, false))
-                poller_->remove(side->fd, *side);
+        poller_.remove(client_);
+        poller_.remove(instance_);
     }
 
+    Stream& stream_of(const Side& side) noexcept { return &side == &client_ ? link_.client() : link_.instance(); }
+
     Link& link_;
-    Poller* poller_ = nullptr;
-    AsyncEvent ended_;
-    BridgeEnd end_ = BridgeEnd::cancelled;
-    bool refused_ = false;  ///< The instance takes no more.
+    BridgeObserver& observer_;
+    Poller& poller_;
     Side client_, instance_;
+    BridgeEnd end_ = BridgeEnd::cancelled;
+    bool ended_ = false;
+    bool busy_ = false;     ///< In `on_events`, which reports the end by itself.
+    bool refused_ = false;  ///< The instance takes no more.
 };
 
 }  // namespace instancer::detail

@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <chrono>
 #include <memory>
-#include <optional>
 #include <span>
 #include <utility>
 
@@ -57,11 +56,21 @@ inline void set_tcp_options(int fd) noexcept
 class SocketStream : public Stream::Impl {
 public:
     SocketStream(const asio::any_io_executor& executor, UniqueFd fd, std::shared_ptr<void> companion = nullptr)
-        : companion_(std::move(companion)), executor_(executor), fd_(std::move(fd)), tcp_(is_socket_in_family(fd_.get(), {AF_INET, AF_INET6}))
+        : SocketStream(executor, std::move(fd), Made::by_others, std::move(companion))
     {
         ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);
+        tcp_ = is_socket_in_family(fd_.get(), {AF_INET, AF_INET6});
         if (tcp_)
             set_tcp_options(fd_.get());
+    }
+
+    /// What is known of a socket without asking the system. Of those made by us, none blocks, and all TCP ones have
+    /// their options.
+    enum class Made { by_others, by_us_tcp, by_us_unix };
+
+    SocketStream(const asio::any_io_executor& executor, UniqueFd fd, Made made, std::shared_ptr<void> companion)
+        : companion_(std::move(companion)), executor_(executor), fd_(std::move(fd)), tcp_(made == Made::by_us_tcp)
+    {
     }
     ~SocketStream() override { unwatch(); }
 
@@ -122,7 +131,8 @@ public:
         if (watched_)
             return {};
         asio::error_code error;
-        watched_.emplace(executor_).assign(fd_.get(), error);
+        watched_ = std::make_unique<Descriptor>(executor_);
+        watched_->assign(fd_.get(), error);
         // Asio would do it at the first wait.
         if (!error)
             watched_->native_non_blocking(true, error);
@@ -148,6 +158,8 @@ public:
     }
 
     int native_handle() const noexcept override { return fd_.get(); }
+
+    bool is_tcp() const noexcept override { return tcp_; }
 
     UniqueFd release() noexcept override
     {
@@ -197,7 +209,7 @@ private:
     std::shared_ptr<void> companion_;
     asio::any_io_executor executor_;
     UniqueFd fd_;
-    std::optional<Descriptor> watched_;
+    std::unique_ptr<Descriptor> watched_;  ///< From the first wait on.
     bool tcp_;
 };
 

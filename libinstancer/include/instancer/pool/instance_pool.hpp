@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -198,7 +197,7 @@ private:
         Instance instance;
         Stream first;  ///< The connection that proved it ready, until somebody takes it.
         std::shared_ptr<Usage> usage = std::make_shared<Usage>();
-        std::map<std::uint64_t, std::function<void(InstanceEnd)>> sessions;
+        std::unordered_map<std::uint64_t, std::function<void(InstanceEnd)>> sessions;
         std::optional<Identity> claimed_by;  ///< Of a warm instance that was claimed.
         std::string owner;
         Clock::time_point since = Clock::now();
@@ -332,10 +331,13 @@ private:
             stream = Stream();
         const auto session = ++next_session_;
         record->sessions.emplace(session, pending->request().on_end());
-        auto give_back = [weak = weak_from_this(), slot = action.slot, session, control = control_] {
-            asio::post(control, [weak, slot, session] {
-                if (const auto self = weak.lock())
-                    self->release(slot, session);
+        auto give_back = [weak = weak_from_this(), slot = action.slot, session] {
+            const auto self = weak.lock();
+            if (!self)
+                return;
+            asio::post(self->control_, [weak, slot, session] {
+                if (const auto pool = weak.lock())
+                    pool->release(slot, session);
             });
         };
         pending->lease().complete(Lease(record->instance, record->usage, std::move(stream), std::move(give_back)));
