@@ -49,6 +49,7 @@ public:
     Daemon(const Settings& settings, Log& log)
         : settings_(settings), log_(log), workers_(settings.threads), signals_(workers_.control())
     {
+        workers_.busy_poll(settings.busy_poll);
     }
 
     /// Does all that can fail before anything is served.

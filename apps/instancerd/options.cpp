@@ -239,6 +239,16 @@ constexpr Option table[] = {
      "how long an instance waits for its owner to come back after the last connection ended; here 0 means not at all",
      Scope::instances, Shape::duration, {},
      [](Target to, S text) { return set(to.service->pool.linger, parse_duration(text)); }},
+    {times, "session-idle", "DURATION", "0", "a connection ends when no byte has passed for so long",
+     Scope::service, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->session_idle, parse_duration(text)); }},
+    {times, "half-close-timeout", "DURATION", "0",
+     "a connection ends so long after one direction has ended, if the other one has not",
+     Scope::service, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->half_close_timeout, parse_duration(text)); }},
+    {times, "session-timeout", "DURATION", "0", "a connection ends when it has lasted for so long",
+     Scope::service, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->session_timeout, parse_duration(text)); }},
     {times, "start-timeout", "DURATION", "30s", "how long an instance may take until it accepts connections",
      Scope::instances, Shape::duration, {},
      [](Target to, S text) { return set(to.service->pool.start_timeout, parse_duration(text)); }},
@@ -396,6 +406,16 @@ constexpr Option table[] = {
     {whole, "threads", "N", "number of cores", "threads that serve",
      Scope::daemon, Shape::number, {},
      [](Target to, S text) { return set_count(to.settings.threads, text, 1, 1024); }},
+    {whole, "busy-poll", "DURATION", "0",
+     "how long a thread looks for more bytes, with a whole processor, before it sleeps; 100us or so make answers faster "
+     "where they come within microseconds, at most 10ms",
+     Scope::daemon, Shape::duration, {},
+     [](Target to, S text) -> Parsed<void> {
+         const auto spin = parse_short_duration(text);
+         if (spin && *spin > std::chrono::milliseconds(10))
+             return wrong("'" + text + "' is longer than 10ms; write 100us");
+         return set(to.settings.busy_poll, spin);
+     }},
     {whole, "log-level", "debug|info|warning|error", "info", "how much is logged, on standard error",
      Scope::daemon, Shape::text, {},
      [](Target to, S text) {

@@ -100,6 +100,9 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
     pool_ = std::make_unique<InstancePool>(control, name_, pool, *backend_, log, std::move(budget));
     ServerOptions options(name_);
     options.auth_timeout = service.auth_timeout;
+    options.session_idle = service.session_idle;
+    options.half_close_timeout = service.half_close_timeout;
+    options.session_timeout = service.session_timeout;
     server_ = std::make_unique<Server>(workers, std::move(options), std::move(acceptors),
                                        make_authenticator(service, std::move(tokens)), *pool_, bridge_, log);
 }

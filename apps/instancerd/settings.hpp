@@ -72,6 +72,7 @@ public:
     std::string tokens;
     std::array<std::uint8_t, 2> reset_id{0, 0};
     std::chrono::milliseconds auth_timeout{10'000};
+    std::chrono::milliseconds session_idle{0}, half_close_timeout{0}, session_timeout{0};
 
     PoolOptions pool;
     std::optional<std::chrono::milliseconds> drain_timeout;
@@ -117,6 +118,7 @@ public:
     LogLevel log_level = LogLevel::info;
     LogFormat log_format = LogFormat::text;
     std::size_t threads;
+    std::chrono::microseconds busy_poll{0};
     std::size_t max_instances = 0;
     std::chrono::milliseconds drain_timeout{30'000};
     std::vector<ServiceSettings> services;

@@ -181,9 +181,15 @@ private:
             if (service_.pool.warm > 0)
                 refuse("warm", "cannot work together with " + say("io", "socket") +
                                    ": the process starts with the client's socket; use " + say("io", "stdio"));
-            if (has("idle") && service_.pool.idle > service_.pool.idle.zero())
-                refuse("idle", "cannot work together with " + say("io", "socket") +
-                                   ": no byte passes through us; remove it, or use " + say("io", "stdio"));
+            const std::pair<const char*, std::chrono::steady_clock::duration> limits[] = {
+                {"idle", service_.pool.idle},
+                {"session-idle", service_.session_idle},
+                {"half-close-timeout", service_.half_close_timeout},
+            };
+            for (const auto& [option, limit] : limits)
+                if (has(option) && limit > limit.zero())
+                    refuse(option, "cannot work together with " + say("io", "socket") +
+                                       ": no byte passes through us; remove it, or use " + say("io", "stdio"));
         }
     }
 

@@ -81,6 +81,19 @@ Parsed<std::chrono::milliseconds> parse_duration(std::string_view text)
     return milliseconds(*total);
 }
 
+Parsed<std::chrono::microseconds> parse_short_duration(std::string_view text)
+{
+    const auto [number, unit] = number_and_unit(text);
+    if (unit != "us") {
+        const auto duration = parse_duration(text);
+        return duration ? Parsed<std::chrono::microseconds>(*duration) : wrong(duration.error());
+    }
+    const auto value = parse_count(number, 0, 1'000'000'000);
+    if (!value)
+        return wrong(in_quotes(text) + " is not a duration; write 100us, or 1ms");
+    return std::chrono::microseconds(*value);
+}
+
 Parsed<std::uint64_t> parse_size(std::string_view text)
 {
     const auto [number, unit] = number_and_unit(text);

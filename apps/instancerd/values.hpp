@@ -30,6 +30,9 @@ inline tl::unexpected<std::string> wrong(std::string text)
 /// `300ms`, `20s`, `10m`, `2h`, or `0`.
 Parsed<std::chrono::milliseconds> parse_duration(std::string_view text);
 
+/// Microseconds: `100us`, or as above.
+Parsed<std::chrono::microseconds> parse_short_duration(std::string_view text);
+
 /// Bytes: `512`, `64k`, `64m`, `2g`.
 Parsed<std::uint64_t> parse_size(std::string_view text);
 

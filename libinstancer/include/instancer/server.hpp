@@ -45,7 +45,7 @@ public:
     Duration auth_timeout = std::chrono::seconds(10);
     Duration session_idle{0};        ///< Without a byte in either direction.
     Duration half_close_timeout{0};  ///< After the end of one direction.
-    Duration max_session{0};         ///< From the connection on.
+    Duration session_timeout{0};     ///< From the connection on.
 
     explicit ServerOptions(std::string name) : service(std::move(name)) {}
 };
@@ -569,7 +569,7 @@ private:
     {
         using namespace std::chrono_literals;
         auto shortest = ServerOptions::Duration::max();
-        for (const auto limit : {options_.session_idle, options_.half_close_timeout, options_.max_session})
+        for (const auto limit : {options_.session_idle, options_.half_close_timeout, options_.session_timeout})
             if (limit > limit.zero())
                 shortest = std::min(shortest, limit);
         while (shortest != shortest.max() && !sessions_over_.is_set()) {
@@ -588,7 +588,7 @@ private:
         const auto passed = [now](ServerOptions::Duration limit, LinkState::Clock::time_point since) {
             return limit > limit.zero() && since != LinkState::Clock::time_point() && now - since >= limit;
         };
-        if (passed(options_.max_session, session.begin))
+        if (passed(options_.session_timeout, session.begin))
             return SessionEnd::too_long;
         if (passed(options_.half_close_timeout, session.state.half_closed()))
             return SessionEnd::half_closed;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <thread>
@@ -10,6 +11,8 @@
 #include <asio/any_io_executor.hpp>
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
+
+#include <instancer/detail/poller.hpp>
 
 namespace instancer {
 
@@ -34,6 +37,14 @@ public:
     asio::any_io_executor control() noexcept { return contexts_.front()->get_executor(); }
 
     asio::any_io_executor executor(std::size_t index) noexcept { return contexts_[index]->get_executor(); }
+
+    /// Lets every worker look for more bytes for so long, with a whole processor, before it sleeps: for connections
+    /// that answer each other within microseconds. 0, as at first, lets it sleep at once.
+    void busy_poll(std::chrono::microseconds duration)
+    {
+        for (auto& context : contexts_)
+            asio::use_service<detail::Poller>(*context).busy_poll(duration);
+    }
 
     /// The worker for the next session, in turn.
     std::size_t next() noexcept

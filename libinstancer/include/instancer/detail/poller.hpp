@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -107,6 +108,9 @@ public:
             epoll_->cancel();
     }
 
+    /// For so long it looks for more, with a whole processor, before it sleeps.
+    void busy_poll(std::chrono::microseconds duration) noexcept { busy_poll_ = duration; }
+
     /// Calls `entry` once more after all others had their turn.
     void again(Entry& entry)
     {
@@ -115,7 +119,10 @@ public:
     }
 
 private:
+    using Clock = std::chrono::steady_clock;
+
     static constexpr std::size_t batch_size = 64;
+    static constexpr int rounds = 16;
 
     /// Where an event finds its entry. Generations tell apart those that had the same slot, one after the other.
     struct Slot {
@@ -163,14 +170,40 @@ private:
         });
     }
 
+    /// Deals with what there is, and goes on while more comes at once: the way through Asio and back costs more than
+    /// a look. Asio has its turn after a few rounds all the same.
     void run()
+    {
+        auto spin_end = Clock::now() + busy_poll_;
+        for (int round = 0; watched_ > 0; ) {
+            const auto count = deal_with_events();
+            deal_with_again();
+            const bool more = count > 1 || !again_.empty();
+            if (count > 0 && busy_poll_ > busy_poll_.zero())
+                spin_end = Clock::now() + busy_poll_;
+            if ((count > 0 || more) && ++round == rounds)
+                return come_back();
+            if (!more && (busy_poll_ == busy_poll_.zero() || Clock::now() >= spin_end))
+                break;
+        }
+        if (watched_ == 0)
+            again_.clear();
+        else if (!armed_)
+            wait();
+    }
+
+    std::size_t deal_with_events()
     {
         const int count = ::epoll_wait(epoll_->native_handle(), batch_.data(), static_cast<int>(batch_.size()), 0);
         const auto reported = std::span(batch_).first(static_cast<std::size_t>(std::max(count, 0)));
         for (const auto& event : reported)
             if (auto* const entry = find(event.data.u64))
                 entry->on_events(event.events);
+        return reported.size();
+    }
 
+    void deal_with_again()
+    {
         std::swap(turn_, again_);
         for (const auto one : turn_)
             if (auto* const entry = find(one)) {
@@ -178,12 +211,6 @@ private:
                 entry->on_events(0);
             }
         turn_.clear();
-        if (watched_ == 0)
-            again_.clear();
-        else if (reported.size() == batch_.size() || !again_.empty())
-            come_back();
-        else if (!armed_)
-            wait();
     }
 
     void come_back()
@@ -196,6 +223,7 @@ private:
     }
 
     std::optional<asio::posix::stream_descriptor> epoll_;
+    std::chrono::microseconds busy_poll_{0};
     bool armed_ = false;  ///< Something will call `run`.
     std::array<epoll_event, batch_size> batch_;
     std::vector<Slot> slots_;

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include <asio/steady_timer.hpp>
+#include <linux/sockios.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -68,6 +71,22 @@ private:
         std::size_t taken = 0;
     };
 
+    struct Side;
+
+    /// What goes on when one side's connection was reset and the other one has yet to get what was sent before.
+    struct LastWords {
+        static constexpr std::chrono::milliseconds pause{10};
+        static constexpr int patience = 500;  ///< Looks at a side that takes nothing.
+
+        LastWords(const asio::any_io_executor& executor, const Side& of) : timer(executor), side(of) {}
+
+        asio::steady_timer timer;
+        const Side& side;
+        std::size_t left = 0;
+        std::uint64_t passed = 0;
+        int idle_looks = 0;
+    };
+
     /// One socket, and the direction that begins there.
     struct Side final : Poller::Entry {
         Side(SocketBridge& owner, Stream& stream)
@@ -121,10 +140,10 @@ private:
             finish(BridgeEnd::cancelled);
         }
         // What is not read any more, or not now, would not notice that its connection was reset.
-        if (!ended_ && client_.failed && (client_.over || client_.parked || client_.urgent >= 0))
-            finish(BridgeEnd::client_reset);
-        if (!ended_ && instance_.failed && instance_.over)
-            finish(BridgeEnd::instance_reset);
+        if (client_.failed && (client_.over || client_.parked || client_.urgent >= 0))
+            reset_by(client_, false);
+        if (instance_.failed && instance_.over)
+            reset_by(instance_, false);
         busy_ = false;
         if (ended_)
             observer_.bridge_ended(end_);
@@ -159,7 +178,7 @@ private:
             if (errno == EAGAIN)
                 from.readable = false;
             else if (errno != EINTR)
-                finish(&from == &client_ ? BridgeEnd::client_reset : BridgeEnd::instance_reset);
+                reset_by(from, true);
             return;
         }
         if (count == 0)
@@ -230,8 +249,11 @@ private:
             const auto count = ::send(to.fd, data.data(), data.size(), MSG_NOSIGNAL | flags);
             if (count >= 0)
                 return count;
-            if (errno != EINTR && errno != EAGAIN)
+            if (errno != EINTR && errno != EAGAIN) {
+                // The system says it only once; reading meets an end of the stream then.
+                to.failed = to.failed || errno == ECONNRESET;
                 return -1;
+            }
             to.writable = errno == EINTR;
         }
         return 0;
@@ -241,6 +263,8 @@ private:
     {
         if (link_.state().stopped())
             return finish(BridgeEnd::cancelled);
+        if (from.failed)
+            return reset_by(from, true);
         from.over = true;
         // What is closed right afterwards says so by itself.
         const bool closes = to.over && !to.failed && !refused_;
@@ -270,12 +294,66 @@ private:
             finish(refused_ ? BridgeEnd::instance_reset : BridgeEnd::completed);
     }
 
+    /// One side's connection was reset. The other side still gets what was sent to it before, as it would get it from
+    /// its own system if it were connected directly, and then the reset.
+    void reset_by(Side& side, bool all_read)
+    {
+        if (ended_)
+            return;
+        auto& other = other_of(side);
+        side.over = side.over || all_read;
+        other.over = true;
+        if (side.over && !side.parked && unsent(other) == 0)
+            return finish(reset_end(side));
+        if (last_words_)
+            return;
+        last_words_ = std::make_shared<LastWords>(link_.client().get_executor(), side);
+        watch_last_words();
+    }
+
+    /// Looks now and then whether the other side has got everything; gives up when it has stopped taking.
+    void watch_last_words()
+    {
+        last_words_->timer.expires_after(LastWords::pause);
+        last_words_->timer.async_wait([this, weak = std::weak_ptr<LastWords>(last_words_)](const asio::error_code&) {
+            const auto words = weak.lock();
+            if (!words)
+                return;
+            const auto& side = words->side;
+            const auto& other = other_of(side);
+            const auto left = unsent(other);
+            const auto passed = link_.bytes_up() + link_.bytes_down();
+            const bool moved = std::exchange(words->left, left) != left || std::exchange(words->passed, passed) != passed;
+            words->idle_looks = moved ? 0 : words->idle_looks + 1;
+            const bool done = side.over && !side.parked && left == 0;
+            if (!done && !other.failed && words->idle_looks < LastWords::patience)
+                return watch_last_words();
+            finish(reset_end(side));
+            observer_.bridge_ended(end_);
+        });
+    }
+
+    BridgeEnd reset_end(const Side& side) const noexcept
+    {
+        return &side == &client_ ? BridgeEnd::client_reset : BridgeEnd::instance_reset;
+    }
+
+    Side& other_of(const Side& side) noexcept { return &side == &client_ ? instance_ : client_; }
+
+    /// What the system has yet to deliver.
+    static std::size_t unsent(const Side& side) noexcept
+    {
+        int bytes = 0;
+        return side.is_tcp && ::ioctl(side.fd, SIOCOUTQ, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
+    }
+
     void finish(BridgeEnd end)
     {
         if (std::exchange(ended_, true))
             return;
         end_ = end;
         client_.over = instance_.over = true;
+        last_words_.reset();
         leave();
         if (end == BridgeEnd::completed)
             link_.client().close();
@@ -300,6 +378,7 @@ private:
     BridgeObserver& observer_;
     Poller& poller_;
     Side client_, instance_;
+    std::shared_ptr<LastWords> last_words_;
     BridgeEnd end_ = BridgeEnd::cancelled;
     bool ended_ = false;
     bool busy_ = false;     ///< In `on_events`, which reports the end by itself.
