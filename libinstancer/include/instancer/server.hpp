@@ -141,6 +141,8 @@ private:
     /// For how long a client is kept whose instance cannot be reached any more: 10 ms, 20 ms and so on up to this.
     static constexpr std::chrono::milliseconds last_pause{320};
 
+    static constexpr std::size_t crowd = 16;
+
     /// Lives on its worker; the control executor only holds it and posts to it.
     ///
     /// While it is being bridged without a coroutine this is all that there is of it, so it is kept small.
@@ -190,6 +192,9 @@ private:
             const auto taken = co_await take_client(acceptor);
             if (taken) {
                 failing = false;
+                // A crowd is not taken in before those that came first have got on.
+                if (starting_ >= crowd)
+                    co_await asio::post(workers_.control(), detail::as_result);
                 continue;
             }
             if (closing_.is_set() || taken.error() == std::error_code(asio::error::operation_aborted))
@@ -223,9 +228,13 @@ private:
         const auto session = std::make_shared<Session>(*this, worker, ++last_id_, accepted);
         sessions_.emplace(session->id, session);
         events_.session_started(options_.service, session->id, session->info);
+        ++starting_;
         auto task = serve(session);
         // What a cancellation needs is not needed any more where no coroutine is.
-        auto done = [session](std::exception_ptr) { session->cancel.reset(); };
+        auto done = [session](std::exception_ptr) {
+            session->cancel.reset();
+            --session->server.starting_;
+        };
         asio::co_spawn(session->executor(), std::move(task),
                        asio::bind_cancellation_slot(session->cancel->slot(), std::move(done)));
     }
@@ -619,6 +628,7 @@ private:
     std::unordered_map<std::uint64_t, SessionPtr> sessions_;
     std::uint64_t last_id_ = 0;
     std::size_t loops_ = 0;
+    std::atomic<std::size_t> starting_ = 0;  ///< Sessions that have a coroutine.
 };
 
 }  // namespace instancer
