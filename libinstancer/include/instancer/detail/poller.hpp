@@ -178,7 +178,7 @@ private:
         for (int round = 0; watched_ > 0; ) {
             const auto count = deal_with_events();
             deal_with_again();
-            const bool more = count > 1 || !again_.empty();
+            const bool more = !again_.empty();
             if (count > 0 && busy_poll_ > busy_poll_.zero())
                 spin_end = Clock::now() + busy_poll_;
             if ((count > 0 || more) && ++round == rounds)
