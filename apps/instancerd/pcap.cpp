@@ -2,7 +2,6 @@
 #include "pcap.hpp"
 
 #include <algorithm>
-#include <array>
 
 namespace instancer::daemon {
 
@@ -107,9 +106,10 @@ void PcapStream::reset(std::string& out, Time time, From from)
     packet(out, time, from, in_order ? ack : rst | ack, {});
 }
 
-std::size_t PcapStream::overhead() const noexcept
+std::size_t PcapStream::overhead(std::size_t bytes) const noexcept
 {
-    return packet_header + (client_.address.address().is_v4() ? ipv4_header : ipv6_header) + tcp_header;
+    const auto packets = std::max<std::size_t>((bytes + largest_segment - 1) / largest_segment, 1);
+    return packets * (packet_header + (client_.address.address().is_v4() ? ipv4_header : ipv6_header) + tcp_header);
 }
 
 void PcapStream::packet(std::string& out, Time time, From from, std::uint8_t flags, std::string_view data) const

@@ -41,8 +41,8 @@ public:
 
     bool finished(From from) const noexcept { return end(from).finished; }
 
-    /// What a packet takes in the file beside its data.
-    std::size_t overhead() const noexcept;
+    /// What the packets of so many bytes take in the file beside them; for none, what a packet without data takes.
+    std::size_t overhead(std::size_t bytes) const noexcept;
 
 private:
     struct End {

@@ -43,8 +43,12 @@ private:
         const auto end = co_await streams.run();
         if (end == BridgeEnd::hook_failed)
             warn(link, streams.failure());
-        if (hook)
-            hook->session_ended(end);
+        try {
+            if (hook)
+                hook->session_ended(end);
+        } catch (...) {
+            warn(link, std::current_exception());
+        }
         co_return end;
     }
 
@@ -58,8 +62,7 @@ private:
         } catch (...) {
         }
         const auto& session = link.session();
-        events_.warning(session.service, "session " + std::to_string(session.id) + ": its hook failed and the session "
-                                         "was reset: " + what);
+        events_.warning(session.service, "session " + std::to_string(session.id) + ": its hook failed: " + what);
     }
 
     HookFactory make_hook_;

@@ -114,7 +114,7 @@ public:
     virtual HookAnswer instance_ended() { return {}; }
 
     /// Both connections have ended; the last call.
-    virtual void session_ended(BridgeEnd end) noexcept { (void)end; }
+    virtual void session_ended(BridgeEnd end) { (void)end; }
 };
 
 /// Makes the hook of a session; none where it needs none, which costs nothing from then on.
