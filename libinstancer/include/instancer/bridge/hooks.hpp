@@ -90,7 +90,7 @@ private:
 ///         }
 ///     };
 ///
-/// `data` is what one read gave, at most 64 KiB: where it begins and ends means nothing. Urgent data is passed on
+/// `data` is what one read gave, at most 64,000 bytes: where it begins and ends means nothing. Urgent data is passed on
 /// without being shown.
 ///
 /// Concurrency: one call per direction at a time, coroutines included; the directions do not wait for each other.

@@ -93,7 +93,7 @@ public:
 private:
     enum class PumpEnd { end_of_stream, source_reset, target_reset, hook, cancelled };
 
-    static constexpr std::size_t hooked_read = 64 * 1024;
+    static constexpr std::size_t hooked_read = 64'000;
 
     class Direction {
     public:
