@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // What passes through, in the log and in recordings; and the example of a filter.
 #include <algorithm>
-#include <chrono>
+#include <cstdint>
 #include <filesystem>
+#include <thread>
 
 #include <doctest/doctest.h>
 #include <sys/stat.h>
@@ -251,8 +252,11 @@ TEST_CASE("traffic: the log shows text line by line, harmless, and up to its lim
 
 TEST_CASE("traffic: the log shows hex with its place in the stream")
 {
-    Daemon daemon(cat({"--traffic-log", "hex", "--log-format", "json"}));
-    CHECK(exchange(RawClient(daemon.port()), std::string("0123456789abcdefG\0", 18)).size() == 18);
+    const TemporaryDirectory directory;
+    const auto path = directory.path("s");
+    Child daemon(instancerd(cat({"--traffic-log", "hex", "--log-format", "json"}, "unix:" + path)));
+    REQUIRE(daemon.wait_for_line("listening on") != "");
+    CHECK(exchange(RawClient(path), std::string("0123456789abcdefG\0", 18)).size() == 18);
     CHECK(daemon.wait_for_line("00000000  30 31 32 33 34 35 36 37 38 39 61 62 63 64 65 66  0123456789abcdef") != "");
     const auto line = daemon.wait_for_line("00000010  47 00                                            G.");
     CHECK(line.find("\"session\":1,\"direction\":\"up\"") != std::string::npos);
