@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <ctime>
 #include <new>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -205,7 +206,7 @@ void Recorder::write(File& file, std::string_view packets)
         return;
     const auto more = on_disk(file.size + packets.size()) - on_disk(file.size);
     if (!make_room(more))
-        return give_up(file, file.path, ENOSPC);
+        return give_up(file, "what is being recorded takes up all of --record-total");
     if (const int error = write_all(file.fd.get(), packets)) {
         // What is there of a packet would spoil the file.
         if (::ftruncate(file.fd.get(), static_cast<off_t>(file.size)) != 0)
@@ -228,13 +229,17 @@ void Recorder::finish(File& file)
 
 void Recorder::give_up(File& file, const std::string& path, int error)
 {
+    give_up(file, "cannot record to " + path + ": " + std::generic_category().message(error));
+}
+
+void Recorder::give_up(File& file, const std::string& why)
+{
     file.over = true;
     if (file.fd && file.size == 0)
         ::unlink(file.path.c_str());
     file.fd.reset();
     if (!std::exchange(failing_, true))
-        log_.warning(service_, "cannot record to " + path + ": " + std::generic_category().message(error) +
-                                   "; sessions go on without");
+        log_.warning(service_, why + "; sessions go on without");
 }
 
 /// Whether `bytes` more may be used. The oldest recordings are deleted for that, a tenth of the total at once.

@@ -61,6 +61,7 @@ private:
     void write(File& file, std::string_view packets);
     void finish(File& file);
     void give_up(File& file, const std::string& path, int error);
+    void give_up(File& file, const std::string& why);
     bool make_room(std::uint64_t bytes);
     bool is_recording(const std::filesystem::path& file) const;
 

@@ -97,6 +97,9 @@ private:
                 if (used)
                     refuse(option, "cannot work together with " + say("io", "socket") +
                                        ": no byte passes through us; remove it, or use " + say("io", "stdio"));
+        if (logs && settings_.log_level > LogLevel::info)
+            refuse("traffic-log", "shows nothing where only warnings and errors are logged; add " +
+                                      settings_.say("log-level", "info") + " or remove this");
         if (has("traffic-log-limit") && !logs)
             refuse("traffic-log-limit", "needs " + say("traffic-log", "text") + " or " + say("traffic-log", "hex") +
                                             "; add that or remove this");
@@ -108,7 +111,7 @@ private:
         }
         if (const auto usable = check_writable_directory(record.directory); !usable)
             refuse("record", usable.error());
-        if (record.total != 0 && has("record-limit") && (record.limit == 0 || record.limit > record.total))
+        if (record.total != 0 && has("record-limit") && record.limit > record.total)
             refuse("record-limit", "is more than all recordings may take up together; lower it or raise " +
                                        say("record-total"));
     }

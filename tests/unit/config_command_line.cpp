@@ -153,6 +153,7 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("exec --listen :1 --to a:1 -- cat", "--to works only with instancerd forward");
     says("forward --listen :1 --to a:1 --traffic-log hx", "'hx' is none of off, text, hex; did you mean hex?");
     says("forward --listen :1 --to a:1 --traffic-log-limit 1k", "needs --traffic-log text or --traffic-log hex");
+    says("forward --listen :1 --to a:1 --traffic-log hex --log-level error", "shows nothing where only warnings");
     says("forward --listen :1 --to a:1 --record /none/such", "--record: there is no directory /none/such");
     says("forward --listen :1 --to a:1 --record-total 1g", "--record-total: needs --record DIR");
     says("forward --listen :1 --to a:1 --record /tmp --record-limit 2g", "--record-limit: is more than all recordings");
