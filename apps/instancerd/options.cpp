@@ -386,12 +386,15 @@ constexpr Option table[] = {
     {traffic, "record", "DIR", "-",
      "record each session in a file of this directory, for tcpdump and Wireshark: SERVICE-START-SESSION.pcap, which "
      "nobody else may read. It may hold passwords and other secrets",
-     Scope::service, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->record.directory, text); }},
+     Scope::service, Shape::text, {},
+     [](Target to, S text) { return set_path(to, to.service->record.directory, text); }},
     {traffic, "record-limit", "SIZE", "16m", "largest recording of one session; the session goes on; 0: no limit",
-     Scope::service, Shape::size, {}, [](Target to, S text) { return set(to.service->record.limit, parse_size(text)); }},
+     Scope::service, Shape::size, {},
+     [](Target to, S text) { return set(to.service->record.limit, parse_size(text)); }},
     {traffic, "record-total", "SIZE", "1g",
      "what the recordings of the service may take up of the disk; the oldest are deleted first; 0: no limit",
-     Scope::service, Shape::size, {}, [](Target to, S text) { return set(to.service->record.total, parse_size(text)); }},
+     Scope::service, Shape::size, {},
+     [](Target to, S text) { return set(to.service->record.total, parse_size(text)); }},
 
     {limits, "limit-memory", "SIZE", "docker: 256m; exec: no limit", "memory; exec: address space of each process",
      Scope::instances, Shape::size, "limits.memory",

@@ -197,7 +197,8 @@ void Recorder::write_data(File& file, Time time, PcapStream::From from, std::str
     if (!file.fd || fitting.size() == data.size())
         return;
     finish(file);
-    log_.notice(service_, "session " + std::to_string(file.id) + " is recorded no further: it has reached --record-limit");
+    log_.notice(service_, "session " + std::to_string(file.id) +
+                              " is recorded no further: it has reached --record-limit");
 }
 
 void Recorder::write(File& file, std::string_view packets)

@@ -267,7 +267,8 @@ TEST_CASE("traffic: a token is never shown, what follows it is")
     const TemporaryDirectory directory, records;
     const auto tokens = directory.file("tokens.txt", std::string(128, 't'));
     {
-        Daemon daemon(cat({"--auth", "token", "--tokens", tokens, "--traffic-log", "text", "--record", records.path()}));
+        Daemon daemon(
+            cat({"--auth", "token", "--tokens", tokens, "--traffic-log", "text", "--record", records.path()}));
         CHECK(exchange(RawClient(daemon.port()), std::string(128, 't') + "idhello") == "hello");
         CHECK(daemon.wait_for_line("session ended") != "");
         CHECK(daemon.wait_for_line("session 1 > hello") != "");

@@ -36,7 +36,9 @@ public:
 /// All packets of a capture of TCP over IP. Lengths and checksums are verified.
 inline std::vector<Packet> read_pcap(std::string_view file)
 {
-    const auto byte = [](std::string_view s, std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(s.at(i))); };
+    const auto byte = [](std::string_view s, std::size_t i) {
+        return static_cast<std::uint32_t>(static_cast<unsigned char>(s.at(i)));
+    };
     const auto big = [&](std::string_view s, std::size_t at, int bytes) {
         std::uint32_t value = 0;
         for (int i = 0; i < bytes; ++i)

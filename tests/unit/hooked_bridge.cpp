@@ -179,7 +179,8 @@ TEST_CASE("hooked bridge: a hook that overrides nothing changes nothing, and is 
     CHECK(bridged.end() == BridgeEnd::completed);
     CHECK(bridged.instance.received() == "question");
     CHECK(bridged.client.received() == "answermore");
-    CHECK(script.said == "up question;down answer;client ended;down more;instance ended;" + ended(BridgeEnd::completed));
+    CHECK(script.said ==
+          "up question;down answer;client ended;down more;instance ended;" + ended(BridgeEnd::completed));
     CHECK(bridged.usage.bytes_up() == 8);
     CHECK(bridged.usage.bytes_down() == 10);
 }

@@ -285,8 +285,8 @@ TEST_CASE("pair bridge: urgent data is urgent at the other end too, and in its p
             auto& loop = bridged.loop;
             Stream& writer = from_client ? bridged.client : bridged.server;
             Stream& reader = from_client ? bridged.server : bridged.client;
-            const int inline_too = 1;
-            REQUIRE(::setsockopt(reader.native_handle(), SOL_SOCKET, SO_OOBINLINE, &inline_too, sizeof inline_too) == 0);
+            const int on = 1;
+            REQUIRE(::setsockopt(reader.native_handle(), SOL_SOCKET, SO_OOBINLINE, &on, sizeof on) == 0);
             for (int i = 0; i < 3; ++i) {
                 loop.run(writer.write_all(bytes_of("ab")));
                 REQUIRE(::send(writer.native_handle(), "!", 1, MSG_OOB) == 1);
