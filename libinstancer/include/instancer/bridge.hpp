@@ -5,11 +5,13 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include <asio/awaitable.hpp>
 
 #include <instancer/detail/async_event.hpp>
+#include <instancer/session.hpp>
 #include <instancer/stream.hpp>
 #include <instancer/usage.hpp>
 
@@ -58,6 +60,8 @@ enum class BridgeEnd {
     completed,       ///< Both directions ended in order.
     client_reset,    ///< The client reset its connection.
     instance_reset,  ///< The instance reset its connection.
+    ended_by_hook,   ///< A hook ended the session.
+    hook_failed,     ///< A hook threw an exception.
     cancelled,       ///< Cancelled from outside.
 };
 
@@ -87,6 +91,24 @@ public:
     {
         state.touch(LinkState::Clock::now());
     }
+
+    /// Says whose session it is.
+    ///
+    /// Lifetime: `session` must outlive the link.
+    void introduce(const SessionInfo& session) noexcept { session_ = &session; }
+
+    /// Whose session it is; empty when nobody said.
+    const SessionInfo& session() const noexcept
+    {
+        static const SessionInfo unknown;
+        return session_ ? *session_ : unknown;
+    }
+
+    /// What the client sent beyond its greeting, for a bridge that takes it; it goes before all else.
+    ///
+    /// Lifetime: `data` must outlive the link.
+    void set_early_data(std::string_view data) noexcept { early_data_ = data; }
+    std::string_view early_data() const noexcept { return early_data_; }
 
     Stream& client() noexcept { return client_; }
     Stream& instance() noexcept { return instance_; }
@@ -156,6 +178,8 @@ private:
     Stream instance_;
     Usage* usage_;
     LinkState* state_;
+    const SessionInfo* session_ = nullptr;
+    std::string_view early_data_;
     std::uint64_t up_ = 0;
     std::uint64_t down_ = 0;
     bool delivered_ = false;
@@ -207,6 +231,9 @@ public:
             link.cancel();
         co_return waiting.end;
     }
+
+    /// Whether `run` passes on the early data of a link too; otherwise it must have been passed on before.
+    virtual bool takes_early_data() const noexcept { return false; }
 
 private:
     struct Waiting final : BridgeObserver {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -30,6 +29,7 @@
 #include <instancer/authenticator.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
+#include <instancer/detail/dismiss.hpp>
 #include <instancer/events.hpp>
 #include <instancer/pool/instance_pool.hpp>
 #include <instancer/workers.hpp>
@@ -277,12 +277,7 @@ private:
     {
         session.ended = true;
         SessionSummary summary;
-        summary.id = session.id;
-        summary.service = options_.service;
-        summary.client = std::move(session.info);
-        if (session.known)
-            summary.owner = session.owner.hex();
-        summary.instance = session.lease.instance().name();
+        describe(session, summary);
         summary.end = session.end;
         summary.detail = std::move(session.detail);
         if (session.link) {
@@ -388,21 +383,10 @@ private:
         if (error == std::error_code(asio::error::operation_aborted))
             return SessionEnd::stopped;
         if (error == Errc::timeout || error == Errc::rejected)
-            dismiss(session.client);
+            detail::dismiss(session.client);
         if (error == Errc::timeout)
             return SessionEnd::auth_timeout;
         return error == Errc::rejected ? SessionEnd::rejected : SessionEnd::client_left;
-    }
-
-    /// Ends the stream in order, as far as the system lets us: bytes that nobody read would make a reset of it.
-    static void dismiss(Stream& client)
-    {
-        static_cast<void>(client.shutdown_send());
-        std::array<std::byte, 4096> unread;
-        for (int reads = 0; reads < 16; ++reads)
-            if (client.try_read(unread).value_or(0) == 0)
-                break;
-        client.close();
     }
 
     Identity identify(const Admission& admission) const
@@ -439,7 +423,7 @@ private:
         if (const auto text = admission.on_refusal(error); !text.empty()) {
             // Best effort: a client that does not take a line at once does not get it.
             static_cast<void>(session.client.try_write(std::as_bytes(std::span(text))));
-            dismiss(session.client);
+            detail::dismiss(session.client);
         } else {
             session.client.abort();
         }
@@ -494,8 +478,22 @@ private:
             link.instance_ended();
         if (bridge_.start(link, session))
             co_return std::nullopt;
+        // Only hooks ask whose session it is.
+        SessionInfo info;
+        describe(session, info);
+        link.introduce(info);
         const auto how = co_await bridge_.run(link);
         co_return end_of(session, how);
+    }
+
+    void describe(const Session& session, SessionInfo& info) const
+    {
+        info.id = session.id;
+        info.service = options_.service;
+        info.client = session.info;
+        if (session.known)
+            info.owner = session.owner.hex();
+        info.instance = session.lease.instance().name();
     }
 
     static SessionEnd end_of(const Session& session, BridgeEnd how) noexcept
@@ -505,18 +503,22 @@ private:
         case BridgeEnd::client_reset: return SessionEnd::client_reset;
         case BridgeEnd::instance_reset:
             return session.instance_ended ? SessionEnd::instance_ended : SessionEnd::instance_reset;
+        case BridgeEnd::ended_by_hook: return SessionEnd::ended_by_hook;
+        case BridgeEnd::hook_failed: return SessionEnd::failed;
         case BridgeEnd::cancelled: break;
         }
         return SessionEnd::stopped;
     }
 
     /// What the protocol of the greeting owes to either side before the bridge takes over.
-    static asio::awaitable<Result<void>> greet(Link& link, const Admission& admission)
+    asio::awaitable<Result<void>> greet(Link& link, const Admission& admission)
     {
         if (const auto& text = admission.on_open(); !text.empty())
             if (auto sent = co_await link.client().write_all(std::as_bytes(std::span(text))); !sent)
                 co_return sent;
-        if (const auto& early = admission.early_data(); !early.empty()) {
+        if (const auto& early = admission.early_data(); bridge_.takes_early_data()) {
+            link.set_early_data(early);
+        } else if (!early.empty()) {
             if (auto sent = co_await link.instance().write_all(std::as_bytes(std::span(early))); !sent)
                 co_return sent;
             link.count_up(early.size());
