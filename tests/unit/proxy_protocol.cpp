@@ -72,6 +72,8 @@ std::string v2(int command, int family, const std::string& payload)
 }
 
 const std::string addresses_v4 = "\xc0\x00\x02\x01\x0a\x00\x00\x01\xdb\x94\x01\xbb"s;
+const std::string source_v6 = "\x20\x01\x0d\xb8"s + std::string(11, '\0') + '\1';
+const std::string target_v6 = std::string(15, '\0') + '\1';
 
 }  // namespace
 
@@ -102,8 +104,9 @@ TEST_CASE("PROXY version 1: anything else is malformed, as soon as that is certa
                              "PROXY  TCP4 1.2.3.4 1.2.3.4 1 2\r\n", "PROXY UNKNOWNS\r\n",
                              "PROXY UDP4 1.2.3.4 1.2.3.4 1 2\r\n"})
         CHECK(parse(text) == "malformed: its protocol is none of TCP4, TCP6 and UNKNOWN");
-    for (const auto* text : {"PROXY TCP4\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n",
-                             "PROXY TCP4 1.2.3.4  1.2.3.4 1 2\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 3\r\n"})
+    for (const auto* text : {"PROXY TCP4\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n",
+                             "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n", "PROXY TCP4 1.2.3.4  1.2.3.4 1 2\r\n",
+                             "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 3\r\n"})
         CHECK(parse(text) == "malformed: it has not two addresses and two ports");
     for (const auto* address : {"1.2.3", "1.2.3.256", "01.2.3.4", "::1", "1.2.3.4/8", "host", "1.2.3.4.5"})
         CHECK(parse("PROXY TCP4 " + std::string(address) + " 1.2.3.4 1 2\r\n") ==
@@ -131,8 +134,7 @@ TEST_CASE("PROXY version 2: addresses, byte by byte")
 {
     CHECK(parse(v2(0x21, 0x11, addresses_v4), "\r\n") == "192.0.2.1:56212 to 10.0.0.1:443");
     CHECK(parse(v2(0x21, 0x12, addresses_v4)) == "192.0.2.1:56212 to 10.0.0.1:443");
-    const auto source = "\x20\x01\x0d\xb8"s + std::string(11, '\0') + '\1', target = std::string(15, '\0') + '\1';
-    CHECK(parse(v2(0x21, 0x21, source + target + "\x00\x01\xff\xff"s)) == "[2001:db8::1]:1 to [::1]:65535");
+    CHECK(parse(v2(0x21, 0x21, source_v6 + target_v6 + "\x00\x01\xff\xff"s)) == "[2001:db8::1]:1 to [::1]:65535");
     std::string path = "/run/web.sock";
     path.resize(108, '\0');
     CHECK(parse(v2(0x21, 0x31, std::string(108, '\0') + path)) == "unix:/run/web.sock");
@@ -187,7 +189,7 @@ TEST_CASE("PROXY: headers that are sent, byte by byte")
     CHECK(encode_proxy_header(ProxyVersion::v1, v6) == "PROXY TCP6 2001:db8::1 ::1 1 65535\r\n");
     CHECK(encode_proxy_header(ProxyVersion::v2, v4) == v2(0x21, 0x11, addresses_v4));
     CHECK(encode_proxy_header(ProxyVersion::v2, v6) ==
-          v2(0x21, 0x21, "\x20\x01\x0d\xb8"s + std::string(11, '\0') + '\1' + std::string(15, '\0') + "\1\0\1\xff\xff"s));
+          v2(0x21, 0x21, source_v6 + target_v6 + "\0\1\xff\xff"s));
     const ClientInfo nobody;
     CHECK(encode_proxy_header(ProxyVersion::v1, nobody) == "PROXY UNKNOWN\r\n");
     CHECK(encode_proxy_header(ProxyVersion::v2, nobody) == v2(0x20, 0x00, ""));

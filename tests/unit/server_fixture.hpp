@@ -11,9 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <instancer/acceptor/gated_acceptor.hpp>
 #include <instancer/acceptor/socket_acceptor.hpp>
 #include <instancer/authenticator/open.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
@@ -49,6 +51,7 @@ public:
     BackendTraits traits;
     ServerOptions server{"service"};
     std::unique_ptr<Authenticator> authenticator = std::make_unique<OpenAuthenticator>();
+    std::optional<GateOptions> gate;
 
     Setup()
     {
@@ -64,6 +67,7 @@ public:
     explicit ServerFixture(Setup setup = Setup())
         : backend(workers.control(), setup.traits),
           pool(workers.control(), setup.server.service, setup.pool, backend, events),
+          gate(setup.gate ? std::make_shared<Gate>(workers.control(), std::move(*setup.gate)) : nullptr),
           server(workers, setup.server, listeners(), std::move(setup.authenticator), pool, bridge, events)
     {
     }
@@ -92,11 +96,13 @@ public:
     }
 
     /// A client with a connection of its own.
-    Stream connect()
+    Stream connect(const char* from = "127.0.0.1")
     {
         detail::UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         sockaddr_in address{};
         address.sin_family = AF_INET;
+        REQUIRE(::inet_pton(AF_INET, from, &address.sin_addr) == 1);
+        REQUIRE(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
         address.sin_port = htons(port_);
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         REQUIRE(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
@@ -158,6 +164,7 @@ public:
     FakeBackend backend;
     InstancePool pool;
     PairBridge bridge;
+    std::shared_ptr<Gate> gate;
     Server server;
     std::optional<Task<Result<void>>> running;
 
@@ -178,7 +185,10 @@ private:
         const auto address = (*acceptor)->address();
         port_ = static_cast<std::uint16_t>(std::atoi(address.c_str() + address.rfind(':') + 1));
         std::vector<std::unique_ptr<Acceptor>> all;
-        all.push_back(std::move(*acceptor));
+        if (gate)
+            all.push_back(std::make_unique<GatedAcceptor>(std::move(*acceptor), gate));
+        else
+            all.push_back(std::move(*acceptor));
         return all;
     }
 };

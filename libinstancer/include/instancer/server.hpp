@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -28,6 +27,7 @@
 #include <instancer/authenticator.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
+#include <instancer/detail/dismiss.hpp>
 #include <instancer/events.hpp>
 #include <instancer/pool/instance_pool.hpp>
 #include <instancer/workers.hpp>
@@ -132,6 +132,7 @@ private:
 
         asio::any_io_executor executor;
         Stream client;
+        std::unique_ptr<Visit> visit;
         SessionSummary summary;
         asio::cancellation_signal cancel;
         Link* link = nullptr;         ///< While the bridge runs.
@@ -184,11 +185,16 @@ private:
     {
         const auto session = std::make_shared<Session>(executor);
         session->client = std::move(accepted.stream());
+        session->visit = std::move(accepted.visit());
         session->summary.id = ++last_id_;
         session->summary.service = options_.service;
         session->summary.client = std::move(accepted.info());
         sessions_.emplace(session->summary.id, session);
         events_.session_started(options_.service, session->summary.id, session->summary.client);
+        if (accepted.refusal()) {
+            session->summary.end = reject(*session, *accepted.refusal());
+            return finish(*session);
+        }
         auto task = serve(session);
         asio::co_spawn(executor, std::move(task), asio::bind_cancellation_slot(session->cancel.slot(), asio::detached));
     }
@@ -215,10 +221,17 @@ private:
             session->link = nullptr;
             summary.detail = error.what();
         }
-        session->ended = true;
-        if (session->client)
-            session->client.abort();
-        summary.duration = std::chrono::steady_clock::now() - session->begin;
+        finish(*session);
+    }
+
+    void finish(Session& session)
+    {
+        auto& summary = session.summary;
+        session.ended = true;
+        if (session.client)
+            session.client.abort();
+        session.visit.reset();
+        summary.duration = std::chrono::steady_clock::now() - session.begin;
         events_.session_ended(summary);
         asio::dispatch(workers_.control(), [this, id = summary.id] {
             sessions_.erase(id);
@@ -277,7 +290,7 @@ private:
     {
         using namespace asio::experimental::awaitable_operators;
         if (options_.auth_timeout == std::chrono::steady_clock::duration::zero())
-            co_return co_await authenticator_->authenticate(session.client, session.summary.client);
+            co_return co_await recognize(session);
         asio::steady_timer deadline(session.executor, options_.auth_timeout);
         std::exception_ptr thrown;
         auto first = co_await (authenticate(session, thrown) || deadline.async_wait(detail::as_result));
@@ -289,11 +302,26 @@ private:
         co_return fail(Errc::timeout, "the client did not say in time who it is");
     }
 
+    asio::awaitable<Result<Admission>> recognize(Session& session)
+    {
+        if (session.visit && session.visit->needs_introduction())
+            return introduce(session);
+        return authenticator_->authenticate(session.client, session.summary.client);
+    }
+
+    asio::awaitable<Result<Admission>> introduce(Session& session)
+    {
+        auto introduced = co_await session.visit->introduce(session.client, session.summary.client);
+        if (!introduced)
+            co_return tl::unexpected<Error>(std::move(introduced.error()));
+        co_return co_await authenticator_->authenticate(session.client, session.summary.client);
+    }
+
     /// Keeps an exception for later: the deadline would be waited for otherwise.
     asio::awaitable<Result<Admission>> authenticate(Session& session, std::exception_ptr& thrown)
     {
         try {
-            co_return co_await authenticator_->authenticate(session.client, session.summary.client);
+            co_return co_await recognize(session);
         } catch (...) {
             thrown = std::current_exception();
         }
@@ -307,21 +335,14 @@ private:
         if (error == std::error_code(asio::error::operation_aborted))
             return SessionEnd::stopped;
         if (error == Errc::timeout || error == Errc::rejected)
-            dismiss(session.client);
+            detail::dismiss(session.client);
         if (error == Errc::timeout)
             return SessionEnd::auth_timeout;
+        if (error == Errc::denied)
+            return SessionEnd::denied;
+        if (error == Errc::full)
+            return SessionEnd::refused;
         return error == Errc::rejected ? SessionEnd::rejected : SessionEnd::client_left;
-    }
-
-    /// Ends the stream in order, as far as the system lets us: bytes that nobody read would make a reset of it.
-    static void dismiss(Stream& client)
-    {
-        static_cast<void>(client.shutdown_send());
-        std::array<std::byte, 4096> unread;
-        for (int reads = 0; reads < 16; ++reads)
-            if (client.try_read(unread).value_or(0) == 0)
-                break;
-        client.close();
     }
 
     Identity identify(const Admission& admission) const
@@ -355,7 +376,7 @@ private:
         if (const auto text = admission.on_refusal(error); !text.empty()) {
             // Best effort: a client that does not take a line at once does not get it.
             static_cast<void>(session.client.try_write(std::as_bytes(std::span(text))));
-            dismiss(session.client);
+            detail::dismiss(session.client);
         } else {
             session.client.abort();
         }

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+
+#include <instancer/stream.hpp>
+
+namespace instancer::detail {
+
+/// Ends the stream in order, as far as the system lets us: bytes that nobody read would make a reset of it.
+inline void dismiss(Stream& client)
+{
+    if (!client)
+        return;
+    static_cast<void>(client.shutdown_send());
+    std::array<std::byte, 4096> unread;
+    for (int reads = 0; reads < 16; ++reads)
+        if (client.try_read(unread).value_or(0) == 0)
+            break;
+    client.close();
+}
+
+}  // namespace instancer::detail
