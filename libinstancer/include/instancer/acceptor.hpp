@@ -18,12 +18,12 @@ namespace instancer {
 /// What an Acceptor keeps of a client for as long as its session lasts, and has to do with it at its beginning.
 ///
 /// Threads: those of the session; it may be destroyed on any.
-class Visit {
+class Entry {
 public:
-    Visit() = default;
-    Visit(const Visit&) = delete;
-    Visit& operator=(const Visit&) = delete;
-    virtual ~Visit() = default;
+    Entry() = default;
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
+    virtual ~Entry() = default;
 
     /// Whether `introduce` must be called before anything else is done with the client.
     bool needs_introduction() const { return do_needs_introduction(); }
@@ -49,7 +49,7 @@ public:
     ClientInfo& info() noexcept { return info_; }
 
     /// Empty for a client of which nothing needs to be kept.
-    std::unique_ptr<Visit>& visit() noexcept { return visit_; }
+    std::unique_ptr<Entry>& entry() noexcept { return entry_; }
 
     /// Why the client is not let in; its stream may be gone then.
     const std::optional<Error>& refusal() const noexcept { return refusal_; }
@@ -58,7 +58,7 @@ public:
 private:
     Stream stream_;
     ClientInfo info_;
-    std::unique_ptr<Visit> visit_;
+    std::unique_ptr<Entry> entry_;
     std::optional<Error> refusal_;
 };
 

@@ -132,7 +132,7 @@ private:
 
         asio::any_io_executor executor;
         Stream client;
-        std::unique_ptr<Visit> visit;
+        std::unique_ptr<Entry> entry;
         SessionSummary summary;
         asio::cancellation_signal cancel;
         Link* link = nullptr;         ///< While the bridge runs.
@@ -185,7 +185,7 @@ private:
     {
         const auto session = std::make_shared<Session>(executor);
         session->client = std::move(accepted.stream());
-        session->visit = std::move(accepted.visit());
+        session->entry = std::move(accepted.entry());
         session->summary.id = ++last_id_;
         session->summary.service = options_.service;
         session->summary.client = std::move(accepted.info());
@@ -230,7 +230,7 @@ private:
         session.ended = true;
         if (session.client)
             session.client.abort();
-        session.visit.reset();
+        session.entry.reset();
         summary.duration = std::chrono::steady_clock::now() - session.begin;
         events_.session_ended(summary);
         asio::dispatch(workers_.control(), [this, id = summary.id] {
@@ -304,14 +304,14 @@ private:
 
     asio::awaitable<Result<Admission>> recognize(Session& session)
     {
-        if (session.visit && session.visit->needs_introduction())
+        if (session.entry && session.entry->needs_introduction())
             return introduce(session);
         return authenticator_->authenticate(session.client, session.summary.client);
     }
 
     asio::awaitable<Result<Admission>> introduce(Session& session)
     {
-        auto introduced = co_await session.visit->introduce(session.client, session.summary.client);
+        auto introduced = co_await session.entry->introduce(session.client, session.summary.client);
         if (!introduced)
             co_return tl::unexpected<Error>(std::move(introduced.error()));
         co_return co_await authenticator_->authenticate(session.client, session.summary.client);

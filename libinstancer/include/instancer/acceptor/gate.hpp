@@ -87,13 +87,13 @@ public:
             if (options_.max_connections == 0 && options_.max_per_source == 0)
                 return;
         }
-        auto visit = std::make_unique<CountedVisit>(shared_from_this(), by_proxy);
-        auto entered = visit->enter();
+        auto entry = std::make_unique<CountedEntry>(shared_from_this(), by_proxy);
+        auto entered = entry->enter();
         if (entered && !by_proxy)
-            entered = visit->take_place(accepted.info());
+            entered = entry->take_place(accepted.info());
         if (!entered)
             return accepted.refuse(std::move(entered.error()));
-        accepted.visit() = std::move(visit);
+        accepted.entry() = std::move(entry);
     }
 
     /// Lets go of the clients that it holds.
@@ -119,11 +119,11 @@ private:
     };
 
     /// A client that has its place in the counts.
-    class CountedVisit final : public Visit {
+    class CountedEntry final : public Entry {
     public:
-        CountedVisit(std::shared_ptr<Gate> gate, bool by_proxy) : gate_(std::move(gate)), by_proxy_(by_proxy) {}
+        CountedEntry(std::shared_ptr<Gate> gate, bool by_proxy) : gate_(std::move(gate)), by_proxy_(by_proxy) {}
 
-        ~CountedVisit() override
+        ~CountedEntry() override
         {
             const std::lock_guard lock(gate_->mutex_);
             gate_->connections_ -= entered_ ? 1u : 0u;
@@ -139,7 +139,7 @@ private:
             const auto limit = gate_->options_.max_connections;
             const std::lock_guard lock(gate_->mutex_);
             if (limit != 0 && gate_->connections_ >= limit)
-                return fail(Errc::full, "there are " + std::to_string(limit) + " connections already");
+                return fail(Errc::full, "as many connections as there may be: " + std::to_string(limit));
             ++gate_->connections_;
             entered_ = true;
             return {};
@@ -154,8 +154,8 @@ private:
             const std::lock_guard lock(gate_->mutex_);
             auto& count = gate_->sources_[source];
             if (count >= limit)
-                return fail(Errc::full, "there are " + std::to_string(limit) + " connections of " + name_of(source) +
-                                            " already");
+                return fail(Errc::full, "as many connections of " + name_of(source) + " as there may be: " +
+                                            std::to_string(limit));
             ++count;
             source_ = source;
             return {};
