@@ -88,8 +88,11 @@ public:
             if (service.mode == Mode::docker && !settings_.has_lasting_name())
                 log_.warning(service.name, "port 0 is another port every time, so that a later start would not find "
                                            "containers that a crash left; give this daemon a --name");
+            auto rules = load_rules(service.access, service.access_file, service.time_zone);
+            if (!rules)
+                return wrong(rules.error());
             services_.push_back(std::make_unique<Service>(settings_, service, workers_, std::move(listeners[i]),
-                                                          std::move(tokens), budget, log_));
+                                                          std::move(tokens), std::move(*rules), budget, log_));
         }
         return {};
     }
@@ -132,7 +135,7 @@ private:
         switch (signal) {
         case SIGHUP:
             for (const auto& service : services_)
-                service->reload_tokens();
+                service->reload();
             return;
         case SIGUSR1:
             for (const auto& service : services_)

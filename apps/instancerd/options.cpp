@@ -151,8 +151,38 @@ Parsed<void> add_upstreams(Target to, const std::string& text)
     return {};
 }
 
-constexpr std::string_view listening = "Listening", clients = "Clients", instances = "Instances", times = "Times",
-                           program = "What runs", process = "Processes (exec)", container = "Containers (docker)",
+template <bool allow>
+Parsed<void> add_rule(Target to, const std::string& text)
+{
+    auto rule = parse_rule(allow, text);
+    if (!rule)
+        return wrong(rule.error());
+    to.service->access.push_back(std::move(*rule));
+    return {};
+}
+
+Parsed<void> add_proxy(Target to, const std::string& text)
+{
+    const auto network = parse_network(text);
+    if (!network)
+        return wrong(network.error());
+    to.service->accept_proxy.push_back(*network);
+    return {};
+}
+
+Parsed<void> set_time_zone(Target to, const std::string& text)
+{
+    if (text.empty())
+        return wrong("names no time zone; write one as in Europe/Berlin");
+    if (const auto clock = find_clock(text); !clock)
+        return wrong(clock.error());
+    to.service->time_zone = text;
+    return {};
+}
+
+constexpr std::string_view listening = "Listening", access = "Access", clients = "Clients",
+                           instances = "Instances", times = "Times", program = "What runs",
+                           process = "Processes (exec)", container = "Containers (docker)",
                            upstream = "Upstreams (forward)", traffic = "Traffic",
                            limits = "Limits of one instance", whole = "The daemon";
 
@@ -173,6 +203,37 @@ constexpr Option table[] = {
          return {};
      }},
 
+    {access, "allow", "RULE", "-",
+     "who may connect, and when: [CIDR|ADDRESS|all] [DAYS] [HH:MM-HH:MM], as in 10.0.0.0/8, all sat,sun or "
+     "2001:db8::/32 mon-fri 08:00-18:00. The rule for the smallest network decides; with any allow, nobody else may",
+     Scope::service, Shape::list, {}, add_rule<true>},
+    {access, "deny", "RULE", "-", "who may not; wins over an allow for the same network",
+     Scope::service, Shape::list, {}, add_rule<false>},
+    {access, "access-file", "FILE", "-",
+     "further rules, one a line, each after the word allow or deny; # starts a comment; read again on SIGHUP",
+     Scope::service, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->access_file, text); }},
+    {access, "time-zone", "ZONE", "the system's", "whose clock the rules go by, as in Europe/Berlin",
+     Scope::service, Shape::text, {}, set_time_zone},
+    {access, "denied", "reset|hold|close", "reset",
+     "what happens to who may not connect: a reset; silence until it leaves, for an hour at most and for 1000 clients "
+     "at once; an end without a byte",
+     Scope::service, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->when_denied, text,
+                           {{"reset", WhenDenied::reset}, {"hold", WhenDenied::hold}, {"close", WhenDenied::close}});
+     }},
+    {access, "max-connections", "N", "0", "connections to the service at once; 0: no limit. Who is too many is reset",
+     Scope::service, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->max_connections, text); }},
+    {access, "max-per-source", "N", "0",
+     "of them from one address (IPv6: source-prefix), or of one user of a Unix socket; 0: no limit",
+     Scope::service, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->max_per_source, text); }},
+    {access, "accept-proxy", "CIDR|ADDRESS|all", "-",
+     "proxies that must say first for whom they connect, by a PROXY header of version 1 or 2 (HAProxy's "
+     "proxy-protocol.txt), of 4 KiB at most, within auth-timeout; that client is meant from then on",
+     Scope::service, Shape::list, {}, add_proxy},
+
     {clients, "auth", "open|source|token", "open",
      "how clients are told apart: not at all, every connection gets a new instance; by source address (by user id on "
      "a Unix socket); by the 130-byte token greeting",
@@ -182,7 +243,7 @@ constexpr Option table[] = {
                            {{"open", Auth::open}, {"source", Auth::source}, {"token", Auth::token}});
      }},
     {clients, "source-prefix", "BITS", "64", "IPv6 clients that share so many leading bits count as one",
-     Scope::instances, Shape::number, {},
+     Scope::service, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->source_prefix, text, 1, 128); }},
     {clients, "tokens", "FILE", "-",
      "accepted tokens, one a line: 128 characters, or hex: and 256 digits; # starts a comment; read again on SIGHUP",
@@ -190,7 +251,7 @@ constexpr Option table[] = {
     {clients, "reset-id", "HEX", "0000", "the identifier that asks for all instances of the token to go first",
      Scope::instances, Shape::text, {}, set_reset_id},
     {clients, "auth-timeout", "DURATION", "10s", "how long a client may take to say who it is",
-     Scope::instances, Shape::duration, {},
+     Scope::service, Shape::duration, {},
      [](Target to, S text) { return set(to.service->auth_timeout, parse_duration(text)); }},
 
     {instances, "max-instances", "N", "64",

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <instancer/acceptor/gated_acceptor.hpp>
 #include <instancer/authenticator/open.hpp>
 #include <instancer/authenticator/shared.hpp>
 #include <instancer/authenticator/source_address.hpp>
@@ -77,9 +78,9 @@ DockerOptions docker_options(const Settings& settings, const ServiceSettings& se
 }  // namespace
 
 Service::Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
-                 std::vector<Token> tokens, std::shared_ptr<InstanceBudget> budget, Log& log)
-    : name_(service.name),
-      tokens_file_(service.tokens),
+                 std::vector<Token> tokens, AccessRules rules, std::shared_ptr<InstanceBudget> budget, Log& log)
+    : settings_(service),
+      name_(service.name),
       drain_timeout_(service.drain_timeout.value_or(settings.drain_timeout)),
       log_(log)
 {
@@ -100,6 +101,8 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
     }
     pool_ = std::make_unique<InstancePool>(control, name_, pool, *backend_, log, std::move(budget));
     bridge_ = make_bridge(service, log);
+    if (service.is_gated())
+        install_gate(control, std::move(rules), acceptors);
     ServerOptions options(name_);
     options.auth_timeout = service.auth_timeout;
     options.session_idle = service.session_idle;
@@ -125,16 +128,51 @@ std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings
     return std::make_unique<OpenAuthenticator>();
 }
 
+void Service::install_gate(const asio::any_io_executor& executor, AccessRules rules, Acceptors& acceptors)
+{
+    GateOptions options;
+    options.rules = std::move(rules);
+    options.when_denied = settings_.when_denied;
+    options.max_connections = settings_.max_connections;
+    options.max_per_source = settings_.max_per_source;
+    options.source_prefix = settings_.source_prefix;
+    for (const auto& network : settings_.accept_proxy)
+        options.proxies.add(true, network);
+    gate_ = std::make_shared<Gate>(executor, std::move(options));
+    for (auto& acceptor : acceptors)
+        acceptor = std::make_unique<GatedAcceptor>(std::move(acceptor), gate_);
+}
+
+void Service::reload()
+{
+    reload_tokens();
+    reload_rules();
+}
+
+void Service::reload_rules()
+{
+    const auto& file = settings_.access_file;
+    if (file.empty())
+        return;
+    auto rules = load_rules(settings_.access, file, settings_.time_zone);
+    if (!rules) {
+        log_.warning(name_, rules.error() + "; the access rules stay as they were");
+        return;
+    }
+    log_.notice(name_, std::to_string(rules->size()) + " access rules, with those of " + file);
+    gate_->set_rules(std::move(*rules));
+}
+
 void Service::reload_tokens()
 {
     if (!tokens_)
         return;
-    auto tokens = load_tokens(tokens_file_);
+    auto tokens = load_tokens(settings_.tokens);
     if (!tokens) {
         log_.warning(name_, tokens.error() + "; the tokens stay as they were");
         return;
     }
-    log_.notice(name_, "read " + std::to_string(tokens->size()) + " tokens from " + tokens_file_);
+    log_.notice(name_, "read " + std::to_string(tokens->size()) + " tokens from " + settings_.tokens);
     tokens_->set_tokens(std::move(*tokens));
 }
 

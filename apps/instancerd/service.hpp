@@ -8,6 +8,7 @@
 
 #include <asio/awaitable.hpp>
 
+#include <instancer/acceptor/gate.hpp>
 #include <instancer/authenticator/token.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/instance_backend.hpp>
@@ -27,9 +28,9 @@ namespace instancer::daemon {
 /// Threads: the control executor of the workers.
 class Service {
 public:
-    /// `acceptors` listen already. `tokens` are used with Auth::token alone.
+    /// `acceptors` listen already. `tokens` are used with Auth::token alone. `service` must outlive this.
     Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
-            std::vector<Token> tokens, std::shared_ptr<InstanceBudget> budget, Log& log);
+            std::vector<Token> tokens, AccessRules rules, std::shared_ptr<InstanceBudget> budget, Log& log);
 
     /// Serves until drained or stopped.
     asio::awaitable<Result<void>> run() { return server_->run(); }
@@ -37,8 +38,8 @@ public:
     void drain() { server_->drain(drain_timeout_); }
     void stop() { server_->stop(); }
 
-    /// Reads the token file again. When it cannot be used, the tokens stay as they are.
-    void reload_tokens();
+    /// Reads the files of tokens and of access rules again. What cannot be used leaves things as they are.
+    void reload();
 
     /// Logs every instance.
     void report();
@@ -46,16 +47,20 @@ public:
     const std::string& name() const noexcept { return name_; }
 
 private:
+    void reload_tokens();
+    void reload_rules();
+    void install_gate(const asio::any_io_executor& executor, AccessRules rules, Acceptors& acceptors);
     std::unique_ptr<Authenticator> make_authenticator(const ServiceSettings& service, std::vector<Token> tokens);
 
+    const ServiceSettings& settings_;
     std::string name_;
-    std::string tokens_file_;
     std::chrono::milliseconds drain_timeout_;
     Log& log_;
     std::unique_ptr<InstanceBackend> backend_;
     std::unique_ptr<InstancePool> pool_;
     std::unique_ptr<Bridge> bridge_;
     TokenAuthenticator* tokens_ = nullptr;  ///< The server's authenticator, if it is one.
+    std::shared_ptr<Gate> gate_;  ///< None where everybody is let in.
     std::unique_ptr<Server> server_;
 };
 

@@ -16,12 +16,14 @@
 
 #include <sys/types.h>
 
+#include <instancer/acceptor/gate.hpp>
 #include <instancer/backend/docker_options.hpp>
 #include <instancer/backend/process_options.hpp>
 #include <instancer/backend/stderr_to.hpp>
 #include <instancer/backend/upstream_options.hpp>
 #include <instancer/pool/pool_options.hpp>
 
+#include "access.hpp"
 #include "problem.hpp"
 #include "values.hpp"
 
@@ -94,6 +96,14 @@ public:
     std::chrono::milliseconds auth_timeout{10'000};
     std::chrono::milliseconds session_idle{0}, half_close_timeout{0}, session_timeout{0};
 
+    std::vector<AccessRule> access;
+    std::string access_file;
+    std::string time_zone;
+    WhenDenied when_denied = WhenDenied::reset;
+    std::size_t max_connections = 0;
+    std::size_t max_per_source = 0;
+    std::vector<std::optional<Network>> accept_proxy;
+
     PoolOptions pool;
     std::optional<std::chrono::milliseconds> drain_timeout;
 
@@ -119,6 +129,13 @@ public:
 
     /// Whether the user wrote the option, rather than leaving it at its default.
     bool has(std::string_view option) const { return given.find(option) != given.end(); }
+
+    /// Whether clients may not be let in for their address or their number, or come through a proxy.
+    bool is_gated() const
+    {
+        return !access.empty() || !access_file.empty() || max_connections != 0 || max_per_source != 0 ||
+               !accept_proxy.empty();
+    }
 
     /// Whether an instance serves one connection and goes with it.
     bool single_use() const

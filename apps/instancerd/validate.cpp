@@ -44,6 +44,7 @@ public:
     {
         check_listen();
         check_traffic();
+        check_access();
         if (service_.mode == Mode::forward)
             return check_forward();
         check_clients();
@@ -116,6 +117,28 @@ private:
                                        say("record-total"));
     }
 
+    void check_access()
+    {
+        const bool has_rules = has("allow") || has("deny") || has("access-file");
+        const auto any_rule = say("allow") + ", " + say("deny") + " or " + say("access-file");
+        for (const auto option : {"time-zone", "denied"})
+            if (has(option) && !has_rules)
+                refuse(option, "needs rules; add " + any_rule + ", or remove this");
+        if (!service_.access_file.empty())
+            if (const auto rules = load_access(service_.access_file); !rules)
+                refuse("access-file", rules.error());
+        if (service_.max_connections != 0 && service_.max_per_source > service_.max_connections)
+            refuse("max-per-source", "is more than " + say("max-connections") + ", " +
+                                         std::to_string(service_.max_connections) + "; lower it or raise that");
+        if (has("source-prefix") && service_.auth != Auth::source && service_.max_per_source == 0)
+            refuse("source-prefix", service_.mode == Mode::forward
+                                        ? "needs " + say("max-per-source") + "; add that or remove this"
+                                        : "needs " + say("auth", "source") + " or " + say("max-per-source") +
+                                              "; add one of them or remove this");
+        if (has("auth-timeout") && service_.mode == Mode::forward && !has("accept-proxy"))
+            refuse("auth-timeout", "needs " + say("accept-proxy") + "; add that or remove this");
+    }
+
     void check_forward()
     {
         const auto& upstreams = service_.upstream.upstreams;
@@ -145,8 +168,6 @@ private:
                 if (has(option))
                     refuse(option, "needs " + say("auth", "token") + "; add that or remove this");
         }
-        if (has("source-prefix") && service_.auth != Auth::source)
-            refuse("source-prefix", "needs " + say("auth", "source") + "; add that or remove this");
         if (service_.auth == Auth::open && has("max-per-owner") && service_.pool.max_per_owner != 0)
             refuse("max-per-owner", "needs clients that can be told apart; add " + say("auth", "source") + " or " +
                                         say("auth", "token") + ", or remove this");

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include <instancer/acceptor.hpp>
+#include <instancer/acceptor/gate.hpp>
 #include <instancer/authenticator.hpp>
 #include <instancer/authenticator/token.hpp>
 #include <instancer/backend/docker_options.hpp>
@@ -32,11 +33,12 @@ constexpr bool none_is_an_aggregate = (!std::is_aggregate_v<T> && ...);
 
 namespace i = instancer;
 
-static_assert(none_is_an_aggregate<i::Accepted, i::AcquireRequest, i::Admission, i::BackendTraits, i::ClientInfo,
-    i::Digest, i::DockerLimits, i::DockerMount, i::DockerOptions, i::DockerTmpfs, i::Error, i::HookAnswer, i::Identity,
-    i::Instance, i::InstanceExit, i::InstanceInfo, i::InstanceRequest, i::InstanceSummary, i::Leftover, i::Lease,
-    i::Link, i::OpenRequest, i::PoolAction, i::PoolOptions, i::PortRange, i::ProcessOptions, i::ProcessUser,
-    i::Result<i::Instance>, i::ServerOptions, i::SessionInfo, i::SessionSummary, i::Stream, i::Token>);
+static_assert(none_is_an_aggregate<i::Accepted, i::AccessRules, i::AcquireRequest, i::Admission, i::BackendTraits,
+    i::ClientInfo, i::Digest, i::DockerLimits, i::DockerMount, i::DockerOptions, i::DockerTmpfs, i::Error,
+    i::GateOptions, i::HookAnswer, i::Identity, i::Instance, i::InstanceExit, i::InstanceInfo, i::InstanceRequest,
+    i::InstanceSummary, i::Lease, i::Leftover, i::Link, i::Network, i::OpenRequest, i::PoolAction, i::PoolOptions,
+    i::PortRange, i::ProcessOptions, i::ProcessUser, i::ProxyHeaderParser, i::Result<i::Instance>, i::ServerOptions,
+    i::SessionInfo, i::SessionSummary, i::Stream, i::Token>);
 
 }  // namespace
 

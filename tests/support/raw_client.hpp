@@ -23,11 +23,14 @@ namespace daemon_test {
 /// A blocking connection. Every wait ends after 20 s.
 class RawClient {
 public:
-    /// To 127.0.0.1.
-    explicit RawClient(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
+    /// To 127.0.0.1, from an address of this machine.
+    explicit RawClient(std::uint16_t port, const std::string& from = "127.0.0.1")
+        : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
     {
         sockaddr_in address{};
         address.sin_family = AF_INET;
+        REQUIRE(::inet_pton(AF_INET, from.c_str(), &address.sin_addr) == 1);
+        REQUIRE(::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
         address.sin_port = htons(port);
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         connect(reinterpret_cast<const sockaddr*>(&address), sizeof address);
@@ -102,6 +105,13 @@ public:
         std::string data;
         while (receive_some(data, 65536)) {}
         return data;
+    }
+
+    /// Whether there is nothing to read now, and no end either.
+    bool receives_nothing() const
+    {
+        char byte;
+        return ::recv(socket_.get(), &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
     }
 
     /// The other side ended the connection in order, after all that was received.

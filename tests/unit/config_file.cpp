@@ -124,7 +124,11 @@ TEST_CASE("every option can be set in a configuration")
     "f": { "mode": "forward", "listen": ":3", "to": ["a:1=2,[::1]:2", "unix:u"], "balance": "source-hash",
            "session-idle": "1m", "half-close-timeout": "2m", "session-timeout": "3m",
            "connect-timeout": "2s", "max-fails": 5, "fail-timeout": "1m",
-           "traffic-log": "hex", "traffic-log-limit": "2k", "record": "r", "record-limit": "3m", "record-total": "4g" }
+           "traffic-log": "hex", "traffic-log-limit": "2k", "record": "r", "record-limit": "3m", "record-total": "4g",
+           "source-prefix": 48, "auth-timeout": "4s",
+           "allow": ["10.0.0.0/8 mon-fri", "all 08:00-18:00"], "deny": "10.1.0.0/16", "access-file": "rules",
+           "time-zone": "UTC", "denied": "hold", "max-connections": 100, "max-per-source": 3,
+           "accept-proxy": ["10.0.0.1", "::1"] }
   }
 })");
     CHECK(settings.name == "box");
@@ -206,6 +210,24 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(f.record.limit == 3u << 20);
     CHECK(f.record.total == std::uint64_t{4} << 30);
 
+    CHECK(f.source_prefix == 48);
+    CHECK(f.auth_timeout == 4s);
+    REQUIRE(f.access.size() == 3);
+    CHECK(f.access[0].allow);
+    CHECK(f.access[0].network->to_string() == "10.0.0.0/8");
+    CHECK_FALSE(f.access[0].schedule.holds_always());
+    CHECK_FALSE(f.access[1].network);
+    CHECK_FALSE(f.access[2].allow);
+    CHECK(f.access_file == "/etc/instancer/rules");
+    CHECK(f.time_zone == "UTC");
+    CHECK(f.when_denied == WhenDenied::hold);
+    CHECK(f.max_connections == 100);
+    CHECK(f.max_per_source == 3);
+    REQUIRE(f.accept_proxy.size() == 2);
+    CHECK(f.accept_proxy[1]->to_string() == "::1");
+    CHECK(f.is_gated());
+    CHECK_FALSE(e.is_gated());
+
     for (const auto& option : options()) {
         CAPTURE(option.name);
         // --port excludes --stdio, which is in use here.
@@ -240,7 +262,8 @@ TEST_CASE("defaults are those that --help and the README print")
                               n(s.stderr_to), n(s.io), n(s.docker.pull), n(s.limits.nofile), n(s.unix_mode),
                               n(s.upstream.balance), n(s.upstream.connect_timeout.count()), n(s.upstream.max_fails),
                               n(s.upstream.fail_timeout.count()), n(s.traffic_log.format),
-                              n(s.traffic_log.limit), n(s.record.limit), n(s.record.total)};
+                              n(s.traffic_log.limit), n(s.record.limit), n(s.record.total),
+                              n(s.when_denied), n(s.max_connections), n(s.max_per_source)};
             };
             if (option.name != "drain-timeout")
                 CHECK(describe(service) == describe(fresh));
@@ -353,7 +376,17 @@ TEST_CASE("combinations that cannot work name a remedy")
     only(exec_problems("\"tokens\": \"t\""), "tokens", "needs \"auth\": \"token\"");
     only(exec_problems("\"reset-id\": \"ffff\""), "reset-id", "needs \"auth\": \"token\"");
     only(exec_problems("\"auth\": \"token\""), "auth", "add \"tokens\"");
-    only(exec_problems("\"source-prefix\": 48"), "source-prefix", "needs \"auth\": \"source\"");
+    only(exec_problems("\"source-prefix\": 48"), "source-prefix", "needs \"auth\": \"source\" or \"max-per-source\"");
+    only(exec_problems("\"time-zone\": \"UTC\""), "time-zone",
+         "needs rules; add \"allow\", \"deny\" or \"access-file\"");
+    only(exec_problems("\"denied\": \"hold\""), "denied", "needs rules");
+    only(exec_problems("\"access-file\": \"/no/such\""), "access-file", "cannot read /no/such");
+    only(exec_problems("\"max-connections\": 2, \"max-per-source\": 3"), "max-per-source",
+         "is more than \"max-connections\", 2");
+    only(problems_of(service("\"mode\": \"forward\", \"listen\": \":1\", \"to\": \"a:1\",\n\"auth-timeout\": \"1s\"")),
+         "auth-timeout", "needs \"accept-proxy\"");
+    only(problems_of(service("\"mode\": \"forward\", \"listen\": \":1\", \"to\": \"a:1\",\n\"source-prefix\": 48")),
+         "source-prefix", "needs \"max-per-source\"");
     only(exec_problems("\"max-per-owner\": 2"), "max-per-owner", "clients that can be told apart");
     only(exec_problems("\"queue-size\": 2"), "queue-size", "needs \"when-full\": \"queue\"");
     only(exec_problems("\"queue-timeout\": \"2s\""), "queue-timeout", "needs \"when-full\": \"queue\"");

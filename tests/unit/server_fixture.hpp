@@ -11,9 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <instancer/acceptor/gated_acceptor.hpp>
 #include <instancer/acceptor/socket_acceptor.hpp>
 #include <instancer/authenticator/open.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
@@ -50,6 +52,7 @@ public:
     ServerOptions server{"service"};
     std::unique_ptr<Authenticator> authenticator = std::make_unique<OpenAuthenticator>();
     std::unique_ptr<Bridge> bridge = std::make_unique<PairBridge>();
+    std::optional<GateOptions> gate;
 
     Setup()
     {
@@ -66,6 +69,7 @@ public:
         : backend(workers.control(), setup.traits),
           pool(workers.control(), setup.server.service, setup.pool, backend, events),
           bridge(std::move(setup.bridge)),
+          gate(setup.gate ? std::make_shared<Gate>(workers.control(), std::move(*setup.gate)) : nullptr),
           server(workers, setup.server, listeners(), std::move(setup.authenticator), pool, *bridge, events)
     {
     }
@@ -94,11 +98,13 @@ public:
     }
 
     /// A client with a connection of its own.
-    Stream connect()
+    Stream connect(const char* from = "127.0.0.1")
     {
         detail::UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         sockaddr_in address{};
         address.sin_family = AF_INET;
+        REQUIRE(::inet_pton(AF_INET, from, &address.sin_addr) == 1);
+        REQUIRE(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
         address.sin_port = htons(port_);
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         REQUIRE(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
@@ -160,6 +166,7 @@ public:
     FakeBackend backend;
     InstancePool pool;
     std::unique_ptr<Bridge> bridge;
+    std::shared_ptr<Gate> gate;
     Server server;
     std::optional<Task<Result<void>>> running;
 
@@ -180,7 +187,10 @@ private:
         const auto address = (*acceptor)->address();
         port_ = static_cast<std::uint16_t>(std::atoi(address.c_str() + address.rfind(':') + 1));
         std::vector<std::unique_ptr<Acceptor>> all;
-        all.push_back(std::move(*acceptor));
+        if (gate)
+            all.push_back(std::make_unique<GatedAcceptor>(std::move(*acceptor), gate));
+        else
+            all.push_back(std::move(*acceptor));
         return all;
     }
 };

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <instancer/acceptor/gated_acceptor.hpp>
 #include <instancer/acceptor/socket_acceptor.hpp>
 #include <instancer/authenticator/token.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
@@ -123,7 +124,15 @@ void end_by_reset(UniqueFd& socket)
     socket.reset();
 }
 
-/// One visit. Whether what was said came back, if that was waited for.
+/// Nobody is let in from 192.0.2.4.
+AccessRules some_rules()
+{
+    AccessRules rules;
+    rules.add(false, Network(asio::ip::make_address("192.0.2.4")));
+    return rules;
+}
+
+/// One visit, from one of four addresses. Whether what was said came back, if that was waited for.
 enum class Visit { echoed, ended, wrong };
 
 Visit visit(std::uint16_t port, std::mt19937& random)
@@ -137,7 +146,8 @@ Visit visit(std::uint16_t port, std::mt19937& random)
     if (greeting.back() == '\0')
         greeting[Token::size] = '\0';  // A reset.
     const std::string text(1 + random() % 9000, static_cast<char>('a' + random() % 26));
-    const auto all = greeting + text;
+    const auto from = random() % 4 + 1;
+    const auto all = "PROXY TCP4 192.0.2." + std::to_string(from) + " 10.0.0.1 1 2\r\n" + greeting + text;
     const auto whim = random() % 5;
     if (whim == 0) {
         ::send(socket.get(), all.data(), random() % Token::size, MSG_NOSIGNAL);
@@ -147,7 +157,7 @@ Visit visit(std::uint16_t port, std::mt19937& random)
     }
     if (::send(socket.get(), all.data(), all.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(all.size()))
         return Visit::ended;
-    if (whim == 1) {
+    if (whim == 1 || from == 4) {
         end_by_reset(socket);
         return Visit::ended;
     }
@@ -178,7 +188,14 @@ TEST_CASE("server on several threads: clients come and go at random, and in the 
     auto& authenticator = *tokens;
     const asio::ip::tcp::endpoint any_port(asio::ip::address_v4::loopback(), 0);
     std::vector<std::unique_ptr<Acceptor>> acceptors;
-    acceptors.push_back(std::move(*listen_tcp(workers.control(), any_port)));
+    GateOptions gate_options;
+    gate_options.rules = some_rules();
+    gate_options.when_denied = WhenDenied::hold;
+    gate_options.max_held = 20;
+    gate_options.max_per_source = 3;
+    gate_options.proxies.add(true, std::nullopt);
+    const auto gate = std::make_shared<Gate>(workers.control(), std::move(gate_options));
+    acceptors.push_back(std::make_unique<GatedAcceptor>(std::move(*listen_tcp(workers.control(), any_port)), gate));
     const auto address = acceptors.front()->address();
     const auto port = static_cast<std::uint16_t>(std::atoi(address.c_str() + address.rfind(':') + 1));
     Server server(workers, ServerOptions("echo"), std::move(acceptors), std::move(tokens), pool, bridge, events);
@@ -203,8 +220,10 @@ TEST_CASE("server on several threads: clients come and go at random, and in the 
                     const auto outcome = visit(port, random);
                     echoed += outcome == Visit::echoed ? 1 : 0;
                     wrong += outcome == Visit::wrong ? 1 : 0;
-                    if (i % 32 == 0)
+                    if (i % 32 == 0) {
                         authenticator.set_tokens({Token(std::string(Token::size, 'x'))});
+                        gate->set_rules(some_rules());
+                    }
                 }
             });
     }
@@ -216,5 +235,6 @@ TEST_CASE("server on several threads: clients come and go at random, and in the 
     CHECK(backend.running() == 0);
     const auto sessions = events.sessions();
     CHECK(events.count_beginning("session ") == 2 * sessions.size());
+    CHECK(std::any_of(sessions.begin(), sessions.end(), [](auto& s) { return s.end == SessionEnd::denied; }));
     CHECK(events.count_beginning("started ") == events.count_beginning("ended "));
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -13,6 +15,31 @@
 
 namespace instancer {
 
+/// What an Acceptor keeps of a client for as long as its session lasts, and has to do with it at its beginning.
+///
+/// Threads: those of the session; it may be destroyed on any.
+class Entry {
+public:
+    Entry() = default;
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
+    virtual ~Entry() = default;
+
+    /// Whether `introduce` must be called before anything else is done with the client.
+    bool needs_introduction() const { return do_needs_introduction(); }
+
+    /// Hears from the connection itself who the client is and writes that into `info`. Reads exactly what it needs.
+    ///
+    /// Cancellation: terminal.
+    /// Errors: Errc::rejected, Errc::denied, Errc::full; what the stream reports. Of a client that is not let in the
+    /// stream may be gone.
+    asio::awaitable<Result<void>> introduce(Stream& client, ClientInfo& info) { return do_introduce(client, info); }
+
+private:
+    virtual bool do_needs_introduction() const = 0;
+    virtual asio::awaitable<Result<void>> do_introduce(Stream& client, ClientInfo& info) = 0;
+};
+
 /// A client that an Acceptor took in.
 class Accepted {
 public:
@@ -21,9 +48,18 @@ public:
     Stream& stream() noexcept { return stream_; }
     ClientInfo& info() noexcept { return info_; }
 
+    /// Empty for a client of which nothing needs to be kept.
+    std::unique_ptr<Entry>& entry() noexcept { return entry_; }
+
+    /// Why the client is not let in; its stream may be gone then.
+    const std::optional<Error>& refusal() const noexcept { return refusal_; }
+    void refuse(Error error) { refusal_ = std::move(error); }
+
 private:
     Stream stream_;
     ClientInfo info_;
+    std::unique_ptr<Entry> entry_;
+    std::optional<Error> refusal_;
 };
 
 /// Takes clients in.

@@ -13,6 +13,7 @@ namespace instancer {
 /// What can go wrong in this library beyond what the system reports.
 enum class Errc {
     rejected = 1,         ///< The client did not prove who it is.
+    denied,               ///< The client's address is not let in.
     timeout,              ///< A deadline passed.
     full,                 ///< A cap is reached and the policy does not wait.
     queue_timeout,        ///< Waited in the queue for too long.
@@ -38,6 +39,7 @@ public:
     {
         switch (static_cast<Errc>(value)) {
         case Errc::rejected: return "the client was not admitted";
+        case Errc::denied: return "the client's address is not let in";
         case Errc::timeout: return "timed out";
         case Errc::full: return "no instance is free";
         case Errc::queue_timeout: return "no instance became free in time";

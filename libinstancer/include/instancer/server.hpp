@@ -152,6 +152,7 @@ private:
               id(number),
               worker(static_cast<std::uint32_t>(on)),
               info(std::move(accepted.info())),
+              entry(std::move(accepted.entry())),
               client(std::move(accepted.stream()))
         {
         }
@@ -171,6 +172,7 @@ private:
         SessionEnd end = SessionEnd::failed;
         const std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
         ClientInfo info;
+        std::unique_ptr<Entry> entry;
         Digest owner;
         Stream client;                   ///< Until it becomes part of the link.
         Lease lease;
@@ -228,6 +230,10 @@ private:
         const auto session = std::make_shared<Session>(*this, worker, ++last_id_, accepted);
         sessions_.emplace(session->id, session);
         events_.session_started(options_.service, session->id, session->info);
+        if (accepted.refusal()) {
+            session->end = reject(*session, *accepted.refusal());
+            return finish(*session);
+        }
         ++starting_;
         auto task = serve(session);
         // What a cancellation needs is not needed any more where no coroutine is.
@@ -293,6 +299,7 @@ private:
             session.link.reset();
         }
         session.lease = Lease();
+        session.entry.reset();
         events_.session_ended(summary);
         asio::dispatch(workers_.control(), [this, id = session.id] {
             sessions_.erase(id);
@@ -352,8 +359,9 @@ private:
     asio::awaitable<Result<Admission>> admit(Session& session)
     {
         using namespace asio::experimental::awaitable_operators;
-        if (options_.auth_timeout == options_.auth_timeout.zero() || !authenticator_->reads())
-            co_return co_await authenticator_->authenticate(session.client, session.info);
+        const bool waits = authenticator_->reads() || (session.entry && session.entry->needs_introduction());
+        if (options_.auth_timeout == options_.auth_timeout.zero() || !waits)
+            co_return co_await recognize(session);
         asio::steady_timer deadline(session.executor(), options_.auth_timeout);
         std::exception_ptr thrown;
         auto first = co_await (authenticate(session, thrown) || deadline.async_wait(detail::as_result));
@@ -365,11 +373,26 @@ private:
         co_return fail(Errc::timeout, "the client did not say in time who it is");
     }
 
+    asio::awaitable<Result<Admission>> recognize(Session& session)
+    {
+        if (session.entry && session.entry->needs_introduction())
+            return introduce(session);
+        return authenticator_->authenticate(session.client, session.info);
+    }
+
+    asio::awaitable<Result<Admission>> introduce(Session& session)
+    {
+        auto introduced = co_await session.entry->introduce(session.client, session.info);
+        if (!introduced)
+            co_return tl::unexpected<Error>(std::move(introduced.error()));
+        co_return co_await authenticator_->authenticate(session.client, session.info);
+    }
+
     /// Keeps an exception for later: the deadline would be waited for otherwise.
     asio::awaitable<Result<Admission>> authenticate(Session& session, std::exception_ptr& thrown)
     {
         try {
-            co_return co_await authenticator_->authenticate(session.client, session.info);
+            co_return co_await recognize(session);
         } catch (...) {
             thrown = std::current_exception();
         }
@@ -386,6 +409,10 @@ private:
             detail::dismiss(session.client);
         if (error == Errc::timeout)
             return SessionEnd::auth_timeout;
+        if (error == Errc::denied)
+            return SessionEnd::denied;
+        if (error == Errc::full)
+            return SessionEnd::refused;
         return error == Errc::rejected ? SessionEnd::rejected : SessionEnd::client_left;
     }
 

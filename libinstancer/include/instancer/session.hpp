@@ -18,6 +18,7 @@ enum class SessionEnd {
     instance_reset,  ///< The instance reset the connection.
     instance_ended,  ///< The instance ended, and so did its connection.
     client_left,     ///< The client left before its instance was ready.
+    denied,          ///< The client's address is not let in.
     rejected,        ///< The client did not say who it is, or is not known.
     auth_timeout,    ///< The client did not say in time who it is.
     refused,         ///< A cap was reached.
@@ -43,6 +44,7 @@ constexpr std::string_view to_string(SessionEnd end) noexcept
     case SessionEnd::instance_reset: return "instance reset";
     case SessionEnd::instance_ended: return "instance ended";
     case SessionEnd::client_left: return "client left";
+    case SessionEnd::denied: return "denied";
     case SessionEnd::rejected: return "rejected";
     case SessionEnd::auth_timeout: return "authentication timeout";
     case SessionEnd::refused: return "refused";

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include <instancer/acceptor/network.hpp>
 #include <instancer/authenticator.hpp>
 
 namespace instancer {
@@ -31,12 +32,8 @@ private:
 
     std::string owner(const asio::ip::address& address) const
     {
-        if (address.is_v4())
-            return address.to_string();
-        auto bytes = address.to_v6().to_bytes();
-        for (unsigned bit = v6_prefix_bits_; bit < 128; ++bit)
-            bytes[bit / 8] &= static_cast<unsigned char>(~(0x80u >> bit % 8));
-        return asio::ip::make_address_v6(bytes).to_string() + "/" + std::to_string(v6_prefix_bits_);
+        const Network exact(address);
+        return exact.is_v4() ? exact.to_string() : exact.widened(v6_prefix_bits_).to_string();
     }
 
     unsigned v6_prefix_bits_;

@@ -11,6 +11,8 @@ namespace instancer::detail {
 /// Ends the stream in order, as far as the system lets us: bytes that nobody read would make a reset of it.
 inline void dismiss(Stream& stream)
 {
+    if (!stream)
+        return;
     static_cast<void>(stream.shutdown_send());
     std::array<std::byte, 4096> unread;
     for (int reads = 0; reads < 16; ++reads)

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <instancer/acceptor/network.hpp>
+#include <instancer/client.hpp>
+#include <instancer/result.hpp>
+
+namespace instancer {
+
+/// Which clients are let in, by address and time.
+///
+/// Of the rules that hold for a client and are in force, those of the smallest network decide; if they disagree, the
+/// client is denied. A client that no rule holds for is denied if there is any rule that allows, in force or not.
+class AccessRules {
+public:
+    using Time = std::chrono::system_clock::time_point;
+
+    /// Whether a rule is in force at that time.
+    using InForce = std::function<bool(Time)>;
+
+    /// Adds a rule for the clients of a network; without one for every client, those of Unix sockets included.
+    /// Without `in_force` it always is.
+    void add(bool allow, std::optional<Network> network, InForce in_force = {})
+    {
+        may_allow_ = may_allow_ || allow;
+        ++size_;
+        auto& rules = network ? table_of(*network)[*network] : for_all_;
+        rules.push_back(Rule{allow, std::move(in_force)});
+    }
+
+    /// How many rules there are.
+    std::size_t size() const noexcept { return size_; }
+
+    /// Time: grows with how many different sizes of network there are, not with the number of rules.
+    /// Errors: Errc::denied, with the rule.
+    Result<void> check(const ClientInfo& client, Time now) const
+    {
+        if (client.peer()) {
+            const Network exact(client.peer()->address());
+            const auto& tables = tables_[exact.is_v4() ? 1 : 0];
+            for (auto table = tables.rbegin(); table != tables.rend(); ++table) {
+                const auto found = table->networks.find(exact.widened(table->bits));
+                if (found == table->networks.end())
+                    continue;
+                // Every client is in a network of all addresses.
+                const auto& also = table->bits == 0 ? for_all_ : none_;
+                if (const auto allowed = decide(found->second, also, now))
+                    return *allowed ? Result<void>() : denied("the rule for " + found->first.to_string());
+            }
+        }
+        if (const auto allowed = decide(for_all_, none_, now))
+            return *allowed ? Result<void>() : denied("the rule for all");
+        if (!may_allow_)
+            return {};
+        return fail(Errc::denied, "no rule allows it");
+    }
+
+private:
+    struct Rule {
+        bool allow;
+        InForce in_force;
+    };
+    using Rules = std::vector<Rule>;
+
+    /// The networks of one size.
+    struct Table {
+        unsigned bits;
+        std::unordered_map<Network, Rules, Network::Hash> networks;
+    };
+
+    std::unordered_map<Network, Rules, Network::Hash>& table_of(const Network& network)
+    {
+        auto& tables = tables_[network.is_v4() ? 1 : 0];
+        auto place = tables.begin();
+        while (place != tables.end() && place->bits < network.bits())
+            ++place;
+        if (place == tables.end() || place->bits != network.bits())
+            place = tables.insert(place, Table{network.bits(), {}});
+        return place->networks;
+    }
+
+    /// What those of the rules say that are in force; nothing when none is.
+    static std::optional<bool> decide(const Rules& rules, const Rules& also, Time now)
+    {
+        std::optional<bool> allowed;
+        for (const auto* list : {&rules, &also})
+            for (const auto& rule : *list) {
+                if (rule.allow == allowed || (rule.in_force && !rule.in_force(now)))
+                    continue;
+                allowed = rule.allow;
+                if (!rule.allow)
+                    return allowed;
+            }
+        return allowed;
+    }
+
+    static Result<void> denied(const std::string& by) { return fail(Errc::denied, by + " denies it"); }
+
+    static inline const Rules none_;
+
+    std::array<std::vector<Table>, 2> tables_;  ///< Of IPv6 and of IPv4, small networks last.
+    Rules for_all_;
+    std::size_t size_ = 0;
+    bool may_allow_ = false;
+};
+
+}  // namespace instancer

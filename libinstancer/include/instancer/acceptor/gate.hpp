@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <instancer/acceptor.hpp>
+#include <instancer/acceptor/access_rules.hpp>
+#include <instancer/acceptor/network.hpp>
+#include <instancer/acceptor/proxy_protocol.hpp>
+#include <instancer/detail/dismiss.hpp>
+#include <instancer/detail/unique_fd.hpp>
+
+namespace instancer {
+
+/// What becomes of clients that the rules deny.
+enum class WhenDenied {
+    reset,  ///< The connection is reset.
+    hold,   ///< It stays open in silence until the client leaves.
+    close,  ///< It ends in order, without a byte.
+};
+
+class GateOptions {
+public:
+    AccessRules rules;
+    WhenDenied when_denied = WhenDenied::reset;
+    std::chrono::steady_clock::duration hold_time = std::chrono::hours(1);  ///< Then a held client is reset.
+    std::size_t max_held = 1000;      ///< What is denied beyond is reset.
+    std::size_t max_connections = 0;  ///< At once; 0 means no limit.
+    std::size_t max_per_source = 0;   ///< Of one address, or of one user of a Unix socket; 0 means no limit.
+    unsigned source_prefix = 64;      ///< IPv6 clients that share so many bits count as one address.
+    AccessRules proxies;  ///< Who is allowed by these must begin with a PROXY header. Nobody while there are none.
+
+    GateOptions() = default;
+};
+
+/// Lets clients of one service in, or not: by rules, by number, and after hearing from a proxy who they are.
+///
+/// All acceptors of the service share it; see `GatedAcceptor`. With a PROXY header, rules and the limit per source
+/// refer to the client that the header names, the limit of connections to the connection itself.
+///
+/// Lifetime: lives in a std::shared_ptr; every client that was let in holds one.
+/// Threads: `receive` and `close` on the executor that it was made with; `set_rules` on any.
+class Gate : public std::enable_shared_from_this<Gate> {
+public:
+    Gate(const asio::any_io_executor& executor, GateOptions options)
+        : options_(std::move(options)),
+          rules_(std::make_shared<const AccessRules>(std::move(options_.rules))),
+          sweep_(executor)
+    {
+    }
+
+    /// Replaces the rules; clients that were let in already stay.
+    void set_rules(AccessRules rules)
+    {
+        auto fresh = std::make_shared<const AccessRules>(std::move(rules));
+        const std::lock_guard lock(mutex_);
+        rules_.swap(fresh);
+    }
+
+    /// Judges a client that was just accepted, or has it introduce itself first.
+    void receive(Accepted& accepted)
+    {
+        const bool by_proxy = options_.proxies.size() > 0 && options_.proxies.check(accepted.info(), now());
+        if (!by_proxy) {
+            if (auto allowed = check_rules(accepted.info()); !allowed) {
+                turn_away(accepted.stream());
+                return accepted.refuse(std::move(allowed.error()));
+            }
+            if (options_.max_connections == 0 && options_.max_per_source == 0)
+                return;
+        }
+        auto entry = std::make_unique<CountedEntry>(shared_from_this(), by_proxy);
+        auto entered = entry->enter();
+        if (entered && !by_proxy)
+            entered = entry->take_place(accepted.info());
+        if (!entered)
+            return accepted.refuse(std::move(entered.error()));
+        accepted.entry() = std::move(entry);
+    }
+
+    /// Lets go of the clients that it holds.
+    void close()
+    {
+        const std::lock_guard lock(mutex_);
+        closed_ = true;
+        sweep_.cancel();
+        for (auto& held : held_)
+            reset(std::move(held.socket));
+        held_.clear();
+    }
+
+private:
+    static constexpr std::chrono::seconds sweep_interval{1};
+
+    /// What counts as one source: a network, a user, or all of whom nothing is known.
+    using Source = std::variant<std::monostate, Network, uid_t>;
+
+    struct Held {
+        detail::UniqueFd socket;
+        std::chrono::steady_clock::time_point until;
+    };
+
+    /// A client that has its place in the counts.
+    class CountedEntry final : public Entry {
+    public:
+        CountedEntry(std::shared_ptr<Gate> gate, bool by_proxy) : gate_(std::move(gate)), by_proxy_(by_proxy) {}
+
+        ~CountedEntry() override
+        {
+            const std::lock_guard lock(gate_->mutex_);
+            gate_->connections_ -= entered_ ? 1u : 0u;
+            if (!source_)
+                return;
+            const auto place = gate_->sources_.find(*source_);
+            if (--place->second == 0)
+                gate_->sources_.erase(place);
+        }
+
+        Result<void> enter()
+        {
+            const auto limit = gate_->options_.max_connections;
+            const std::lock_guard lock(gate_->mutex_);
+            if (limit != 0 && gate_->connections_ >= limit)
+                return fail(Errc::full, "as many connections as there may be: " + std::to_string(limit));
+            ++gate_->connections_;
+            entered_ = true;
+            return {};
+        }
+
+        Result<void> take_place(const ClientInfo& client)
+        {
+            const auto limit = gate_->options_.max_per_source;
+            if (limit == 0)
+                return {};
+            const auto source = gate_->source_of(client);
+            const std::lock_guard lock(gate_->mutex_);
+            auto& count = gate_->sources_[source];
+            if (count >= limit)
+                return fail(Errc::full, "as many connections of " + name_of(source) + " as there may be: " +
+                                            std::to_string(limit));
+            ++count;
+            source_ = source;
+            return {};
+        }
+
+    private:
+        bool do_needs_introduction() const override { return by_proxy_; }
+
+        asio::awaitable<Result<void>> do_introduce(Stream& client, ClientInfo& info) override
+        {
+            ProxyHeaderParser header;
+            std::array<char, 256> buffer;
+            std::size_t read = 0;
+            while (header.state() == ProxyHeaderParser::State::incomplete) {
+                const auto part = std::span(buffer).first(std::min(header.wanted(), buffer.size()));
+                const auto count = co_await client.read_some(std::as_writable_bytes(part));
+                if (!count)
+                    co_return tl::unexpected<Error>(count.error());
+                if (*count == 0)
+                    co_return fail(Errc::rejected, "the PROXY header of " + info.to_string() + " ended after " +
+                                                       std::to_string(read) + " bytes");
+                read += header.feed({buffer.data(), *count});
+            }
+            if (header.state() == ProxyHeaderParser::State::malformed)
+                co_return fail(Errc::rejected, "the PROXY header of " + info.to_string() + " is malformed: " +
+                                                   std::string(header.error()));
+            if (header.client())
+                info = *header.client();
+            auto allowed = gate_->check_rules(info);
+            if (!allowed)
+                gate_->turn_away(client);
+            else
+                allowed = take_place(info);
+            co_return allowed;
+        }
+
+        static std::string name_of(const Source& source)
+        {
+            if (const auto* network = std::get_if<Network>(&source))
+                return network->to_string();
+            const auto* uid = std::get_if<uid_t>(&source);
+            return uid ? "uid " + std::to_string(*uid) : "unknown clients";
+        }
+
+        std::shared_ptr<Gate> gate_;
+        std::optional<Source> source_;
+        bool by_proxy_;
+        bool entered_ = false;
+    };
+
+    static AccessRules::Time now() { return std::chrono::system_clock::now(); }
+
+    Result<void> check_rules(const ClientInfo& client)
+    {
+        std::shared_ptr<const AccessRules> rules;
+        {
+            const std::lock_guard lock(mutex_);
+            rules = rules_;
+        }
+        return rules->check(client, now());
+    }
+
+    Source source_of(const ClientInfo& client) const
+    {
+        if (const auto& peer = client.peer()) {
+            const Network address(peer->address());
+            return address.is_v4() ? address : address.widened(options_.source_prefix);
+        }
+        if (const auto uid = client.uid())
+            return *uid;
+        return {};
+    }
+
+    /// The end of a client that is denied.
+    void turn_away(Stream& client)
+    {
+        switch (options_.when_denied) {
+        case WhenDenied::reset: return client.abort();
+        case WhenDenied::close: return detail::dismiss(client);
+        case WhenDenied::hold: break;
+        }
+        if (client.native_handle() < 0)
+            return client.abort();
+        hold(client.release());
+    }
+
+    // Clients that are held.
+
+    void hold(detail::UniqueFd socket)
+    {
+        const auto until = std::chrono::steady_clock::now() + options_.hold_time;
+        const std::lock_guard lock(mutex_);
+        if (closed_ || held_.size() >= options_.max_held)
+            return reset(std::move(socket));
+        held_.push_back(Held{std::move(socket), until});
+        if (!std::exchange(sweeping_, true))
+            asio::post(sweep_.get_executor(), [self = shared_from_this()] { self->sweep_later(); });
+    }
+
+    void sweep_later()
+    {
+        sweep_.expires_after(std::min<std::chrono::steady_clock::duration>(sweep_interval, options_.hold_time));
+        sweep_.async_wait([self = shared_from_this()](const asio::error_code& error) {
+            if (!error)
+                self->sweep();
+        });
+    }
+
+    /// Lets go of those that have left, or were held for long enough. One call asks about all of them, so that
+    /// nothing else is spent on a client that is held.
+    void sweep()
+    {
+        const std::lock_guard lock(mutex_);
+        std::vector<pollfd> states;
+        for (const auto& held : held_)
+            states.push_back({held.socket.get(), POLLRDHUP, 0});
+        ::poll(states.data(), states.size(), 0);
+        const auto time = std::chrono::steady_clock::now();
+        std::vector<Held> staying;
+        for (std::size_t i = 0; i < held_.size(); ++i) {
+            if (states[i].revents == 0 && held_[i].until > time)
+                staying.push_back(std::move(held_[i]));
+            else
+                reset(std::move(held_[i].socket));
+        }
+        held_.swap(staying);
+        sweeping_ = !held_.empty();
+        if (sweeping_)
+            sweep_later();
+    }
+
+    static void reset(detail::UniqueFd socket)
+    {
+        const linger at_once{1, 0};
+        ::setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    }
+
+    const GateOptions options_;
+    std::mutex mutex_;  ///< Guards what follows, but for the timer.
+    std::shared_ptr<const AccessRules> rules_;
+    std::size_t connections_ = 0;
+    std::map<Source, std::size_t> sources_;
+    std::vector<Held> held_;
+    bool sweeping_ = false;
+    bool closed_ = false;
+    asio::steady_timer sweep_;
+};
+
+}  // namespace instancer

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <instancer/acceptor.hpp>
+#include <instancer/acceptor/gate.hpp>
+
+namespace instancer {
+
+/// Has a Gate judge the clients of another acceptor.
+class GatedAcceptor final : public Acceptor {
+public:
+    GatedAcceptor(std::unique_ptr<Acceptor> inner, std::shared_ptr<Gate> gate)
+        : inner_(std::move(inner)), gate_(std::move(gate))
+    {
+    }
+
+private:
+    asio::awaitable<Result<Accepted>> do_accept(asio::any_io_executor session_executor) override
+    {
+        auto accepted = co_await inner_->accept(std::move(session_executor));
+        if (accepted)
+            gate_->receive(*accepted);
+        co_return accepted;
+    }
+
+    /// A service closes all of its acceptors together.
+    void do_close() override
+    {
+        inner_->close();
+        gate_->close();
+    }
+
+    std::string do_address() const override { return inner_->address(); }
+
+    std::unique_ptr<Acceptor> inner_;
+    std::shared_ptr<Gate> gate_;
+};
+
+}  // namespace instancer
