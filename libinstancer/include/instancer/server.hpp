@@ -60,7 +60,8 @@ public:
           events_(events),
           closing_(workers.control()),
           sessions_over_(workers.control()),
-          drain_limit_(workers.control())
+          drain_limit_(workers.control()),
+          again_(workers.control())
     {
     }
     Server(const Server&) = delete;
@@ -90,6 +91,23 @@ public:
         co_await pool_.wait_empty();
         drain_limit_.cancel();
         co_return Result<void>();
+    }
+
+    /// Has the system refuse clients until `resume`, as where nobody listens. Sessions go on.
+    void pause()
+    {
+        paused_ = true;
+        again_.cancel();
+        for (const auto& acceptor : acceptors_)
+            if (const auto paused = acceptor->pause(); !paused)
+                events_.warning(options_.service, paused.error().message() + "; it stays open, its clients are reset");
+    }
+
+    /// Listens again, or tries to until it works.
+    void resume()
+    {
+        paused_ = false;
+        resume_acceptors(true);
     }
 
     /// Stops accepting and lets the sessions finish, for `limit` at most (0: however long it takes); then stops.
@@ -193,8 +211,27 @@ private:
         asio::co_spawn(executor, std::move(task), asio::bind_cancellation_slot(session->cancel.slot(), asio::detached));
     }
 
+    void resume_acceptors(bool tell)
+    {
+        bool all = true;
+        for (const auto& acceptor : acceptors_) {
+            const auto resumed = acceptor->resume();
+            all = all && resumed;
+            if (!resumed && tell)
+                events_.warning(options_.service, resumed.error().message() + "; it is tried again every second");
+        }
+        if (all)
+            return;
+        again_.expires_after(std::chrono::seconds(1));
+        again_.async_wait([this](const asio::error_code& error) {
+            if (!error && !paused_)
+                resume_acceptors(false);
+        });
+    }
+
     void close_acceptors()
     {
+        again_.cancel();
         for (const auto& acceptor : acceptors_)
             acceptor->close();
     }
@@ -392,7 +429,7 @@ private:
     {
         if (Stream stream = lease.take_stream())
             co_return stream;
-        OpenRequest request(identity, session.summary.client);
+        OpenRequest request(identity, session.summary.client, &session.client);
         co_return co_await pool_.backend().open(lease.instance(), std::move(request));
     }
 
@@ -498,6 +535,8 @@ private:
     detail::AsyncEvent closing_;
     detail::AsyncEvent sessions_over_;
     asio::steady_timer drain_limit_;
+    asio::steady_timer again_;  ///< Until acceptors are resumed once more.
+    bool paused_ = false;
     std::unordered_map<std::uint64_t, SessionPtr> sessions_;
     std::uint64_t last_id_ = 0;
     std::size_t loops_ = 0;
