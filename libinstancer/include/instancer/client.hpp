@@ -17,6 +17,9 @@ public:
     ClientInfo(asio::ip::tcp::endpoint peer, asio::ip::tcp::endpoint local) : peer_(unmapped(peer)), local_(unmapped(local)) {}
     ClientInfo(uid_t uid, std::string path) : uid_(uid), path_(std::move(path)) {}
 
+    /// Over a Unix socket, by a user that nobody knows.
+    explicit ClientInfo(std::string path) : path_(std::move(path)) {}
+
     /// The client's address and port; none over a Unix socket. An IPv4 client of a dual-stack listener reads as IPv4.
     const std::optional<asio::ip::tcp::endpoint>& peer() const noexcept { return peer_; }
 
@@ -29,12 +32,14 @@ public:
     /// The path of the Unix socket that the client connected to.
     const std::string& path() const noexcept { return path_; }
 
-    /// `192.0.2.1:5000`, `[2001:db8::1]:5000` or `uid 1000`.
+    /// `192.0.2.1:5000`, `[2001:db8::1]:5000`, `uid 1000`, `unix:/path` or `unknown`.
     std::string to_string() const
     {
         if (peer_)
             return format(*peer_);
-        return uid_ ? "uid " + std::to_string(*uid_) : "unknown";
+        if (uid_)
+            return "uid " + std::to_string(*uid_);
+        return path_.empty() ? "unknown" : "unix:" + path_;
     }
 
     static std::string format(const asio::ip::tcp::endpoint& endpoint)

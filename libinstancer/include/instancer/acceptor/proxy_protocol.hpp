@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <arpa/inet.h>
+#include <asio/ip/tcp.hpp>
+
+#include <instancer/client.hpp>
+
+namespace instancer {
+
+/// Which form of the PROXY protocol's header: a line of text, or binary.
+enum class ProxyVersion { v1 = 1, v2 = 2 };
+
+namespace detail {
+
+inline constexpr std::string_view proxy_signature{"\r\n\r\n\0\r\nQUIT\n", 12};
+inline constexpr std::string_view proxy_line_begin = "PROXY ";
+inline constexpr std::size_t proxy_path_size = 108;
+
+inline std::string big_endian(std::uint16_t value)
+{
+    return {static_cast<char>(value >> 8), static_cast<char>(value & 0xff)};
+}
+
+inline std::string bytes_of(const asio::ip::address& address)
+{
+    const auto text = [](const auto& bytes) { return std::string(bytes.begin(), bytes.end()); };
+    return address.is_v4() ? text(address.to_v4().to_bytes()) : text(address.to_v6().to_bytes());
+}
+
+/// Without the zone of a link-local address, which means nothing on another machine.
+inline std::string text_of(const asio::ip::address& address)
+{
+    char text[INET6_ADDRSTRLEN];
+    return ::inet_ntop(address.is_v4() ? AF_INET : AF_INET6, bytes_of(address).data(), text, sizeof text);
+}
+
+}  // namespace detail
+
+/// The header of the PROXY protocol that tells a server who `client` is: to be sent before anything else. A client
+/// that has no address is `UNKNOWN` in version 1; in version 2 it is its socket's path, or `LOCAL` without one.
+///
+/// As HAProxy's proxy-protocol.txt says.
+inline std::string encode_proxy_header(ProxyVersion version, const ClientInfo& client)
+{
+    const bool has_address = client.peer() && client.local();
+    auto source = has_address ? client.peer()->address() : asio::ip::address();
+    auto target = has_address ? client.local()->address() : asio::ip::address();
+    if (source.is_v4() != target.is_v4()) {  // A header has one family.
+        const auto widened = [](const asio::ip::address& address) {
+            return address.is_v6() ? address.to_v6() : asio::ip::make_address_v6(asio::ip::v4_mapped, address.to_v4());
+        };
+        source = widened(source);
+        target = widened(target);
+    }
+
+    if (version == ProxyVersion::v1) {
+        if (!has_address)
+            return "PROXY UNKNOWN\r\n";
+        return (source.is_v4() ? "PROXY TCP4 " : "PROXY TCP6 ") + detail::text_of(source) + " " +
+               detail::text_of(target) + " " + std::to_string(client.peer()->port()) + " " +
+               std::to_string(client.local()->port()) + "\r\n";
+    }
+
+    std::string addresses;
+    char command = 0x21, family = 0x11;
+    if (has_address) {
+        family = source.is_v4() ? 0x11 : 0x21;
+        addresses = detail::bytes_of(source) + detail::bytes_of(target) + detail::big_endian(client.peer()->port()) +
+                    detail::big_endian(client.local()->port());
+    } else if (!client.path().empty()) {
+        family = 0x31;
+        addresses = std::string(detail::proxy_path_size, '\0') + client.path().substr(0, detail::proxy_path_size);
+        addresses.resize(2 * detail::proxy_path_size, '\0');
+    } else {
+        command = 0x20;
+        family = 0x00;
+    }
+    return std::string(detail::proxy_signature) + command + family +
+           detail::big_endian(static_cast<std::uint16_t>(addresses.size())) + addresses;
+}
+
+/// Reads the header of the PROXY protocol, version 1 or 2, that comes in pieces of any size.
+///
+/// As HAProxy's proxy-protocol.txt says. What version 2 says beyond addresses is skipped, checksums included.
+class ProxyHeaderParser {
+public:
+    enum class State { incomplete, complete, malformed };
+
+    static constexpr std::size_t max_line = 107;      ///< Version 1, with its end of line.
+    static constexpr std::size_t max_payload = 4096;  ///< Version 2, after its first 16 bytes.
+
+    State state() const noexcept { return state_; }
+
+    /// What is wrong with a malformed header.
+    std::string_view error() const noexcept { return error_; }
+
+    /// The client that a complete header names. None when it says that the sender itself is the client (a health
+    /// check), or that it does not know.
+    const std::optional<ClientInfo>& client() const noexcept { return client_; }
+
+    /// So many bytes still belong to an incomplete header at least: who reads no more never reads beyond it.
+    std::size_t wanted() const noexcept
+    {
+        const auto least = detail::proxy_signature.size();  // No line is shorter either.
+        if (have_ < least)
+            return least - have_;
+        if (binary_)
+            return (have_ < fixed_size ? fixed_size : size_) - have_;
+        if (previous() == '\r')
+            return 1;
+        // Each space that is still to come has at least one character after it.
+        const bool has_addresses = kept_[detail::proxy_line_begin.size()] == 'T';
+        return 2 + (has_addresses && spaces_ < 5 ? 2 * (5 - spaces_) : 0);
+    }
+
+    /// Takes from the front of `data` what belongs to the header, and returns how many bytes that was.
+    std::size_t feed(std::string_view data)
+    {
+        std::size_t taken = 0;
+        while (state_ == State::incomplete && taken < data.size())
+            take(data[taken++]);
+        return taken;
+    }
+
+private:
+    static constexpr std::size_t fixed_size = 16;
+
+    char previous() const noexcept { return kept_[have_ - 1]; }
+    unsigned at(std::size_t index) const noexcept { return static_cast<unsigned char>(kept_[index]); }
+    std::uint16_t number_at(std::size_t index) const noexcept
+    {
+        return static_cast<std::uint16_t>(at(index) << 8 | at(index + 1));
+    }
+
+    void malformed(std::string_view error) noexcept
+    {
+        state_ = State::malformed;
+        error_ = error;
+    }
+
+    void complete(std::optional<ClientInfo> client = std::nullopt)
+    {
+        state_ = State::complete;
+        client_ = std::move(client);
+    }
+
+    void take(char byte)
+    {
+        if (have_ == 0)
+            binary_ = byte == detail::proxy_signature.front();
+        const auto begin = binary_ ? detail::proxy_signature : detail::proxy_line_begin;
+        if (have_ < begin.size() && byte != begin[have_])
+            return malformed("there is no PROXY header");
+        if (binary_)
+            take_binary(byte);
+        else
+            take_text(byte);
+    }
+
+    void keep(char byte) noexcept
+    {
+        if (have_ < kept_.size())
+            kept_[have_] = byte;
+        ++have_;
+    }
+
+    // Version 1.
+
+    void take_text(char byte)
+    {
+        const bool ends = have_ > 0 && previous() == '\r';
+        if ((byte == '\n') != ends)
+            return malformed("its line does not end with carriage return and line feed");
+        keep(byte);
+        if (ends)
+            return finish_line();
+        if (have_ == max_line)
+            return malformed("its line is longer than 107 bytes");
+        spaces_ += byte == ' ' ? 1u : 0u;
+    }
+
+    void finish_line()
+    {
+        const auto begin = detail::proxy_line_begin.size();
+        const std::string_view line(kept_.data() + begin, have_ - begin - 2);
+        std::vector<std::string> fields(1);
+        for (const char c : line) {
+            if (c == ' ')
+                fields.emplace_back();
+            else
+                fields.back() += c;
+        }
+        if (fields.front() == "UNKNOWN")
+            return complete();
+        if (fields.front() != "TCP4" && fields.front() != "TCP6")
+            return malformed("its protocol is none of TCP4, TCP6 and UNKNOWN");
+        if (fields.size() != 5)
+            return malformed("it has not two addresses and two ports");
+        const bool is_v4 = fields.front() == "TCP4";
+        const auto source = to_address(is_v4, fields[1]), target = to_address(is_v4, fields[2]);
+        if (!source || !target)
+            return malformed(is_v4 ? "an address of it is no IPv4 address" : "an address of it is no IPv6 address");
+        const auto source_port = to_port(fields[3]), target_port = to_port(fields[4]);
+        if (!source_port || !target_port)
+            return malformed("a port of it is no number from 0 to 65535");
+        complete(ClientInfo({*source, *source_port}, {*target, *target_port}));
+    }
+
+    static std::optional<asio::ip::address> to_address(bool is_v4, const std::string& text)
+    {
+        if (text.find('\0') != text.npos)
+            return std::nullopt;
+        if (is_v4) {
+            asio::ip::address_v4::bytes_type bytes;
+            if (::inet_pton(AF_INET, text.c_str(), bytes.data()) == 1)
+                return asio::ip::address_v4(bytes);
+        } else {
+            asio::ip::address_v6::bytes_type bytes;
+            if (::inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1)
+                return asio::ip::address_v6(bytes);
+        }
+        return std::nullopt;
+    }
+
+    static std::optional<std::uint16_t> to_port(const std::string& text)
+    {
+        const bool has_zero_before = text.size() > 1 && text.front() == '0';
+        if (text.empty() || text.size() > 5 || has_zero_before || text.find_first_not_of("0123456789") != text.npos)
+            return std::nullopt;
+        unsigned port = 0;
+        for (const char digit : text)
+            port = 10 * port + static_cast<unsigned>(digit - '0');
+        return port <= 65535 ? std::optional(static_cast<std::uint16_t>(port)) : std::nullopt;
+    }
+
+    // Version 2.
+
+    void take_binary(char byte)
+    {
+        keep(byte);
+        if (have_ == 13 && at(12) >> 4 != 2)
+            return malformed("its version is not 2");
+        if (have_ == 13 && (at(12) & 15) > 1)
+            return malformed("its command is neither LOCAL nor PROXY");
+        if (have_ == 14 && !is_local() && (at(13) >> 4 > 3 || (at(13) & 15) > 2))
+            return malformed("its address family or protocol is unknown");
+        if (have_ == fixed_size) {
+            size_ = fixed_size + number_at(14);
+            if (size_ > fixed_size + max_payload)
+                return malformed("it is longer than 4096 bytes");
+            if (size_ < fixed_size + address_size())
+                return malformed("it is too short for its addresses");
+        }
+        if (have_ >= fixed_size && have_ == size_)
+            finish_binary();
+    }
+
+    bool is_local() const noexcept { return (at(12) & 15) == 0; }
+
+    std::size_t address_size() const noexcept
+    {
+        static constexpr std::size_t sizes[] = {0, 12, 36, 2 * detail::proxy_path_size};
+        const bool has_none = is_local() || (at(13) & 15) == 0;
+        return has_none ? 0 : sizes[at(13) >> 4];
+    }
+
+    template <class Address>
+    void finish_addresses()
+    {
+        typename Address::bytes_type source, target;
+        const auto begin = kept_.begin() + fixed_size;
+        std::copy_n(begin, source.size(), source.begin());
+        std::copy_n(begin + static_cast<std::ptrdiff_t>(source.size()), target.size(), target.begin());
+        const auto ports = fixed_size + 2 * source.size();
+        complete(ClientInfo({Address(source), number_at(ports)}, {Address(target), number_at(ports + 2)}));
+    }
+
+    void finish_binary()
+    {
+        switch (address_size()) {
+        case 12: return finish_addresses<asio::ip::address_v4>();
+        case 36: return finish_addresses<asio::ip::address_v6>();
+        case 2 * detail::proxy_path_size: {
+            const std::string path(kept_.data() + fixed_size + detail::proxy_path_size, detail::proxy_path_size);
+            return complete(ClientInfo(path.substr(0, path.find('\0'))));
+        }
+        default: return complete();
+        }
+    }
+
+    State state_ = State::incomplete;
+    bool binary_ = false;
+    std::size_t have_ = 0;    ///< Bytes that were taken.
+    std::size_t size_ = 0;    ///< Of the whole header in version 2, once it is known.
+    std::size_t spaces_ = 0;  ///< In version 1.
+    std::string_view error_;
+    std::optional<ClientInfo> client_;
+    std::array<char, fixed_size + 2 * detail::proxy_path_size> kept_{};  ///< What is not skipped.
+};
+
+}  // namespace instancer
