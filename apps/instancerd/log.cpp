@@ -173,6 +173,13 @@ void Log::instance(std::string_view service, std::string_view name, std::string_
     write(LogLevel::info, service, name, "instance is " + std::string(state), details);
 }
 
+void Log::upstream(std::string_view service, const UpstreamStatus& status)
+{
+    const Details details = {{"connections", status.connections}, {"weight", status.weight}};
+    write(LogLevel::info, service, {}, "upstream " + status.name + " is " + std::string(to_string(status.state)),
+          details);
+}
+
 void Log::listening(std::string_view service, std::string_view address)
 {
     write(LogLevel::info, service, {}, "listening on " + std::string(address));

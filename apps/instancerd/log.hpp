@@ -9,6 +9,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <instancer/backend/upstream_status.hpp>
 #include <instancer/events.hpp>
 
 #include "settings.hpp"
@@ -39,6 +40,9 @@ public:
     /// One line about an instance that runs.
     void instance(std::string_view service, std::string_view name, std::string_view state, std::string_view owner,
                   std::chrono::nanoseconds age, std::size_t clients, std::uint64_t up, std::uint64_t down);
+
+    /// One line about an upstream.
+    void upstream(std::string_view service, const UpstreamStatus& status);
 
     void listening(std::string_view service, std::string_view address) override;
     void session_started(std::string_view service, std::uint64_t id, const ClientInfo& client) override;

@@ -2,8 +2,10 @@
 #include "service.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
+#include <asio/co_spawn.hpp>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -12,10 +14,10 @@
 #include <instancer/authenticator/source_address.hpp>
 #include <instancer/backend/docker_backend.hpp>
 #include <instancer/backend/process_backend.hpp>
-#include <instancer/backend/upstream_backend.hpp>
 
 #include "system.hpp"
 #include "tokens.hpp"
+#include "upstreams.hpp"
 
 namespace instancer::daemon {
 
@@ -76,13 +78,17 @@ DockerOptions docker_options(const Settings& settings, const ServiceSettings& se
 }  // namespace
 
 Service::Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
-                 std::vector<Token> tokens, std::shared_ptr<InstanceBudget> budget, Log& log)
-    : name_(service.name),
+                 std::vector<Token> tokens, std::vector<Upstream> upstreams, std::shared_ptr<InstanceBudget> budget,
+                 Log& log)
+    : settings_(settings),
+      name_(service.name),
       tokens_file_(service.tokens),
+      upstreams_file_(service.upstreams_file),
       drain_timeout_(service.drain_timeout.value_or(settings.drain_timeout)),
+      control_(workers.control()),
       log_(log)
 {
-    const auto control = workers.control();
+    const auto control = control_;
     auto pool = service.pool;
     switch (service.mode) {
     case Mode::exec:
@@ -91,11 +97,19 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
     case Mode::docker:
         backend_ = std::make_unique<DockerBackend>(control, name_, docker_options(settings, service), log);
         break;
-    case Mode::forward:
-        backend_ = std::make_unique<UpstreamBackend>(control, name_, service.upstream, log);
+    case Mode::forward: {
+        auto options = service.upstream;
+        if (!upstreams_file_.empty())
+            options.upstreams = std::move(upstreams);
+        auto backend = std::make_unique<UpstreamBackend>(control, name_, std::move(options), log);
+        if (service.when_down == WhenDown::close_listener)
+            backend->on_available([this](bool available) { note_available(available); });
+        upstreams_ = backend.get();
+        backend_ = std::move(backend);
         pool = UpstreamBackend::keeps_instance();
         budget = nullptr;
         break;
+    }
     }
     pool_ = std::make_unique<InstancePool>(control, name_, pool, *backend_, log, std::move(budget));
     ServerOptions options(name_);
@@ -120,10 +134,16 @@ std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings
     return std::make_unique<OpenAuthenticator>();
 }
 
+void Service::reload()
+{
+    if (tokens_)
+        reload_tokens();
+    if (!upstreams_file_.empty())
+        reload_upstreams();
+}
+
 void Service::reload_tokens()
 {
-    if (!tokens_)
-        return;
     auto tokens = load_tokens(tokens_file_);
     if (!tokens) {
         log_.warning(name_, tokens.error() + "; the tokens stay as they were");
@@ -133,7 +153,49 @@ void Service::reload_tokens()
     tokens_->set_tokens(std::move(*tokens));
 }
 
+void Service::reload_upstreams()
+{
+    const auto keep = [this](const std::string& error) {
+        log_.warning(name_, error + "; the upstreams stay as they were");
+    };
+    auto list = load_upstreams(settings_, upstreams_file_);
+    if (!list)
+        return keep(list.error());
+    const auto count = list->size();
+    auto task = upstreams_->set_upstreams(std::move(*list));
+    asio::co_spawn(control_, std::move(task), [this, keep, count](std::exception_ptr failure, Result<void> result) {
+        if (failure)
+            keep(upstreams_file_ + ": out of memory");
+        else if (!result)
+            keep(upstreams_file_ + ": " + result.error().message());
+        else
+            log_.notice(name_, "read " + std::to_string(count) + " upstreams from " + upstreams_file_);
+    });
+}
+
+void Service::note_available(bool available)
+{
+    if (available) {
+        server_->resume();
+        log_.notice(name_, "an upstream works again; clients are taken in");
+    } else {
+        server_->pause();
+        log_.warning(name_, "no upstream works; the listeners are closed until one does");
+    }
+}
+
 void Service::report()
+{
+    if (upstreams_) {
+        for (const auto& upstream : upstreams_->snapshot())
+            log_.upstream(name_, upstream);
+        if (const auto waiting = upstreams_->waiting(); waiting > 0)
+            log_.notice(name_, std::to_string(waiting) + " clients wait for an upstream");
+    }
+    report_instances();
+}
+
+void Service::report_instances()
 {
     const auto instances = pool_->snapshot();
     if (instances.empty())

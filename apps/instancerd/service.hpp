@@ -9,6 +9,7 @@
 #include <asio/awaitable.hpp>
 
 #include <instancer/authenticator/token.hpp>
+#include <instancer/backend/upstream_backend.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/pool/instance_budget.hpp>
@@ -27,9 +28,11 @@ namespace instancer::daemon {
 /// Threads: the control executor of the workers.
 class Service {
 public:
-    /// `acceptors` listen already. `tokens` are used with Auth::token alone.
+    /// `acceptors` listen already. `settings` must outlive it; `tokens` are used with Auth::token alone,
+    /// `upstreams` if they come from a file.
     Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
-            std::vector<Token> tokens, std::shared_ptr<InstanceBudget> budget, Log& log);
+            std::vector<Token> tokens, std::vector<Upstream> upstreams, std::shared_ptr<InstanceBudget> budget,
+            Log& log);
 
     /// Serves until drained or stopped.
     asio::awaitable<Result<void>> run() { return server_->run(); }
@@ -37,10 +40,10 @@ public:
     void drain() { server_->drain(drain_timeout_); }
     void stop() { server_->stop(); }
 
-    /// Reads the token file again. When it cannot be used, the tokens stay as they are.
-    void reload_tokens();
+    /// Reads the files again that tokens and upstreams come from. What cannot be used stays as it is.
+    void reload();
 
-    /// Logs every instance.
+    /// Logs every instance, or every upstream.
     void report();
 
     const std::string& name() const noexcept { return name_; }
@@ -48,11 +51,20 @@ public:
 private:
     std::unique_ptr<Authenticator> make_authenticator(const ServiceSettings& service, std::vector<Token> tokens);
 
+    void reload_tokens();
+    void reload_upstreams();
+    void note_available(bool available);
+    void report_instances();
+
+    const Settings& settings_;
     std::string name_;
     std::string tokens_file_;
+    std::string upstreams_file_;
     std::chrono::milliseconds drain_timeout_;
+    asio::any_io_executor control_;
     Log& log_;
     std::unique_ptr<InstanceBackend> backend_;
+    UpstreamBackend* upstreams_ = nullptr;  ///< The backend, if it is one.
     std::unique_ptr<InstancePool> pool_;
     PairBridge bridge_;
     TokenAuthenticator* tokens_ = nullptr;  ///< The server's authenticator, if it is one.

@@ -121,7 +121,11 @@ TEST_CASE("every option can be set in a configuration")
            "runtime": "runsc", "engine": "unix:///e.sock", "auth": "token", "tokens": "/t", "reset-id": "00ff",
            "limits": {"memory": 1000, "cpus": 0.5, "pids": 1, "nofile": 2, "tmp": "3k", "log": "4k"} },
     "f": { "mode": "forward", "listen": ":3", "to": ["a:1=2,[::1]:2", "unix:u"], "balance": "source-hash",
-           "connect-timeout": "2s", "max-fails": 5, "fail-timeout": "1m" }
+           "connect-timeout": "2s", "max-fails": 5, "fail-timeout": "1m", "check-interval": "3s",
+           "check-timeout": "700ms", "check-send": "GET / HTTP/1.0\\r\\n\\r\\n", "check-expect": "\\x20200 ",
+           "check-fall": 4, "check-rise": 6, "slow-start": "30s", "when-down": "close-listener",
+           "max-per-upstream": 9, "queue-size": 0, "queue-timeout": "8s", "send-proxy": "v2" },
+    "g": { "mode": "forward", "listen": ":4", "to-file": "list" }
   }
 })");
     CHECK(settings.name == "box");
@@ -193,12 +197,26 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(f.upstream.connect_timeout == 2s);
     CHECK(f.upstream.max_fails == 5);
     CHECK(f.upstream.fail_timeout == 1min);
+    CHECK(f.upstream.check.interval == 3s);
+    CHECK(f.upstream.check.timeout == 700ms);
+    CHECK(f.upstream.check.send == "GET / HTTP/1.0\r\n\r\n");
+    CHECK(f.upstream.check.expect == " 200 ");
+    CHECK(f.upstream.check.fall == 4);
+    CHECK(f.upstream.check.rise == 6);
+    CHECK(f.upstream.slow_start == 30s);
+    CHECK(f.when_down == WhenDown::close_listener);
+    CHECK(f.upstream.max_per_upstream == 9);
+    CHECK(f.upstream.queue_size == 0);
+    CHECK(f.upstream.queue_timeout == 8s);
+    CHECK(f.upstream.send_proxy == ProxyVersion::v2);
+    const auto& g = settings.services.at(3);
+    CHECK(g.upstreams_file == "/etc/instancer/list");
 
     for (const auto& option : options()) {
         CAPTURE(option.name);
         // --port excludes --stdio, which is in use here.
         const bool used = option.name == "port" || settings.given.count(option.name) || e.has(option.name) ||
-                          d.has(option.name) || f.has(option.name);
+                          d.has(option.name) || f.has(option.name) || g.has(option.name);
         CHECK(used);
     }
 }
@@ -227,7 +245,11 @@ TEST_CASE("defaults are those that --help and the README print")
                               n(s.pool.idle.count()), n(s.pool.start_timeout.count()), n(s.stop_grace.count()),
                               n(s.stderr_to), n(s.io), n(s.docker.pull), n(s.limits.nofile), n(s.unix_mode),
                               n(s.upstream.balance), n(s.upstream.connect_timeout.count()), n(s.upstream.max_fails),
-                              n(s.upstream.fail_timeout.count())};
+                              n(s.upstream.fail_timeout.count()), n(s.upstream.check.interval.count()),
+                              n(s.upstream.check.timeout.count()), n(s.upstream.check.fall), n(s.upstream.check.rise),
+                              n(s.upstream.slow_start.count()), n(s.when_down), n(s.upstream.max_per_upstream),
+                              n(s.upstream.queue_size), n(s.upstream.queue_timeout.count()),
+                              n(s.upstream.send_proxy.has_value())};
             };
             if (option.name != "drain-timeout")
                 CHECK(describe(service) == describe(fresh));
@@ -331,6 +353,34 @@ TEST_CASE("all problems are reported at once, in the order of their lines")
     CHECK(problems[4].find("c.json:7: $.services.b: has no image") == 0);
     CHECK(problems[5].find("c.json:7: $.services.b.listen: 127.0.0.1:1 is taken by :1 of service a") == 0);
     CHECK(problems[6].find("c.json:8: $.services.b.tmpfs: /tmp is one already") == 0);
+}
+
+TEST_CASE("combinations of upstreams that cannot work name a remedy")
+{
+    const auto problems = [](const std::string& body) {
+        return problems_of(service("\"mode\": \"forward\", \"listen\": \":1\",\n" + body));
+    };
+    CHECK(problems("\"to\": \"a:1\", \"max-per-upstream\": 1, \"queue-size\": 0").empty());
+    CHECK(problems("\"to\": \"a:1\", \"when-down\": \"close-listener\"").empty());
+    CHECK(problems("\"max-fails\": 1").at(0).find("add \"to\": \"host:port\"") != std::string::npos);
+    only(problems("\"to\": \"a:1\", \"to-file\": \"x\""), "to-file", "two lists; remove one of them");
+    only(problems("\"to-file\": \"/no/such/file\""), "to-file", "cannot read /no/such/file");
+    only(problems("\"to-file\": \"/dev/null\""), "to-file", "/dev/null: holds no upstream; write one a line");
+    only(problems("\"to\": \"a:1,a:1=2\""), "to", "is there twice");
+    only(problems("\"to\": \"a:1=10001\""), "to", "from 0 to 10000");
+    for (const std::string option : {"check-timeout", "check-send", "check-expect"})
+        only(problems("\"to\": \"a:1\", \"" + option + "\": \"1s\""), option, "needs \"check-interval\": \"5s\"");
+    for (const std::string option : {"check-fall", "check-rise"})
+        only(problems("\"to\": \"a:1\", \"" + option + "\": 1"), option, "needs \"check-interval\": \"5s\"");
+    only(problems("\"to\": \"a:1\", \"check-interval\": \"1s\", \"check-timeout\": 0"), "check-timeout",
+         "must be longer than 0; write 2s");
+    only(problems("\"to\": \"a:1\", \"check-interval\": \"1s\", \"check-send\": \"\\\\q\""), "check-send",
+         "a backslash that means nothing");
+    only(problems("\"to\": \"a:1\", \"queue-size\": 1"), "queue-size", "needs \"max-per-upstream\"");
+    only(problems("\"to\": \"a:1\", \"queue-timeout\": \"1s\""), "queue-timeout", "needs \"max-per-upstream\"");
+    only(problems("\"to\": \"a:1\", \"max-fails\": 0, \"when-down\": \"close-listener\""), "when-down",
+         "no server is ever down");
+    only(exec_problems("\"max-per-upstream\": 1"), "max-per-upstream", "works only in \"mode\": \"forward\"");
 }
 
 TEST_CASE("combinations that cannot work name a remedy")

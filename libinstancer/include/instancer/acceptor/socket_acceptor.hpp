@@ -83,7 +83,8 @@ public:
             path_ = reinterpret_cast<sockaddr_un&>(name).sun_path;
             address_ = "unix:" + path_;
         } else {
-            address_ = ClientInfo::format(endpoint(name, size));
+            local_ = endpoint(name, size);
+            address_ = ClientInfo::format(local_);
         }
     }
 
@@ -162,7 +163,18 @@ private:
         else
             descriptor_.cancel(error);
         paused_ = true;
+        keep_port();
         return {};
+    }
+
+    /// A port that the system chose is lost with the listening state, unless it is asked for again. False when somebody
+    /// else has it now.
+    bool keep_port()
+    {
+        // EINVAL: the socket has its port still.
+        return is_unix_ ||
+               ::bind(descriptor_.native_handle(), local_.data(), static_cast<socklen_t>(local_.size())) == 0 ||
+               errno == EINVAL;
     }
 
     Result<void> do_resume() override
@@ -178,7 +190,7 @@ private:
             if (error)
                 return fail(error, "listening on " + address_ + " again");
             socket->release();
-        } else if (::listen(descriptor_.native_handle(), detail::listen_backlog) != 0) {
+        } else if (!keep_port() || ::listen(descriptor_.native_handle(), detail::listen_backlog) != 0) {
             return fail(detail::last_error(), "listening on " + address_ + " again");
         }
         paused_ = false;
@@ -203,6 +215,7 @@ private:
     std::string owned_path_;
     std::string path_;
     std::string address_;
+    asio::ip::tcp::endpoint local_;
     bool is_unix_ = false;
     mode_t mode_ = 0600;  ///< Of the Unix socket that a pause closed.
     bool paused_ = false;

@@ -451,6 +451,8 @@ private:
         co_await asio::this_coro::throw_if_cancelled(false);
         const auto& options = group->options.check;
         auto stream = co_await connect(group, member, options.timeout, nullptr);
+        if (stream && group->options.send_proxy)
+            stream = co_await introduced(*group, std::move(*stream), ClientInfo());
         if (!stream)
             co_return tl::unexpected<Error>(stream.error());
         if (auto sent = co_await stream->write_all(std::as_bytes(std::span(options.send))); !sent)
@@ -495,6 +497,8 @@ private:
             auto stream = co_await connect(group, member, group->options.connect_timeout, connection);
             if (detail::is_cancelled(cancellation))
                 co_return fail(Errc::cancelled);
+            if (stream && group->options.send_proxy)
+                stream = co_await introduced(*group, std::move(*stream), request.client().value_or(ClientInfo()));
             if (stream) {
                 connection->note_success();
                 co_return stream;
@@ -567,6 +571,15 @@ private:
                 break;
         }
         co_return last;
+    }
+
+    /// The stream, once it has been told who the client is.
+    static asio::awaitable<Result<Stream>> introduced(const Group& group, Stream stream, ClientInfo client)
+    {
+        const auto header = encode_proxy_header(*group.options.send_proxy, client);
+        if (auto sent = co_await stream.write_all(std::as_bytes(std::span(header))); !sent)
+            co_return tl::unexpected<Error>(std::move(sent.error()));
+        co_return stream;
     }
 
     static asio::awaitable<Result<Stream>> connect_unix(std::string path, std::shared_ptr<void> companion)

@@ -4,9 +4,12 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <instancer/acceptor/proxy_protocol.hpp>
 
 namespace instancer {
 
@@ -80,6 +83,9 @@ public:
     std::size_t max_per_upstream = 0;  ///< Connections to one upstream at once; 0 means no limit.
     std::size_t queue_size = 128;      ///< Clients that wait while each upstream has its maximum.
     std::chrono::milliseconds queue_timeout{30'000};  ///< How long a client waits; 0 means no limit.
+
+    /// With it each connection, also that of a check, begins with a header of the PROXY protocol.
+    std::optional<ProxyVersion> send_proxy;
 
     UpstreamOptions() = default;
 };
