@@ -132,7 +132,8 @@ Parsed<std::string> parse_hex(std::string_view text, std::size_t count)
 
 Parsed<std::string> parse_escaped(std::string_view text)
 {
-    static constexpr std::pair<char, char> escapes[] = {{'r', '\r'}, {'n', '\n'}, {'t', '\t'}, {'0', '\0'}, {'\\', '\\'}};
+    static constexpr std::pair<char, char> escapes[] = {
+        {'r', '\r'}, {'n', '\n'}, {'t', '\t'}, {'0', '\0'}, {'\\', '\\'}};
     std::string bytes;
     for (std::size_t i = 0; i < text.size(); ++i) {
         if (text[i] != '\\') {
@@ -144,7 +145,8 @@ Parsed<std::string> parse_escaped(std::string_view text)
                                          [letter](const auto& known) { return known.first == letter; });
         const auto hex = letter == 'x' ? parse_hex(text.substr(i + 1, 2), 2) : Parsed<std::string>(wrong(""));
         if (!hex && escape == std::end(escapes))
-            return wrong(in_quotes(text) + " has a backslash that means nothing; write \\r, \\n, \\t, \\0, \\\\ or \\xHH");
+            return wrong(in_quotes(text) +
+                         " has a backslash that means nothing; write \\r, \\n, \\t, \\0, \\\\ or \\xHH");
         bytes += hex ? *hex : std::string(1, escape->second);
         i += hex ? 2 : 0;
     }

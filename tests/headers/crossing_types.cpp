@@ -8,6 +8,8 @@
 #include <instancer/authenticator/token.hpp>
 #include <instancer/backend/docker_options.hpp>
 #include <instancer/backend/process_options.hpp>
+#include <instancer/backend/upstream_options.hpp>
+#include <instancer/backend/upstream_status.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/client.hpp>
 #include <instancer/events.hpp>
@@ -35,7 +37,8 @@ static_assert(none_is_an_aggregate<i::Accepted, i::AcquireRequest, i::Admission,
     i::Digest, i::DockerLimits, i::DockerMount, i::DockerOptions, i::DockerTmpfs, i::Error, i::Identity,
     i::Instance, i::InstanceExit, i::InstanceInfo, i::InstanceRequest, i::InstanceSummary, i::Leftover, i::Lease,
     i::Link, i::OpenRequest, i::PoolAction, i::PoolOptions, i::PortRange, i::ProcessOptions, i::ProcessUser,
-    i::Result<i::Instance>, i::ServerOptions, i::SessionSummary, i::Stream, i::Token>);
+    i::Result<i::Instance>, i::ServerOptions, i::SessionSummary, i::Stream, i::Token, i::Upstream, i::UpstreamCheck,
+    i::UpstreamOptions, i::UpstreamStatus>);
 
 }  // namespace
 

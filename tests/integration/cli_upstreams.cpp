@@ -176,7 +176,8 @@ TEST_CASE("upstreams: a check asks and looks for an answer, over TCP and Unix so
 TEST_CASE("upstreams: a server that takes connections and says nothing fails its check in time")
 {
     const Slow silent;
-    Daemon daemon(forward(silent.address(), {"--check-interval", "20ms", "--check-timeout", "50ms", "--check-expect", "x"}));
+    Daemon daemon(forward(silent.address(),
+                          {"--check-interval", "20ms", "--check-timeout", "50ms", "--check-expect", "x"}));
     CHECK(daemon.wait_for_line("upstream " + silent.address() + " is down: its answer takes too long") != "");
     // None is up: the client is not kept waiting.
     RawClient client(daemon.port());
@@ -285,7 +286,6 @@ TEST_CASE("upstreams: a list from a file drains, adds and removes while the daem
     auto staying = std::make_unique<RawClient>(daemon.port());
     const auto home = staying->receive_line();
     const auto& own = home == "a" ? a : b;
-    const auto& other = home == "a" ? b : a;
     const std::string other_name = home == "a" ? "b" : "a";
 
     auto reload = [&, reads = 0u](const std::string& text) mutable {
@@ -503,7 +503,8 @@ TEST_CASE("upstreams: who came back gets its share little by little")
 {
     const Named good("good");
     const auto port = free_port();
-    Daemon daemon(forward("127.0.0.1:" + port + "," + good.address(), {"--check-interval", "20ms", "--slow-start", "1h"}));
+    Daemon daemon(forward("127.0.0.1:" + port + "," + good.address(),
+                          {"--check-interval", "20ms", "--slow-start", "1h"}));
     REQUIRE(daemon.wait_for_line("127.0.0.1:" + port + " is down") != "");
     const Named back("back", port);
     REQUIRE(daemon.wait_for_line("127.0.0.1:" + port + " is up again") != "");

@@ -150,8 +150,8 @@ private:
             return {};
         if (is_unix_ && owned_path_.empty())
             return fail(Errc::not_supported, address_ + " is not ours to close");
-        // A TCP socket leaves the listening state so and keeps its address: to listen again it needs neither the right to
-        // take the port nor, if a service manager passed it, anybody to pass it again.
+        // A TCP socket leaves the listening state so and keeps its address: to listen again it needs neither the right
+        // to take the port nor, if a service manager passed it, anybody to pass it again.
         asio::error_code error;
         struct stat status {};
         if (is_unix_ && ::lstat(path_.c_str(), &status) == 0)

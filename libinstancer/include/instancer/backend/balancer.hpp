@@ -140,8 +140,8 @@ public:
 
     std::size_t waiting() const noexcept { return queue_.size(); }
 
-    /// Begins, or goes on after `failed`. Never the same upstream twice; those that rest come last, because one that may
-    /// be dead is better than none.
+    /// Begins, or goes on after `failed`. Never the same upstream twice; those that rest come last, because one that
+    /// may be dead is better than none.
     Turn take(Attempt& attempt, TimePoint now)
     {
         // What time alone has changed concerns those first who wait already.
@@ -215,8 +215,9 @@ public:
     {
         std::vector<MemberPtr> members;
         for (const auto& upstream : upstreams) {
+            const auto name = upstream.text();
             const auto old = std::find_if(members_.begin(), members_.end(),
-                                          [name = upstream.text()](const auto& member) { return member->name == name; });
+                                          [&name](const auto& member) { return member->name == name; });
             if (old == members_.end()) {
                 members.push_back(std::make_shared<Member>(upstream, now));
                 continue;
