@@ -19,6 +19,7 @@
 #include "log.hpp"
 #include "service.hpp"
 #include "tokens.hpp"
+#include "upstreams.hpp"
 
 namespace instancer::daemon {
 
@@ -85,6 +86,13 @@ public:
                 tokens = std::move(*loaded);
                 warn_if_readable(service);
             }
+            std::vector<Upstream> upstreams;
+            if (!service.upstreams_file.empty()) {
+                auto loaded = load_upstreams(settings_, service.upstreams_file);
+                if (!loaded)
+                    return wrong(loaded.error());
+                upstreams = std::move(*loaded);
+            }
             if (service.mode == Mode::docker && !settings_.has_lasting_name())
                 log_.warning(service.name, "port 0 is another port every time, so that a later start would not find "
                                            "containers that a crash left; give this daemon a --name");
@@ -92,7 +100,8 @@ public:
             if (!rules)
                 return wrong(rules.error());
             services_.push_back(std::make_unique<Service>(settings_, service, workers_, std::move(listeners[i]),
-                                                          std::move(tokens), std::move(*rules), budget, log_));
+                                                          std::move(tokens), std::move(*rules), std::move(upstreams),
+                                                          budget, log_));
         }
         return {};
     }

@@ -186,6 +186,13 @@ void Log::traffic(const SessionInfo& session, bool from_client, std::string_view
           "session " + std::to_string(session.id) + (from_client ? " > " : " < ") + std::string(text));
 }
 
+void Log::upstream(std::string_view service, const UpstreamStatus& status)
+{
+    const Details details = {{"connections", status.connections}, {"weight", status.weight}};
+    write(LogLevel::info, service, {}, "upstream " + status.name + " is " + std::string(to_string(status.state)),
+          details);
+}
+
 void Log::listening(std::string_view service, std::string_view address)
 {
     write(LogLevel::info, service, {}, "listening on " + std::string(address));

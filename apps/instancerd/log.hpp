@@ -9,6 +9,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <instancer/backend/upstream_status.hpp>
 #include <instancer/events.hpp>
 
 #include "settings.hpp"
@@ -42,6 +43,9 @@ public:
 
     /// A piece of what passed through a session. Where the log falls behind, these lines are the first to be lost.
     void traffic(const SessionInfo& session, bool from_client, std::string_view text);
+
+    /// One line about an upstream.
+    void upstream(std::string_view service, const UpstreamStatus& status);
 
     void listening(std::string_view service, std::string_view address) override;
     void session_started(std::string_view service, std::uint64_t id, const ClientInfo& client) override;

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <initializer_list>
 #include <limits>
+#include <optional>
+
+#include "upstreams.hpp"
 
 namespace instancer::daemon {
 
@@ -129,26 +132,20 @@ Parsed<void> add_tmpfs(Target to, const std::string& text)
 Parsed<void> add_upstreams(Target to, const std::string& text)
 {
     for (const auto& part : split(text, ',')) {
-        const auto equals = part.rfind('=');
-        const auto address = parse_address(part.substr(0, equals));
-        if (!address)
-            return wrong(address.error());
-        if (address->kind() == Address::Kind::inherited)
-            return wrong(in_quotes(part) + " cannot be connected to; write host:port or unix:/path");
-        if (address->kind() == Address::Kind::tcp && (address->name().empty() || address->port() == 0))
-            return wrong(in_quotes(part) + " names no server; write host:port, with a port from 1 to 65535");
-        auto upstream = address->kind() == Address::Kind::tcp
-                            ? Upstream::tcp(address->name(), address->port())
-                            : Upstream::unix_socket(to.settings.resolve(address->name()));
-        if (equals != part.npos) {
-            const auto weight = parse_count(part.substr(equals + 1), 1, 10'000);
-            if (!weight)
-                return wrong("the weight of " + part.substr(0, equals) + ": " + weight.error());
-            upstream.weight = static_cast<unsigned>(*weight);
-        }
-        to.service->upstream.upstreams.push_back(std::move(upstream));
+        auto upstream = parse_upstream(to.settings, part);
+        if (!upstream)
+            return wrong(upstream.error());
+        to.service->upstream.upstreams.push_back(std::move(*upstream));
     }
     return {};
+}
+
+/// A duration that cannot be 0.
+Parsed<void> set_limit(std::chrono::milliseconds& field, const std::string& text, const std::string& example)
+{
+    if (const auto done = set(field, parse_duration(text)); !done)
+        return done;
+    return field > field.zero() ? Parsed<void>() : wrong("must be longer than 0; write " + example);
 }
 
 template <bool allow>
@@ -281,12 +278,20 @@ constexpr Option table[] = {
                             {"cull-oldest", WhenFull::cull_oldest},
                             {"cull-idle", WhenFull::cull_idle}});
      }},
-    {instances, "queue-size", "N", "128", "clients that may wait",
-     Scope::instances, Shape::number, {},
-     [](Target to, S text) { return set_count(to.service->pool.queue_size, text, 1); }},
+    {instances, "queue-size", "N", "128", "clients that may wait; with forward for an upstream, and 0: none",
+     Scope::service, Shape::number, {},
+     [](Target to, S text) {
+         if (to.service->mode == Mode::forward)
+             return set_count(to.service->upstream.queue_size, text);
+         return set_count(to.service->pool.queue_size, text, 1);
+     }},
     {instances, "queue-timeout", "DURATION", "30s", "how long a client waits",
-     Scope::instances, Shape::duration, {},
-     [](Target to, S text) { return set(to.service->pool.queue_timeout, parse_duration(text)); }},
+     Scope::service, Shape::duration, {},
+     [](Target to, S text) {
+         if (to.service->mode == Mode::forward)
+             return set(to.service->upstream.queue_timeout, parse_duration(text));
+         return set(to.service->pool.queue_timeout, parse_duration(text));
+     }},
     {instances, "warm", "N", "0", "started instances kept ready for the next clients",
      Scope::instances, Shape::number, {}, [](Target to, S text) { return set_count(to.service->pool.warm, text); }},
 
@@ -413,8 +418,12 @@ constexpr Option table[] = {
      }},
 
     {upstream, "to", "ADDR[=WEIGHT],...", "-",
-     "servers that connections are passed on to: host:port, [v6]:port or unix:/path, each with its share",
+     "servers that connections are passed on to: host:port, [v6]:port or unix:/path, each with its share; weight 0: "
+     "only the connections that it has",
      Scope::forward, Shape::list, {}, add_upstreams},
+    {upstream, "to-file", "FILE", "-",
+     "the same, one ADDR[=WEIGHT] a line; # starts a comment; read again on SIGHUP, connections that exist go on",
+     Scope::forward, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->upstreams_file, text); }},
     {upstream, "balance", "round-robin|least-connections|source-hash|random", "round-robin",
      "how a connection's server is chosen: in turn; the one with the fewest; the same one for the same client address; "
      "of two at random the one with fewer",
@@ -428,18 +437,62 @@ constexpr Option table[] = {
      }},
     {upstream, "connect-timeout", "DURATION", "5s", "how long a server may take to answer; then the next one is tried",
      Scope::forward, Shape::duration, {},
-     [](Target to, S text) -> Parsed<void> {
-         auto& limit = to.service->upstream.connect_timeout;
-         if (const auto done = set(limit, parse_duration(text)); !done)
-             return done;
-         return limit > limit.zero() ? Parsed<void>() : wrong("must be longer than 0; write 5s");
-     }},
+     [](Target to, S text) { return set_limit(to.service->upstream.connect_timeout, text, "5s"); }},
     {upstream, "max-fails", "N", "3", "failures in a row after which a server is tried last; 0: never",
      Scope::forward, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->upstream.max_fails, text); }},
     {upstream, "fail-timeout", "DURATION", "10s", "for how long",
      Scope::forward, Shape::duration, {},
      [](Target to, S text) { return set(to.service->upstream.fail_timeout, parse_duration(text)); }},
+    {upstream, "check-interval", "DURATION", "0",
+     "between two checks of a server, each by a connection of its own; one that is down gets no client at all. 0: no "
+     "checks",
+     Scope::forward, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->upstream.check.interval, parse_duration(text)); }},
+    {upstream, "check-timeout", "DURATION", "2s", "how long one check may take",
+     Scope::forward, Shape::duration, {},
+     [](Target to, S text) { return set_limit(to.service->upstream.check.timeout, text, "2s"); }},
+    {upstream, "check-send", "TEXT", "-", "what a check sends, with \\r, \\n, \\t, \\0, \\\\ and \\xHH as in C",
+     Scope::forward, Shape::text, {},
+     [](Target to, S text) { return set(to.service->upstream.check.send, parse_escaped(text)); }},
+    {upstream, "check-expect", "TEXT", "to connect is enough",
+     "what the first 4 KiB of the answer to a check must hold somewhere, written in the same way",
+     Scope::forward, Shape::text, {},
+     [](Target to, S text) -> Parsed<void> {
+         auto& expect = to.service->upstream.check.expect;
+         if (const auto done = set(expect, parse_escaped(text)); !done)
+             return done;
+         return expect.size() <= 4096 ? Parsed<void>() : wrong("is longer than the 4096 bytes that are looked at");
+     }},
+    {upstream, "check-fall", "N", "3", "checks that fail in a row until a server is down; the very first decides alone",
+     Scope::forward, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->upstream.check.fall, text, 1); }},
+    {upstream, "check-rise", "N", "2", "checks that succeed in a row until it is up again",
+     Scope::forward, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->upstream.check.rise, text, 1); }},
+    {upstream, "slow-start", "DURATION", "0",
+     "how long a server that came back, or was added, takes to reach its full share",
+     Scope::forward, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->upstream.slow_start, parse_duration(text)); }},
+    {upstream, "when-down", "reset|close-listener", "reset",
+     "what clients meet when no server works: a reset; or nobody who listens, until one works again",
+     Scope::forward, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->when_down, text,
+                           {{"reset", WhenDown::reset}, {"close-listener", WhenDown::close_listener}});
+     }},
+    {upstream, "max-per-upstream", "N", "0",
+     "connections to one server at once; when all have so many, clients wait (queue-size, queue-timeout). 0: no limit",
+     Scope::forward, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->upstream.max_per_upstream, text); }},
+    {upstream, "send-proxy", "off|v1|v2", "off",
+     "tell the server who its client is: a header of the PROXY protocol before the client's first byte",
+     Scope::forward, Shape::text, {},
+     [](Target to, S text) {
+         using Version = std::optional<ProxyVersion>;
+         return set_choice(to.service->upstream.send_proxy, text,
+                           {{"off", Version()}, {"v1", Version(ProxyVersion::v1)}, {"v2", Version(ProxyVersion::v2)}});
+     }},
 
     {traffic, "traffic-log", "off|text|hex", "off",
      "show in the log what passes, > from the client and < to it: as text, control characters escaped, or as hex. It "

@@ -2,8 +2,10 @@
 #include "service.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
+#include <asio/co_spawn.hpp>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -13,11 +15,11 @@
 #include <instancer/authenticator/source_address.hpp>
 #include <instancer/backend/docker_backend.hpp>
 #include <instancer/backend/process_backend.hpp>
-#include <instancer/backend/upstream_backend.hpp>
 
 #include "system.hpp"
 #include "tokens.hpp"
 #include "traffic.hpp"
+#include "upstreams.hpp"
 
 namespace instancer::daemon {
 
@@ -78,13 +80,16 @@ DockerOptions docker_options(const Settings& settings, const ServiceSettings& se
 }  // namespace
 
 Service::Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
-                 std::vector<Token> tokens, AccessRules rules, std::shared_ptr<InstanceBudget> budget, Log& log)
-    : settings_(service),
+                 std::vector<Token> tokens, AccessRules rules, std::vector<Upstream> upstreams,
+                 std::shared_ptr<InstanceBudget> budget, Log& log)
+    : settings_(settings),
+      service_(service),
       name_(service.name),
       drain_timeout_(service.drain_timeout.value_or(settings.drain_timeout)),
+      control_(workers.control()),
       log_(log)
 {
-    const auto control = workers.control();
+    const auto control = control_;
     auto pool = service.pool;
     switch (service.mode) {
     case Mode::exec:
@@ -93,11 +98,19 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
     case Mode::docker:
         backend_ = std::make_unique<DockerBackend>(control, name_, docker_options(settings, service), log);
         break;
-    case Mode::forward:
-        backend_ = std::make_unique<UpstreamBackend>(control, name_, service.upstream, log);
+    case Mode::forward: {
+        auto options = service.upstream;
+        if (!service.upstreams_file.empty())
+            options.upstreams = std::move(upstreams);
+        auto backend = std::make_unique<UpstreamBackend>(control, name_, std::move(options), log);
+        if (service.when_down == WhenDown::close_listener)
+            backend->on_available([this](bool available) { note_available(available); });
+        upstreams_ = backend.get();
+        backend_ = std::move(backend);
         pool = UpstreamBackend::keeps_instance();
         budget = nullptr;
         break;
+    }
     }
     pool_ = std::make_unique<InstancePool>(control, name_, pool, *backend_, log, std::move(budget));
     bridge_ = make_bridge(service, log);
@@ -132,11 +145,11 @@ void Service::install_gate(const asio::any_io_executor& executor, AccessRules ru
 {
     GateOptions options;
     options.rules = std::move(rules);
-    options.when_denied = settings_.when_denied;
-    options.max_connections = settings_.max_connections;
-    options.max_per_source = settings_.max_per_source;
-    options.source_prefix = settings_.source_prefix;
-    for (const auto& network : settings_.accept_proxy)
+    options.when_denied = service_.when_denied;
+    options.max_connections = service_.max_connections;
+    options.max_per_source = service_.max_per_source;
+    options.source_prefix = service_.source_prefix;
+    for (const auto& network : service_.accept_proxy)
         options.proxies.add(true, network);
     gate_ = std::make_shared<Gate>(executor, std::move(options));
     for (auto& acceptor : acceptors)
@@ -147,14 +160,15 @@ void Service::reload()
 {
     reload_tokens();
     reload_rules();
+    reload_upstreams();
 }
 
 void Service::reload_rules()
 {
-    const auto& file = settings_.access_file;
+    const auto& file = service_.access_file;
     if (file.empty())
         return;
-    auto rules = load_rules(settings_.access, file, settings_.time_zone);
+    auto rules = load_rules(service_.access, file, service_.time_zone);
     if (!rules) {
         log_.warning(name_, rules.error() + "; the access rules stay as they were");
         return;
@@ -167,16 +181,61 @@ void Service::reload_tokens()
 {
     if (!tokens_)
         return;
-    auto tokens = load_tokens(settings_.tokens);
+    auto tokens = load_tokens(service_.tokens);
     if (!tokens) {
         log_.warning(name_, tokens.error() + "; the tokens stay as they were");
         return;
     }
-    log_.notice(name_, "read " + std::to_string(tokens->size()) + " tokens from " + settings_.tokens);
+    log_.notice(name_, "read " + std::to_string(tokens->size()) + " tokens from " + service_.tokens);
     tokens_->set_tokens(std::move(*tokens));
 }
 
+void Service::reload_upstreams()
+{
+    const auto& file = service_.upstreams_file;
+    if (file.empty())
+        return;
+    const auto keep = [this](const std::string& error) {
+        log_.warning(name_, error + "; the upstreams stay as they were");
+    };
+    auto list = load_upstreams(settings_, file);
+    if (!list)
+        return keep(list.error());
+    const auto count = list->size();
+    auto task = upstreams_->set_upstreams(std::move(*list));
+    asio::co_spawn(control_, std::move(task), [this, keep, count](std::exception_ptr failure, Result<void> result) {
+        if (failure)
+            keep(service_.upstreams_file + ": out of memory");
+        else if (!result)
+            keep(service_.upstreams_file + ": " + result.error().message());
+        else
+            log_.notice(name_, "read " + std::to_string(count) + " upstreams from " + service_.upstreams_file);
+    });
+}
+
+void Service::note_available(bool available)
+{
+    if (available) {
+        server_->resume();
+        log_.notice(name_, "an upstream works again; clients are taken in");
+    } else {
+        server_->pause();
+        log_.warning(name_, "no upstream works; the listeners are closed until one does");
+    }
+}
+
 void Service::report()
+{
+    if (upstreams_) {
+        for (const auto& upstream : upstreams_->snapshot())
+            log_.upstream(name_, upstream);
+        if (const auto waiting = upstreams_->waiting(); waiting > 0)
+            log_.notice(name_, std::to_string(waiting) + " clients wait for an upstream");
+    }
+    report_instances();
+}
+
+void Service::report_instances()
 {
     const auto instances = pool_->snapshot();
     if (instances.empty())

@@ -10,6 +10,7 @@
 
 #include <instancer/acceptor/gate.hpp>
 #include <instancer/authenticator/token.hpp>
+#include <instancer/backend/upstream_backend.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/pool/instance_budget.hpp>
@@ -28,9 +29,11 @@ namespace instancer::daemon {
 /// Threads: the control executor of the workers.
 class Service {
 public:
-    /// `acceptors` listen already. `tokens` are used with Auth::token alone. `service` must outlive this.
+    /// `acceptors` listen already. `tokens` are used with Auth::token alone, `upstreams` if they come from a file.
+    /// `settings` and `service` must outlive this.
     Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
-            std::vector<Token> tokens, AccessRules rules, std::shared_ptr<InstanceBudget> budget, Log& log);
+            std::vector<Token> tokens, AccessRules rules, std::vector<Upstream> upstreams,
+            std::shared_ptr<InstanceBudget> budget, Log& log);
 
     /// Serves until drained or stopped.
     asio::awaitable<Result<void>> run() { return server_->run(); }
@@ -38,10 +41,10 @@ public:
     void drain() { server_->drain(drain_timeout_); }
     void stop() { server_->stop(); }
 
-    /// Reads the files of tokens and of access rules again. What cannot be used leaves things as they are.
+    /// Reads the files of tokens, access rules and upstreams again. What cannot be used leaves things as they are.
     void reload();
 
-    /// Logs every instance.
+    /// Logs every instance, or every upstream.
     void report();
 
     const std::string& name() const noexcept { return name_; }
@@ -52,11 +55,18 @@ private:
     void install_gate(const asio::any_io_executor& executor, AccessRules rules, Acceptors& acceptors);
     std::unique_ptr<Authenticator> make_authenticator(const ServiceSettings& service, std::vector<Token> tokens);
 
-    const ServiceSettings& settings_;
+    void reload_upstreams();
+    void note_available(bool available);
+    void report_instances();
+
+    const Settings& settings_;
+    const ServiceSettings& service_;
     std::string name_;
     std::chrono::milliseconds drain_timeout_;
+    asio::any_io_executor control_;
     Log& log_;
     std::unique_ptr<InstanceBackend> backend_;
+    UpstreamBackend* upstreams_ = nullptr;  ///< The backend, if it is one.
     std::unique_ptr<InstancePool> pool_;
     std::unique_ptr<Bridge> bridge_;
     TokenAuthenticator* tokens_ = nullptr;  ///< The server's authenticator, if it is one.

@@ -35,6 +35,7 @@ enum class Mode { exec, docker, forward };
 std::string_view name_of(Mode mode);
 
 enum class Auth { open, source, token };
+enum class WhenDown { reset, close_listener };
 enum class LogLevel { debug, info, warning, error };
 enum class LogFormat { text, json };
 enum class TrafficLogFormat { off, hex, text };
@@ -122,7 +123,9 @@ public:
 
     DockerOptions docker;  ///< What concerns containers alone.
 
-    UpstreamOptions upstream;  ///< What concerns forwarding alone.
+    UpstreamOptions upstream;  ///< What concerns forwarding alone; its list is empty when it comes from a file.
+    std::string upstreams_file;
+    WhenDown when_down = WhenDown::reset;
 
     TrafficLogSettings traffic_log;
     RecordSettings record;

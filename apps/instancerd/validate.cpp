@@ -12,6 +12,7 @@
 #include "options.hpp"
 #include "system.hpp"
 #include "tokens.hpp"
+#include "upstreams.hpp"
 
 namespace instancer::daemon {
 
@@ -142,7 +143,12 @@ private:
     void check_forward()
     {
         const auto& upstreams = service_.upstream.upstreams;
-        if (upstreams.empty())
+        if (has("to") && has("to-file"))
+            refuse("to-file", "and " + say("to") + " are two lists; remove one of them");
+        else if (!service_.upstreams_file.empty()) {
+            if (const auto list = load_upstreams(settings_, service_.upstreams_file); !list)
+                refuse("to-file", list.error());
+        } else if (upstreams.empty())
             refuse("to", "has nowhere to pass connections on to; add " + say("to", "host:port"));
         if (!service_.command.empty() || has("command"))
             refuse("command", "is not run: forward passes connections on to servers that run already; remove it");
@@ -153,6 +159,26 @@ private:
                 if (upstreams[i].text() == upstreams[j].text())
                     refuse("to", upstreams[i].text() + " is there twice; give it a weight instead, as in " +
                                      upstreams[i].text() + "=2");
+        check_upstreams();
+    }
+
+    void check_upstreams()
+    {
+        const auto& upstream = service_.upstream;
+        const bool checks = upstream.check.interval > upstream.check.interval.zero();
+        if (!checks)
+            for (const auto option : {"check-timeout", "check-send", "check-expect", "check-fall", "check-rise"})
+                if (has(option))
+                    refuse(option, "needs " + say("check-interval", "5s") + "; add that or remove this");
+        if (upstream.max_per_upstream == 0)
+            for (const auto option : {"queue-size", "queue-timeout"})
+                if (has(option))
+                    refuse(option, "needs " + say("max-per-upstream") + "; add that or remove this");
+        const bool never_rests = upstream.max_fails == 0 || upstream.fail_timeout == upstream.fail_timeout.zero();
+        if (service_.when_down == WhenDown::close_listener && !checks && never_rests)
+            refuse("when-down", "close-listener cannot work: without " + say("check-interval") + ", " +
+                                    say("max-fails") + " and " + say("fail-timeout") +
+                                    " no server is ever down; add one of them or remove this");
     }
 
     void check_clients()

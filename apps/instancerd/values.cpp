@@ -143,6 +143,29 @@ Parsed<std::string> parse_hex(std::string_view text, std::size_t count)
     return bytes;
 }
 
+Parsed<std::string> parse_escaped(std::string_view text)
+{
+    static constexpr std::pair<char, char> escapes[] = {
+        {'r', '\r'}, {'n', '\n'}, {'t', '\t'}, {'0', '\0'}, {'\\', '\\'}};
+    std::string bytes;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != '\\') {
+            bytes += text[i];
+            continue;
+        }
+        const char letter = ++i < text.size() ? text[i] : ' ';
+        const auto escape = std::find_if(std::begin(escapes), std::end(escapes),
+                                         [letter](const auto& known) { return known.first == letter; });
+        const auto hex = letter == 'x' ? parse_hex(text.substr(i + 1, 2), 2) : Parsed<std::string>(wrong(""));
+        if (!hex && escape == std::end(escapes))
+            return wrong(in_quotes(text) +
+                         " has a backslash that means nothing; write \\r, \\n, \\t, \\0, \\\\ or \\xHH");
+        bytes += hex ? *hex : std::string(1, escape->second);
+        i += hex ? 2 : 0;
+    }
+    return bytes;
+}
+
 Parsed<bool> parse_switch(std::string_view text)
 {
     if (text != "on" && text != "off")

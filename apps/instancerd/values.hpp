@@ -45,6 +45,9 @@ Parsed<double> parse_cpus(std::string_view text);
 /// Exactly `digits` hexadecimal digits; the result has the bytes they stand for.
 Parsed<std::string> parse_hex(std::string_view text, std::size_t digits);
 
+/// Bytes, with the escapes of C for those that cannot be typed: `\r`, `\n`, `\t`, `\0`, `\\` and `\xHH`.
+Parsed<std::string> parse_escaped(std::string_view text);
+
 /// `on` or `off`.
 Parsed<bool> parse_switch(std::string_view text);
 

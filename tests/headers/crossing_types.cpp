@@ -9,6 +9,8 @@
 #include <instancer/authenticator/token.hpp>
 #include <instancer/backend/docker_options.hpp>
 #include <instancer/backend/process_options.hpp>
+#include <instancer/backend/upstream_options.hpp>
+#include <instancer/backend/upstream_status.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/bridge/hooks.hpp>
 #include <instancer/client.hpp>
@@ -38,7 +40,8 @@ static_assert(none_is_an_aggregate<i::Accepted, i::AccessRules, i::AcquireReques
     i::GateOptions, i::HookAnswer, i::Identity, i::Instance, i::InstanceExit, i::InstanceInfo, i::InstanceRequest,
     i::InstanceSummary, i::Lease, i::Leftover, i::Link, i::Network, i::OpenRequest, i::PoolAction, i::PoolOptions,
     i::PortRange, i::ProcessOptions, i::ProcessUser, i::ProxyHeaderParser, i::Result<i::Instance>, i::ServerOptions,
-    i::SessionInfo, i::SessionSummary, i::Stream, i::Token>);
+    i::SessionInfo, i::SessionSummary, i::Stream, i::Token, i::Upstream, i::UpstreamCheck,
+    i::UpstreamOptions, i::UpstreamStatus>);
 
 }  // namespace
 

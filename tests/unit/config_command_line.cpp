@@ -143,7 +143,7 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("forward --listen :1", "has nowhere to pass connections on to; add --to host:port");
     says("forward --listen :1 --to a", "--to: 'a' has no port");
     says("forward --listen :1 --to :80", "--to: ':80' names no server");
-    says("forward --listen :1 --to a:1=0", "--to: the weight of a:1: '0' does not fit");
+    says("forward --listen :1 --to a:1=x", "--to: the weight of a:1: 'x' does not fit");
     says("forward --listen :1 --to a:1,a:1", "--to: a:1 is there twice; give it a weight instead, as in a:1=2");
     says("forward --listen :1 --to a:1 -- cat", "is not run: forward passes connections on");
     says("forward --listen :1 --to a:1 --max-instances 3", "--max-instances: is for instances");

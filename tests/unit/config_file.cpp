@@ -123,12 +123,16 @@ TEST_CASE("every option can be set in a configuration")
            "limits": {"memory": 1000, "cpus": 0.5, "pids": 1, "nofile": 2, "tmp": "3k", "log": "4k"} },
     "f": { "mode": "forward", "listen": ":3", "to": ["a:1=2,[::1]:2", "unix:u"], "balance": "source-hash",
            "session-idle": "1m", "half-close-timeout": "2m", "session-timeout": "3m",
-           "connect-timeout": "2s", "max-fails": 5, "fail-timeout": "1m",
            "traffic-log": "hex", "traffic-log-limit": "2k", "record": "r", "record-limit": "3m", "record-total": "4g",
            "source-prefix": 48, "auth-timeout": "4s",
            "allow": ["10.0.0.0/8 mon-fri", "all 08:00-18:00"], "deny": "10.1.0.0/16", "access-file": "rules",
            "time-zone": "UTC", "denied": "hold", "max-connections": 100, "max-per-source": 3,
-           "accept-proxy": ["10.0.0.1", "::1"] }
+           "accept-proxy": ["10.0.0.1", "::1"],
+           "connect-timeout": "2s", "max-fails": 5, "fail-timeout": "1m", "check-interval": "3s",
+           "check-timeout": "700ms", "check-send": "GET / HTTP/1.0\\r\\n\\r\\n", "check-expect": "\\x20200 ",
+           "check-fall": 4, "check-rise": 6, "slow-start": "30s", "when-down": "close-listener",
+           "max-per-upstream": 9, "queue-size": 0, "queue-timeout": "8s", "send-proxy": "v2" },
+    "g": { "mode": "forward", "listen": ":4", "to-file": "list" }
   }
 })");
     CHECK(settings.name == "box");
@@ -227,12 +231,26 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(f.accept_proxy[1]->to_string() == "::1");
     CHECK(f.is_gated());
     CHECK_FALSE(e.is_gated());
+    CHECK(f.upstream.check.interval == 3s);
+    CHECK(f.upstream.check.timeout == 700ms);
+    CHECK(f.upstream.check.send == "GET / HTTP/1.0\r\n\r\n");
+    CHECK(f.upstream.check.expect == " 200 ");
+    CHECK(f.upstream.check.fall == 4);
+    CHECK(f.upstream.check.rise == 6);
+    CHECK(f.upstream.slow_start == 30s);
+    CHECK(f.when_down == WhenDown::close_listener);
+    CHECK(f.upstream.max_per_upstream == 9);
+    CHECK(f.upstream.queue_size == 0);
+    CHECK(f.upstream.queue_timeout == 8s);
+    CHECK(f.upstream.send_proxy == ProxyVersion::v2);
+    const auto& g = settings.services.at(3);
+    CHECK(g.upstreams_file == "/etc/instancer/list");
 
     for (const auto& option : options()) {
         CAPTURE(option.name);
         // --port excludes --stdio, which is in use here.
         const bool used = option.name == "port" || settings.given.count(option.name) || e.has(option.name) ||
-                          d.has(option.name) || f.has(option.name);
+                          d.has(option.name) || f.has(option.name) || g.has(option.name);
         CHECK(used);
     }
 }
@@ -263,7 +281,12 @@ TEST_CASE("defaults are those that --help and the README print")
                               n(s.upstream.balance), n(s.upstream.connect_timeout.count()), n(s.upstream.max_fails),
                               n(s.upstream.fail_timeout.count()), n(s.traffic_log.format),
                               n(s.traffic_log.limit), n(s.record.limit), n(s.record.total),
-                              n(s.when_denied), n(s.max_connections), n(s.max_per_source)};
+                              n(s.when_denied), n(s.max_connections), n(s.max_per_source),
+                              n(s.upstream.check.interval.count()),
+                              n(s.upstream.check.timeout.count()), n(s.upstream.check.fall), n(s.upstream.check.rise),
+                              n(s.upstream.slow_start.count()), n(s.when_down), n(s.upstream.max_per_upstream),
+                              n(s.upstream.queue_size), n(s.upstream.queue_timeout.count()),
+                              n(s.upstream.send_proxy.has_value())};
             };
             if (option.name != "drain-timeout")
                 CHECK(describe(service) == describe(fresh));
@@ -367,6 +390,34 @@ TEST_CASE("all problems are reported at once, in the order of their lines")
     CHECK(problems[4].find("c.json:7: $.services.b: has no image") == 0);
     CHECK(problems[5].find("c.json:7: $.services.b.listen: 127.0.0.1:1 is taken by :1 of service a") == 0);
     CHECK(problems[6].find("c.json:8: $.services.b.tmpfs: /tmp is one already") == 0);
+}
+
+TEST_CASE("combinations of upstreams that cannot work name a remedy")
+{
+    const auto problems = [](const std::string& body) {
+        return problems_of(service("\"mode\": \"forward\", \"listen\": \":1\",\n" + body));
+    };
+    CHECK(problems("\"to\": \"a:1\", \"max-per-upstream\": 1, \"queue-size\": 0").empty());
+    CHECK(problems("\"to\": \"a:1\", \"when-down\": \"close-listener\"").empty());
+    CHECK(problems("\"max-fails\": 1").at(0).find("add \"to\": \"host:port\"") != std::string::npos);
+    only(problems("\"to\": \"a:1\", \"to-file\": \"x\""), "to-file", "two lists; remove one of them");
+    only(problems("\"to-file\": \"/no/such/file\""), "to-file", "cannot read /no/such/file");
+    only(problems("\"to-file\": \"/dev/null\""), "to-file", "/dev/null: holds no upstream; write one a line");
+    only(problems("\"to\": \"a:1,a:1=2\""), "to", "is there twice");
+    only(problems("\"to\": \"a:1=10001\""), "to", "from 0 to 10000");
+    for (const std::string option : {"check-timeout", "check-send", "check-expect"})
+        only(problems("\"to\": \"a:1\", \"" + option + "\": \"1s\""), option, "needs \"check-interval\": \"5s\"");
+    for (const std::string option : {"check-fall", "check-rise"})
+        only(problems("\"to\": \"a:1\", \"" + option + "\": 1"), option, "needs \"check-interval\": \"5s\"");
+    only(problems("\"to\": \"a:1\", \"check-interval\": \"1s\", \"check-timeout\": 0"), "check-timeout",
+         "must be longer than 0; write 2s");
+    only(problems("\"to\": \"a:1\", \"check-interval\": \"1s\", \"check-send\": \"\\\\q\""), "check-send",
+         "a backslash that means nothing");
+    only(problems("\"to\": \"a:1\", \"queue-size\": 1"), "queue-size", "needs \"max-per-upstream\"");
+    only(problems("\"to\": \"a:1\", \"queue-timeout\": \"1s\""), "queue-timeout", "needs \"max-per-upstream\"");
+    only(problems("\"to\": \"a:1\", \"max-fails\": 0, \"when-down\": \"close-listener\""), "when-down",
+         "no server is ever down");
+    only(exec_problems("\"max-per-upstream\": 1"), "max-per-upstream", "works only in \"mode\": \"forward\"");
 }
 
 TEST_CASE("combinations that cannot work name a remedy")

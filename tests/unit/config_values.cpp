@@ -69,6 +69,16 @@ TEST_CASE("hexadecimal digits have an exact number")
         CHECK(says(parse_hex(text, 4), "4 hexadecimal digits"));
 }
 
+TEST_CASE("bytes that cannot be typed are written as in C")
+{
+    CHECK(parse_escaped("PING\\r\\n") == "PING\r\n");
+    CHECK(parse_escaped("\\x00\\xfF\\t\\\\\\0a") == std::string("\0\xff\t\\\0a", 6));
+    CHECK(parse_escaped("\\x414") == "A4");
+    CHECK(parse_escaped("") == "");
+    for (const auto text : {"\\", "a\\", "\\q", "\\x", "\\x4", "\\xg0", "\\ n"})
+        CHECK(says(parse_escaped(text), "write \\r, \\n, \\t, \\0, \\\\ or \\xHH"));
+}
+
 TEST_CASE("port ranges")
 {
     CHECK(parse_ports("8000-8009")->size() == 10);

@@ -211,3 +211,76 @@ TEST_CASE("socket acceptor: accepting ends when it is cancelled, was cancelled b
     CHECK(is_over(after));
     CHECK(instancer::listen_tcp(loop.executor(), endpoint("127.0.0.1", port)));
 }
+
+TEST_CASE("socket acceptor: a pause refuses clients, those that wait to be taken in too, until it is over")
+{
+    Loop loop;
+    Directory directory;
+    const auto path = directory.file("socket");
+    auto tcp = instancer::listen_tcp(loop.executor(), endpoint("127.0.0.1"));
+    auto local = instancer::listen_unix(loop.executor(), path, 0640);
+    const auto port = port_of(**tcp);
+    const auto refuses = [](int family, const void* address, socklen_t size) {
+        const UniqueFd socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        return ::connect(socket.get(), static_cast<const sockaddr*>(address), size) != 0 && errno == ECONNREFUSED;
+    };
+    const auto tcp_refuses = [&] {
+        const auto to = endpoint("127.0.0.1", port);
+        return refuses(AF_INET, to.data(), static_cast<socklen_t>(to.size()));
+    };
+    for (auto* acceptor : {&*tcp, &*local}) {
+        const bool is_tcp = acceptor == &*tcp;
+        CAPTURE(is_tcp);
+        const auto connect = [&] { return is_tcp ? connected(endpoint("127.0.0.1", port)) : connected(path); };
+        auto backlog = connect();
+        const auto address = (*acceptor)->address();
+        for (int round = 0; round < 2; ++round) {
+            REQUIRE((*acceptor)->pause());
+            CHECK((*acceptor)->pause());
+            char byte;
+            if (round == 0)
+                CHECK(::recv(backlog.get(), &byte, 1, 0) <= 0);
+            CHECK((is_tcp ? tcp_refuses() : !connect()));
+            auto waiting = loop.start((*acceptor)->accept(loop.executor()));
+            loop.settle();
+            CHECK_FALSE(waiting.done());
+            REQUIRE((*acceptor)->resume());
+            CHECK((*acceptor)->resume());
+            CHECK((*acceptor)->address() == address);
+            auto client = connect();
+            REQUIRE(client);
+            REQUIRE(loop.until([&] { return waiting.done(); }));
+            CHECK(waiting.value());
+        }
+        // While somebody waits, and for the last time.
+        auto waiting = loop.start((*acceptor)->accept(loop.executor()));
+        loop.settle();
+        REQUIRE((*acceptor)->pause());
+        loop.settle();
+        CHECK_FALSE(waiting.done());
+        (*acceptor)->close();
+        loop.settle();
+        CHECK(waiting.done());
+        CHECK((*acceptor)->resume());
+        CHECK((is_tcp ? tcp_refuses() : !connect()));
+    }
+    CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("socket acceptor: who took its address during a pause keeps it")
+{
+    Loop loop;
+    auto acceptor = instancer::listen_tcp(loop.executor(), endpoint("127.0.0.1"));
+    const auto port = port_of(**acceptor);
+    REQUIRE((*acceptor)->pause());
+    {
+        const auto thief = instancer::listen_tcp(loop.executor(), endpoint("127.0.0.1", port));
+        REQUIRE(thief);
+        const auto resumed = (*acceptor)->resume();
+        REQUIRE_FALSE(resumed);
+        CHECK(resumed.error() == std::error_code(asio::error::address_in_use));
+    }
+    CHECK((*acceptor)->resume());
+    auto client = connected(endpoint("127.0.0.1", port));
+    CHECK(loop.run((*acceptor)->accept(loop.executor())));
+}

@@ -83,6 +83,17 @@ public:
         return do_accept(std::move(session_executor));
     }
 
+    /// Stops listening for a while: the system refuses clients, as where nobody listens, and resets those that wait to
+    /// be taken in. `accept` goes on waiting.
+    ///
+    /// Errors: Errc::not_supported, what the system reports; it listens on then.
+    Result<void> pause() { return do_pause(); }
+
+    /// Listens again, at the same address.
+    ///
+    /// Errors: what the system reports, as when somebody else took the address meanwhile; try again then.
+    Result<void> resume() { return do_resume(); }
+
     /// Stops listening. The name of a Unix socket that this acceptor made disappears.
     void close() { do_close(); }
 
@@ -91,6 +102,11 @@ public:
 
 private:
     virtual asio::awaitable<Result<Accepted>> do_accept(asio::any_io_executor session_executor) = 0;
+    virtual Result<void> do_pause()
+    {
+        return fail(Errc::not_supported, address() + " cannot stop listening for a while");
+    }
+    virtual Result<void> do_resume() { return {}; }
     virtual void do_close() = 0;
     virtual std::string do_address() const = 0;
 };

@@ -65,14 +65,21 @@ private:
 class OpenRequest {
 public:
     OpenRequest() = default;
-    OpenRequest(const Identity& identity, ClientInfo client) : identity_(identity), client_(std::move(client)) {}
+    OpenRequest(const Identity& identity, ClientInfo client, Stream* stream = nullptr)
+        : identity_(identity), client_(std::move(client)), stream_(stream)
+    {
+    }
 
     const std::optional<Identity>& identity() const noexcept { return identity_; }
     const std::optional<ClientInfo>& client() const noexcept { return client_; }
 
+    /// The client's end, for a backend that has it wait: only to notice that it has gone. May be null.
+    Stream* stream() const noexcept { return stream_; }
+
 private:
     std::optional<Identity> identity_;
     std::optional<ClientInfo> client_;
+    Stream* stream_ = nullptr;
 };
 
 /// Starts, reaches and stops server instances of one kind.
@@ -110,9 +117,11 @@ public:
 
     /// Connects to the instance. The Stream belongs to the executor of the calling coroutine.
     ///
-    /// Time: fails rather than hangs; a few seconds at most.
+    /// Time: fails rather than hangs; a few seconds at most, and as long as the backend has clients wait.
     /// Concurrency: any number of calls may be outstanding, for one instance too.
-    /// Errors: Errc::not_ready (try again), Errc::instance_gone.
+    /// Errors: Errc::not_ready (try again), Errc::instance_gone; Errc::full, Errc::queue_timeout, Errc::cancelled (the
+    /// client has gone) where it has clients wait.
+    /// Lifetime: the request's stream must stay until completion.
     /// Threads: any executor.
     asio::awaitable<Result<Stream>> open(Instance instance, OpenRequest request)
     {

@@ -71,7 +71,8 @@ public:
           sessions_over_(workers.control()),
           swept_(workers.control()),
           drain_limit_(workers.control()),
-          sweep_(workers.control())
+          sweep_(workers.control()),
+          again_(workers.control())
     {
     }
     Server(const Server&) = delete;
@@ -105,6 +106,23 @@ public:
         sweep_.cancel();
         co_await swept_.wait();
         co_return Result<void>();
+    }
+
+    /// Has the system refuse clients until `resume`, as where nobody listens. Sessions go on.
+    void pause()
+    {
+        paused_ = true;
+        again_.cancel();
+        for (const auto& acceptor : acceptors_)
+            if (const auto paused = acceptor->pause(); !paused)
+                events_.warning(options_.service, paused.error().message() + "; it stays open, its clients are reset");
+    }
+
+    /// Listens again, or tries to until it works.
+    void resume()
+    {
+        paused_ = false;
+        resume_acceptors(true);
     }
 
     /// Stops accepting and lets the sessions finish, for `limit` at most (0: however long it takes); then stops.
@@ -245,8 +263,27 @@ private:
                        asio::bind_cancellation_slot(session->cancel->slot(), std::move(done)));
     }
 
+    void resume_acceptors(bool tell)
+    {
+        bool all = true;
+        for (const auto& acceptor : acceptors_) {
+            const auto resumed = acceptor->resume();
+            all = all && resumed;
+            if (!resumed && tell)
+                events_.warning(options_.service, resumed.error().message() + "; it is tried again every second");
+        }
+        if (all)
+            return;
+        again_.expires_after(std::chrono::seconds(1));
+        again_.async_wait([this](const asio::error_code& error) {
+            if (!error && !paused_)
+                resume_acceptors(false);
+        });
+    }
+
     void close_acceptors()
     {
+        again_.cancel();
         for (const auto& acceptor : acceptors_)
             acceptor->close();
     }
@@ -487,7 +524,7 @@ private:
     {
         if (Stream stream = session.lease.take_stream())
             co_return stream;
-        OpenRequest request(identity, session.info);
+        OpenRequest request(identity, session.info, &session.client);
         co_return co_await pool_.backend().open(session.lease.instance(), std::move(request));
     }
 
@@ -654,6 +691,8 @@ private:
     detail::AsyncEvent swept_;
     asio::steady_timer drain_limit_;
     asio::steady_timer sweep_;
+    asio::steady_timer again_;  ///< Until acceptors are resumed once more.
+    bool paused_ = false;
     std::unordered_map<std::uint64_t, SessionPtr> sessions_;
     std::uint64_t last_id_ = 0;
     std::size_t loops_ = 0;

@@ -34,6 +34,9 @@ private:
         gate_->close();
     }
 
+    Result<void> do_pause() override { return inner_->pause(); }
+    Result<void> do_resume() override { return inner_->resume(); }
+
     std::string do_address() const override { return inner_->address(); }
 
     std::unique_ptr<Acceptor> inner_;

@@ -9,6 +9,7 @@
 
 #include <asio/ip/tcp.hpp>
 #include <asio/posix/stream_descriptor.hpp>
+#include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -20,6 +21,47 @@
 
 namespace instancer {
 
+namespace detail {
+
+inline constexpr int listen_backlog = 4096;
+
+inline Result<UniqueFd> bind_and_listen(UniqueFd socket, const sockaddr* address, socklen_t size,
+                                        const std::string& text)
+{
+    if (!socket || ::bind(socket.get(), address, size) != 0 || ::listen(socket.get(), listen_backlog) != 0)
+        return fail(last_error(), "listening on " + text);
+    return socket;
+}
+
+/// See `listen_unix`.
+inline Result<UniqueFd> listening_unix_socket(const std::string& path, mode_t mode)
+{
+    const auto text = "unix:" + path;
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.empty() || path.size() >= sizeof address.sun_path)
+        return fail(system_error(ENAMETOOLONG), "listening on " + text);
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    const auto* name = reinterpret_cast<const sockaddr*>(&address);
+
+    struct stat status {};
+    if (::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) {
+        const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        if (::connect(probe.get(), name, sizeof address) != 0 && errno == ECONNREFUSED)
+            ::unlink(path.c_str());
+    }
+    UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    auto listening = bind_and_listen(std::move(socket), name, sizeof address, text);
+    if (listening && ::chmod(path.c_str(), mode) != 0) {
+        const auto error = last_error();
+        ::unlink(path.c_str());
+        return fail(error, "setting permissions of " + text);
+    }
+    return listening;
+}
+
+}  // namespace detail
+
 /// Accepts on one listening stream socket, TCP or Unix.
 ///
 /// Made by `listen_tcp`, `listen_unix` and `adopt_listener`.
@@ -27,7 +69,9 @@ class SocketAcceptor final : public Acceptor {
 public:
     /// `socket` listens already. `owned_path` is the Unix socket's file, to be removed on close; empty for none.
     SocketAcceptor(const asio::any_io_executor& executor, detail::UniqueFd socket, std::string owned_path)
-        : descriptor_(executor, socket.get()), owned_path_(std::move(owned_path))
+        : descriptor_(executor, socket.get()),
+          resumed_(executor, asio::steady_timer::time_point::max()),
+          owned_path_(std::move(owned_path))
     {
         socket.release();
         descriptor_.native_non_blocking(true);
@@ -61,8 +105,12 @@ private:
     {
         const auto cancellation = co_await asio::this_coro::cancellation_state;
         for (;;) {
-            if (!descriptor_.is_open() || detail::is_cancelled(cancellation))
+            if (closed_ || detail::is_cancelled(cancellation))
                 co_return fail(std::error_code(asio::error::operation_aborted));
+            if (paused_) {
+                co_await resumed_.async_wait(detail::as_result);
+                continue;
+            }
             sockaddr_storage peer{};
             socklen_t size = sizeof peer;
             detail::UniqueFd client(::accept4(descriptor_.native_handle(), reinterpret_cast<sockaddr*>(&peer), &size,
@@ -81,7 +129,8 @@ private:
                 co_return fail(detail::last_error(), "accepting on " + address_);
             const auto [error] =
                 co_await descriptor_.async_wait(asio::posix::stream_descriptor::wait_read, detail::as_result);
-            if (error)
+            // A pause ends the wait too.
+            if (error && error != asio::error::operation_aborted)
                 co_return fail(error);
         }
     }
@@ -102,10 +151,66 @@ private:
         return ClientInfo(endpoint(peer, size), endpoint(local, local_size));
     }
 
+    Result<void> do_pause() override
+    {
+        if (paused_ || closed_)
+            return {};
+        if (is_unix_ && owned_path_.empty())
+            return fail(Errc::not_supported, address_ + " is not ours to close");
+        // A TCP socket leaves the listening state so and keeps its address: to listen again it needs neither the right
+        // to take the port nor, if a service manager passed it, anybody to pass it again.
+        asio::error_code error;
+        struct stat status {};
+        if (is_unix_ && ::lstat(path_.c_str(), &status) == 0)
+            mode_ = status.st_mode & 0777;
+        if (is_unix_)
+            descriptor_.close(error);
+        else if (::shutdown(descriptor_.native_handle(), SHUT_RD) != 0)
+            return fail(detail::last_error(), "closing " + address_ + " for a while");
+        else
+            descriptor_.cancel(error);
+        paused_ = true;
+        keep_port();
+        return {};
+    }
+
+    /// A port that the system chose is lost with the listening state, unless it is asked for again. False when somebody
+    /// else has it now.
+    bool keep_port()
+    {
+        // EINVAL: the socket has its port still.
+        return is_unix_ ||
+               ::bind(descriptor_.native_handle(), local_.data(), static_cast<socklen_t>(local_.size())) == 0 ||
+               errno == EINVAL;
+    }
+
+    Result<void> do_resume() override
+    {
+        if (!paused_ || closed_)
+            return {};
+        if (is_unix_) {
+            auto socket = detail::listening_unix_socket(path_, mode_);
+            if (!socket)
+                return tl::unexpected<Error>(std::move(socket.error()));
+            asio::error_code error;
+            descriptor_.assign(socket->get(), error);
+            if (error)
+                return fail(error, "listening on " + address_ + " again");
+            socket->release();
+        } else if (!keep_port() || ::listen(descriptor_.native_handle(), detail::listen_backlog) != 0) {
+            return fail(detail::last_error(), "listening on " + address_ + " again");
+        }
+        paused_ = false;
+        resumed_.cancel();
+        return {};
+    }
+
     void do_close() override
     {
+        closed_ = true;
         asio::error_code ignored;
         descriptor_.close(ignored);
+        resumed_.cancel();
         if (!owned_path_.empty())
             ::unlink(std::exchange(owned_path_, {}).c_str());
     }
@@ -113,33 +218,16 @@ private:
     std::string do_address() const override { return address_; }
 
     asio::posix::stream_descriptor descriptor_;
+    asio::steady_timer resumed_;
     std::string owned_path_;
     std::string path_;
-    asio::ip::tcp::endpoint local_;
     std::string address_;
+    asio::ip::tcp::endpoint local_;
     bool is_unix_ = false;
+    mode_t mode_ = 0600;  ///< Of the Unix socket that a pause closed.
+    bool paused_ = false;
+    bool closed_ = false;
 };
-
-namespace detail {
-
-inline constexpr int listen_backlog = 4096;
-
-inline Result<std::unique_ptr<Acceptor>> start_listening(const asio::any_io_executor& executor, UniqueFd socket,
-                                                         const sockaddr* address, socklen_t size, std::string text,
-                                                         std::string owned_path)
-{
-    if (::bind(socket.get(), address, size) != 0)
-        return fail(last_error(), "listening on " + text);
-    if (::listen(socket.get(), listen_backlog) != 0) {
-        const auto error = last_error();
-        if (!owned_path.empty())
-            ::unlink(owned_path.c_str());
-        return fail(error, "listening on " + text);
-    }
-    return std::make_unique<SocketAcceptor>(executor, std::move(socket), std::move(owned_path));
-}
-
-}  // namespace detail
 
 /// Listens on `endpoint`. With `dual_stack` an IPv6 endpoint takes IPv4 clients too.
 ///
@@ -158,8 +246,11 @@ inline Result<std::unique_ptr<Acceptor>> listen_tcp(const asio::any_io_executor&
         const int only = dual_stack ? 0 : 1;
         ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
     }
-    return detail::start_listening(executor, std::move(socket), endpoint.data(),
-                                   static_cast<socklen_t>(endpoint.size()), text, {});
+    auto listening = detail::bind_and_listen(std::move(socket), endpoint.data(),
+                                             static_cast<socklen_t>(endpoint.size()), text);
+    if (!listening)
+        return tl::unexpected<Error>(std::move(listening.error()));
+    return std::make_unique<SocketAcceptor>(executor, std::move(*listening), std::string());
 }
 
 /// Listens on a Unix socket at `path` with the permissions `mode`. A socket file that nobody listens on any more is
@@ -169,27 +260,10 @@ inline Result<std::unique_ptr<Acceptor>> listen_tcp(const asio::any_io_executor&
 inline Result<std::unique_ptr<Acceptor>> listen_unix(const asio::any_io_executor& executor, const std::string& path,
                                                      mode_t mode = 0666)
 {
-    const auto text = "unix:" + path;
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path.empty() || path.size() >= sizeof address.sun_path)
-        return fail(detail::system_error(ENAMETOOLONG), "listening on " + text);
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    const auto* name = reinterpret_cast<const sockaddr*>(&address);
-
-    detail::UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket)
-        return fail(detail::last_error(), "listening on " + text);
-    struct stat status {};
-    if (::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) {
-        const detail::UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        if (::connect(probe.get(), name, sizeof address) != 0 && errno == ECONNREFUSED)
-            ::unlink(path.c_str());
-    }
-    auto acceptor = detail::start_listening(executor, std::move(socket), name, sizeof address, text, path);
-    if (acceptor && ::chmod(path.c_str(), mode) != 0)
-        return fail(detail::last_error(), "setting permissions of " + text);
-    return acceptor;
+    auto listening = detail::listening_unix_socket(path, mode);
+    if (!listening)
+        return tl::unexpected<Error>(std::move(listening.error()));
+    return std::make_unique<SocketAcceptor>(executor, std::move(*listening), path);
 }
 
 /// Takes over a socket that listens already, as a service manager passes it.

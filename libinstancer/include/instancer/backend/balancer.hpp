@@ -6,6 +6,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string>
@@ -13,149 +16,421 @@
 #include <utility>
 #include <vector>
 
+#include <asio/ip/tcp.hpp>
+
 #include <instancer/backend/upstream_options.hpp>
+#include <instancer/backend/upstream_status.hpp>
 
 namespace instancer {
 
-/// Chooses upstreams, and remembers which of them fail. Decisions only: no clock, no sockets.
+/// Chooses upstreams, remembers which of them fail, and lets connections wait while all are full. Decisions only: no
+/// clock, no sockets.
 ///
 /// Threads: one at a time.
 class Balancer {
 public:
-    using Clock = std::chrono::steady_clock;
+    using TimePoint = std::chrono::steady_clock::time_point;
+    using Endpoints = std::vector<asio::ip::tcp::endpoint>;
+
+    /// One upstream.
+    class Member {
+    public:
+        Member(const Upstream& given, TimePoint since)
+            : upstream(given), name(given.text()), hash_(hash_of(name)), weight_(given.weight), since_(since)
+        {
+        }
+
+        const Upstream upstream;  ///< As first given: its weight may have changed.
+        const std::string name;
+
+        /// What its name stands for. The balancer only keeps it.
+        std::shared_ptr<const Endpoints> endpoints = std::make_shared<const Endpoints>();
+
+        std::size_t connections() const noexcept { return connections_; }
+
+        /// It is in the list no more.
+        bool removed() const noexcept { return removed_; }
+
+    private:
+        friend class Balancer;
+
+        bool accepts() const noexcept { return up_ && weight_ > 0 && !removed_; }
+        bool rests(TimePoint now) const noexcept { return rests_until_ > now; }
+
+        std::uint64_t hash_;
+        unsigned weight_;
+        TimePoint since_;    ///< When slow start began.
+        double share_ = 0;   ///< The weight that counts in the choice that is going on.
+        double credit_ = 0;  ///< Of the round robin.
+        std::size_t connections_ = 0;
+        unsigned failures_ = 0;
+        TimePoint rests_until_;
+        bool up_ = true;
+        bool checked_ = false;
+        unsigned checks_ = 0;  ///< In a row, that contradict `up_`.
+        bool removed_ = false;
+    };
+    using MemberPtr = std::shared_ptr<Member>;
+
+    /// One connection on its way to an upstream, and then at it.
+    class Attempt {
+    public:
+        /// `source` is the same for connections that belong together; see `hash_of`.
+        explicit Attempt(std::uint64_t source = 0) : source_(source) {}
+        Attempt(const Attempt&) = delete;
+        Attempt& operator=(const Attempt&) = delete;
+
+        /// Where it goes; none while it waits, and when there is nowhere to go.
+        const MemberPtr& member() const noexcept { return member_; }
+
+        /// Whether anybody cares that it succeeds: its upstream has failed before.
+        bool matters() const noexcept { return matters_; }
+
+        /// Called when it has waited and `member` is decided.
+        std::function<void()> on_served;
+
+    private:
+        friend class Balancer;
+
+        bool is_first() const noexcept { return tried_.empty(); }
+        bool has_tried(const MemberPtr& member) const
+        {
+            return std::find(tried_.begin(), tried_.end(), member) != tried_.end();
+        }
+
+        std::uint64_t source_;
+        MemberPtr member_;
+        std::vector<MemberPtr> tried_;
+        std::optional<std::list<Attempt*>::iterator> place_;  ///< In the queue.
+        bool matters_ = false;
+    };
+
+    enum class Turn {
+        go,    ///< To `member`.
+        wait,  ///< Until `on_served`.
+        full,  ///< No room to wait either.
+        none,  ///< Nothing is left to try.
+    };
 
     explicit Balancer(const UpstreamOptions& options, std::uint64_t seed = 0)
-        : balance_(options.balance), max_fails_(options.max_fails), rest_(options.fail_timeout), random_(seed)
+        : balance_(options.balance),
+          max_fails_(options.max_fails),
+          rest_(options.fail_timeout),
+          fall_(options.check.fall),
+          rise_(options.check.rise),
+          slow_start_(options.slow_start),
+          most_(options.max_per_upstream),
+          queue_size_(options.queue_size),
+          random_(seed)
     {
         for (const auto& upstream : options.upstreams)
-            members_.emplace_back(upstream.text(), upstream.weight);
+            members_.push_back(std::make_shared<Member>(upstream, long_ago));
     }
 
-    std::size_t size() const noexcept { return members_.size(); }
-    std::size_t connections(std::size_t index) const noexcept { return members_[index].connections; }
-
-    /// Whether it is left alone at `now`, after failures.
-    bool rests(std::size_t index, Clock::time_point now) const noexcept { return members_[index].rests_until > now; }
-
-    /// Upstreams in the order in which one connection of `source` tries them: those that rest come last, because one
-    /// that may be dead is better than none.
-    std::vector<std::size_t> order(std::string_view source, Clock::time_point now)
+    static std::uint64_t hash_of(std::string_view bytes) noexcept
     {
-        std::vector<std::size_t> fit, resting;
-        for (std::size_t i = 0; i < members_.size(); ++i)
-            (rests(i, now) ? resting : fit).push_back(i);
-        std::vector<std::size_t> result;
-        for (auto* group : {&fit, &resting})
-            while (!group->empty()) {
-                const auto chosen = choose(*group, source);
-                result.push_back((*group)[chosen]);
-                group->erase(group->begin() + static_cast<std::ptrdiff_t>(chosen));
-            }
-        // A turn is used up by the connection, not by each upstream that it might try.
-        if (balance_ == Balance::round_robin && !result.empty())
-            take_turn(result);
-        return result;
+        std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a.
+        for (const char c : bytes)
+            hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+        return mixed(hash);
     }
 
-    /// A connection begins, which may still fail.
-    void begin(std::size_t index) noexcept { ++members_[index].connections; }
-    void end(std::size_t index) noexcept { --members_[index].connections; }
+    /// All of them; those that were removed and have connections yet come last.
+    const std::vector<MemberPtr>& members() const noexcept { return members_; }
 
-    /// True when the upstream had been left alone before.
-    bool succeeded(std::size_t index) noexcept
+    std::size_t waiting() const noexcept { return queue_.size(); }
+
+    /// Begins, or goes on after `failed`. Never the same upstream twice; those that rest come last, because one that
+    /// may be dead is better than none.
+    Turn take(Attempt& attempt, TimePoint now)
     {
-        members_[index].failures = 0;
-        return std::exchange(members_[index].rests_until, {}) != Clock::time_point();
+        // What time alone has changed concerns those first who wait already.
+        if (!queue_.empty())
+            serve(now);
+        const auto turn = choose(attempt, now);
+        if (turn != Turn::wait)
+            return turn;
+        if (queue_.size() >= queue_size_)
+            return Turn::full;
+        attempt.place_ = queue_.insert(queue_.end(), &attempt);
+        retries_waiting_ += !attempt.is_first();
+        return turn;
     }
 
-    /// True when the upstream is left alone from now on.
-    bool failed(std::size_t index, Clock::time_point now) noexcept
+    /// The upstream took the connection. True when it had been left alone before.
+    bool succeeded(Attempt& attempt, TimePoint now) noexcept
     {
-        auto& member = members_[index];
-        if (max_fails_ == 0 || ++member.failures < max_fails_)
+        auto& member = *attempt.member_;
+        member.failures_ = 0;
+        if (std::exchange(member.rests_until_, {}) == TimePoint())
             return false;
-        const bool is_new = member.rests_until == Clock::time_point();
-        member.rests_until = now + rest_;
+        member.since_ = now;
+        return true;
+    }
+
+    /// The upstream did not take the connection. True when it is left alone from now on.
+    bool failed(Attempt& attempt, TimePoint now)
+    {
+        auto& member = *attempt.member_;
+        bool is_new = false;
+        if (max_fails_ != 0 && ++member.failures_ >= max_fails_) {
+            is_new = member.rests_until_ == TimePoint();
+            member.rests_until_ = now + rest_;
+        }
+        attempt.tried_.push_back(attempt.member_);
+        end(attempt, now);
         return is_new;
     }
 
-private:
-    struct Member {
-        Member(std::string text, unsigned share) : name(std::move(text)), weight(share) {}
-
-        std::string name;
-        double weight;
-        double credit = 0;  ///< Of the round robin.
-        std::size_t connections = 0;
-        unsigned failures = 0;
-        Clock::time_point rests_until;
-    };
-
-    std::size_t choose(const std::vector<std::size_t>& among, std::string_view source)
+    /// The connection has ended, or is no longer wanted.
+    void release(Attempt& attempt, TimePoint now)
     {
-        const auto best_by = [&](auto&& score) {
+        leave(attempt);
+        if (attempt.member_)
+            end(attempt, now);
+    }
+
+    /// What a check found out. True when the upstream is up or down from now on and was not before.
+    bool checked(Member& member, bool works, TimePoint now) noexcept
+    {
+        const auto needed = !std::exchange(member.checked_, true) ? 1 : works ? rise_ : fall_;
+        if (works == member.up_)
+            member.checks_ = 0;
+        else if (++member.checks_ >= needed) {
+            member.checks_ = 0;
+            member.up_ = works;
+            if (works) {
+                member.since_ = now;
+                member.failures_ = 0;
+                member.rests_until_ = {};
+            }
+            return true;
+        }
+        return false;
+    }
+
+    /// Another list. What is known about those that stay is kept; those that are missing vanish with their last
+    /// connection.
+    void replace(const std::vector<Upstream>& upstreams, TimePoint now)
+    {
+        std::vector<MemberPtr> members;
+        for (const auto& upstream : upstreams) {
+            const auto name = upstream.text();
+            const auto old = std::find_if(members_.begin(), members_.end(),
+                                          [&name](const auto& member) { return member->name == name; });
+            if (old == members_.end()) {
+                members.push_back(std::make_shared<Member>(upstream, now));
+                continue;
+            }
+            auto& member = **old;
+            if (member.removed_ || member.weight_ == 0)
+                member.since_ = now;
+            member.weight_ = upstream.weight;
+            member.removed_ = false;
+            members.push_back(std::move(*old));
+            members_.erase(old);
+        }
+        for (auto& member : members_) {
+            member->removed_ = true;
+            if (member->connections_ > 0)
+                members.push_back(std::move(member));
+        }
+        members_ = std::move(members);
+    }
+
+    /// Lets those go on that wait and need not any more. Call it when an upstream came, went, or changed its state, and
+    /// at `next_change`.
+    void serve(TimePoint now)
+    {
+        bool full = false;
+        for (auto place = queue_.begin(); place != queue_.end() && !(full && retries_waiting_ == 0);) {
+            auto& attempt = **place++;
+            // One that may go anywhere found no room: neither does the next one like it.
+            if (full && attempt.is_first())
+                continue;
+            if (choose(attempt, now) == Turn::wait) {
+                full = full || attempt.is_first();
+                continue;
+            }
+            leave(attempt);
+            attempt.on_served();
+        }
+    }
+
+    /// Whether there is an upstream that is up and does not rest.
+    bool available(TimePoint now) const
+    {
+        return std::any_of(members_.begin(), members_.end(),
+                           [now](const auto& member) { return member->accepts() && !member->rests(now); });
+    }
+
+    /// When the first of those that rest has rested; none when none rests.
+    std::optional<TimePoint> next_change(TimePoint now) const
+    {
+        std::optional<TimePoint> first;
+        for (const auto& member : members_)
+            if (member->accepts() && member->rests(now))
+                first = std::min(first.value_or(TimePoint::max()), member->rests_until_);
+        return first;
+    }
+
+    std::vector<UpstreamStatus> snapshot(TimePoint now) const
+    {
+        std::vector<UpstreamStatus> all;
+        for (const auto& member : members_) {
+            const bool drains = member->removed_ || member->weight_ == 0;
+            const auto state = drains               ? UpstreamState::draining
+                               : !member->up_         ? UpstreamState::down
+                               : member->rests(now) ? UpstreamState::resting
+                                                    : UpstreamState::up;
+            all.emplace_back(member->name, state, member->connections_, member->removed_ ? 0 : member->weight_);
+        }
+        return all;
+    }
+
+private:
+    static constexpr TimePoint long_ago = TimePoint::min();
+
+    static std::uint64_t mixed(std::uint64_t hash) noexcept
+    {
+        hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9;  // The finalizer of SplitMix64.
+        hash = (hash ^ (hash >> 27)) * 0x94d049bb133111eb;
+        return hash ^ (hash >> 31);
+    }
+
+    Turn choose(Attempt& attempt, TimePoint now)
+    {
+        for (const bool rested : {false, true}) {
+            bool exists = false;
+            candidates_.clear();
+            for (const auto& member : members_) {
+                if (!member->accepts() || member->rests(now) != rested || attempt.has_tried(member))
+                    continue;
+                exists = true;
+                if (most_ != 0 && member->connections_ >= most_)
+                    continue;
+                member->share_ = share(*member, now);
+                candidates_.push_back(&member);
+            }
+            if (!candidates_.empty()) {
+                begin(attempt, *candidates_[best(attempt.source_)]);
+                return Turn::go;
+            }
+            // Room at one that works is worth waiting for, before one is tried that may be dead.
+            if (exists)
+                return Turn::wait;
+        }
+        return Turn::none;
+    }
+
+    void begin(Attempt& attempt, const MemberPtr& member)
+    {
+        // A turn is used up by the connection, not by each upstream that it tries.
+        if (balance_ == Balance::round_robin && attempt.is_first())
+            take_turn(*member);
+        ++member->connections_;
+        attempt.matters_ = member->failures_ > 0;
+        attempt.member_ = member;
+    }
+
+    void end(Attempt& attempt, TimePoint now)
+    {
+        const auto member = std::exchange(attempt.member_, nullptr);
+        if (--member->connections_ == 0 && member->removed_)
+            std::erase(members_, member);
+        if (!queue_.empty())
+            serve(now);
+    }
+
+    void leave(Attempt& attempt)
+    {
+        if (!attempt.place_)
+            return;
+        queue_.erase(*attempt.place_);
+        attempt.place_.reset();
+        retries_waiting_ -= !attempt.is_first();
+    }
+
+    /// The weight, or the part of it that slow start allows by now.
+    double share(const Member& member, TimePoint now) const
+    {
+        const double weight = member.weight_;
+        if (slow_start_ == slow_start_.zero() || member.since_ == long_ago || now - member.since_ >= slow_start_)
+            return weight;
+        return weight * std::max(0.01, std::chrono::duration<double>(now - member.since_) / slow_start_);
+    }
+
+    /// The place in `candidates_`.
+    std::size_t best(std::uint64_t source)
+    {
+        if (candidates_.size() == 1)
+            return 0;
+        const auto best_by = [this](auto&& score) {
             std::size_t best = 0;
-            for (std::size_t i = 1; i < among.size(); ++i)
-                if (score(members_[among[i]]) > score(members_[among[best]]))
+            double highest = score(**candidates_[0]);
+            for (std::size_t i = 1; i < candidates_.size(); ++i)
+                if (const double other = score(**candidates_[i]); other > highest) {
                     best = i;
+                    highest = other;
+                }
             return best;
         };
-        const auto free = [](const Member& member) {
-            return -static_cast<double>(member.connections + 1) / member.weight;
-        };
+        const auto free = [](const Member& m) { return -static_cast<double>(m.connections_ + 1) / m.share_; };
         switch (balance_) {
-        case Balance::round_robin: return best_by([](const Member& m) { return m.credit + m.weight; });
+        case Balance::round_robin: return best_by([](const Member& m) { return m.credit_ + m.share_; });
         case Balance::least_connections: return best_by(free);
-        case Balance::source_hash: return best_by([&](const Member& m) { return rendezvous(m, source); });
+        case Balance::source_hash: return best_by([source](const Member& m) { return rendezvous(m, source); });
         case Balance::random: break;
         }
-        const auto one = any(among), other = any(among);
-        return free(members_[among[other]]) > free(members_[among[one]]) ? other : one;
+        const auto one = any(), other = any();
+        return free(**candidates_[other]) > free(**candidates_[one]) ? other : one;
     }
 
     /// Smooth weighted round robin, as nginx does it: everybody earns its weight, and who had the most pays for all.
-    void take_turn(const std::vector<std::size_t>& order)
+    void take_turn(Member& chosen)
     {
         double total = 0;
-        for (const auto index : order) {
-            members_[index].credit += members_[index].weight;
-            total += members_[index].weight;
+        for (const auto* candidate : candidates_) {
+            (*candidate)->credit_ += (*candidate)->share_;
+            total += (*candidate)->share_;
         }
-        members_[order.front()].credit -= total;
+        chosen.credit_ -= total;
     }
 
     /// Weighted rendezvous hashing (C. Schindelhauer, G. Schomaker: Weighted Distributed Hash Tables, SPAA 2005): a
     /// client moves only when its own upstream goes, or a new one wins it.
-    static double rendezvous(const Member& member, std::string_view source)
+    static double rendezvous(const Member& member, std::uint64_t source)
     {
-        std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a, then the finalizer of SplitMix64.
-        for (const auto text : {std::string_view(member.name), std::string_view("\0", 1), source})
-            for (const char c : text)
-                hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-        hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9;
-        hash = (hash ^ (hash >> 27)) * 0x94d049bb133111eb;
-        hash ^= hash >> 31;
+        const auto hash = mixed(member.hash_ + source);
         const double uniform = (static_cast<double>(hash >> 11) + 0.5) / 9007199254740992.0;
-        return -member.weight / std::log(uniform);
+        return -member.share_ / std::log(uniform);
     }
 
-    std::size_t any(const std::vector<std::size_t>& among)
+    std::size_t any()
     {
         double total = 0;
-        for (const auto index : among)
-            total += members_[index].weight;
+        for (const auto* candidate : candidates_)
+            total += (*candidate)->share_;
         double point = std::uniform_real_distribution<double>(0, total)(random_);
-        for (std::size_t i = 0; i + 1 < among.size(); ++i)
-            if ((point -= members_[among[i]].weight) < 0)
+        for (std::size_t i = 0; i + 1 < candidates_.size(); ++i)
+            if ((point -= (*candidates_[i])->share_) < 0)
                 return i;
-        return among.size() - 1;
+        return candidates_.size() - 1;
     }
 
     Balance balance_;
     unsigned max_fails_;
-    Clock::duration rest_;
+    std::chrono::milliseconds rest_;
+    unsigned fall_;
+    unsigned rise_;
+    std::chrono::milliseconds slow_start_;
+    std::size_t most_;
+    std::size_t queue_size_;
     std::mt19937_64 random_;
-    std::vector<Member> members_;
+    std::vector<MemberPtr> members_;
+    std::vector<const MemberPtr*> candidates_;  ///< Of the choice that is going on; kept for its memory.
+    std::list<Attempt*> queue_;
+    std::size_t retries_waiting_ = 0;  ///< How many in the queue have tried some already.
 };
 
 }  // namespace instancer

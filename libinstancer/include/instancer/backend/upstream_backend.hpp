@@ -3,11 +3,18 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <random>
+#include <span>
 #include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -15,6 +22,7 @@
 #include <asio/detached.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/ip/tcp.hpp>
+#include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <sys/socket.h>
@@ -22,8 +30,10 @@
 
 #include <instancer/backend/balancer.hpp>
 #include <instancer/backend/upstream_options.hpp>
+#include <instancer/backend/upstream_status.hpp>
 #include <instancer/detail/async_event.hpp>
 #include <instancer/detail/connect.hpp>
+#include <instancer/detail/one_shot.hpp>
 #include <instancer/events.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/pool/pool_options.hpp>
@@ -39,12 +49,12 @@ class UpstreamBackend final : public InstanceBackend {
 public:
     /// Lifetime: `events` must outlive the backend.
     UpstreamBackend(asio::any_io_executor control, std::string service, UpstreamOptions options, Events& events)
-        : control_(std::move(control)),
-          service_(std::move(service)),
-          events_(events),
-          group_(std::make_shared<Group>(std::move(options)))
+        : group_(std::make_shared<Group>(std::move(control), std::move(service), std::move(options), events)),
+          upkeep_(std::make_shared<Upkeep>(group_))
     {
+        group_->upkeep = upkeep_;
     }
+    ~UpstreamBackend() override { upkeep_->stop(); }
 
     /// A policy under which the group stays for as long as the server runs.
     static PoolOptions keeps_instance()
@@ -56,21 +66,205 @@ public:
         return pool;
     }
 
-private:
-    using Endpoints = std::vector<asio::ip::tcp::endpoint>;
+    /// `listener` hears, on the control executor, false when no upstream works any more, and true when one does again.
+    /// At first they are taken to work. Call it before the server runs.
+    void on_available(std::function<void(bool)> listener) { upkeep_->on_available = std::move(listener); }
 
-    /// Shared with every connection, which is counted until it is closed.
+    /// Takes another list, without two of the same name. Names that are new are looked up first. An upstream that stays
+    /// is still known for what it was; one that is missing gets no more connections.
+    ///
+    /// Errors: an empty list, a name that cannot be looked up; Errc::cancelled when another list came meanwhile. The
+    /// list stays as it was then.
+    asio::awaitable<Result<void>> set_upstreams(std::vector<Upstream> upstreams)
+    {
+        return replace(upkeep_, std::move(upstreams));
+    }
+
+    /// Every upstream; those that are in the list no more and have connections come last.
+    std::vector<UpstreamStatus> snapshot() const
+    {
+        const std::lock_guard lock(group_->mutex);
+        return group_->balancer.snapshot(now());
+    }
+
+    /// How many clients wait because each upstream has its maximum of connections.
+    std::size_t waiting() const
+    {
+        const std::lock_guard lock(group_->mutex);
+        return group_->balancer.waiting();
+    }
+
+private:
+    using MemberPtr = Balancer::MemberPtr;
+    using Turn = Balancer::Turn;
+    using EndpointsPtr = std::shared_ptr<const Balancer::Endpoints>;
+
+    static Balancer::TimePoint now() { return std::chrono::steady_clock::now(); }
+
+    class Upkeep;
+
+    /// Shared with every connection.
     struct Group {
-        explicit Group(UpstreamOptions given)
-            : options(std::move(given)), balancer(options, std::random_device{}()), endpoints(options.upstreams.size())
+        Group(asio::any_io_executor on, std::string name, UpstreamOptions given, Events& observer)
+            : control(std::move(on)),
+              service(std::move(name)),
+              options(std::move(given)),
+              events(observer),
+              balancer(options, std::random_device{}())
         {
         }
 
+        std::vector<MemberPtr> members()
+        {
+            const std::lock_guard lock(mutex);
+            return balancer.members();
+        }
+
+        const asio::any_io_executor control;
+        const std::string service;
         const UpstreamOptions options;
+        Events& events;
+        std::weak_ptr<Upkeep> upkeep;  ///< Set once, before the first connection.
         std::mutex mutex;
-        Balancer balancer;                 ///< Under `mutex`.
-        std::vector<Endpoints> endpoints;  ///< Of each upstream; under `mutex`.
+        Balancer balancer;  ///< Under `mutex`.
     };
+    using GroupPtr = std::shared_ptr<Group>;
+
+    /// What goes on beside the connections, on the control executor.
+    class Upkeep : public std::enable_shared_from_this<Upkeep> {
+    public:
+        explicit Upkeep(GroupPtr of) : group(std::move(of)), stopped(group->control), change_(group->control) {}
+
+        void stop()
+        {
+            stopped.set();
+            change_.cancel();
+        }
+
+        /// What changed may let clients go on that wait, or decide whether any upstream works.
+        void reconsider()
+        {
+            if (stopped.is_set())
+                return;
+            std::optional<Balancer::TimePoint> next;
+            const bool before = available_;
+            {
+                const std::lock_guard lock(group->mutex);
+                group->balancer.serve(now());
+                available_ = group->balancer.available(now());
+                if (!available_ || group->balancer.waiting() > 0)
+                    next = group->balancer.next_change(now());
+            }
+            if (next) {
+                change_.expires_at(*next);
+                change_.async_wait([self = this->shared_from_this()](const asio::error_code& error) {
+                    if (!error)
+                        self->reconsider();
+                });
+            }
+            if (available_ != before && on_available)
+                on_available(available_);
+        }
+
+        asio::awaitable<void> pause(std::chrono::milliseconds duration)
+        {
+            asio::steady_timer timer(group->control, duration);
+            using namespace asio::experimental::awaitable_operators;
+            co_await (timer.async_wait(detail::as_result) || stopped.wait());
+        }
+
+        const GroupPtr group;
+        detail::AsyncEvent stopped;
+        std::function<void(bool)> on_available;
+        bool prepared = false;
+        std::uint64_t lists = 0;  ///< How many have been asked for.
+        std::unordered_set<const Balancer::Member*> checking;
+        std::minstd_rand jitter{std::random_device{}()};
+
+    private:
+        asio::steady_timer change_;
+        bool available_ = true;
+    };
+    using UpkeepPtr = std::shared_ptr<Upkeep>;
+
+    /// From any thread.
+    static void reconsider_soon(const Group& group)
+    {
+        asio::post(group.control, [weak = group.upkeep] {
+            if (const auto upkeep = weak.lock())
+                upkeep->reconsider();
+        });
+    }
+
+    /// Counts until it is destroyed.
+    class Connection {
+    public:
+        Connection(GroupPtr group, std::uint64_t source) : attempt(source), group_(std::move(group)) {}
+        ~Connection()
+        {
+            const std::lock_guard lock(group_->mutex);
+            group_->balancer.release(attempt, now());
+        }
+
+        Group& group() const noexcept { return *group_; }
+
+        Turn take(const asio::any_io_executor& executor)
+        {
+            const std::lock_guard lock(group_->mutex);
+            return take_locked(executor);
+        }
+
+        /// The next turn, after a failure.
+        Turn take_another(const asio::any_io_executor& executor)
+        {
+            const auto name = attempt.member()->name;
+            std::unique_lock lock(group_->mutex);
+            const bool is_new = group_->balancer.failed(attempt, now());
+            const auto turn = take_locked(executor);
+            // Only then can it have become the end of something.
+            const bool concerns = !group_->balancer.available(now());
+            lock.unlock();
+            if (is_new)
+                group_->events.warning(group_->service,
+                                       "upstream " + name + " takes no connections; it is tried last from now on");
+            if (concerns)
+                reconsider_soon(*group_);
+            return turn;
+        }
+
+        void note_success()
+        {
+            if (!attempt.matters())
+                return;
+            std::unique_lock lock(group_->mutex);
+            const bool rested = group_->balancer.succeeded(attempt, now());
+            lock.unlock();
+            if (!rested)
+                return;
+            group_->events.notice(group_->service,
+                                  "upstream " + attempt.member()->name + " takes connections again");
+            reconsider_soon(*group_);
+        }
+
+        Balancer::Attempt attempt;
+        std::shared_ptr<detail::OneShot<bool>> served;  ///< While it waits.
+
+    private:
+        Turn take_locked(const asio::any_io_executor& executor)
+        {
+            const auto turn = group_->balancer.take(attempt, now());
+            if (turn != Turn::wait)
+                return turn;
+            served = std::make_shared<detail::OneShot<bool>>(executor);
+            attempt.on_served = [served = served] { served->complete(true); };
+            if (group_->balancer.next_change(now()))
+                reconsider_soon(*group_);
+            return turn;
+        }
+
+        GroupPtr group_;
+    };
+    using ConnectionPtr = std::shared_ptr<Connection>;
 
     /// From `start` to `stop`.
     struct Run final : Instance::State {
@@ -81,131 +275,314 @@ private:
 
     BackendTraits do_traits() const override { return BackendTraits().ready_at_start(true); }
 
+    // The list, and what its names stand for.
+
     asio::awaitable<Result<void>> do_prepare() override
     {
-        if (group_->options.upstreams.empty())
+        const auto upkeep = upkeep_;
+        const auto group = group_;
+        const auto members = group->members();
+        if (members.empty())
             co_return fail(Errc::bad_request, "there is no upstream to connect to");
-        for (std::size_t i = 0; i < group_->options.upstreams.size(); ++i)
-            if (auto found = co_await look_up(group_, i); !found)
-                co_return found;
+        for (const auto& member : members) {
+            auto found = co_await look_up(member->upstream);
+            if (!found)
+                co_return tl::unexpected<Error>(found.error());
+            const std::lock_guard lock(group->mutex);
+            member->endpoints = std::move(*found);
+        }
+        if (upkeep->stopped.is_set())
+            co_return fail(Errc::stopping);
+        upkeep->prepared = true;
+        auto refresh = keep_looking_up(upkeep);
+        asio::co_spawn(group->control, std::move(refresh), asio::detached);
+        start_checks(upkeep);
         co_return Result<void>();
     }
 
-    static asio::awaitable<Result<void>> look_up(std::shared_ptr<Group> group, std::size_t index)
+    void do_interrupt() override { upkeep_->stop(); }
+
+    static asio::awaitable<Result<void>> replace(UpkeepPtr upkeep, std::vector<Upstream> upstreams)
     {
-        const auto& upstream = group->options.upstreams[index];
+        const auto group = upkeep->group;
+        const auto list = ++upkeep->lists;
+        if (upstreams.empty())
+            co_return fail(Errc::bad_request, "the list is empty");
+        std::unordered_map<std::string, EndpointsPtr> found;
+        for (const auto& member : group->members())
+            if (!member->removed())
+                found.emplace(member->name, nullptr);
+        for (const auto& upstream : upstreams) {
+            if (found.contains(upstream.text()))
+                continue;
+            auto endpoints = co_await look_up(upstream);
+            if (!endpoints)
+                co_return tl::unexpected<Error>(endpoints.error());
+            found.emplace(upstream.text(), std::move(*endpoints));
+        }
+        if (list != upkeep->lists || upkeep->stopped.is_set())
+            co_return fail(Errc::cancelled, "another list came meanwhile");
+        {
+            const std::lock_guard lock(group->mutex);
+            group->balancer.replace(upstreams, now());
+            for (const auto& member : group->balancer.members())
+                if (const auto entry = found.find(member->name); entry != found.end() && entry->second)
+                    member->endpoints = entry->second;
+        }
+        if (upkeep->prepared)
+            start_checks(upkeep);
+        upkeep->reconsider();
+        co_return Result<void>();
+    }
+
+    /// Whether its address can never become another one.
+    static bool is_fixed(const Upstream& upstream)
+    {
+        asio::error_code error;
+        if (!upstream.is_unix())
+            asio::ip::make_address(upstream.name(), error);
+        return !error;
+    }
+
+    static asio::awaitable<Result<EndpointsPtr>> look_up(Upstream upstream)
+    {
+        Balancer::Endpoints found;
         if (upstream.is_unix())
-            co_return Result<void>();
+            co_return std::make_shared<const Balancer::Endpoints>();
+        if (is_fixed(upstream)) {
+            found.emplace_back(asio::ip::make_address(upstream.name()), upstream.port());
+            co_return std::make_shared<const Balancer::Endpoints>(std::move(found));
+        }
         asio::ip::tcp::resolver resolver(co_await asio::this_coro::executor);
         auto [error, results] =
             co_await resolver.async_resolve(upstream.name(), std::to_string(upstream.port()), detail::as_result);
         if (error)
             co_return fail(Errc::bad_request, "upstream " + upstream.text() + ": " + error.message());
-        Endpoints found;
         for (const auto& result : results)
             found.push_back(result.endpoint());
-        const std::lock_guard lock(group->mutex);
-        group->endpoints[index] = std::move(found);
-        co_return Result<void>();
-    }
-
-    asio::awaitable<Result<Instance>> do_start(InstanceRequest) override
-    {
-        const auto run = std::make_shared<Run>(control_);
-        auto refresh = keep_looking_up(group_, run, service_, events_);
-        asio::co_spawn(control_, std::move(refresh), asio::detached);
-        co_return Instance("upstreams", run);
+        co_return std::make_shared<const Balancer::Endpoints>(std::move(found));
     }
 
     /// Names can come to stand for other addresses. While a look-up fails, the old ones stay.
-    static asio::awaitable<void> keep_looking_up(std::shared_ptr<Group> group, std::shared_ptr<Run> run,
-                                                 std::string service, Events& events)
+    static asio::awaitable<void> keep_looking_up(UpkeepPtr upkeep)
     {
-        asio::steady_timer timer(co_await asio::this_coro::executor);
-        while (!run->stopped.is_set()) {
-            timer.expires_after(group->options.resolve_interval);
-            using namespace asio::experimental::awaitable_operators;
-            co_await (timer.async_wait(detail::as_result) || run->stopped.wait());
-            for (std::size_t i = 0; i < group->options.upstreams.size() && !run->stopped.is_set(); ++i)
-                if (const auto found = co_await look_up(group, i); !found && !run->stopped.is_set())
-                    events.warning(service, found.error().text() + "; its last addresses stay in use");
+        const auto group = upkeep->group;
+        while (!upkeep->stopped.is_set()) {
+            co_await upkeep->pause(group->options.resolve_interval);
+            for (const auto& member : group->members()) {
+                if (upkeep->stopped.is_set())
+                    co_return;
+                if (is_fixed(member->upstream))
+                    continue;
+                auto found = co_await look_up(member->upstream);
+                if (upkeep->stopped.is_set())
+                    co_return;
+                if (!found) {
+                    group->events.warning(group->service, found.error().text() + "; its last addresses stay in use");
+                    continue;
+                }
+                const std::lock_guard lock(group->mutex);
+                member->endpoints = std::move(*found);
+            }
         }
+    }
+
+    // Checks.
+
+    static void start_checks(const UpkeepPtr& upkeep)
+    {
+        const auto group = upkeep->group;
+        if (group->options.check.interval == group->options.check.interval.zero())
+            return;
+        for (const auto& member : group->members())
+            if (!member->removed() && upkeep->checking.insert(member.get()).second) {
+                auto task = keep_checking(upkeep, member);
+                asio::co_spawn(group->control, std::move(task), asio::detached);
+            }
+    }
+
+    /// One after the other, at moments that those of other upstreams do not share.
+    static asio::awaitable<void> keep_checking(UpkeepPtr upkeep, MemberPtr member)
+    {
+        const auto group = upkeep->group;
+        const auto interval = group->options.check.interval;
+        std::uniform_real_distribution<double> first(0, 1), later(0.9, 1.1);
+        for (double part = first(upkeep->jitter);; part = later(upkeep->jitter)) {
+            const std::chrono::duration<double, std::milli> duration = interval * part;
+            co_await upkeep->pause(std::chrono::duration_cast<std::chrono::milliseconds>(duration));
+            if (upkeep->stopped.is_set() || member->removed())
+                break;
+            const auto works = co_await check(group, member);
+            if (upkeep->stopped.is_set())
+                break;
+            note_check(*upkeep, *member, works);
+        }
+        upkeep->checking.erase(member.get());
+    }
+
+    static void note_check(Upkeep& upkeep, Balancer::Member& member, const Result<void>& works)
+    {
+        auto& group = *upkeep.group;
+        std::unique_lock lock(group.mutex);
+        const bool changed = group.balancer.checked(member, works.has_value(), now());
+        lock.unlock();
+        if (!changed)
+            return;
+        const auto name = "upstream " + member.name;
+        if (works)
+            group.events.notice(group.service, name + " is up again");
+        else
+            group.events.warning(group.service, name + " is down: " + works.error().message());
+        upkeep.reconsider();
+    }
+
+    static asio::awaitable<Result<void>> check(GroupPtr group, MemberPtr member)
+    {
+        using namespace asio::experimental::awaitable_operators;
+        asio::steady_timer deadline(group->control, group->options.check.timeout);
+        auto first = co_await (probe(group, member) || deadline.async_wait(detail::as_result));
+        if (first.index() == 0)
+            co_return std::move(std::get<0>(first));
+        co_return fail(Errc::timeout, "its answer takes too long");
+    }
+
+    static asio::awaitable<Result<void>> probe(GroupPtr group, MemberPtr member)
+    {
+        co_await asio::this_coro::throw_if_cancelled(false);
+        const auto& options = group->options.check;
+        auto stream = co_await connect(group, member, options.timeout, nullptr);
+        if (stream && group->options.send_proxy)
+            stream = co_await introduced(*group, std::move(*stream), ClientInfo());
+        if (!stream)
+            co_return tl::unexpected<Error>(stream.error());
+        if (auto sent = co_await stream->write_all(std::as_bytes(std::span(options.send))); !sent)
+            co_return sent;
+        std::string answer(options.expect.empty() ? 0 : 4096, '\0');
+        std::size_t size = 0;
+        while (std::string_view(answer).substr(0, size).find(options.expect) == std::string_view::npos) {
+            const auto rest = std::as_writable_bytes(std::span(answer)).subspan(size);
+            const auto count = co_await stream->read_some(rest);
+            if (!count)
+                co_return tl::unexpected<Error>(count.error());
+            size += *count;
+            if (*count == 0 || size == answer.size())
+                co_return fail(Errc::not_ready, "its answer is not the one that is expected");
+        }
+        co_return Result<void>();
+    }
+
+    // Connections.
+
+    asio::awaitable<Result<Instance>> do_start(InstanceRequest) override
+    {
+        co_return Instance("upstreams", std::make_shared<Run>(group_->control));
     }
 
     asio::awaitable<Result<Stream>> do_open(Instance, OpenRequest request) override
     {
         const auto group = group_;
+        const auto executor = co_await asio::this_coro::executor;
         const auto cancellation = co_await asio::this_coro::cancellation_state;
-        std::vector<std::size_t> order;
-        {
-            const std::lock_guard lock(group->mutex);
-            order = group->balancer.order(source_of(request), Balancer::Clock::now());
-        }
+        const auto connection = std::make_shared<Connection>(group, source_of(request));
         std::string failures;
-        for (const auto index : order) {
-            auto stream = co_await open_one(group, index);
+        for (auto turn = connection->take(executor);; turn = connection->take_another(executor)) {
+            if (turn == Turn::full)
+                co_return fail(Errc::full, "every upstream has its maximum of connections, and too many clients wait");
+            if (turn == Turn::wait)
+                if (const auto served = co_await wait_for_room(connection, request.stream()); !served)
+                    co_return tl::unexpected<Error>(served.error());
+            const auto member = connection->attempt.member();
+            if (!member)
+                break;
+            auto stream = co_await connect(group, member, group->options.connect_timeout, connection);
             if (detail::is_cancelled(cancellation))
                 co_return fail(Errc::cancelled);
-            note(*group, index, stream.has_value());
-            if (stream)
+            if (stream && group->options.send_proxy)
+                stream = co_await introduced(*group, std::move(*stream), request.client().value_or(ClientInfo()));
+            if (stream) {
+                connection->note_success();
                 co_return stream;
-            failures += (failures.empty() ? "" : ", ") + stream.error().message();
+            }
+            failures += (failures.empty() ? ": " : ", ") + stream.error().message();
         }
-        co_return fail(Errc::backend_unavailable, "no upstream takes the connection: " + failures);
+        co_return fail(Errc::backend_unavailable,
+                       failures.empty() ? "no upstream is up" : "no upstream takes the connection" + failures);
     }
 
-    /// Clients of one address, whatever their port.
-    static std::string source_of(const OpenRequest& request)
+    /// The same for clients of one address, whatever their port.
+    static std::uint64_t source_of(const OpenRequest& request)
     {
+        const auto hash = [](const auto& bytes) {
+            return Balancer::hash_of({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+        };
         if (!request.client())
-            return {};
-        if (const auto& peer = request.client()->peer())
-            return peer->address().to_string();
-        return request.client()->to_string();
+            return 0;
+        const auto& peer = request.client()->peer();
+        if (!peer)
+            return request.client()->uid().value_or(0);
+        const auto address = peer->address();
+        return address.is_v4() ? hash(address.to_v4().to_bytes()) : hash(address.to_v6().to_bytes());
     }
 
-    void note(Group& group, std::size_t index, bool worked)
+    static asio::awaitable<Result<void>> wait_for_room(ConnectionPtr connection, Stream* client)
     {
-        std::unique_lock lock(group.mutex);
-        const bool changed = worked ? group.balancer.succeeded(index)
-                                    : group.balancer.failed(index, Balancer::Clock::now());
-        lock.unlock();
-        const auto name = "upstream " + group.options.upstreams[index].text();
-        if (changed && worked)
-            events_.notice(service_, name + " takes connections again");
-        else if (changed)
-            events_.warning(service_, name + " takes no connections; it is tried last from now on");
+        const auto limit = connection->group().options.queue_timeout;
+        asio::steady_timer deadline(co_await asio::this_coro::executor, Balancer::TimePoint::max());
+        if (limit > limit.zero())
+            deadline.expires_after(limit);
+        const auto served = connection->served;
+        using namespace asio::experimental::awaitable_operators;
+        const auto first =
+            co_await (served->wait() || deadline.async_wait(detail::as_result) || leaving(client));
+        if (first.index() == 0 && std::get<0>(first))
+            co_return Result<void>();
+        if (first.index() == 1)
+            co_return fail(Errc::queue_timeout, "no upstream had room for another connection in time");
+        co_return fail(Errc::cancelled, "the client left");
     }
 
-    static asio::awaitable<Result<Stream>> open_one(std::shared_ptr<Group> group, std::size_t index)
+    static asio::awaitable<void> leaving(Stream* client)
     {
-        Endpoints endpoints;
+        asio::steady_timer never(co_await asio::this_coro::executor, Balancer::TimePoint::max());
+        if (client)
+            co_await client->wait(Readiness::gone);
+        else
+            co_await never.async_wait(detail::as_result);
+    }
+
+    static asio::awaitable<Result<Stream>> connect(GroupPtr group, MemberPtr member, std::chrono::milliseconds limit,
+                                                   std::shared_ptr<void> companion)
+    {
+        if (member->upstream.is_unix())
+            co_return co_await connect_unix(member->upstream.name(), std::move(companion));
+        EndpointsPtr endpoints;
         {
             const std::lock_guard lock(group->mutex);
-            group->balancer.begin(index);
-            endpoints = group->endpoints[index];
+            endpoints = member->endpoints;
         }
-        const std::shared_ptr<void> counted(nullptr, [group, index](void*) {
-            const std::lock_guard lock(group->mutex);
-            group->balancer.end(index);
-        });
-        const auto& upstream = group->options.upstreams[index];
-        if (upstream.is_unix())
-            co_return co_await open_unix(upstream.name(), counted);
-        Result<Stream> last = fail(Errc::not_ready, upstream.text() + " has no address");
-        for (const auto& endpoint : endpoints) {
+        Result<Stream> last = fail(Errc::not_ready, member->name + " has no address");
+        for (const auto& endpoint : *endpoints) {
             detail::UniqueFd socket(
                 ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
             if (!socket)
                 co_return fail(detail::last_error(), "making a socket");
-            last = co_await detail::connect(std::move(socket), endpoint, group->options.connect_timeout, counted);
+            last = co_await detail::connect(std::move(socket), endpoint, limit, companion);
             if (last)
                 break;
         }
         co_return last;
     }
 
-    static asio::awaitable<Result<Stream>> open_unix(std::string path, std::shared_ptr<void> counted)
+    /// The stream, once it has been told who the client is.
+    static asio::awaitable<Result<Stream>> introduced(const Group& group, Stream stream, ClientInfo client)
+    {
+        const auto header = encode_proxy_header(*group.options.send_proxy, client);
+        if (auto sent = co_await stream.write_all(std::as_bytes(std::span(header))); !sent)
+            co_return tl::unexpected<Error>(std::move(sent.error()));
+        co_return stream;
+    }
+
+    static asio::awaitable<Result<Stream>> connect_unix(std::string path, std::shared_ptr<void> companion)
     {
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
@@ -216,7 +593,7 @@ private:
         // Over a Unix socket a connection is there at once, or not at all.
         if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
             co_return fail(detail::last_error(), "connecting to unix:" + path);
-        co_return make_socket_stream(co_await asio::this_coro::executor, std::move(socket), std::move(counted));
+        co_return make_socket_stream(co_await asio::this_coro::executor, std::move(socket), std::move(companion));
     }
 
     asio::awaitable<InstanceExit> do_wait(Instance instance) override
@@ -232,10 +609,8 @@ private:
         co_return Result<void>();
     }
 
-    const asio::any_io_executor control_;
-    const std::string service_;
-    Events& events_;
-    const std::shared_ptr<Group> group_;
+    const GroupPtr group_;
+    const UpkeepPtr upkeep_;
 };
 
 }  // namespace instancer

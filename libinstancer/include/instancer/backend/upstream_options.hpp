@@ -4,9 +4,12 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <instancer/acceptor/proxy_protocol.hpp>
 
 namespace instancer {
 
@@ -40,7 +43,7 @@ public:
         return name_.find(':') == name_.npos ? name_ + port : "[" + name_ + "]" + port;
     }
 
-    /// The share of connections that it gets, in proportion to those of the others; at least 1.
+    /// The share of connections that it gets, in proportion to those of the others; 0: those that it has, and no more.
     unsigned weight = 1;
 
 private:
@@ -50,15 +53,39 @@ private:
     std::uint16_t port_;
 };
 
+/// How an upstream is asked whether it works, beside what its clients find out: by a connection of its own each time.
+class UpstreamCheck {
+public:
+    std::chrono::milliseconds interval{0};  ///< Between two checks of one upstream; 0 means that there are none.
+    std::chrono::milliseconds timeout{2000};  ///< Of one check as a whole.
+    std::string send;                       ///< What it is sent.
+    std::string expect;                     ///< What its first 4096 bytes must hold somewhere; empty: whatever.
+    unsigned fall = 3;  ///< Checks that fail in a row before it is down; the very first check decides alone.
+    unsigned rise = 2;  ///< Checks that succeed in a row before it is up again.
+
+    UpstreamCheck() = default;
+};
+
 /// Where an UpstreamBackend connects to, and how.
 class UpstreamOptions {
 public:
     std::vector<Upstream> upstreams;  ///< At least one.
     Balance balance = Balance::round_robin;
     std::chrono::milliseconds connect_timeout{5000};  ///< Of one attempt.
-    unsigned max_fails = 3;                        ///< In a row, before an upstream is left alone for `fail_timeout`.
+    unsigned max_fails = 3;  ///< In a row, before an upstream is left alone for `fail_timeout`; 0 means never.
     std::chrono::milliseconds fail_timeout{10'000};
     std::chrono::milliseconds resolve_interval{30'000};  ///< Between look-ups of names.
+    UpstreamCheck check;
+
+    /// While an upstream that came back, or was added, gets its weight little by little; 0 means at once.
+    std::chrono::milliseconds slow_start{0};
+
+    std::size_t max_per_upstream = 0;  ///< Connections to one upstream at once; 0 means no limit.
+    std::size_t queue_size = 128;      ///< Clients that wait while each upstream has its maximum.
+    std::chrono::milliseconds queue_timeout{30'000};  ///< How long a client waits; 0 means no limit.
+
+    /// With it each connection, also that of a check, begins with a header of the PROXY protocol.
+    std::optional<ProxyVersion> send_proxy;
 
     UpstreamOptions() = default;
 };

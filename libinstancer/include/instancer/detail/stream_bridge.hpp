@@ -42,14 +42,13 @@ public:
         : link_(link),
           hook_(hook),
           early_(link.early_data()),
-          over_(link.client().get_executor()),
+          over_(std::make_shared<AsyncEvent>(link.client().get_executor())),
           up_(link.client(), link.instance(), &Link::count_up, &SessionHook::from_client, &SessionHook::client_ended),
           down_(link.instance(), link.client(), &Link::count_down, &SessionHook::from_instance,
                 &SessionHook::instance_ended),
           carries_urgent_(hook && is_tcp(link.client()) && is_tcp(link.instance()))
     {
     }
-    ~StreamBridge() { link_.take(nullptr); }
     StreamBridge(const StreamBridge&) = delete;
     StreamBridge& operator=(const StreamBridge&) = delete;
 
@@ -61,7 +60,7 @@ public:
             abort();
             co_return BridgeEnd::cancelled;
         }
-        link_.take(std::make_unique<Ears>(*this));
+        link_.take(std::make_unique<Ears>(link_, over_));
         const auto [up, down] = co_await (pump_up() && pump_down());
 
         if (failure_)
@@ -100,19 +99,20 @@ private:
     /// Hears of what the link is told from outside.
     class Ears final : public Link::Path {
     public:
-        explicit Ears(StreamBridge& of) : bridge_(of) {}
+        Ears(Link& link, std::shared_ptr<AsyncEvent> over) : link_(link), over_(std::move(over)) {}
 
         void link_over() override
         {
-            bridge_.link_.client().close();
-            bridge_.over_.set();
+            link_.client().close();
+            over_->set();
         }
 
         /// Whoever runs the coroutine cancels it.
         void cancel() override {}
 
     private:
-        StreamBridge& bridge_;
+        Link& link_;
+        std::shared_ptr<AsyncEvent> over_;
     };
 
     class Direction {
@@ -142,7 +142,7 @@ private:
         const auto end = co_await pump(up_);
         if (end == PumpEnd::source_reset) {
             link_.instance().abort();
-            over_.set();
+            over_->set();
         }
         co_return end;
     }
@@ -190,7 +190,7 @@ private:
                         abort();
                         co_return PumpEnd::hook;
                     }
-                    if (over_.is_set() || is_cancelled(cancellation))
+                    if (over_->is_set() || is_cancelled(cancellation))
                         co_return PumpEnd::cancelled;
                     data = answer.bytes();
                 }
@@ -211,7 +211,7 @@ private:
                 if (answer.then() == HookAnswer::Then::end) {
                     dismiss(way.target);
                     dismiss(way.source);
-                    over_.set();
+                    over_->set();
                     co_return PumpEnd::hook;
                 }
                 if (*read == 0)
@@ -277,7 +277,7 @@ private:
     asio::awaitable<HookAnswer> wait_for(asio::awaitable<HookAnswer> later)
     {
         using namespace asio::experimental::awaitable_operators;
-        auto first = co_await (guarded(std::move(later)) || over_.wait());
+        auto first = co_await (guarded(std::move(later)) || over_->wait());
         if (first.index() == 0)
             co_return std::move(std::get<0>(first));
         co_return HookAnswer();
@@ -300,13 +300,13 @@ private:
     {
         link_.client().abort();
         link_.instance().abort();
-        over_.set();
+        over_->set();
     }
 
     Link& link_;
     SessionHook* hook_;
     std::string_view early_;  ///< What is left of it.
-    AsyncEvent over_;  ///< A hook that still works is waited for no longer.
+    std::shared_ptr<AsyncEvent> over_;  ///< A hook that still works is waited for no longer.
     const Direction up_, down_;
     const bool carries_urgent_;
     std::exception_ptr failure_;

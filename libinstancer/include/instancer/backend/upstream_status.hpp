@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace instancer {
+
+/// Whether an upstream gets connections.
+enum class UpstreamState {
+    up,        ///< It does.
+    resting,   ///< Too many connections to it failed: it is tried last, for a while.
+    down,      ///< Checks say that it does not work: it is not tried.
+    draining,  ///< It keeps those that it has.
+};
+
+constexpr std::string_view to_string(UpstreamState state) noexcept
+{
+    switch (state) {
+    case UpstreamState::up: return "up";
+    case UpstreamState::resting: return "resting";
+    case UpstreamState::down: return "down";
+    case UpstreamState::draining: return "draining";
+    }
+    return "unknown";
+}
+
+/// What there is to say about an upstream now.
+class UpstreamStatus {
+public:
+    std::string name;  ///< `host:port`, `[v6]:port` or `unix:/path`.
+    UpstreamState state = UpstreamState::up;
+    std::size_t connections = 0;  ///< Those that are being made included.
+    unsigned weight = 0;          ///< As given; slow start does not show.
+
+    UpstreamStatus() = default;
+    UpstreamStatus(std::string text, UpstreamState now, std::size_t count, unsigned share)
+        : name(std::move(text)), state(now), connections(count), weight(share)
+    {
+    }
+};
+
+}  // namespace instancer
