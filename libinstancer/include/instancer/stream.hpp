@@ -20,6 +20,7 @@ enum class Readiness {
     readable,  ///< `try_read` would not block.
     writable,  ///< `try_write` would not block.
     gone,      ///< The peer reset the connection or closed it in both directions; a half-close alone does not count.
+    urgent,    ///< Urgent data is there, or an error; of streams without a descriptor never.
 };
 
 /// A byte stream with half-close and abort, whatever carries it: a TCP or Unix socket, pipes, a terminal, an
@@ -30,7 +31,7 @@ enum class Readiness {
 ///
 /// To carry a stream over something new, derive from `Stream::Impl`.
 ///
-/// Concurrency: one reader, one writer and one waiter for `gone` at a time.
+/// Concurrency: one reader, one writer and one waiter for `gone` or `urgent` at a time.
 /// Threads: call every member on `get_executor()`.
 class Stream {
 public:
@@ -47,6 +48,7 @@ public:
         virtual Result<void> rebind(const asio::any_io_executor& executor) = 0;
         virtual int native_handle() const noexcept { return -1; }
         virtual bool is_tcp() const noexcept { return false; }
+        virtual std::size_t unsent() const noexcept { return 0; }
         virtual Result<void> watch() { return {}; }
         virtual void unwatch() noexcept {}
         virtual detail::UniqueFd release() noexcept { return {}; }
@@ -125,8 +127,11 @@ public:
     /// The descriptor that carries the bytes unchanged, or -1 when there is none. It stays the stream's.
     int native_handle() const noexcept { return impl_ ? impl_->native_handle() : -1; }
 
-    /// Whether that descriptor is a TCP socket.
+    /// Whether TCP carries the stream, so that its peer can see a reset.
     bool is_tcp() const noexcept { return impl_ && impl_->is_tcp(); }
+
+    /// Bytes that were written and that the system, as far as it tells, has yet to deliver. `abort` throws them away.
+    std::size_t unsent() const noexcept { return impl_ ? impl_->unsent() : 0; }
 
     /// Gets ready for waits, which change nothing about the descriptor from then on. Without it the first wait does.
     ///

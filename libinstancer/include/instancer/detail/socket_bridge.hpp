@@ -13,13 +13,12 @@
 #include <vector>
 
 #include <asio/steady_timer.hpp>
-#include <linux/sockios.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <instancer/bridge.hpp>
 #include <instancer/detail/poller.hpp>
+#include <instancer/detail/urgent_data.hpp>
 
 namespace instancer::detail {
 
@@ -56,7 +55,12 @@ public:
     }
     ~SocketBridge() override { leave(); }
 
-    void link_over() override { end_from_outside(BridgeEnd::completed); }
+    void link_over() override
+    {
+        // A reset that has yet to be passed on stays one.
+        if (!last_words_)
+            end_from_outside(BridgeEnd::completed);
+    }
     void cancel() override { end_from_outside(BridgeEnd::cancelled); }
 
 private:
@@ -76,7 +80,7 @@ private:
     /// What goes on when one side's connection was reset and the other one has yet to get what was sent before.
     struct LastWords {
         static constexpr std::chrono::milliseconds pause{10};
-        static constexpr int patience = 500;  ///< Looks at a side that takes nothing.
+        static constexpr int patience = 50;  ///< Looks at a side that takes nothing.
 
         LastWords(const asio::any_io_executor& executor, const Side& of) : timer(executor), side(of) {}
 
@@ -204,15 +208,12 @@ private:
             link_.count_down(static_cast<std::uint64_t>(written));
     }
 
-    /// At the mark of urgent data takes its byte, which a plain read would leave out.
     static bool take_urgent(Side& from)
     {
-        int at_mark = 0;
-        unsigned char byte = 0;
-        if (::ioctl(from.fd, SIOCATMARK, &at_mark) != 0 || !at_mark || ::recv(from.fd, &byte, 1, MSG_OOB) != 1)
-            return false;
-        from.urgent = byte;
-        return true;
+        const auto byte = detail::take_urgent(from.fd);
+        if (byte)
+            from.urgent = *byte;
+        return byte.has_value();
     }
 
     /// Whether all that was read before has been written.
@@ -290,7 +291,7 @@ private:
 
     void finish_if_over()
     {
-        if (!ended_ && client_.over && instance_.over)
+        if (!ended_ && !last_words_ && client_.over && instance_.over)
             finish(refused_ ? BridgeEnd::instance_reset : BridgeEnd::completed);
     }
 
@@ -303,7 +304,7 @@ private:
         auto& other = other_of(side);
         side.over = side.over || all_read;
         other.over = true;
-        if (side.over && !side.parked && unsent(other) == 0)
+        if (side.over && !side.parked && stream_of(other).unsent() == 0)
             return finish(reset_end(side));
         if (last_words_)
             return;
@@ -321,7 +322,7 @@ private:
                 return;
             const auto& side = words->side;
             const auto& other = other_of(side);
-            const auto left = unsent(other);
+            const auto left = stream_of(other).unsent();
             const auto passed = link_.bytes_up() + link_.bytes_down();
             const bool moved = std::exchange(words->left, left) != left || std::exchange(words->passed, passed) != passed;
             words->idle_looks = moved ? 0 : words->idle_looks + 1;
@@ -339,13 +340,6 @@ private:
     }
 
     Side& other_of(const Side& side) noexcept { return &side == &client_ ? instance_ : client_; }
-
-    /// What the system has yet to deliver.
-    static std::size_t unsent(const Side& side) noexcept
-    {
-        int bytes = 0;
-        return side.is_tcp && ::ioctl(side.fd, SIOCOUTQ, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
-    }
 
     void finish(BridgeEnd end)
     {

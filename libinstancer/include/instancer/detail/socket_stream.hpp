@@ -12,9 +12,11 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -95,7 +97,9 @@ public:
             co_return watched;
         if (what == Readiness::gone)
             co_return co_await wait_gone();
-        const auto kind = what == Readiness::readable ? Descriptor::wait_read : Descriptor::wait_write;
+        const auto kind = what == Readiness::readable   ? Descriptor::wait_read
+                          : what == Readiness::writable ? Descriptor::wait_write
+                                                        : Descriptor::wait_error;
         const auto [error] = co_await watched_->async_wait(kind, as_result);
         if (error)
             co_return fail(error);
@@ -106,6 +110,7 @@ public:
     {
         if (::shutdown(fd_.get(), SHUT_WR) != 0)
             return fail(last_error());
+        finished_ = true;
         return {};
     }
 
@@ -161,6 +166,15 @@ public:
 
     bool is_tcp() const noexcept override { return tcp_; }
 
+    std::size_t unsent() const noexcept override
+    {
+        int bytes = 0;
+        if (!tcp_ || ::ioctl(fd_.get(), SIOCOUTQ, &bytes) != 0 || bytes <= 0)
+            return 0;
+        // The end of the stream counts as a byte until it is acknowledged.
+        return static_cast<std::size_t>(bytes) - (finished_ ? 1 : 0);
+    }
+
     UniqueFd release() noexcept override
     {
         unwatch();
@@ -211,6 +225,7 @@ private:
     UniqueFd fd_;
     std::unique_ptr<Descriptor> watched_;  ///< From the first wait on.
     bool tcp_;
+    bool finished_ = false;  ///< Our direction.
 };
 
 }  // namespace instancer::detail

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -16,6 +18,7 @@
 #include <vector>
 
 #include <asio/experimental/awaitable_operators.hpp>
+#include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -95,6 +98,7 @@ private:
     enum class PumpEnd { end_of_stream, source_reset, target_reset, hook, cancelled };
 
     static constexpr std::size_t hooked_read = 64'000;
+    static constexpr int patience = 50;  ///< Looks at a receiver that takes nothing.
 
     /// Hears of what the link is told from outside.
     class Ears final : public Link::Path {
@@ -119,7 +123,7 @@ private:
     public:
         Direction(Stream& from, Stream& to, void (Link::*counter)(std::uint64_t) noexcept,
                   HookAnswer (SessionHook::*shown)(std::span<char>), HookAnswer (SessionHook::*told)())
-            : source(from), target(to), count(counter), on_data(shown), on_end(told)
+            : source(from), target(to), count(counter), on_data(shown), on_end(told), over(from.get_executor())
         {
         }
 
@@ -128,6 +132,8 @@ private:
         void (Link::*count)(std::uint64_t) noexcept;
         HookAnswer (SessionHook::*on_data)(std::span<char>);
         HookAnswer (SessionHook::*on_end)();
+        AsyncEvent over;    ///< Nothing more goes this way.
+        bool reset = false; ///< The source was reset, as a write to it has shown.
     };
 
     static bool is_tcp(const Stream& stream) noexcept
@@ -139,7 +145,7 @@ private:
     asio::awaitable<PumpEnd> pump_up()
     {
         co_await asio::this_coro::throw_if_cancelled(false);
-        const auto end = co_await pump(up_);
+        const auto end = co_await pump_and_watch(up_, down_);
         if (end == PumpEnd::source_reset) {
             link_.instance().abort();
             over_->set();
@@ -151,15 +157,54 @@ private:
     asio::awaitable<PumpEnd> pump_down()
     {
         co_await asio::this_coro::throw_if_cancelled(false);
-        const auto end = co_await pump(down_);
-        if (end == PumpEnd::end_of_stream)
-            link_.delivered();
-        else if (end == PumpEnd::source_reset || end == PumpEnd::target_reset)
+        const auto end = co_await pump_and_watch(down_, up_);
+        if (end == PumpEnd::source_reset || end == PumpEnd::target_reset)
             abort();
         co_return end;
     }
 
-    asio::awaitable<PumpEnd> pump(const Direction& way)
+    /// After its end of stream, or while it is not read, only its own wait tells that the source was reset.
+    asio::awaitable<PumpEnd> pump_and_watch(Direction& way, Direction& back)
+    {
+        auto end = co_await pump(way, back);
+        way.over.set();
+        if (end == PumpEnd::end_of_stream && &way == &down_)
+            link_.delivered();
+        if (end == PumpEnd::end_of_stream && way.source.is_tcp() && !back.over.is_set()) {
+            const bool gone = co_await is_gone(way.source, back.over);
+            if (gone)
+                end = PumpEnd::source_reset;
+        }
+        if (end == PumpEnd::source_reset)
+            co_await deliver(way.target);
+        co_return end;
+    }
+
+    /// Waits until the stream is gone, or `back` is set, after which it may be gone in order.
+    static asio::awaitable<bool> is_gone(Stream& stream, AsyncEvent& back)
+    {
+        using namespace asio::experimental::awaitable_operators;
+        const auto first = co_await (stream.wait(Readiness::gone) || back.wait());
+        if (back.is_set() || first.index() == 1)
+            co_return false;
+        co_return std::get<0>(first).has_value();
+    }
+
+    /// What was sent before a reset still arrives, as long as the receiver takes it.
+    static asio::awaitable<void> deliver(Stream& target)
+    {
+        asio::steady_timer timer(target.get_executor());
+        int idle_looks = 0;
+        for (auto left = target.unsent(); left > 0 && idle_looks < patience;) {
+            timer.expires_after(std::chrono::milliseconds(10));
+            const auto [cancelled] = co_await timer.async_wait(as_result);
+            if (cancelled)
+                co_return;
+            idle_looks = std::exchange(left, target.unsent()) == left ? idle_looks + 1 : 0;
+        }
+    }
+
+    asio::awaitable<PumpEnd> pump(Direction& way, Direction& back)
     {
         // A wait that has come to its end already does not notice that it is cancelled.
         const auto cancellation = co_await asio::this_coro::cancellation_state;
@@ -168,7 +213,7 @@ private:
                 if (const auto byte = take_urgent(way.source.native_handle())) {
                     const auto sent = co_await write_urgent(way.target, *byte);
                     if (!sent)
-                        co_return not_written(sent.error());
+                        co_return not_written(back, sent.error());
                 }
             std::unique_ptr<std::byte[]> shown;
             auto buffer = bridge_buffer();
@@ -182,6 +227,8 @@ private:
             if (read) {
                 if (*read == 0 && link_.state().stopped())
                     co_return PumpEnd::cancelled;
+                if (*read == 0 && way.reset)
+                    co_return PumpEnd::source_reset;
                 auto data = std::span<const std::byte>(buffer.first(*read));
                 HookAnswer answer;
                 if (hook_) {
@@ -197,14 +244,14 @@ private:
                 if (!data.empty()) {
                     const auto written = way.target.try_write(data);
                     if (!written && written.error() != std::error_code(asio::error::would_block))
-                        co_return PumpEnd::target_reset;
+                        co_return not_written(back, written.error());
                     const auto rest = data.subspan(written.value_or(0));
                     if (!rest.empty()) {
                         const std::vector<std::byte> parked(rest.begin(), rest.end());
                         shown.reset();
-                        const auto sent = co_await way.target.write_all(parked);
-                        if (!sent)
-                            co_return not_written(sent.error());
+                        const auto failed = co_await write_parked(way, back, parked);
+                        if (failed)
+                            co_return *failed;
                     }
                     (link_.*way.count)(data.size());
                 }
@@ -222,7 +269,7 @@ private:
             shown.reset();
             if (&way == &up_ && !early_.empty())
                 continue;
-            const auto ready = co_await way.source.wait(Readiness::readable);
+            const auto ready = co_await wait_readable(way.source);
             if (!ready || is_cancelled(cancellation))
                 co_return PumpEnd::cancelled;
         }
@@ -238,9 +285,52 @@ private:
         return early.size();
     }
 
-    static PumpEnd not_written(const Error& error)
+    asio::awaitable<Result<void>> wait_readable(Stream& source)
     {
-        return error == std::error_code(asio::error::operation_aborted) ? PumpEnd::cancelled : PumpEnd::target_reset;
+        using namespace asio::experimental::awaitable_operators;
+        if (!carries_urgent_)
+            co_return co_await source.wait(Readiness::readable);
+        auto first = co_await (source.wait(Readiness::readable) || source.wait(Readiness::urgent));
+        if (first.index() == 0)
+            co_return std::move(std::get<0>(first));
+        co_return std::move(std::get<1>(first));
+    }
+
+    /// Nothing when all was written. A source that is not read meanwhile is watched.
+    static asio::awaitable<std::optional<PumpEnd>> write_parked(Direction& way, Direction& back,
+                                                                std::span<const std::byte> data)
+    {
+        using namespace asio::experimental::awaitable_operators;
+        while (!data.empty()) {
+            const auto written = way.target.try_write(data);
+            if (written) {
+                data = data.subspan(*written);
+                continue;
+            }
+            if (written.error() != std::error_code(asio::error::would_block))
+                co_return not_written(back, written.error());
+            if (!way.source.is_tcp() || back.over.is_set()) {
+                const auto ready = co_await way.target.wait(Readiness::writable);
+                if (!ready)
+                    co_return not_written(back, ready.error());
+                continue;
+            }
+            const auto first = co_await (way.target.wait(Readiness::writable) || is_gone(way.source, back.over));
+            if (first.index() == 1 && std::get<1>(first))
+                co_return PumpEnd::source_reset;
+            if (first.index() == 0 && !std::get<0>(first))
+                co_return not_written(back, std::get<0>(first).error());
+        }
+        co_return std::nullopt;
+    }
+
+    static PumpEnd not_written(Direction& back, const Error& error)
+    {
+        if (error == std::error_code(asio::error::operation_aborted))
+            return PumpEnd::cancelled;
+        // The system says it only once; reading meets an end of the stream then.
+        back.reset = back.reset || error == std::error_code(asio::error::connection_reset);
+        return PumpEnd::target_reset;
     }
 
     static asio::awaitable<Result<void>> write_urgent(Stream& target, unsigned char byte)
@@ -307,7 +397,7 @@ private:
     SessionHook* hook_;
     std::string_view early_;  ///< What is left of it.
     std::shared_ptr<AsyncEvent> over_;  ///< A hook that still works is waited for no longer.
-    const Direction up_, down_;
+    Direction up_, down_;
     const bool carries_urgent_;
     std::exception_ptr failure_;
 };
