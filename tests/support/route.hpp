@@ -24,7 +24,7 @@ class Carries {
 public:
     bool resets = true;             ///< Both hops are TCP.
     bool urgent = true;
-    bool urgent_in_place = true;    ///< As urgent data, where it was sent.
+    bool urgent_in_place = true;    ///< As urgent data, and where it was sent.
     bool server_half_close = true;  ///< Before the server ends.
     bool reset_while_full = true;   ///< A client's, while the server reads nothing.
 };
