@@ -69,7 +69,10 @@ TEST_CASE("transparency: no delay and keepalive on both sides")
     const Listener server;
     const Daemon daemon({"forward", "--listen", "127.0.0.1:0", "--to", server.address()});
     const auto client = daemon_test::connect_to(daemon.address());
-    REQUIRE(server.accept());
+    const auto served = server.accept();
+    char byte = 'x';
+    REQUIRE(::send(client.get(), &byte, 1, 0) == 1);
+    REQUIRE(::recv(served.get(), &byte, 1, 0) == 1);  // Both connections are as they are to be now.
 
     const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, daemon.pid(), 0)));
     static constexpr std::pair<int, int> wanted[] = {{IPPROTO_TCP, TCP_NODELAY}, {SOL_SOCKET, SO_KEEPALIVE}};
