@@ -115,7 +115,7 @@ Log::~Log()
 
 void Log::report_losses()
 {
-    const auto lost = threads_->overrun_counter();
+    const auto lost = threads_->overrun_counter() + traffic_lost_;
     auto told = losses_told_.load();
     while (lost > told && !losses_told_.compare_exchange_weak(told, lost)) {}
     if (lost > told)
@@ -171,6 +171,19 @@ void Log::instance(std::string_view service, std::string_view name, std::string_
         details["owner"] = owner;
     details.update({{"age", seconds(age)}, {"clients", clients}, {"bytes_up", up}, {"bytes_down", down}});
     write(LogLevel::info, service, name, "instance is " + std::string(state), details);
+}
+
+void Log::traffic(const SessionInfo& session, bool from_client, std::string_view text)
+{
+    if (threads_->queue_size() >= queue_lines / 2) {
+        ++traffic_lost_;
+        return;
+    }
+    if (format_ == LogFormat::json)
+        return write(LogLevel::info, session.service, session.instance, text,
+                     Details{{"session", session.id}, {"direction", from_client ? "up" : "down"}});
+    write(LogLevel::info, session.service, session.instance,
+          "session " + std::to_string(session.id) + (from_client ? " > " : " < ") + std::string(text));
 }
 
 void Log::listening(std::string_view service, std::string_view address)

@@ -40,6 +40,9 @@ public:
     void instance(std::string_view service, std::string_view name, std::string_view state, std::string_view owner,
                   std::chrono::nanoseconds age, std::size_t clients, std::uint64_t up, std::uint64_t down);
 
+    /// A piece of what passed through a session. Where the log falls behind, these lines are the first to be lost.
+    void traffic(const SessionInfo& session, bool from_client, std::string_view text);
+
     void listening(std::string_view service, std::string_view address) override;
     void session_started(std::string_view service, std::uint64_t id, const ClientInfo& client) override;
     void session_ended(const SessionSummary& summary) override;
@@ -66,6 +69,7 @@ private:
     std::shared_ptr<Sink> sink_;
     std::shared_ptr<spdlog::details::thread_pool> threads_;
     std::shared_ptr<spdlog::logger> logger_;
+    std::atomic<std::size_t> traffic_lost_ = 0;
     std::atomic<std::size_t> losses_told_ = 0;
 };
 

@@ -153,7 +153,7 @@ Parsed<void> add_upstreams(Target to, const std::string& text)
 
 constexpr std::string_view listening = "Listening", clients = "Clients", instances = "Instances", times = "Times",
                            program = "What runs", process = "Processes (exec)", container = "Containers (docker)",
-                           upstream = "Upstreams (forward)",
+                           upstream = "Upstreams (forward)", traffic = "Traffic",
                            limits = "Limits of one instance", whole = "The daemon";
 
 using S = const std::string&;
@@ -369,6 +369,32 @@ constexpr Option table[] = {
     {upstream, "fail-timeout", "DURATION", "10s", "for how long",
      Scope::forward, Shape::duration, {},
      [](Target to, S text) { return set(to.service->upstream.fail_timeout, parse_duration(text)); }},
+
+    {traffic, "traffic-log", "off|text|hex", "off",
+     "show in the log what passes, > from the client and < to it: as text, control characters escaped, or as hex. It "
+     "may hold passwords and other secrets",
+     Scope::service, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->traffic_log.format, text,
+                           {{"off", TrafficLogFormat::off},
+                            {"text", TrafficLogFormat::text},
+                            {"hex", TrafficLogFormat::hex}});
+     }},
+    {traffic, "traffic-log-limit", "SIZE", "64k", "bytes to show of each direction of a session; 0: no limit",
+     Scope::service, Shape::size, {},
+     [](Target to, S text) { return set(to.service->traffic_log.limit, parse_size(text)); }},
+    {traffic, "record", "DIR", "-",
+     "record each session in a file of this directory, for tcpdump and Wireshark: SERVICE-START-SESSION.pcap, which "
+     "nobody else may read. It may hold passwords and other secrets",
+     Scope::service, Shape::text, {},
+     [](Target to, S text) { return set_path(to, to.service->record.directory, text); }},
+    {traffic, "record-limit", "SIZE", "16m", "largest recording of one session; the session goes on; 0: no limit",
+     Scope::service, Shape::size, {},
+     [](Target to, S text) { return set(to.service->record.limit, parse_size(text)); }},
+    {traffic, "record-total", "SIZE", "1g",
+     "what the recordings of the service may take up of the disk; the oldest are deleted first; 0: no limit",
+     Scope::service, Shape::size, {},
+     [](Target to, S text) { return set(to.service->record.total, parse_size(text)); }},
 
     {limits, "limit-memory", "SIZE", "docker: 256m; exec: no limit", "memory; exec: address space of each process",
      Scope::instances, Shape::size, "limits.memory",

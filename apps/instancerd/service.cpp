@@ -16,6 +16,7 @@
 
 #include "system.hpp"
 #include "tokens.hpp"
+#include "traffic.hpp"
 
 namespace instancer::daemon {
 
@@ -98,10 +99,11 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
         break;
     }
     pool_ = std::make_unique<InstancePool>(control, name_, pool, *backend_, log, std::move(budget));
+    bridge_ = make_bridge(service, log);
     ServerOptions options(name_);
     options.auth_timeout = service.auth_timeout;
     server_ = std::make_unique<Server>(workers, std::move(options), std::move(acceptors),
-                                       make_authenticator(service, std::move(tokens)), *pool_, bridge_, log);
+                                       make_authenticator(service, std::move(tokens)), *pool_, *bridge_, log);
 }
 
 std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings& service, std::vector<Token> tokens)

@@ -9,7 +9,7 @@
 #include <asio/awaitable.hpp>
 
 #include <instancer/authenticator/token.hpp>
-#include <instancer/bridge/pair_bridge.hpp>
+#include <instancer/bridge.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/pool/instance_pool.hpp>
@@ -54,7 +54,7 @@ private:
     Log& log_;
     std::unique_ptr<InstanceBackend> backend_;
     std::unique_ptr<InstancePool> pool_;
-    PairBridge bridge_;
+    std::unique_ptr<Bridge> bridge_;
     TokenAuthenticator* tokens_ = nullptr;  ///< The server's authenticator, if it is one.
     std::unique_ptr<Server> server_;
 };

@@ -35,6 +35,7 @@ std::string_view name_of(Mode mode);
 enum class Auth { open, source, token };
 enum class LogLevel { debug, info, warning, error };
 enum class LogFormat { text, json };
+enum class TrafficLogFormat { off, hex, text };
 
 /// Which options were given, by name, and where.
 using Given = std::map<std::string, Place, std::less<>>;
@@ -50,6 +51,25 @@ public:
     std::uint64_t log = 0;
 
     Limits() = default;
+};
+
+/// What the log shows of a session's bytes.
+class TrafficLogSettings {
+public:
+    TrafficLogFormat format = TrafficLogFormat::off;
+    std::uint64_t limit = 64 * 1024;  ///< Bytes of each session and direction; 0: no limit.
+
+    TrafficLogSettings() = default;
+};
+
+/// Where sessions are recorded.
+class RecordSettings {
+public:
+    std::string directory;  ///< Empty: nowhere.
+    std::uint64_t limit = std::uint64_t{16} << 20;  ///< Bytes of each session's file; 0: no limit.
+    std::uint64_t total = std::uint64_t{1} << 30;   ///< Bytes of all files of the service; 0: no limit.
+
+    RecordSettings() = default;
 };
 
 /// One service.
@@ -92,6 +112,9 @@ public:
     DockerOptions docker;  ///< What concerns containers alone.
 
     UpstreamOptions upstream;  ///< What concerns forwarding alone.
+
+    TrafficLogSettings traffic_log;
+    RecordSettings record;
 
     /// Whether the user wrote the option, rather than leaving it at its default.
     bool has(std::string_view option) const { return given.find(option) != given.end(); }

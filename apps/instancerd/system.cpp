@@ -7,6 +7,7 @@
 #include <iterator>
 #include <optional>
 
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/stat.h>
@@ -80,6 +81,15 @@ bool is_directory(const std::string& path)
 {
     struct stat status {};
     return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+Parsed<void> check_writable_directory(const std::string& path)
+{
+    if (!is_directory(path))
+        return wrong("there is no directory " + path + "; create it or correct the path");
+    if (::faccessat(AT_FDCWD, path.c_str(), W_OK | X_OK, AT_EACCESS) != 0)
+        return wrong("no file can be made in " + path + ": " + std::strerror(errno) + "; choose another directory");
+    return {};
 }
 
 }  // namespace instancer::daemon

@@ -29,4 +29,7 @@ Parsed<User> find_user(const std::string& text);
 
 bool is_directory(const std::string& path);
 
+/// Whether files can be made in it; the error says what is wrong.
+Parsed<void> check_writable_directory(const std::string& path);
+
 }  // namespace instancer::daemon

@@ -43,6 +43,7 @@ public:
     void check()
     {
         check_listen();
+        check_traffic();
         if (service_.mode == Mode::forward)
             return check_forward();
         check_clients();
@@ -85,6 +86,34 @@ private:
         }
         if (has("unix-mode") && !has_unix)
             refuse("unix-mode", "is for Unix sockets only; remove it, or listen on unix:/path");
+    }
+
+    void check_traffic()
+    {
+        const auto& record = service_.record;
+        const bool logs = service_.traffic_log.format != TrafficLogFormat::off;
+        if (service_.mode == Mode::exec && service_.io == ProcessIo::socket)
+            for (const auto& [option, used] : {std::pair("traffic-log", logs), std::pair("record", has("record"))})
+                if (used)
+                    refuse(option, "cannot work together with " + say("io", "socket") +
+                                       ": no byte passes through us; remove it, or use " + say("io", "stdio"));
+        if (logs && settings_.log_level > LogLevel::info)
+            refuse("traffic-log", "shows nothing where only warnings and errors are logged; add " +
+                                      settings_.say("log-level", "info") + " or remove this");
+        if (has("traffic-log-limit") && !logs)
+            refuse("traffic-log-limit", "needs " + say("traffic-log", "text") + " or " + say("traffic-log", "hex") +
+                                            "; add that or remove this");
+        if (!has("record")) {
+            for (const auto option : {"record-limit", "record-total"})
+                if (has(option))
+                    refuse(option, "needs " + say("record", "DIR") + "; add that or remove this");
+            return;
+        }
+        if (const auto usable = check_writable_directory(record.directory); !usable)
+            refuse("record", usable.error());
+        if (record.total != 0 && has("record-limit") && record.limit > record.total)
+            refuse("record-limit", "is more than all recordings may take up together; lower it or raise " +
+                                       say("record-total"));
     }
 
     void check_forward()

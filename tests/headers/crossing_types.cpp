@@ -9,6 +9,7 @@
 #include <instancer/backend/docker_options.hpp>
 #include <instancer/backend/process_options.hpp>
 #include <instancer/bridge.hpp>
+#include <instancer/bridge/hooks.hpp>
 #include <instancer/client.hpp>
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
@@ -32,10 +33,10 @@ constexpr bool none_is_an_aggregate = (!std::is_aggregate_v<T> && ...);
 namespace i = instancer;
 
 static_assert(none_is_an_aggregate<i::Accepted, i::AcquireRequest, i::Admission, i::BackendTraits, i::ClientInfo,
-    i::Digest, i::DockerLimits, i::DockerMount, i::DockerOptions, i::DockerTmpfs, i::Error, i::Identity,
+    i::Digest, i::DockerLimits, i::DockerMount, i::DockerOptions, i::DockerTmpfs, i::Error, i::HookAnswer, i::Identity,
     i::Instance, i::InstanceExit, i::InstanceInfo, i::InstanceRequest, i::InstanceSummary, i::Leftover, i::Lease,
     i::Link, i::OpenRequest, i::PoolAction, i::PoolOptions, i::PortRange, i::ProcessOptions, i::ProcessUser,
-    i::Result<i::Instance>, i::ServerOptions, i::SessionSummary, i::Stream, i::Token>);
+    i::Result<i::Instance>, i::ServerOptions, i::SessionInfo, i::SessionSummary, i::Stream, i::Token>);
 
 }  // namespace
 

@@ -151,6 +151,15 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("forward 127.0.0.1 80 10.0.0.1", "unexpected '127.0.0.1'; write --listen ADDR --to ADDR");
     says("forward 127.0.0.1 80 ::1 99999", "--to: '99999' is not a port");
     says("exec --listen :1 --to a:1 -- cat", "--to works only with instancerd forward");
+    says("forward --listen :1 --to a:1 --traffic-log hx", "'hx' is none of off, text, hex; did you mean hex?");
+    says("forward --listen :1 --to a:1 --traffic-log-limit 1k", "needs --traffic-log text or --traffic-log hex");
+    says("forward --listen :1 --to a:1 --traffic-log hex --log-level error", "shows nothing where only warnings");
+    says("forward --listen :1 --to a:1 --record /none/such", "--record: there is no directory /none/such");
+    says("forward --listen :1 --to a:1 --record-total 1g", "--record-total: needs --record DIR");
+    says("forward --listen :1 --to a:1 --record /tmp --record-limit 2g", "--record-limit: is more than all recordings");
+    says("exec --listen :1 --io socket --record /tmp -- cat", "--record: cannot work together with --io socket");
+    says("exec --listen :1 --io socket --traffic-log hex -- cat",
+         "--traffic-log: cannot work together with --io socket: no byte passes through us");
     says("run exec", "unexpected 'exec'");
     says("exec ---", "unknown option ---");
     CHECK(complaint({""}) == "unknown command ''; see instancerd --help");

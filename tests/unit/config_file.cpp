@@ -121,7 +121,8 @@ TEST_CASE("every option can be set in a configuration")
            "runtime": "runsc", "engine": "unix:///e.sock", "auth": "token", "tokens": "/t", "reset-id": "00ff",
            "limits": {"memory": 1000, "cpus": 0.5, "pids": 1, "nofile": 2, "tmp": "3k", "log": "4k"} },
     "f": { "mode": "forward", "listen": ":3", "to": ["a:1=2,[::1]:2", "unix:u"], "balance": "source-hash",
-           "connect-timeout": "2s", "max-fails": 5, "fail-timeout": "1m" }
+           "connect-timeout": "2s", "max-fails": 5, "fail-timeout": "1m",
+           "traffic-log": "hex", "traffic-log-limit": "2k", "record": "r", "record-limit": "3m", "record-total": "4g" }
   }
 })");
     CHECK(settings.name == "box");
@@ -193,6 +194,11 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(f.upstream.connect_timeout == 2s);
     CHECK(f.upstream.max_fails == 5);
     CHECK(f.upstream.fail_timeout == 1min);
+    CHECK(f.traffic_log.format == TrafficLogFormat::hex);
+    CHECK(f.traffic_log.limit == 2048);
+    CHECK(f.record.directory == "/etc/instancer/r");
+    CHECK(f.record.limit == 3u << 20);
+    CHECK(f.record.total == std::uint64_t{4} << 30);
 
     for (const auto& option : options()) {
         CAPTURE(option.name);
@@ -227,7 +233,8 @@ TEST_CASE("defaults are those that --help and the README print")
                               n(s.pool.idle.count()), n(s.pool.start_timeout.count()), n(s.stop_grace.count()),
                               n(s.stderr_to), n(s.io), n(s.docker.pull), n(s.limits.nofile), n(s.unix_mode),
                               n(s.upstream.balance), n(s.upstream.connect_timeout.count()), n(s.upstream.max_fails),
-                              n(s.upstream.fail_timeout.count())};
+                              n(s.upstream.fail_timeout.count()), n(s.traffic_log.format),
+                              n(s.traffic_log.limit), n(s.record.limit), n(s.record.total)};
             };
             if (option.name != "drain-timeout")
                 CHECK(describe(service) == describe(fresh));

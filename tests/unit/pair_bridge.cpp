@@ -3,12 +3,15 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
 
+#include <asio/post.hpp>
 #include <doctest/doctest.h>
 
+#include <instancer/bridge/hooked_bridge.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
 #include <instancer/socket_stream.hpp>
 
@@ -17,7 +20,10 @@
 
 using namespace async_test;
 using namespace socket_pair;
+using instancer::Bridge;
 using instancer::BridgeEnd;
+using instancer::HookAnswer;
+using instancer::HookedBridge;
 using instancer::Link;
 using instancer::make_socket_stream;
 using instancer::PairBridge;
@@ -33,8 +39,32 @@ public:
     int native_handle() const noexcept override { return -1; }
 };
 
+/// Takes its time, and changes nothing.
+class SlowHook final : public instancer::SessionHook {
+    HookAnswer from_client(std::span<char> data) override { return later(data); }
+    HookAnswer from_instance(std::span<char> data) override { return later(data); }
+    HookAnswer client_ended() override { return later({}); }
+    HookAnswer instance_ended() override { return later({}); }
+
+    static asio::awaitable<HookAnswer> later(std::span<char> data)
+    {
+        co_await asio::post(asio::use_awaitable);
+        co_return data;
+    }
+};
+
 /// How the bytes get from one end to the other.
-enum class Path { sockets, streams };
+enum class Path { sockets, streams, hook, slow_hook };
+
+std::unique_ptr<Bridge> make_bridge(Path path, instancer::Events& events)
+{
+    if (path == Path::hook)
+        return std::make_unique<HookedBridge>(
+            [](const auto&) { return std::make_unique<instancer::SessionHook>(); }, events);
+    if (path == Path::slow_hook)
+        return std::make_unique<HookedBridge>([](const auto&) { return std::make_unique<SlowHook>(); }, events);
+    return std::make_unique<PairBridge>();
+}
 
 /// client -- [link] -- server, where the tests hold client and server.
 class Bridged {
@@ -43,7 +73,8 @@ public:
         : client(make_socket_stream(loop.executor(), std::move(client_pair.first))),
           server(make_socket_stream(loop.executor(), std::move(server_pair.first))),
           link(near(std::move(client_pair.second), path), near(std::move(server_pair.second), path), usage),
-          bridging(loop.start(bridge.run(link)))
+          bridge(make_bridge(path, events)),
+          bridging(loop.start(bridge->run(link)))
     {
     }
 
@@ -54,16 +85,17 @@ public:
     }
 
     Loop loop;
-    PairBridge bridge;
+    instancer::Events events;
     Usage usage;
     Stream client, server;
     Link link;
+    std::unique_ptr<Bridge> bridge;
     Task<BridgeEnd> bridging;
 
 private:
     Stream near(UniqueFd socket, Path path)
     {
-        if (path == Path::sockets)
+        if (path != Path::streams)
             return make_socket_stream(loop.executor(), std::move(socket));
         return Stream(std::make_unique<VeiledSocket>(loop.executor(), std::move(socket)));
     }
@@ -72,8 +104,8 @@ private:
 template <class Test>
 void on_each_path(const Test& test)
 {
-    for (const auto path : {Path::sockets, Path::streams}) {
-        CAPTURE(path == Path::sockets);
+    for (const auto path : {Path::sockets, Path::streams, Path::hook, Path::slow_hook}) {
+        CAPTURE(static_cast<int>(path));
         test(path);
     }
 }
@@ -245,23 +277,25 @@ TEST_CASE("pair bridge: urgent data neither stalls nor loses the bytes around it
 
 TEST_CASE("pair bridge: urgent data is urgent at the other end too, and in its place")
 {
-    for (const bool from_client : {false, true}) {
-        CAPTURE(from_client);
-        Bridged bridged(tcp(), tcp());
-        auto& loop = bridged.loop;
-        Stream& writer = from_client ? bridged.client : bridged.server;
-        Stream& reader = from_client ? bridged.server : bridged.client;
-        const int inline_too = 1;
-        REQUIRE(::setsockopt(reader.native_handle(), SOL_SOCKET, SO_OOBINLINE, &inline_too, sizeof inline_too) == 0);
-        for (int i = 0; i < 3; ++i) {
-            loop.run(writer.write_all(bytes_of("ab")));
-            REQUIRE(::send(writer.native_handle(), "!", 1, MSG_OOB) == 1);
-            loop.run(writer.write_all(bytes_of("cd")));
-            CHECK(loop.run(read_exactly(reader, 5)) == "ab!cd");
+    for (const auto path : {Path::sockets, Path::hook, Path::slow_hook})
+        for (const bool from_client : {false, true}) {
+            CAPTURE(static_cast<int>(path));
+            CAPTURE(from_client);
+            Bridged bridged(tcp(), tcp(), path);
+            auto& loop = bridged.loop;
+            Stream& writer = from_client ? bridged.client : bridged.server;
+            Stream& reader = from_client ? bridged.server : bridged.client;
+            const int on = 1;
+            REQUIRE(::setsockopt(reader.native_handle(), SOL_SOCKET, SO_OOBINLINE, &on, sizeof on) == 0);
+            for (int i = 0; i < 3; ++i) {
+                loop.run(writer.write_all(bytes_of("ab")));
+                REQUIRE(::send(writer.native_handle(), "!", 1, MSG_OOB) == 1);
+                loop.run(writer.write_all(bytes_of("cd")));
+                CHECK(loop.run(read_exactly(reader, 5)) == "ab!cd");
+            }
+            CHECK(loop.run(write_and_end(writer, "e")));
+            CHECK(loop.run(read_all(reader)) == "e");
         }
-        CHECK(loop.run(write_and_end(writer, "e")));
-        CHECK(loop.run(read_all(reader)) == "e");
-    }
 }
 
 TEST_CASE("pair bridge: a client that resets is noticed while the instance reads nothing")

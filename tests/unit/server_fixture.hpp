@@ -49,6 +49,7 @@ public:
     BackendTraits traits;
     ServerOptions server{"service"};
     std::unique_ptr<Authenticator> authenticator = std::make_unique<OpenAuthenticator>();
+    std::unique_ptr<Bridge> bridge = std::make_unique<PairBridge>();
 
     Setup()
     {
@@ -64,7 +65,8 @@ public:
     explicit ServerFixture(Setup setup = Setup())
         : backend(workers.control(), setup.traits),
           pool(workers.control(), setup.server.service, setup.pool, backend, events),
-          server(workers, setup.server, listeners(), std::move(setup.authenticator), pool, bridge, events)
+          bridge(std::move(setup.bridge)),
+          server(workers, setup.server, listeners(), std::move(setup.authenticator), pool, *bridge, events)
     {
     }
 
@@ -157,7 +159,7 @@ public:
     EventLog events;
     FakeBackend backend;
     InstancePool pool;
-    PairBridge bridge;
+    std::unique_ptr<Bridge> bridge;
     Server server;
     std::optional<Task<Result<void>>> running;
 

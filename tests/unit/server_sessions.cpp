@@ -4,6 +4,7 @@
 
 #include <instancer/authenticator/source_address.hpp>
 #include <instancer/authenticator/token.hpp>
+#include <instancer/bridge/hooked_bridge.hpp>
 
 #include "server_fixture.hpp"
 
@@ -95,12 +96,39 @@ TEST_CASE("server: what follows the greeting belongs to the instance, what prece
     admission.early_data("early ");
     admission.on_open("READY\n");
     setup.authenticator = std::make_unique<ScriptedAuthenticator>(admission);
+    Events nobody;
+    std::string shown;
+    bool shows = false;
+    SUBCASE("without a hook") {}
+    SUBCASE("with a hook, which sees it")
+    {
+        shows = true;
+        class Watcher final : public SessionHook {
+        public:
+            explicit Watcher(std::string& to) : shown_(to) {}
+            HookAnswer from_client(std::span<char> data) override
+            {
+                shown_.append(data.data(), data.size());
+                return data;
+            }
+
+        private:
+            std::string& shown_;
+        };
+        setup.bridge = std::make_unique<HookedBridge>(
+            [&shown](const SessionInfo&) { return std::make_unique<Watcher>(shown); }, nobody);
+    }
+    SUBCASE("where hooks are for others")
+    {
+        setup.bridge = std::make_unique<HookedBridge>([](const SessionInfo&) { return nullptr; }, nobody);
+    }
     ServerFixture fixture(std::move(setup));
     fixture.start();
     auto client = fixture.joined();
     fixture.send(client, "bytes");
     auto& instance = fixture.last_connection();
     REQUIRE(fixture.arrives(instance, "early bytes"));
+    CHECK(shown == (shows ? "early bytes" : ""));
     instance.send("answer");
     instance.shutdown_send();
     CHECK(client.shutdown_send());

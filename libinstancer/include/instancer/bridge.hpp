@@ -8,6 +8,7 @@
 
 #include <asio/awaitable.hpp>
 
+#include <instancer/session.hpp>
 #include <instancer/stream.hpp>
 #include <instancer/usage.hpp>
 
@@ -35,6 +36,24 @@ public:
         : client_(std::move(client)), instance_(std::move(instance)), usage_(&usage), stopped_(stopped)
     {
     }
+
+    /// Says whose session it is.
+    ///
+    /// Lifetime: `session` must outlive the link.
+    void introduce(const SessionInfo& session) noexcept { session_ = &session; }
+
+    /// Whose session it is; empty when nobody said.
+    const SessionInfo& session() const noexcept
+    {
+        static const SessionInfo unknown;
+        return session_ ? *session_ : unknown;
+    }
+
+    /// What the client sent beyond its greeting, for a bridge that takes it; it goes before all else.
+    ///
+    /// Lifetime: `data` must outlive the link.
+    void set_early_data(std::string_view data) noexcept { early_data_ = data; }
+    std::string_view early_data() const noexcept { return early_data_; }
 
     Stream& client() noexcept { return client_; }
     Stream& instance() noexcept { return instance_; }
@@ -94,6 +113,8 @@ private:
     Stream instance_;
     Usage* usage_;
     const std::atomic<bool>* stopped_;
+    const SessionInfo* session_ = nullptr;
+    std::string_view early_data_;
     Observer* observer_ = nullptr;
     std::uint64_t up_ = 0;
     std::uint64_t down_ = 0;
@@ -106,6 +127,8 @@ enum class BridgeEnd {
     completed,       ///< Both directions ended in order.
     client_reset,    ///< The client reset its connection.
     instance_reset,  ///< The instance reset its connection.
+    ended_by_hook,   ///< A hook ended the session.
+    hook_failed,     ///< A hook threw an exception.
     cancelled,       ///< Cancelled from outside.
 };
 
@@ -125,6 +148,9 @@ public:
     /// Cancellation: terminal; both ends are aborted.
     /// Lifetime: `link` must stay until completion.
     asio::awaitable<BridgeEnd> run(Link& link) { return do_run(link); }
+
+    /// Whether `run` passes on the early data of a link too; otherwise it must have been passed on before.
+    virtual bool takes_early_data() const noexcept { return false; }
 
 private:
     virtual asio::awaitable<BridgeEnd> do_run(Link& link) = 0;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -28,6 +27,7 @@
 #include <instancer/authenticator.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
+#include <instancer/detail/dismiss.hpp>
 #include <instancer/events.hpp>
 #include <instancer/pool/instance_pool.hpp>
 #include <instancer/workers.hpp>
@@ -307,21 +307,10 @@ private:
         if (error == std::error_code(asio::error::operation_aborted))
             return SessionEnd::stopped;
         if (error == Errc::timeout || error == Errc::rejected)
-            dismiss(session.client);
+            detail::dismiss(session.client);
         if (error == Errc::timeout)
             return SessionEnd::auth_timeout;
         return error == Errc::rejected ? SessionEnd::rejected : SessionEnd::client_left;
-    }
-
-    /// Ends the stream in order, as far as the system lets us: bytes that nobody read would make a reset of it.
-    static void dismiss(Stream& client)
-    {
-        static_cast<void>(client.shutdown_send());
-        std::array<std::byte, 4096> unread;
-        for (int reads = 0; reads < 16; ++reads)
-            if (client.try_read(unread).value_or(0) == 0)
-                break;
-        client.close();
     }
 
     Identity identify(const Admission& admission) const
@@ -355,7 +344,7 @@ private:
         if (const auto text = admission.on_refusal(error); !text.empty()) {
             // Best effort: a client that does not take a line at once does not get it.
             static_cast<void>(session.client.try_write(std::as_bytes(std::span(text))));
-            dismiss(session.client);
+            detail::dismiss(session.client);
         } else {
             session.client.abort();
         }
@@ -399,6 +388,7 @@ private:
     asio::awaitable<SessionEnd> join(Session& session, Admission& admission, Lease& lease, Stream instance)
     {
         Link link(std::move(session.client), std::move(instance), lease.usage(), &session.stopped);
+        link.introduce(session.summary);
         const auto greeted = co_await greet(link, admission);
         BridgeEnd end = BridgeEnd::instance_reset;
         if (greeted && !session.ended) {
@@ -418,18 +408,22 @@ private:
         case BridgeEnd::client_reset: co_return SessionEnd::client_reset;
         case BridgeEnd::instance_reset:
             co_return session.instance_ended ? SessionEnd::instance_ended : SessionEnd::instance_reset;
+        case BridgeEnd::ended_by_hook: co_return SessionEnd::ended_by_hook;
+        case BridgeEnd::hook_failed: co_return SessionEnd::failed;
         case BridgeEnd::cancelled: break;
         }
         co_return SessionEnd::stopped;
     }
 
     /// What the protocol of the greeting owes to either side before the bridge takes over.
-    static asio::awaitable<Result<void>> greet(Link& link, const Admission& admission)
+    asio::awaitable<Result<void>> greet(Link& link, const Admission& admission)
     {
         if (const auto& text = admission.on_open(); !text.empty())
             if (auto sent = co_await link.client().write_all(std::as_bytes(std::span(text))); !sent)
                 co_return sent;
-        if (const auto& early = admission.early_data(); !early.empty()) {
+        if (const auto& early = admission.early_data(); bridge_.takes_early_data()) {
+            link.set_early_data(early);
+        } else if (!early.empty()) {
             if (auto sent = co_await link.instance().write_all(std::as_bytes(std::span(early))); !sent)
                 co_return sent;
             link.count_up(early.size());

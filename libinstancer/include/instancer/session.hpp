@@ -29,6 +29,7 @@ enum class SessionEnd {
     idle,            ///< No byte passed for too long.
     reset,           ///< The owner reset its instances.
     stopped,         ///< The server stopped.
+    ended_by_hook,   ///< A hook on its bytes ended it.
     failed,          ///< Something else; the error says what.
 };
 
@@ -51,19 +52,27 @@ constexpr std::string_view to_string(SessionEnd end) noexcept
     case SessionEnd::idle: return "idle";
     case SessionEnd::reset: return "reset by owner";
     case SessionEnd::stopped: return "stopped";
+    case SessionEnd::ended_by_hook: return "ended by hook";
     case SessionEnd::failed: return "failed";
     }
     return "unknown";
 }
 
-/// What there is to say about a session when it has ended.
-class SessionSummary {
+/// Whose session it is.
+class SessionInfo {
 public:
     std::uint64_t id = 0;                     ///< Counts from 1 in each Server.
     std::string service;
     ClientInfo client;
     std::string owner;                        ///< Owner hash, 32 hex digits; empty before authentication.
     std::string instance;                     ///< Name of the instance; empty when there was none.
+
+    SessionInfo() = default;
+};
+
+/// What there is to say about a session when it has ended.
+class SessionSummary : public SessionInfo {
+public:
     SessionEnd end = SessionEnd::failed;
     std::string detail;                       ///< More about the end, for the operator; often empty.
     std::uint64_t bytes_up = 0;               ///< Client to instance.

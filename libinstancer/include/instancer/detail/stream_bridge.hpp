@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <system_error>
+#include <tuple>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <asio/experimental/awaitable_operators.hpp>
+#include <asio/this_coro.hpp>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <instancer/bridge.hpp>
+#include <instancer/bridge/hooks.hpp>
+#include <instancer/detail/asio_compat.hpp>
+#include <instancer/detail/async_event.hpp>
+#include <instancer/detail/dismiss.hpp>
+#include <instancer/detail/socket_bridge.hpp>
+#include <instancer/detail/socket_stream.hpp>
+#include <instancer/detail/urgent_data.hpp>
+
+namespace instancer::detail {
+
+/// The data path between streams of any kind, where a hook may look on: a coroutine for each direction. Without a hook
+/// reads go into one buffer per thread; what a hook is shown has a buffer of its own until it is passed on.
+///
+/// Threads: the executor of the link.
+class StreamBridge final : private Link::Observer {
+public:
+    /// Lifetime: link and hook must outlive the bridge.
+    explicit StreamBridge(Link& link, SessionHook* hook = nullptr)
+        : link_(link),
+          hook_(hook),
+          early_(link.early_data()),
+          over_(link.client().get_executor()),
+          up_(link.client(), link.instance(), &Link::count_up, &SessionHook::from_client, &SessionHook::client_ended),
+          down_(link.instance(), link.client(), &Link::count_down, &SessionHook::from_instance,
+                &SessionHook::instance_ended),
+          carries_urgent_(hook && is_tcp(link.client()) && is_tcp(link.instance()))
+    {
+    }
+    ~StreamBridge() { link_.observe(nullptr); }
+
+    asio::awaitable<BridgeEnd> run()
+    {
+        using namespace asio::experimental::awaitable_operators;
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        if (is_cancelled(cancellation)) {
+            abort();
+            co_return BridgeEnd::cancelled;
+        }
+        link_.observe(this);
+        const auto [up, down] = co_await (pump_up() && pump_down());
+
+        if (failure_)
+            co_return BridgeEnd::hook_failed;
+        if (up == PumpEnd::hook || down == PumpEnd::hook)
+            co_return BridgeEnd::ended_by_hook;
+        if (up == PumpEnd::source_reset || down == PumpEnd::target_reset) {
+            abort();
+            co_return BridgeEnd::client_reset;
+        }
+        if (up == PumpEnd::target_reset || down == PumpEnd::source_reset) {
+            abort();
+            co_return BridgeEnd::instance_reset;
+        }
+        if (down == PumpEnd::cancelled || (up == PumpEnd::cancelled && !link_.over())) {
+            abort();
+            co_return BridgeEnd::cancelled;
+        }
+        link_.client().close();
+        // Whom nobody listens to any more on the other side is let go at once: its port must not stay taken.
+        if (link_.over())
+            link_.instance().abort();
+        else
+            link_.instance().close();
+        co_return BridgeEnd::completed;
+    }
+
+    /// What the hook threw, after BridgeEnd::hook_failed.
+    const std::exception_ptr& failure() const noexcept { return failure_; }
+
+private:
+    enum class PumpEnd { end_of_stream, source_reset, target_reset, hook, cancelled };
+
+    static constexpr std::size_t hooked_read = 64'000;
+
+    class Direction {
+    public:
+        Direction(Stream& from, Stream& to, void (Link::*counter)(std::uint64_t) noexcept,
+                  HookAnswer (SessionHook::*shown)(std::span<char>), HookAnswer (SessionHook::*told)())
+            : source(from), target(to), count(counter), on_data(shown), on_end(told)
+        {
+        }
+
+        Stream& source;
+        Stream& target;
+        void (Link::*count)(std::uint64_t) noexcept;
+        HookAnswer (SessionHook::*on_data)(std::span<char>);
+        HookAnswer (SessionHook::*on_end)();
+    };
+
+    static bool is_tcp(const Stream& stream) noexcept
+    {
+        return is_socket_in_family(stream.native_handle(), {AF_INET, AF_INET6});
+    }
+
+    /// Client to instance. When the instance takes no more, its own answer is still delivered.
+    asio::awaitable<PumpEnd> pump_up()
+    {
+        co_await asio::this_coro::throw_if_cancelled(false);
+        const auto end = co_await pump(up_);
+        if (end == PumpEnd::source_reset) {
+            link_.instance().abort();
+            over_.set();
+        }
+        co_return end;
+    }
+
+    /// Instance to client.
+    asio::awaitable<PumpEnd> pump_down()
+    {
+        co_await asio::this_coro::throw_if_cancelled(false);
+        const auto end = co_await pump(down_);
+        if (end == PumpEnd::end_of_stream)
+            link_.delivered();
+        else if (end == PumpEnd::source_reset || end == PumpEnd::target_reset)
+            abort();
+        co_return end;
+    }
+
+    asio::awaitable<PumpEnd> pump(const Direction& way)
+    {
+        // A wait that has come to its end already does not notice that it is cancelled.
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        for (;;) {
+            if (carries_urgent_)
+                if (const auto byte = take_urgent(way.source.native_handle())) {
+                    const auto sent = co_await write_urgent(way.target, *byte);
+                    if (!sent)
+                        co_return not_written(sent.error());
+                }
+            std::unique_ptr<std::byte[]> shown;
+            auto buffer = bridge_buffer();
+            if (hook_) {
+                shown = std::make_unique_for_overwrite<std::byte[]>(hooked_read);
+                buffer = std::span(shown.get(), hooked_read);
+            }
+            const auto read = read_next(way, buffer);
+            if (!read && read.error() != std::error_code(asio::error::would_block))
+                co_return PumpEnd::source_reset;
+            if (read) {
+                if (*read == 0 && link_.stopped())
+                    co_return PumpEnd::cancelled;
+                auto data = std::span<const std::byte>(buffer.first(*read));
+                HookAnswer answer;
+                if (hook_) {
+                    answer = co_await ask(way, buffer.first(*read));
+                    if (failure_ || answer.then() == HookAnswer::Then::reset) {
+                        abort();
+                        co_return PumpEnd::hook;
+                    }
+                    if (over_.is_set() || is_cancelled(cancellation))
+                        co_return PumpEnd::cancelled;
+                    data = answer.bytes();
+                }
+                if (!data.empty()) {
+                    const auto written = way.target.try_write(data);
+                    if (!written && written.error() != std::error_code(asio::error::would_block))
+                        co_return PumpEnd::target_reset;
+                    const auto rest = data.subspan(written.value_or(0));
+                    if (!rest.empty()) {
+                        const std::vector<std::byte> parked(rest.begin(), rest.end());
+                        shown.reset();
+                        const auto sent = co_await way.target.write_all(parked);
+                        if (!sent)
+                            co_return not_written(sent.error());
+                    }
+                    (link_.*way.count)(data.size());
+                }
+                if (answer.then() == HookAnswer::Then::end) {
+                    dismiss(way.target);
+                    dismiss(way.source);
+                    over_.set();
+                    co_return PumpEnd::hook;
+                }
+                if (*read == 0)
+                    co_return way.target.shutdown_send() ? PumpEnd::end_of_stream : PumpEnd::target_reset;
+            }
+            shown.reset();
+            if (&way == &up_ && !early_.empty())
+                continue;
+            const auto ready = co_await way.source.wait(Readiness::readable);
+            if (!ready || is_cancelled(cancellation))
+                co_return PumpEnd::cancelled;
+        }
+    }
+
+    Result<std::size_t> read_next(const Direction& way, std::span<std::byte> buffer)
+    {
+        if (&way != &up_ || early_.empty())
+            return way.source.try_read(buffer);
+        const auto early = std::as_bytes(std::span(early_)).first(std::min(early_.size(), buffer.size()));
+        early_.remove_prefix(early.size());
+        std::copy(early.begin(), early.end(), buffer.begin());
+        return early.size();
+    }
+
+    static PumpEnd not_written(const Error& error)
+    {
+        return error == std::error_code(asio::error::operation_aborted) ? PumpEnd::cancelled : PumpEnd::target_reset;
+    }
+
+    static asio::awaitable<Result<void>> write_urgent(Stream& target, unsigned char byte)
+    {
+        while (::send(target.native_handle(), &byte, 1, MSG_OOB | MSG_NOSIGNAL) != 1) {
+            if (errno != EAGAIN && errno != EINTR)
+                co_return fail(last_error());
+            auto ready = co_await target.wait(Readiness::writable);
+            if (!ready)
+                co_return ready;
+        }
+        co_return Result<void>();
+    }
+
+    asio::awaitable<HookAnswer> ask(const Direction& way, std::span<std::byte> data)
+    {
+        HookAnswer answer;
+        try {
+            answer = data.empty() ? (hook_->*way.on_end)()
+                                  : (hook_->*way.on_data)({reinterpret_cast<char*>(data.data()), data.size()});
+        } catch (...) {
+            failure_ = std::current_exception();
+        }
+        while (answer.is_later()) {
+            const bool is_last = answer.then() == HookAnswer::Then::end;
+            answer = co_await wait_for(std::move(answer).later());
+            if (is_last)
+                answer = HookAnswer::end(std::move(answer));
+        }
+        co_return answer;
+    }
+
+    /// Gives up when the session ends.
+    asio::awaitable<HookAnswer> wait_for(asio::awaitable<HookAnswer> later)
+    {
+        using namespace asio::experimental::awaitable_operators;
+        auto first = co_await (guarded(std::move(later)) || over_.wait());
+        if (first.index() == 0)
+            co_return std::move(std::get<0>(first));
+        co_return HookAnswer();
+    }
+
+    /// Keeps an exception for later: the end of the session would be waited for otherwise.
+    asio::awaitable<HookAnswer> guarded(asio::awaitable<HookAnswer> later)
+    {
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        try {
+            co_return co_await std::move(later);
+        } catch (...) {
+            if (!is_cancelled(cancellation))
+                failure_ = std::current_exception();
+        }
+        co_return HookAnswer();
+    }
+
+    /// The instance has ended, and what it said is delivered.
+    void link_over() override
+    {
+        link_.client().close();
+        over_.set();
+    }
+
+    void abort()
+    {
+        link_.client().abort();
+        link_.instance().abort();
+        over_.set();
+    }
+
+    Link& link_;
+    SessionHook* hook_;
+    std::string_view early_;  ///< What is left of it.
+    AsyncEvent over_;  ///< A hook that still works is waited for no longer.
+    const Direction up_, down_;
+    const bool carries_urgent_;
+    std::exception_ptr failure_;
+};
+
+}  // namespace instancer::detail
