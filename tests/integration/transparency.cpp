@@ -21,6 +21,8 @@ void check(const RoutePtr& route)
     check_random_conversations(*route, conversations);
 }
 
+RoutePtr inside(Within within, Family family) { return embedded(within, family, family); }
+
 }  // namespace
 
 TEST_CASE("transparency: forward, IPv4") { check(forwarded(Family::tcp_v4, Family::tcp_v4)); }
@@ -29,9 +31,13 @@ TEST_CASE("transparency: forward, Unix") { check(forwarded(Family::unix_socket, 
 TEST_CASE("transparency: forward, IPv6 to Unix") { check(forwarded(Family::tcp_v6, Family::unix_socket)); }
 TEST_CASE("transparency: forward, Unix to IPv4") { check(forwarded(Family::unix_socket, Family::tcp_v4)); }
 
-TEST_CASE("transparency: between streams, IPv4") { check(between_streams(Family::tcp_v4, Family::tcp_v4)); }
-TEST_CASE("transparency: between streams, IPv6") { check(between_streams(Family::tcp_v6, Family::tcp_v6)); }
-TEST_CASE("transparency: between streams, Unix") { check(between_streams(Family::unix_socket, Family::unix_socket)); }
+TEST_CASE("transparency: between streams, IPv4") { check(inside(Within::streams, Family::tcp_v4)); }
+TEST_CASE("transparency: between streams, IPv6") { check(inside(Within::streams, Family::tcp_v6)); }
+TEST_CASE("transparency: between streams, Unix") { check(inside(Within::streams, Family::unix_socket)); }
+TEST_CASE("transparency: with a hook, IPv4") { check(inside(Within::hook, Family::tcp_v4)); }
+TEST_CASE("transparency: with a hook, IPv6") { check(inside(Within::hook, Family::tcp_v6)); }
+TEST_CASE("transparency: with a hook, Unix") { check(inside(Within::hook, Family::unix_socket)); }
+TEST_CASE("transparency: with a hook of coroutines, IPv4") { check(inside(Within::coroutine_hook, Family::tcp_v4)); }
 
 TEST_CASE("transparency: a process on a port, IPv4") { check(executed("port", "127.0.0.1")); }
 TEST_CASE("transparency: a process on a port, IPv6") { check(executed("port", "::1")); }
@@ -43,7 +49,8 @@ TEST_CASE("transparency: an answer that comes three seconds late")
     std::vector<RoutePtr> routes;
     for (const auto family : {Family::tcp_v4, Family::tcp_v6, Family::unix_socket}) {
         routes.push_back(forwarded(family, family));
-        routes.push_back(between_streams(family, family));
+        routes.push_back(inside(Within::streams, family));
+        routes.push_back(inside(Within::hook, family));
     }
     for (const auto* io : {"port", "stdio", "socket"})
         routes.push_back(executed(io));

@@ -8,11 +8,14 @@
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 #include <asio/dispatch.hpp>
+#include <asio/post.hpp>
+#include <asio/use_awaitable.hpp>
 #include <sys/socket.h>
 
 #include <instancer/acceptor/socket_acceptor.hpp>
 #include <instancer/authenticator/shared.hpp>
 #include <instancer/backend/upstream_backend.hpp>
+#include <instancer/bridge/hooked_bridge.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
 #include <instancer/server.hpp>
 
@@ -126,16 +129,50 @@ UpstreamOptions options_for(const std::string& address)
     return options;
 }
 
+class PassingHook : public SessionHook {};
+
+class SlowlyPassingHook final : public SessionHook {
+    HookAnswer from_client(std::span<char> data) override { return later(data); }
+    HookAnswer from_instance(std::span<char> data) override { return later(data); }
+
+    static asio::awaitable<HookAnswer> later(std::span<char> data)
+    {
+        const auto executor = co_await asio::this_coro::executor;
+        co_await asio::post(executor, asio::use_awaitable);
+        co_return data;
+    }
+};
+
+std::unique_ptr<Bridge> make_bridge(Within within, Events& events)
+{
+    if (within == Within::streams)
+        return std::make_unique<PairBridge>();
+    const auto make_hook = [within](const SessionInfo&) -> std::unique_ptr<SessionHook> {
+        if (within == Within::hook)
+            return std::make_unique<PassingHook>();
+        return std::make_unique<SlowlyPassingHook>();
+    };
+    return std::make_unique<HookedBridge>(make_hook, events);
+}
+
+std::string text(Within within)
+{
+    return within == Within::streams ? "streams" : within == Within::hook ? "hook" : "coroutine hook";
+}
+
 /// A Server in this process, with a thread of its own.
 class EmbeddedRoute final : public Route {
 public:
-    EmbeddedRoute(Family client, Family server)
-        : Route("streams, " + text(client) + " to " + text(server), weaker(client, server), carries(client, server)),
+    EmbeddedRoute(Within within, Family client, Family server)
+        : Route(text(within) + ", " + text(client) + " to " + text(server), weaker(client, server),
+                carries(within, client, server)),
+          veiled_(within == Within::streams),
           listener_(any_address(server, directory_, "server")),
+          bridge_(make_bridge(within, events_)),
           backend_(workers_.control(), "forward", options_for(listener_.address()), events_),
           pool_(workers_.control(), "forward", UpstreamBackend::keeps_instance(), backend_, events_),
           server_(workers_, ServerOptions("forward"), acceptors(client), std::make_unique<SharedAuthenticator>(), pool_,
-                  bridge_, events_)
+                  *bridge_, events_)
     {
         auto run = server_.run();
         asio::co_spawn(workers_.control(), std::move(run),
@@ -151,10 +188,11 @@ public:
     std::pair<Line, Line> connect() override { return join(address_, listener_); }
 
 private:
-    static Carries carries(Family client, Family server)
+    static Carries carries(Within within, Family client, Family server)
     {
         auto carries = carried_between(client, server);
-        carries.urgent_in_place = carries.reset_while_full = false;
+        carries.urgent_in_place = carries.urgent_in_place && within != Within::streams;
+        carries.reset_while_full = false;
         return carries;
     }
 
@@ -168,15 +206,19 @@ private:
         REQUIRE(acceptor);
         address_ = (*acceptor)->address();
         std::vector<std::unique_ptr<Acceptor>> all;
-        all.push_back(std::make_unique<VeilingAcceptor>(std::move(*acceptor)));
+        if (veiled_)
+            all.push_back(std::make_unique<VeilingAcceptor>(std::move(*acceptor)));
+        else
+            all.push_back(std::move(*acceptor));
         return all;
     }
 
+    const bool veiled_;
     TemporaryDirectory directory_;
     Listener listener_;
     std::string address_;
     Events events_;
-    PairBridge bridge_;
+    std::unique_ptr<Bridge> bridge_;
     Workers workers_{1};
     UpstreamBackend backend_;
     InstancePool pool_;
@@ -222,7 +264,10 @@ std::string any_address(Family family, const TemporaryDirectory& directory, cons
 
 RoutePtr direct(Family family) { return std::make_unique<DirectRoute>(family); }
 RoutePtr forwarded(Family client, Family server) { return std::make_unique<ForwardRoute>(client, server); }
-RoutePtr between_streams(Family client, Family server) { return std::make_unique<EmbeddedRoute>(client, server); }
+RoutePtr embedded(Within within, Family client, Family server)
+{
+    return std::make_unique<EmbeddedRoute>(within, client, server);
+}
 
 InstanceRoute::InstanceRoute(std::string name, Carries carries, const Arguments& arguments)
     : Route(std::move(name), carries.resets ? Family::tcp_v4 : Family::unix_socket, carries),

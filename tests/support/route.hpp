@@ -66,9 +66,15 @@ RoutePtr direct(Family family);
 /// Through `instancerd forward`.
 RoutePtr forwarded(Family client, Family server);
 
-/// Through a Server in this process whose clients do not say that a socket carries them, so that the bridge copies
-/// between streams of any kind.
-RoutePtr between_streams(Family client, Family server);
+/// What makes a bridge copy between streams of any kind.
+enum class Within {
+    streams,         ///< Its client does not say that a socket carries it.
+    hook,            ///< A hook that passes everything on.
+    coroutine_hook,  ///< The same, in coroutines that take their time.
+};
+
+/// Through a Server in this process.
+RoutePtr embedded(Within within, Family client, Family server);
 
 /// To an instance of instancerd, which is `hand_over`.
 class InstanceRoute final : public Route {
