@@ -1,40 +1,54 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>
 #include <string>
 
-#include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <instancer/detail/unique_fd.hpp>
 
+#include <socket_address.hpp>
+
 namespace daemon_test {
 
-/// A listening socket on a free port of 127.0.0.1.
+/// A listening socket, by default on a free port of 127.0.0.1.
 class Listener {
 public:
-    Listener() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
+    explicit Listener(const std::string& address = "127.0.0.1:0", int backlog = 8) : address_(address)
     {
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof address;
-        REQUIRE(::bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), size) == 0);
-        REQUIRE(::listen(socket_.get(), 8) == 0);
-        REQUIRE(::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
-        port_ = ntohs(address.sin_port);
+        const SocketAddress wanted(address);
+        socket_ = wanted.make_socket();
+        REQUIRE(::bind(socket_.get(), wanted.get(), wanted.size()) == 0);
+        REQUIRE(::listen(socket_.get(), backlog) == 0);
+        if (address.starts_with("unix:"))
+            return;
+        sockaddr_in6 bound{};  // The port is at the same place for IPv4.
+        socklen_t size = sizeof bound;
+        REQUIRE(::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&bound), &size) == 0);
+        port_ = std::to_string(ntohs(bound.sin6_port));
+        address_ = address.substr(0, address.rfind(':') + 1) + port_;
     }
 
     int fd() const { return socket_.get(); }
-    std::string port() const { return std::to_string(port_); }
+    const std::string& port() const { return port_; }
+    const std::string& address() const { return address_; }
     void close() { socket_.reset(); }
+
+    /// The next client; none when there is none for 20 s, or after `close`.
+    instancer::detail::UniqueFd accept() const
+    {
+        pollfd waiting{socket_.get(), POLLIN, 0};
+        if (::poll(&waiting, 1, 20'000) != 1)
+            return {};
+        return instancer::detail::UniqueFd(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    }
 
 private:
     instancer::detail::UniqueFd socket_;
-    std::uint16_t port_;
+    std::string port_, address_;
 };
 
 }  // namespace daemon_test
