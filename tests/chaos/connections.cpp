@@ -221,7 +221,7 @@ void come_and_go(std::uint16_t port, int times, unsigned seed)
     std::minstd_rand random(seed);
     for (int i = 0; i < times; ++i) {
         RawClient client(port);
-        REQUIRE(client.connected());
+        CHECK(client.connected());
         if (random() % 2 == 0)
             client.send(std::string(random() % 2000, 'x'));
         switch (random() % 4) {

@@ -37,6 +37,6 @@ TEST_CASE("transparency: a container on its standard streams")
 {
     Carries carries;
     carries.resets = carries.urgent = carries.urgent_in_place = false;
-    carries.server_half_close = carries.reset_while_full = false;
+    carries.server_half_close = carries.unread_resets = false;
     check("docker --stdio", carries, {"--stdio"}, {});
 }

@@ -49,7 +49,8 @@ public:
         for (const int fd : {client_.get(), server_.get()}) {
             ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
             // A window smaller than a segment of the loopback would do nothing but wait for its timers.
-            const int send_size = random_() % 2 == 0 ? 1 : 1 << 22, receive_size = random_() % 2 == 0 ? 1 << 16 : 1 << 22;
+            const int send_size = random_() % 2 == 0 ? 1 : 1 << 22;
+            const int receive_size = random_() % 2 == 0 ? 1 << 16 : 1 << 22;
             ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_size, sizeof send_size);
             ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_size, sizeof receive_size);
         }
@@ -173,9 +174,9 @@ void Gate::run()
         UniqueFd client(::accept4(listener_.fd(), nullptr, nullptr, SOCK_CLOEXEC));
         auto server = connect_to(target_);
         const bool is_cut = random() % 100 < static_cast<unsigned>(cut_percent_);
+        const auto seed = static_cast<unsigned>(random());
         if (client && server)
-            passages.push_back(
-                std::make_unique<Passage>(std::move(client), std::move(server), is_cut, static_cast<unsigned>(random())));
+            passages.push_back(std::make_unique<Passage>(std::move(client), std::move(server), is_cut, seed));
         else if (client)
             end_with_reset(client);
     }

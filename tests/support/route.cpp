@@ -192,7 +192,6 @@ private:
     {
         auto carries = carried_between(client, server);
         carries.urgent_in_place = carries.urgent_in_place && within != Within::streams;
-        carries.reset_while_full = false;
         return carries;
     }
 

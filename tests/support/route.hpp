@@ -26,7 +26,7 @@ public:
     bool urgent = true;
     bool urgent_in_place = true;    ///< As urgent data, and where it was sent.
     bool server_half_close = true;  ///< Before the server ends.
-    bool reset_while_full = true;   ///< A client's, while the server reads nothing.
+    bool unread_resets = true;      ///< Those that nobody comes upon by reading.
 };
 
 /// A way from clients to servers; any number of connections, one after the other or at once.

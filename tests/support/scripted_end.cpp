@@ -20,7 +20,7 @@ namespace transparency {
 namespace {
 
 /// Nothing that goes well takes so long.
-constexpr auto patience = 20s;
+constexpr auto patience = 10s;
 /// Nothing that is on its way takes so long.
 constexpr auto calm = 100ms;
 

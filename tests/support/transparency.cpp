@@ -44,6 +44,7 @@ public:
             INFO((outcome == &via ? route.name() : "direct"));
             CHECK(outcome->client.stuck == "");
             CHECK(outcome->server.stuck == "");
+            comparable_ = comparable_ && outcome->client.stuck.empty() && outcome->server.stuck.empty();
         }
     }
 
@@ -67,17 +68,20 @@ public:
     void client(const Check& check) const
     {
         INFO(route_.name() << ": what the client sees");
-        check(direct.client, via.client);
+        if (comparable_)
+            check(direct.client, via.client);
     }
     template <class Check>
     void server(const Check& check) const
     {
         INFO(route_.name() << ": what the server sees");
-        check(direct.server, via.server);
+        if (comparable_)
+            check(direct.server, via.server);
     }
 
 private:
     Route& route_;
+    bool comparable_ = true;
 
 public:
     const Outcome direct, via;
@@ -139,7 +143,7 @@ void check_reset_after_half_close(Route& route, bool client_leaves)
     };
     const auto stay = [&](End& end) {
         end.read_to_end();
-        if (route.carries().resets)
+        if (route.carries().resets && route.carries().unread_resets)
             end.wait_gone();
         end.send_until_refused();
     };
@@ -159,7 +163,7 @@ void check_reset_while_other_sends(Route& route, bool client_leaves)
         end.exchange(most);
         end.read_to_end();
     };
-    for (int i = 0; i < 5; ++i)
+    for (int i = 0; i < (route.carries().resets ? 5 : 1); ++i)
         check_leave(route, leave, stay, client_leaves);
 }
 
@@ -328,7 +332,7 @@ void server_resets_after_half_close(Route& route)
 
 void client_resets_while_server_is_full(Route& route)
 {
-    if (!route.carries().resets || !route.carries().reset_while_full)
+    if (!route.carries().resets || !route.carries().unread_resets)
         return;
     const Script script{[](End& client) {
                             client.send_until_blocked(most);
