@@ -188,6 +188,7 @@ private:
         bool instance_ended = false;     ///< By itself.
         bool known = false;              ///< `owner` is.
         SessionEnd end = SessionEnd::failed;
+        std::atomic<SessionEnd> stopped_as = SessionEnd::stopped;  ///< Set before `state` says that it is stopped.
         const std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
         ClientInfo info;
         std::unique_ptr<Entry> entry;
@@ -299,8 +300,7 @@ private:
             const auto end = co_await go_through(session);
             if (!end)
                 co_return;
-            if (!session->ended)
-                session->end = *end;
+            conclude(*session, *end);
         } catch (const std::exception& error) {
             session->detail = error.what();
         }
@@ -310,9 +310,15 @@ private:
     /// The bridge that went on without a coroutine has come to its end.
     void bridged(Session& session, BridgeEnd how)
     {
-        if (!session.ended)
-            session.end = end_of(session, how);
+        conclude(session, end_of(session, how));
         finish(session);
+    }
+
+    /// What an end from outside brings about, as the instance is stopped, is that end too.
+    static void conclude(Session& session, SessionEnd end) noexcept
+    {
+        if (!session.ended)
+            session.end = session.state.stopped() ? session.stopped_as.load() : end;
     }
 
     /// Reports the end and lets go of everything; the session itself goes when the control executor forgets it.
@@ -626,6 +632,7 @@ private:
 
     void end_session(const SessionPtr& session, SessionEnd end)
     {
+        session->stopped_as = end;
         session->state.stop();
         asio::post(session->executor(), [session, end] {
             if (session->ended)

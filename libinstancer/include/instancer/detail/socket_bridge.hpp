@@ -18,6 +18,7 @@
 
 #include <instancer/bridge.hpp>
 #include <instancer/detail/poller.hpp>
+#include <instancer/detail/socket_stream.hpp>
 #include <instancer/detail/urgent_data.hpp>
 
 namespace instancer::detail {
@@ -57,9 +58,9 @@ public:
 
     void link_over() override
     {
-        // A reset that has yet to be passed on stays one.
+        // A reset that has yet to be passed on, or noticed, stays one.
         if (!last_words_)
-            end_from_outside(BridgeEnd::completed);
+            end_from_outside(is_reset(instance_.fd) ? BridgeEnd::instance_reset : BridgeEnd::completed);
     }
     void cancel() override { end_from_outside(BridgeEnd::cancelled); }
 

@@ -41,6 +41,13 @@ inline bool is_socket_in_family(int fd, std::initializer_list<int> families) noe
     return false;
 }
 
+/// Whether the connection was reset, without taking that from whoever reads next.
+inline bool is_reset(int fd) noexcept
+{
+    pollfd state{fd, 0, 0};
+    return ::poll(&state, 1, 0) == 1 && (state.revents & POLLERR) != 0;
+}
+
 /// What every TCP connection of ours has: no delay, and keepalive so that a peer that vanished without a word is
 /// noticed after a quarter of an hour. A machine that only slept for a while keeps its connection.
 inline void set_tcp_options(int fd) noexcept

@@ -107,7 +107,10 @@ private:
 
         void link_over() override
         {
-            link_.client().close();
+            if (link_.instance().is_tcp() && is_reset(link_.instance().native_handle()))
+                link_.client().abort();
+            else
+                link_.client().close();
             over_->set();
         }
 
