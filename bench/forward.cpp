@@ -155,11 +155,19 @@ std::vector<UniqueFd> connections(std::uint16_t port, int count)
     return all;
 }
 
-/// Processor time of a process, in seconds.
-double processor_time(pid_t pid)
+/// A proxy may be more than one process.
+std::vector<pid_t> family(pid_t pid)
 {
-    if (pid <= 0)
-        return 0;
+    std::vector<pid_t> all = {pid};
+    std::ifstream children("/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children");
+    for (pid_t child = 0; children >> child;)
+        all.push_back(child);
+    return all;
+}
+
+/// Processor time of a process, in seconds.
+double processor_time_of(pid_t pid)
+{
     std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
     std::string text((std::istreambuf_iterator<char>(file)), {});
     std::istringstream fields(text.substr(text.rfind(')') + 2));
@@ -169,6 +177,15 @@ double processor_time(pid_t pid)
     double user = 0, system = 0;
     fields >> user >> system;
     return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
+double processor_time(pid_t pid)
+{
+    double sum = 0;
+    if (pid > 0)
+        for (const auto one : family(pid))
+            sum += processor_time_of(one);
+    return sum;
 }
 
 double resident_kib(pid_t pid)
@@ -262,6 +279,10 @@ double memory(std::uint16_t port, pid_t proxy)
     return (resident_kib(proxy) - before) / held_connections;
 }
 
+constexpr auto spinning = "instancerd --busy-poll 100us";
+constexpr auto socket_proxyd = "systemd-socket-proxyd";
+constexpr auto socket_proxyd_path = "/lib/systemd/systemd-socket-proxyd";
+
 std::unique_ptr<Subject> proxy(const std::string& name, std::uint16_t to)
 {
     const auto port = fresh_port();
@@ -279,9 +300,17 @@ std::unique_ptr<Subject> proxy(const std::string& name, std::uint16_t to)
             temporary_file("nginx.pid", "") + ";\nerror_log stderr crit;\nevents { worker_connections 20000; }\n"
             "stream { server { listen 127.0.0.1:" + number + "; proxy_pass 127.0.0.1:" + server + "; tcp_nodelay on; } }\n");
         command = {find_program("nginx"), "-c", config};
+    } else if (name == "socat") {
+        command = {find_program("socat"), "TCP-LISTEN:" + number + ",fork,reuseaddr,backlog=4096,nodelay,bind=127.0.0.1",
+                   "TCP:127.0.0.1:" + server + ",nodelay"};
+    } else if (name == socket_proxyd) {
+        command = {find_program("systemd-socket-activate"), "-l", "127.0.0.1:" + number, socket_proxyd_path,
+                   "--connections-max=10000", "127.0.0.1:" + server};
     } else {
         command = {INSTANCERD_PATH, "forward", "--listen", "127.0.0.1:" + number, "--to", "127.0.0.1:" + server,
                    "--threads", "1", "--log-level", "warning"};
+        if (name == spinning)
+            command.insert(command.end(), {"--busy-poll", "100us"});
     }
     command.insert(command.begin(), {"/usr/bin/taskset", "-c", "0"});
     return std::make_unique<Subject>(name, port, command);
@@ -296,10 +325,12 @@ std::vector<Outcome> forward(int rounds)
     limit.rlim_cur = limit.rlim_max;
     ::setrlimit(RLIMIT_NOFILE, &limit);
 
-    std::vector<std::string> names = {"direct", "instancerd"};
-    for (const auto* peer : {"haproxy", "nginx"})
+    std::vector<std::string> names = {"direct", "instancerd", spinning};
+    for (const auto* peer : {"haproxy", "nginx", "socat"})
         if (!find_program(peer).empty())
             names.emplace_back(peer);
+    if (::access(socket_proxyd_path, X_OK) == 0 && !find_program("systemd-socket-activate").empty())
+        names.emplace_back(socket_proxyd);
     const auto baseline = find_program("haproxy").empty() ? "direct" : "haproxy";
     Table bulk_one("Bulk, 1 connection", "GiB/s", true), bulk_many("Bulk, 16 connections", "GiB/s", true),
         bulk_cost("Processor time of the proxy, 16 connections", "s/GiB", false),
@@ -327,11 +358,12 @@ std::vector<Outcome> forward(int rounds)
                 trips_many.add(name, trips);
                 trips_tail.add(name, tail);
                 connects.add(name, echo_rate(port, 4, measured));
-                if (to_echo)
+                // A process for each connection is beyond what is compared here.
+                if (to_echo && name != "socat")
                     idle.add(name, memory(port, to_echo->pid()));
             } catch (const std::exception& error) {
                 // A rival that fails does not keep the others from being measured.
-                if (name == "instancerd")
+                if (name.starts_with("instancerd"))
                     throw std::runtime_error(name + ": " + error.what());
                 std::fprintf(stderr, "forward: %s: %s; the rest of its round is left out\n", name.c_str(), error.what());
             }

@@ -11,17 +11,19 @@
 
 int main(int count, char** arguments)
 {
-    const std::string usage = "usage: instancer_bench [--rounds N] [--json FILE] [WORK]...\n"
+    const std::string usage = "usage: instancer_bench [--rounds N] [--json FILE] [--svg FILE] [WORK]...\n"
                               "works: processes first-byte docker pool forward\n";
     std::vector<std::string> wanted;
     int rounds = 5;
-    std::string json;
+    std::string json, svg;
     for (int i = 1; i < count; ++i) {
         const std::string argument = arguments[i];
         if (argument == "--rounds" && i + 1 < count)
             rounds = std::max(1, std::atoi(arguments[++i]));
         else if (argument == "--json" && i + 1 < count)
             json = arguments[++i];
+        else if (argument == "--svg" && i + 1 < count)
+            svg = arguments[++i];
         else if (argument == "processes" || argument == "first-byte" || argument == "docker" || argument == "pool" ||
                  argument == "forward")
             wanted.push_back(argument);
@@ -32,6 +34,7 @@ int main(int count, char** arguments)
         wanted = {"processes", "first-byte", "docker", "pool", "forward"};
 
     int status = 0;
+    std::vector<bench::Outcome> all;
     std::ofstream file;
     if (!json.empty())
         file.open(json);
@@ -50,10 +53,13 @@ int main(int count, char** arguments)
                 outcome.table.print(outcome.baseline);
                 if (file)
                     file << outcome.table.json(outcome.baseline) << '\n';
+                all.push_back(outcome);
             }
         } catch (const std::exception& error) {
             std::fprintf(stderr, "%s: %s\n", work.c_str(), error.what());
             status = 1;
         }
+    if (!svg.empty())
+        std::ofstream(svg) << bench::plot(all);
     return status;
 }

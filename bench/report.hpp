@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace bench {
@@ -28,11 +29,31 @@ public:
     /// One JSON object on one line.
     std::string json(const std::string& baseline) const;
 
+    const std::string& work() const noexcept { return work_; }
+    const std::string& unit() const noexcept { return unit_; }
+    bool more_is_better() const noexcept { return more_is_better_; }
+
+    /// In the order in which they were measured.
+    const std::vector<std::string>& subjects() const noexcept { return order_; }
+    double median_of(const std::string& subject) const;
+
 private:
     std::string work_, unit_;
     bool more_is_better_;
     std::vector<std::string> order_;
     std::map<std::string, std::vector<double>> samples_;
 };
+
+/// A table and what its ratios refer to.
+class Outcome {
+public:
+    Outcome(Table measured, std::string reference) : table(std::move(measured)), baseline(std::move(reference)) {}
+
+    Table table;
+    std::string baseline;
+};
+
+/// An SVG plot: for each work a bar for each subject, as long as its ratio to the baseline.
+std::string plot(const std::vector<Outcome>& outcomes);
 
 }  // namespace bench

@@ -7,15 +7,6 @@
 
 namespace bench {
 
-/// A table and what its ratios refer to.
-class Outcome {
-public:
-    Outcome(Table measured, std::string reference) : table(std::move(measured)), baseline(std::move(reference)) {}
-
-    Table table;
-    std::string baseline;
-};
-
 Outcome processes(int rounds);
 Outcome first_byte(int rounds);
 Outcome docker_start(int rounds);
