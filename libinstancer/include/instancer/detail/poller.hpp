@@ -170,26 +170,31 @@ private:
         });
     }
 
-    /// Deals with what there is, and goes on while more comes at once: the way through Asio and back costs more than
-    /// a look. Asio has its turn after a few rounds all the same.
     void run()
     {
-        auto spin_end = Clock::now() + busy_poll_;
-        for (int round = 0; watched_ > 0; ) {
-            const auto count = deal_with_events();
-            deal_with_again();
-            const bool more = !again_.empty();
-            if (count > 0 && busy_poll_ > busy_poll_.zero())
-                spin_end = Clock::now() + busy_poll_;
-            if ((count > 0 || more) && ++round == rounds)
-                return come_back();
-            if (!more && (busy_poll_ == busy_poll_.zero() || Clock::now() >= spin_end))
-                break;
-        }
+        auto count = deal_with_events();
+        // Asio has its turn after some rounds all the same.
+        if (busy_poll_ > busy_poll_.zero())
+            for (int round = 0; round < rounds && count > 0 && watched_ > 0 && again_.empty(); ++round)
+                count = spin();
+        deal_with_again();
         if (watched_ == 0)
             again_.clear();
+        else if (count == batch_size || (count > 0 && busy_poll_ > busy_poll_.zero()) || !again_.empty())
+            come_back();
         else if (!armed_)
             wait();
+    }
+
+    /// Looks for more, without sleeping, until some has come or the time is over.
+    std::size_t spin()
+    {
+        const auto end = Clock::now() + busy_poll_;
+        std::size_t count = 0;
+        do
+            count = deal_with_events();
+        while (count == 0 && watched_ > 0 && Clock::now() < end);
+        return count;
     }
 
     std::size_t deal_with_events()
