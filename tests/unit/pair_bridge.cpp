@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The bridge between two real connections: both far ends must see what they would see if connected directly.
+#include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
@@ -177,6 +180,39 @@ TEST_CASE("pair bridge: megabytes both ways at once, in reads and writes of any 
         CHECK(bridged.usage.bytes_up() == up.size());
         CHECK(bridged.usage.bytes_down() == down.size());
     });
+}
+
+TEST_CASE("pair bridge: much data in one go, with urgent bytes, pauses and small pieces in between")
+{
+    const auto before = std::signal(SIGPIPE, SIG_IGN);
+    Bridged bridged(tcp(4 << 20), tcp(4 << 20));
+    auto& loop = bridged.loop;
+    std::string all, got;
+    const auto large = noise(16 << 20, 1);
+    for (const std::string& piece : {large, std::string("small"), large.substr(100), std::string("end")}) {
+        auto writing = loop.start(bridged.client.write_all(bytes_of(piece)));
+        got += loop.run(read_exactly(bridged.server, piece.size()));
+        all += piece;
+        REQUIRE(writing.value());
+        const char urgent = '!';
+        REQUIRE(::send(bridged.client.native_handle(), &urgent, 1, MSG_OOB) == 1);
+    }
+    CHECK(bool(got == all));
+    CHECK(bridged.usage.bytes_up() >= all.size());
+    const auto pipes = [] {
+        const std::filesystem::directory_iterator open("/proc/self/fd");
+        return std::count_if(begin(open), end(open), [](const auto& fd) {
+            std::error_code gone;
+            return std::filesystem::read_symlink(fd, gone).string().starts_with("pipe:");
+        });
+    };
+    CHECK(pipes() > 0);
+    auto writing = loop.start(write_and_end(bridged.server, large));
+    CHECK(bool(loop.run(read_all(bridged.client)) == large));
+    CHECK(writing.value());
+    bridged.client.close();
+    CHECK(bridged.end() == BridgeEnd::completed);
+    std::signal(SIGPIPE, before);
 }
 
 TEST_CASE("pair bridge: a side that does not read holds the other one up, and nothing is lost")

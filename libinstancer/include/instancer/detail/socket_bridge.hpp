@@ -13,10 +13,12 @@
 #include <vector>
 
 #include <asio/steady_timer.hpp>
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <instancer/bridge.hpp>
+#include <instancer/detail/pipe_pool.hpp>
 #include <instancer/detail/poller.hpp>
 #include <instancer/detail/socket_stream.hpp>
 #include <instancer/detail/urgent_data.hpp>
@@ -32,6 +34,7 @@ inline std::span<std::byte> bridge_buffer() noexcept
 
 /// The data path between two sockets: reads what is there into one buffer per thread, writes it at once, and keeps
 /// aside only what the other end did not take. There is no coroutine on it, and no buffer while nothing is in flight.
+/// Much data in one go passes between TCP sockets through a pipe, without being copied.
 ///
 /// Threads: the executor of the link.
 class SocketBridge final : public Link::Path {
@@ -68,6 +71,10 @@ private:
     /// How often one side may be read before the others have their turn.
     static constexpr int reads_in_turn = 4;
 
+    /// What pays for a pipe: so much at once, so many times in a row.
+    static constexpr std::size_t bulk_size = 64 * 1024;
+    static constexpr std::uint8_t bulk_reads = 8;
+
     /// What one side has sent and the other has yet to get.
     struct Parked {
         explicit Parked(std::span<const std::byte> data) : bytes(data.begin(), data.end()) {}
@@ -103,8 +110,10 @@ private:
 
         SocketBridge& bridge;
         std::unique_ptr<Parked> parked;
+        std::unique_ptr<Pipe> pipe;     ///< While much data passes; what it holds the other side has yet to get.
         const int fd;
         std::int16_t urgent = -1;       ///< A byte of urgent data that the other side has yet to get.
+        std::uint8_t large_reads = 0;   ///< In a row.
         const bool is_tcp;
         bool readable = false;
         bool writable = true;
@@ -112,6 +121,8 @@ private:
         bool maybe_urgent = false;      ///< Urgent data may come.
         bool over = false;              ///< Nothing more is read here.
         bool failed = false;            ///< The connection was reset.
+
+        bool has_parked() const noexcept { return parked || (pipe && pipe->held > 0); }
     };
 
     Result<void> watch()
@@ -145,7 +156,7 @@ private:
             finish(BridgeEnd::cancelled);
         }
         // What is not read any more, or not now, would not notice that its connection was reset.
-        if (client_.failed && (client_.over || client_.parked || client_.urgent >= 0))
+        if (client_.failed && (client_.over || client_.has_parked() || client_.urgent >= 0))
             reset_by(client_, false);
         if (instance_.failed && instance_.over)
             reset_by(instance_, false);
@@ -178,6 +189,8 @@ private:
     {
         if (from.maybe_urgent && to.is_tcp && take_urgent(from))
             return;
+        if (from.large_reads == bulk_reads && splice(from, to))
+            return;
         const auto count = ::recv(from.fd, bridge_buffer().data(), bridge_buffer().size(), 0);
         if (count < 0) {
             if (errno == EAGAIN)
@@ -189,6 +202,10 @@ private:
         if (count == 0)
             return end_of_stream(from, to);
         const auto data = bridge_buffer().first(static_cast<std::size_t>(count));
+        if (data.size() < bulk_size)
+            from.large_reads = 0;
+        else if (from.large_reads < bulk_reads)
+            ++from.large_reads;
         if (data.size() < bridge_buffer().size() && !from.to_the_end)
             from.readable = false;
         const auto written = write(to, data);
@@ -197,6 +214,45 @@ private:
         if (const auto rest = data.subspan(static_cast<std::size_t>(written)); !rest.empty())
             from.parked = std::make_unique<Parked>(rest);
         passed(from, written);
+    }
+
+    /// Moves what is there through a pipe. False when nothing has happened, and a plain read is what tells more.
+    bool splice(Side& from, Side& to)
+    {
+        // Urgent data stop a splice for ever, and what comes with the end must be read to the end.
+        if (!from.is_tcp || !to.is_tcp || from.to_the_end)
+            return drop_pipe(from);
+        if (!from.pipe)
+            from.pipe = PipePool::of_thread().take();
+        if (!from.pipe)
+            return drop_pipe(from);
+        const auto count = ::splice(from.fd, nullptr, from.pipe->in.get(), nullptr, from.pipe->capacity,
+                                    SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+        if (count > 0) {
+            from.pipe->held = static_cast<std::size_t>(count);
+            if (from.pipe->held < bulk_size)
+                from.large_reads = 0;
+            if (flush(from, to) && from.large_reads == 0)
+                drop_pipe(from);
+            return true;
+        }
+        if (count < 0 && errno == EAGAIN) {
+            from.readable = false;
+            PipePool::of_thread().give_back(std::move(from.pipe));
+            return true;
+        }
+        if (count < 0 && errno != EINTR && errno != EINVAL) {
+            reset_by(from, true);
+            return true;
+        }
+        return drop_pipe(from);
+    }
+
+    bool drop_pipe(Side& from) noexcept
+    {
+        from.large_reads = 0;
+        PipePool::of_thread().give_back(std::move(from.pipe));
+        return false;
     }
 
     void passed(const Side& from, ssize_t written) noexcept
@@ -220,6 +276,17 @@ private:
     /// Whether all that was read before has been written.
     bool flush(Side& from, Side& to)
     {
+        if (from.pipe && from.pipe->held > 0) {
+            const auto written = write_through(*from.pipe, to);
+            if (written < 0) {
+                not_taken(from);
+                return false;
+            }
+            from.pipe->held -= static_cast<std::size_t>(written);
+            passed(from, written);
+            if (from.pipe->held > 0)
+                return false;
+        }
         if (from.parked) {
             const auto written = write(to, std::span(from.parked->bytes).subspan(from.parked->taken));
             if (written < 0) {
@@ -244,11 +311,24 @@ private:
         return true;
     }
 
-    /// How much was written; negative when the peer takes no more.
     static ssize_t write(Side& to, std::span<const std::byte> data, int flags = 0)
     {
+        return written(to, [&] { return ::send(to.fd, data.data(), data.size(), MSG_NOSIGNAL | flags); });
+    }
+
+    static ssize_t write_through(Pipe& pipe, Side& to)
+    {
+        return written(to, [&] {
+            return ::splice(pipe.out.get(), nullptr, to.fd, nullptr, pipe.held, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+        });
+    }
+
+    /// How much was written; negative when the peer takes no more.
+    template <class Call>
+    static ssize_t written(Side& to, Call call)
+    {
         while (to.writable) {
-            const auto count = ::send(to.fd, data.data(), data.size(), MSG_NOSIGNAL | flags);
+            const auto count = call();
             if (count >= 0)
                 return count;
             if (errno != EINTR && errno != EAGAIN) {
@@ -286,6 +366,8 @@ private:
             return finish(BridgeEnd::client_reset);
         refused_ = true;
         client_.parked.reset();
+        client_.large_reads = 0;
+        PipePool::of_thread().give_back(std::move(client_.pipe));
         client_.urgent = -1;
         finish_if_over();
     }
@@ -305,7 +387,7 @@ private:
         auto& other = other_of(side);
         side.over = side.over || all_read;
         other.over = true;
-        if (side.over && !side.parked && stream_of(other).unsent() == 0)
+        if (side.over && !side.has_parked() && stream_of(other).unsent() == 0)
             return finish(reset_end(side));
         if (last_words_)
             return;
@@ -327,7 +409,7 @@ private:
             const auto passed = link_.bytes_up() + link_.bytes_down();
             const bool moved = std::exchange(words->left, left) != left || std::exchange(words->passed, passed) != passed;
             words->idle_looks = moved ? 0 : words->idle_looks + 1;
-            const bool done = side.over && !side.parked && left == 0;
+            const bool done = side.over && !side.has_parked() && left == 0;
             if (!done && !other.failed && words->idle_looks < LastWords::patience)
                 return watch_last_words();
             finish(reset_end(side));
@@ -363,6 +445,8 @@ private:
 
     void leave() noexcept
     {
+        PipePool::of_thread().give_back(std::move(client_.pipe));
+        PipePool::of_thread().give_back(std::move(instance_.pipe));
         poller_.remove(client_);
         poller_.remove(instance_);
     }
