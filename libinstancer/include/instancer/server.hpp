@@ -7,10 +7,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -18,6 +20,7 @@
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
+#include <asio/dispatch.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
@@ -187,6 +190,7 @@ private:
         bool ended = false;              ///< `end` was decided from outside.
         bool instance_ended = false;     ///< By itself.
         bool known = false;              ///< `owner` is.
+        bool starting = false;           ///< Counted among those.
         SessionEnd end = SessionEnd::failed;
         std::atomic<SessionEnd> stopped_as = SessionEnd::stopped;  ///< Set before `state` says that it is stopped.
         const std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
@@ -254,12 +258,10 @@ private:
             return finish(*session);
         }
         ++starting_;
+        session->starting = true;
         auto task = serve(session);
         // What a cancellation needs is not needed any more where no coroutine is.
-        auto done = [session](std::exception_ptr) {
-            session->cancel.reset();
-            --session->server.starting_;
-        };
+        auto done = [session](std::exception_ptr) { session->cancel.reset(); };
         asio::co_spawn(session->executor(), std::move(task),
                        asio::bind_cancellation_slot(session->cancel->slot(), std::move(done)));
     }
@@ -321,10 +323,33 @@ private:
             session.end = session.state.stopped() ? session.stopped_as.load() : end;
     }
 
-    /// Reports the end and lets go of everything; the session itself goes when the control executor forgets it.
-    void finish(Session& session)
+    void got_on(Session& session) noexcept
     {
+        if (std::exchange(session.starting, false))
+            --starting_;
+    }
+
+    /// Reports the end and lets go of everything; the session itself goes when the control executor forgets it.
+    void finish(Session& session) noexcept
+    {
+        got_on(session);
         session.ended = true;
+        // Neither a lack of memory nor an observer that throws may keep a session from ending.
+        try {
+            const auto summary = summarize(session);
+            release(session);
+            events_.session_ended(summary);
+        } catch (const std::exception&) {
+            release(session);
+        }
+        asio::dispatch(workers_.control(), [this, id = session.id] {
+            sessions_.erase(id);
+            check_over();
+        });
+    }
+
+    SessionSummary summarize(Session& session) const
+    {
         SessionSummary summary;
         describe(session, summary);
         summary.end = session.end;
@@ -334,6 +359,11 @@ private:
             summary.bytes_down = session.link->bytes_down();
         }
         summary.duration = std::chrono::steady_clock::now() - session.begin;
+        return summary;
+    }
+
+    static void release(Session& session)
+    {
         if (session.client)
             session.client.abort();
         if (session.link) {
@@ -343,11 +373,6 @@ private:
         }
         session.lease = Lease();
         session.entry.reset();
-        events_.session_ended(summary);
-        asio::dispatch(workers_.control(), [this, id = session.id] {
-            sessions_.erase(id);
-            check_over();
-        });
     }
 
     /// Nothing when a bridge goes on without a coroutine.
@@ -519,6 +544,7 @@ private:
     /// The instance has the client's socket: nothing is left to do but to note its end.
     asio::awaitable<SessionEnd> wait_for_instance(Session& session)
     {
+        got_on(session);
         session.client.close();
         asio::steady_timer forever(session.executor(), std::chrono::steady_clock::time_point::max());
         while (!session.instance_ended && !session.ended)
@@ -544,6 +570,7 @@ private:
             link.instance().abort();
             co_return end_of(session, BridgeEnd::instance_reset);
         }
+        got_on(session);
         if (session.instance_ended)
             link.instance_ended();
         if (bridge_.start(link, session))
@@ -553,6 +580,8 @@ private:
         describe(session, info);
         link.introduce(info);
         const auto how = co_await bridge_.run(link);
+        if (how == BridgeEnd::hook_failed)
+            session.detail = "its hook failed, as the warning says";
         co_return end_of(session, how);
     }
 
@@ -703,7 +732,7 @@ private:
     std::unordered_map<std::uint64_t, SessionPtr> sessions_;
     std::uint64_t last_id_ = 0;
     std::size_t loops_ = 0;
-    std::atomic<std::size_t> starting_ = 0;  ///< Sessions that have a coroutine.
+    std::atomic<std::size_t> starting_ = 0;  ///< Sessions without a connection to an instance as yet.
 };
 
 }  // namespace instancer

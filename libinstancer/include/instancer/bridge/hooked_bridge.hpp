@@ -40,7 +40,13 @@ private:
         if (!hook && link.early_data().empty())
             co_return co_await unhooked_.run(link);
         detail::StreamBridge streams(link, hook.get());
-        const auto end = co_await streams.run();
+        auto end = BridgeEnd::cancelled;
+        std::exception_ptr failure;
+        try {
+            end = co_await streams.run();
+        } catch (...) {
+            failure = std::current_exception();
+        }
         if (end == BridgeEnd::hook_failed)
             warn(link, streams.failure());
         try {
@@ -49,6 +55,8 @@ private:
         } catch (...) {
             warn(link, std::current_exception());
         }
+        if (failure)
+            std::rethrow_exception(failure);
         co_return end;
     }
 

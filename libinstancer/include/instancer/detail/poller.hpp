@@ -111,6 +111,13 @@ public:
     /// For so long it looks for more, with a whole processor, before it sleeps.
     void busy_poll(std::chrono::microseconds duration) noexcept { busy_poll_ = duration; }
 
+    /// For a descriptor that goes on without the poller.
+    void undo_add(int fd, Entry& entry) noexcept
+    {
+        ::epoll_ctl(epoll_->native_handle(), EPOLL_CTL_DEL, fd, nullptr);
+        remove(entry);
+    }
+
     /// Calls `entry` once more after all others had their turn.
     void again(Entry& entry)
     {
@@ -122,7 +129,6 @@ private:
     using Clock = std::chrono::steady_clock;
 
     static constexpr std::size_t batch_size = 64;
-    static constexpr int rounds = 16;
 
     /// Where an event finds its entry. Generations tell apart those that had the same slot, one after the other.
     struct Slot {
@@ -170,31 +176,23 @@ private:
         });
     }
 
+    /// One look; what it leaves is reported again, as Asio re-arms its wait. With busy polling it goes on to look for a
+    /// while, but Asio has its turn after that, whatever comes.
     void run()
     {
-        auto count = deal_with_events();
-        // Asio has its turn after some rounds all the same.
-        if (busy_poll_ > busy_poll_.zero())
-            for (int round = 0; round < rounds && count > 0 && watched_ > 0 && again_.empty(); ++round)
-                count = spin();
+        const auto count = deal_with_events();
+        bool more = false;
+        if (busy_poll_ > busy_poll_.zero() && (count > 0 || more_))
+            for (const auto end = Clock::now() + busy_poll_; watched_ > 0 && again_.empty() && Clock::now() < end;)
+                more = deal_with_events() > 0 || more;
+        more_ = more;
         deal_with_again();
         if (watched_ == 0)
             again_.clear();
-        else if (count == batch_size || (count > 0 && busy_poll_ > busy_poll_.zero()) || !again_.empty())
+        else if (count == batch_size || more || !again_.empty())
             come_back();
         else if (!armed_)
             wait();
-    }
-
-    /// Looks for more, without sleeping, until some has come or the time is over.
-    std::size_t spin()
-    {
-        const auto end = Clock::now() + busy_poll_;
-        std::size_t count = 0;
-        do
-            count = deal_with_events();
-        while (count == 0 && watched_ > 0 && Clock::now() < end);
-        return count;
     }
 
     std::size_t deal_with_events()
@@ -229,6 +227,7 @@ private:
 
     std::optional<asio::posix::stream_descriptor> epoll_;
     std::chrono::microseconds busy_poll_{0};
+    bool more_ = false;   ///< Came while it looked, the last time.
     bool armed_ = false;  ///< Something will call `run`.
     std::array<epoll_event, batch_size> batch_;
     std::vector<Slot> slots_;

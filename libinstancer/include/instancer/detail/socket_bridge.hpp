@@ -6,8 +6,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
-#include <new>
 #include <span>
 #include <utility>
 #include <vector>
@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 
 #include <instancer/bridge.hpp>
+#include <instancer/detail/patience.hpp>
 #include <instancer/detail/pipe_pool.hpp>
 #include <instancer/detail/poller.hpp>
 #include <instancer/detail/socket_stream.hpp>
@@ -87,16 +88,11 @@ private:
 
     /// What goes on when one side's connection was reset and the other one has yet to get what was sent before.
     struct LastWords {
-        static constexpr std::chrono::milliseconds pause{10};
-        static constexpr int patience = 50;  ///< Looks at a side that takes nothing.
-
         LastWords(const asio::any_io_executor& executor, const Side& of) : timer(executor), side(of) {}
 
         asio::steady_timer timer;
         const Side& side;
-        std::size_t left = 0;
-        std::uint64_t passed = 0;
-        int idle_looks = 0;
+        Patience patience;
     };
 
     /// One socket, and the direction that begins there.
@@ -131,7 +127,10 @@ private:
         link_.instance().unwatch();
         if (auto added = poller_.add(client_.fd, client_); !added)
             return added;
-        return poller_.add(instance_.fd, instance_);
+        auto added = poller_.add(instance_.fd, instance_);
+        if (!added)
+            poller_.undo_add(client_.fd, client_);
+        return added;
     }
 
     /// The bridge may be gone when this returns.
@@ -152,14 +151,13 @@ private:
             pump(client_, instance_);
             if (!ended_)
                 pump(instance_, client_);
-        } catch (const std::bad_alloc&) {
-            finish(BridgeEnd::cancelled);
+            // What is not read any more, or not now, would not notice that its connection was reset.
+            for (auto* one : {&client_, &instance_})
+                if (one->failed && (one->over || one->has_parked() || one->urgent >= 0))
+                    reset_by(*one, false);
+        } catch (const std::exception&) {
+            finish(BridgeEnd::cancelled);  // No memory.
         }
-        // What is not read any more, or not now, would not notice that its connection was reset.
-        if (client_.failed && (client_.over || client_.has_parked() || client_.urgent >= 0))
-            reset_by(client_, false);
-        if (instance_.failed && instance_.over)
-            reset_by(instance_, false);
         busy_ = false;
         if (ended_)
             observer_.bridge_ended(end_);
@@ -358,12 +356,17 @@ private:
         finish_if_over();
     }
 
-    /// When the instance takes no more, its own answer is still delivered.
+    /// Its own answer is still delivered when the instance takes no more, and so are the last bytes of a client that
+    /// takes no more.
     void not_taken(Side& from)
     {
         from.over = true;
-        if (&from == &instance_)
-            return finish(BridgeEnd::client_reset);
+        if (&from == &instance_) {
+            client_.failed = client_.readable = client_.to_the_end = true;
+            if (!client_.over)
+                poller_.again(client_);
+            return reset_by(client_, false);
+        }
         refused_ = true;
         client_.parked.reset();
         client_.large_reads = 0;
@@ -374,8 +377,11 @@ private:
 
     void finish_if_over()
     {
-        if (!ended_ && !last_words_ && client_.over && instance_.over)
-            finish(refused_ ? BridgeEnd::instance_reset : BridgeEnd::completed);
+        if (ended_ || last_words_ || !client_.over || !instance_.over)
+            return;
+        if (refused_)
+            return reset_by(instance_, true);
+        finish(BridgeEnd::completed);
     }
 
     /// One side's connection was reset. The other side still gets what was sent to it before, as it would get it from
@@ -398,7 +404,7 @@ private:
     /// Looks now and then whether the other side has got everything; gives up when it has stopped taking.
     void watch_last_words()
     {
-        last_words_->timer.expires_after(LastWords::pause);
+        last_words_->timer.expires_after(Patience::pause);
         last_words_->timer.async_wait([this, weak = std::weak_ptr<LastWords>(last_words_)](const asio::error_code&) {
             const auto words = weak.lock();
             if (!words)
@@ -406,11 +412,9 @@ private:
             const auto& side = words->side;
             const auto& other = other_of(side);
             const auto left = stream_of(other).unsent();
-            const auto passed = link_.bytes_up() + link_.bytes_down();
-            const bool moved = std::exchange(words->left, left) != left || std::exchange(words->passed, passed) != passed;
-            words->idle_looks = moved ? 0 : words->idle_looks + 1;
             const bool done = side.over && !side.has_parked() && left == 0;
-            if (!done && !other.failed && words->idle_looks < LastWords::patience)
+            const auto delivered = link_.bytes_up() + link_.bytes_down() - left;
+            if (!done && !other.failed && !words->patience.ends_at(delivered))
                 return watch_last_words();
             finish(reset_end(side));
             observer_.bridge_ended(end_);

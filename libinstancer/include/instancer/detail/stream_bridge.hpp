@@ -20,7 +20,6 @@
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <instancer/bridge.hpp>
@@ -28,6 +27,7 @@
 #include <instancer/detail/asio_compat.hpp>
 #include <instancer/detail/async_event.hpp>
 #include <instancer/detail/dismiss.hpp>
+#include <instancer/detail/patience.hpp>
 #include <instancer/detail/socket_bridge.hpp>
 #include <instancer/detail/socket_stream.hpp>
 #include <instancer/detail/urgent_data.hpp>
@@ -45,11 +45,11 @@ public:
         : link_(link),
           hook_(hook),
           early_(link.early_data()),
-          over_(std::make_shared<AsyncEvent>(link.client().get_executor())),
+          end_(std::make_shared<End>(link.client().get_executor())),
           up_(link.client(), link.instance(), &Link::count_up, &SessionHook::from_client, &SessionHook::client_ended),
           down_(link.instance(), link.client(), &Link::count_down, &SessionHook::from_instance,
                 &SessionHook::instance_ended),
-          carries_urgent_(hook && is_tcp(link.client()) && is_tcp(link.instance()))
+          carries_urgent_(hook && has_mark(link.client()) && has_mark(link.instance()))
     {
     }
     StreamBridge(const StreamBridge&) = delete;
@@ -63,7 +63,7 @@ public:
             abort();
             co_return BridgeEnd::cancelled;
         }
-        link_.take(std::make_unique<Ears>(link_, over_));
+        link_.take(std::make_unique<Ears>(link_, end_));
         const auto [up, down] = co_await (pump_up() && pump_down());
 
         if (failure_)
@@ -74,7 +74,8 @@ public:
             abort();
             co_return BridgeEnd::client_reset;
         }
-        if (up == PumpEnd::target_reset || down == PumpEnd::source_reset) {
+        if (up == PumpEnd::target_reset || down == PumpEnd::source_reset || end_->reset) {
+            co_await deliver(link_.client());
             abort();
             co_return BridgeEnd::instance_reset;
         }
@@ -98,20 +99,28 @@ private:
     enum class PumpEnd { end_of_stream, source_reset, target_reset, hook, cancelled };
 
     static constexpr std::size_t hooked_read = 64'000;
-    static constexpr int patience = 50;  ///< Looks at a receiver that takes nothing.
+
+    /// Of the whole link. A hook that still works is waited for no longer then.
+    struct End {
+        explicit End(const asio::any_io_executor& executor) : came(executor) {}
+
+        AsyncEvent came;
+        bool reset = false;  ///< The instance had reset its connection when it ended.
+    };
 
     /// Hears of what the link is told from outside.
     class Ears final : public Link::Path {
     public:
-        Ears(Link& link, std::shared_ptr<AsyncEvent> over) : link_(link), over_(std::move(over)) {}
+        Ears(Link& link, std::shared_ptr<End> end) : link_(link), end_(std::move(end)) {}
 
         void link_over() override
         {
-            if (link_.instance().is_tcp() && is_reset(link_.instance().native_handle()))
+            end_->reset = has_mark(link_.instance()) && is_reset(link_.instance().native_handle());
+            if (end_->reset)
                 link_.client().abort();
             else
                 link_.client().close();
-            over_->set();
+            end_->came.set();
         }
 
         /// Whoever runs the coroutine cancels it.
@@ -119,7 +128,7 @@ private:
 
     private:
         Link& link_;
-        std::shared_ptr<AsyncEvent> over_;
+        std::shared_ptr<End> end_;
     };
 
     class Direction {
@@ -139,10 +148,7 @@ private:
         bool reset = false; ///< The source was reset, as a write to it has shown.
     };
 
-    static bool is_tcp(const Stream& stream) noexcept
-    {
-        return is_socket_in_family(stream.native_handle(), {AF_INET, AF_INET6});
-    }
+    static bool has_mark(const Stream& stream) noexcept { return stream.is_tcp() && stream.native_handle() >= 0; }
 
     /// Client to instance. When the instance takes no more, its own answer is still delivered.
     asio::awaitable<PumpEnd> pump_up()
@@ -151,7 +157,7 @@ private:
         const auto end = co_await pump_and_watch(up_, down_);
         if (end == PumpEnd::source_reset) {
             link_.instance().abort();
-            over_->set();
+            end_->came.set();
         }
         co_return end;
     }
@@ -197,13 +203,15 @@ private:
     static asio::awaitable<void> deliver(Stream& target)
     {
         asio::steady_timer timer(target.get_executor());
-        int idle_looks = 0;
-        for (auto left = target.unsent(); left > 0 && idle_looks < patience;) {
-            timer.expires_after(std::chrono::milliseconds(10));
+        Patience patience;
+        for (;;) {
+            const auto left = target.unsent();
+            if (left == 0 || patience.ends_at(~std::uint64_t{left}))
+                co_return;
+            timer.expires_after(Patience::pause);
             const auto [cancelled] = co_await timer.async_wait(as_result);
             if (cancelled)
                 co_return;
-            idle_looks = std::exchange(left, target.unsent()) == left ? idle_looks + 1 : 0;
         }
     }
 
@@ -240,7 +248,7 @@ private:
                         abort();
                         co_return PumpEnd::hook;
                     }
-                    if (over_->is_set() || is_cancelled(cancellation))
+                    if (end_->came.is_set() || is_cancelled(cancellation))
                         co_return PumpEnd::cancelled;
                     data = answer.bytes();
                 }
@@ -248,6 +256,7 @@ private:
                     const auto written = way.target.try_write(data);
                     if (!written && written.error() != std::error_code(asio::error::would_block))
                         co_return not_written(back, written.error());
+                    (link_.*way.count)(written.value_or(0));
                     const auto rest = data.subspan(written.value_or(0));
                     if (!rest.empty()) {
                         const std::vector<std::byte> parked(rest.begin(), rest.end());
@@ -256,12 +265,11 @@ private:
                         if (failed)
                             co_return *failed;
                     }
-                    (link_.*way.count)(data.size());
                 }
                 if (answer.then() == HookAnswer::Then::end) {
                     dismiss(way.target);
                     dismiss(way.source);
-                    over_->set();
+                    end_->came.set();
                     co_return PumpEnd::hook;
                 }
                 if (*read == 0)
@@ -299,30 +307,42 @@ private:
         co_return std::move(std::get<1>(first));
     }
 
-    /// Nothing when all was written. A source that is not read meanwhile is watched.
-    static asio::awaitable<std::optional<PumpEnd>> write_parked(Direction& way, Direction& back,
-                                                                std::span<const std::byte> data)
+    /// Nothing when all was written. A source that is not read meanwhile is watched; when it is reset the target still
+    /// gets what it takes.
+    asio::awaitable<std::optional<PumpEnd>> write_parked(Direction& way, Direction& back,
+                                                         std::span<const std::byte> data)
     {
         using namespace asio::experimental::awaitable_operators;
+        asio::steady_timer look(way.target.get_executor());
+        Patience patience;
         while (!data.empty()) {
             const auto written = way.target.try_write(data);
             if (written) {
+                (link_.*way.count)(*written);
                 data = data.subspan(*written);
                 continue;
             }
             if (written.error() != std::error_code(asio::error::would_block))
                 co_return not_written(back, written.error());
-            if (!way.source.is_tcp() || back.over.is_set()) {
-                const auto ready = co_await way.target.wait(Readiness::writable);
-                if (!ready)
-                    co_return not_written(back, ready.error());
-                continue;
+            Result<void> ready;
+            if (way.reset) {
+                if (patience.ends_at(~std::uint64_t{data.size()}))
+                    co_return PumpEnd::source_reset;
+                look.expires_after(Patience::pause);
+                const auto [cancelled] = co_await look.async_wait(as_result);
+                if (cancelled)
+                    co_return PumpEnd::cancelled;
+            } else if (!way.source.is_tcp() || back.over.is_set()) {
+                ready = co_await way.target.wait(Readiness::writable);
+            } else {
+                auto first = co_await (way.target.wait(Readiness::writable) || is_gone(way.source, back.over));
+                if (first.index() == 0)
+                    ready = std::move(std::get<0>(first));
+                else
+                    way.reset = std::get<1>(first);
             }
-            const auto first = co_await (way.target.wait(Readiness::writable) || is_gone(way.source, back.over));
-            if (first.index() == 1 && std::get<1>(first))
-                co_return PumpEnd::source_reset;
-            if (first.index() == 0 && !std::get<0>(first))
-                co_return not_written(back, std::get<0>(first).error());
+            if (!ready)
+                co_return not_written(back, ready.error());
         }
         co_return std::nullopt;
     }
@@ -370,7 +390,7 @@ private:
     asio::awaitable<HookAnswer> wait_for(asio::awaitable<HookAnswer> later)
     {
         using namespace asio::experimental::awaitable_operators;
-        auto first = co_await (guarded(std::move(later)) || over_->wait());
+        auto first = co_await (guarded(std::move(later)) || end_->came.wait());
         if (first.index() == 0)
             co_return std::move(std::get<0>(first));
         co_return HookAnswer();
@@ -393,13 +413,13 @@ private:
     {
         link_.client().abort();
         link_.instance().abort();
-        over_->set();
+        end_->came.set();
     }
 
     Link& link_;
     SessionHook* hook_;
     std::string_view early_;  ///< What is left of it.
-    std::shared_ptr<AsyncEvent> over_;  ///< A hook that still works is waited for no longer.
+    std::shared_ptr<End> end_;
     Direction up_, down_;
     const bool carries_urgent_;
     std::exception_ptr failure_;
