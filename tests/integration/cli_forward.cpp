@@ -4,6 +4,7 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <utility>
 
 #include <doctest/doctest.h>
 
@@ -118,6 +119,48 @@ TEST_CASE("forward: a server's reset, and a client's, reach the other end")
         CHECK(::recv(connection.get(), &byte, 1, 0) == -1);
         CHECK(errno == ECONNRESET);
     }
+}
+
+TEST_CASE("forward: connections end by reset when they are silent, half-closed or there for too long, and say why")
+{
+    const Named server("s");
+    const std::pair<const char*, const char*> limits[] = {{"--session-idle", "session ended: idle"},
+                                                          {"--half-close-timeout", "session ended: half-close timeout"},
+                                                          {"--session-timeout", "session ended: session timeout"}};
+    for (const auto& [option, end] : limits) {
+        CAPTURE(option);
+        const bool is_half_close = option == std::string("--half-close-timeout");
+        // This server keeps its side open.
+        const Listener silent;
+        Daemon daemon(forward("127.0.0.1:" + silent.port(), {option, "100ms"}));
+        RawClient client(daemon.port());
+        if (is_half_close)
+            client.half_close();
+        CHECK(client.receive_all() == "");
+        CHECK(client.ended_by_reset());
+        CHECK(daemon.wait_for_line(end) != "");
+        CHECK(daemon.terminate() == 0);
+    }
+    // Whoever keeps to the limits meets none.
+    Daemon daemon(forward(server.address(), {"--session-idle", "10m", "--half-close-timeout", "10m"}));
+    CHECK(name_of_server(daemon) == "s");
+    CHECK(daemon.wait_for_line("session ended: completed") != "");
+}
+
+TEST_CASE("forward: with busy polling bytes pass as without, and new clients and signals have their turn")
+{
+    const Named server("s");
+    Daemon daemon(forward(server.address(), {"--busy-poll", "5ms", "--threads", "1"}));
+    RawClient first(daemon.port());
+    CHECK(first.receive_line() == "s");
+    for (int i = 0; i < 50; ++i) {
+        first.send("ping\n");
+        REQUIRE(first.receive_line() == "ping");
+        REQUIRE(name_of_server(daemon) == "s");
+    }
+    first.half_close();
+    CHECK(first.receive_all() == "");
+    CHECK(daemon.terminate() == 0);
 }
 
 TEST_CASE("forward: to a Unix socket, by name, and by the words of the original")
