@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <instancer/acceptor/proxy_protocol.hpp>
 #include <instancer/detail/unique_fd.hpp>
 
 namespace instancer::daemon {
@@ -35,8 +36,11 @@ std::uint64_t on_disk(std::uint64_t size)
 PcapStream packets_of(const SessionInfo& session)
 {
     const auto& client = session.client;
-    if (client.peer() && client.local())
-        return {*client.peer(), *client.local()};
+    if (client.peer() && client.local()) {
+        auto source = client.peer()->address(), target = client.local()->address();
+        instancer::detail::to_one_family(source, target);
+        return {{source, client.peer()->port()}, {target, client.local()->port()}};
+    }
     const auto port = static_cast<std::uint16_t>(1024 + session.id % 60'000);
     return {{asio::ip::make_address_v4("192.0.2.1"), port}, {asio::ip::make_address_v4("192.0.2.2"), 65'000}};
 }

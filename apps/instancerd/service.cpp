@@ -217,7 +217,7 @@ void Service::note_available(bool available)
 {
     if (available) {
         server_->resume();
-        log_.notice(name_, "an upstream works again; clients are taken in");
+        log_.notice(name_, "an upstream works again");
     } else {
         server_->pause();
         log_.warning(name_, "no upstream works; the listeners are closed until one does");

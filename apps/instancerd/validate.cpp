@@ -136,8 +136,12 @@ private:
                                         ? "needs " + say("max-per-source") + "; add that or remove this"
                                         : "needs " + say("auth", "source") + " or " + say("max-per-source") +
                                               "; add one of them or remove this");
-        if (has("auth-timeout") && service_.mode == Mode::forward && !has("accept-proxy"))
-            refuse("auth-timeout", "needs " + say("accept-proxy") + "; add that or remove this");
+        const bool is_forward = service_.mode == Mode::forward;
+        const bool asks = (service_.auth == Auth::token && !is_forward) || has("accept-proxy");
+        if (has("auth-timeout") && !asks)
+            refuse("auth-timeout", is_forward ? "needs " + say("accept-proxy") + "; add that or remove this"
+                                              : "needs " + say("auth", "token") + " or " + say("accept-proxy") +
+                                                    "; add one of them or remove this");
     }
 
     void check_forward()

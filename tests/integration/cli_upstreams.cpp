@@ -105,6 +105,25 @@ public:
     std::string address() const { return "127.0.0.1:" + port(); }
 };
 
+/// A server whose backlog is full: the system does not answer for it.
+class Hanging : public Slow {
+public:
+    Hanging()
+    {
+        REQUIRE(::listen(fd(), 0) == 0);
+        sockaddr_in address{};
+        socklen_t size = sizeof address;
+        REQUIRE(::getsockname(fd(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+        for (int i = 0; i < 8; ++i) {
+            auto& socket = filling_.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+            ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), size);
+        }
+    }
+
+private:
+    std::vector<UniqueFd> filling_;
+};
+
 void say(const UniqueFd& connection, const std::string& text)
 {
     ::send(connection.get(), text.data(), text.size(), MSG_NOSIGNAL);
@@ -173,6 +192,24 @@ TEST_CASE("upstreams: a check asks and looks for an answer, over TCP and Unix so
     CHECK(daemon.wait_for_line("upstream unix:" + path + " is down: ") != "");
 }
 
+TEST_CASE("upstreams: what a check expects may be in the middle of a long answer")
+{
+    const Scripted server(std::string(100, ' ') + "ready" + std::string(20'000, ' '));
+    Daemon daemon(forward(server.address(), {"--check-interval", "10ms", "--check-expect", "ready"}));
+    CHECK(eventually([&] { return server.served() > 3; }));
+    CHECK(daemon.count("is down") == 0);
+}
+
+TEST_CASE("upstreams: the first check does not wait for its interval")
+{
+    const auto dead = "127.0.0.1:" + free_port();
+    const Named good("good");
+    Daemon daemon(forward(dead + "," + good.address(), {"--check-interval", "10h"}));
+    REQUIRE(daemon.wait_for_line("upstream " + dead + " is down") != "");
+    for (int i = 0; i < 2; ++i)
+        CHECK(name_of_server(daemon) == "good");
+}
+
 TEST_CASE("upstreams: a server that takes connections and says nothing fails its check in time")
 {
     const Slow silent;
@@ -205,7 +242,7 @@ TEST_CASE("upstreams: with none left nobody listens, until one is back")
     CHECK(is_refused(RawClient(path)));
 
     server = std::make_unique<Named>("back", port);
-    REQUIRE(daemon.wait_for_line("an upstream works again; clients are taken in") != "");
+    REQUIRE(daemon.wait_for_line("an upstream works again") != "");
     CHECK(name_of_server(daemon) == "back");
     CHECK(RawClient(path).receive_line() == "back");
     struct stat status {};
@@ -233,7 +270,7 @@ TEST_CASE("upstreams: without checks it is clients who find out; sessions go on 
     say(connection, "still here\n");
     CHECK(staying.receive_line() == "still here");
     // One that has rested is taken to work, until a client finds out again.
-    REQUIRE(daemon.wait_for_line("an upstream works again; clients are taken in") != "");
+    REQUIRE(daemon.wait_for_line("an upstream works again") != "");
     CHECK(name_of_server(daemon) == "");
     REQUIRE(daemon.wait_for_line("the listeners are closed", 2) != "");
     const Named back("back", port);
@@ -241,7 +278,7 @@ TEST_CASE("upstreams: without checks it is clients who find out; sessions go on 
     CHECK(name_of_server(daemon) == "back");
 }
 
-TEST_CASE("upstreams: a socket that a service manager passed closes for a while too")
+TEST_CASE("upstreams: a socket that a service manager passed stays open for whoever comes next")
 {
     const Listener passed;
     const auto upstream = free_port();
@@ -249,10 +286,15 @@ TEST_CASE("upstreams: a socket that a service manager passed closes for a while 
         "/bin/sh", "-c", "LISTEN_PID=$$ exec \"$@\"", "sh", INSTANCERD_PATH, "forward", "--listen", "fd:web", "--to",
         "127.0.0.1:" + upstream, "--check-interval", "20ms", "--when-down", "close-listener"};
     Daemon daemon(command, {"LISTEN_FDS=1", "LISTEN_FDNAMES=web"}, passed.fd());
-    REQUIRE(daemon.wait_for_line("the listeners are closed") != "");
-    CHECK_FALSE(RawClient(daemon.port()).connected());
+    CHECK(daemon.wait_for_line("is not ours to close; it stays open, its clients are reset") != "");
+    {
+        RawClient client(daemon.port());
+        REQUIRE(client.connected());
+        CHECK(client.receive_all() == "");
+        CHECK(client.ended_by_reset());
+    }
     const Named server("server", upstream);
-    REQUIRE(daemon.wait_for_line("clients are taken in") != "");
+    REQUIRE(daemon.wait_for_line("an upstream works again") != "");
     CHECK(name_of_server(daemon) == "server");
 }
 
@@ -272,6 +314,7 @@ TEST_CASE("upstreams: an address that somebody takes meanwhile is asked for unti
     REQUIRE(::listen(thief.get(), 1) == 0);
     const Named server("server", upstream);
     CHECK(daemon.wait_for_line("Address already in use; it is tried again every second") != "");
+    CHECK(daemon.count("clients are taken in") == 0);
     thief.reset();
     CHECK(eventually([&] { return name_of_server(daemon) == "server"; }));
     CHECK(daemon.count("tried again every second") == 1);
@@ -444,17 +487,7 @@ TEST_CASE("upstreams: many clients through few places, on several threads")
 
 TEST_CASE("upstreams: one that does not answer delays its own client alone, and not for ever")
 {
-    // A backlog that is full: the system answers no more.
-    Slow hanging;
-    REQUIRE(::listen(hanging.fd(), 0) == 0);
-    std::vector<UniqueFd> filling;
-    sockaddr_in address{};
-    socklen_t size = sizeof address;
-    REQUIRE(::getsockname(hanging.fd(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
-    for (int i = 0; i < 8; ++i) {
-        auto& socket = filling.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), size);
-    }
+    const Hanging hanging;
     const Named good("good");
     Daemon daemon(forward(hanging.address() + "," + good.address(),
                           {"--connect-timeout", "2s", "--max-fails", "0", "--threads", "1"}));
@@ -463,6 +496,28 @@ TEST_CASE("upstreams: one that does not answer delays its own client alone, and 
     CHECK(name_of_server(daemon) == "good");
     CHECK(reports(daemon, "upstream " + hanging.address() + " is up connections=1"));
     CHECK(delayed.receive_line() == "good");
+}
+
+TEST_CASE("upstreams: who waits is served by one that has rested, while the others are full")
+{
+    const Slow busy;
+    auto hanging = std::make_unique<Hanging>();
+    const auto port = hanging->port(), address = hanging->address();
+    Daemon daemon(forward(busy.address() + "," + address,
+                          {"--max-per-upstream", "1", "--queue-size", "1", "--connect-timeout", "1s", "--max-fails",
+                           "1", "--fail-timeout", "2s"}));
+    RawClient running(daemon.port());
+    const auto connection = busy.accept();
+    RawClient failing(daemon.port());
+    REQUIRE(reports(daemon, "upstream " + address + " is up connections=1"));
+    RawClient waiting(daemon.port());
+    REQUIRE(reports(daemon, "1 clients wait for an upstream"));
+    REQUIRE(daemon.wait_for_line("upstream " + address + " takes no connections") != "");
+    CHECK(failing.receive_all() == "");
+    REQUIRE(reports(daemon, "1 clients wait for an upstream"));
+    hanging.reset();
+    const Named back("back", port);
+    CHECK(waiting.receive_line() == "back");
 }
 
 TEST_CASE("upstreams: a server is told who its client is, before anything else")

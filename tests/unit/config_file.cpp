@@ -436,6 +436,9 @@ TEST_CASE("combinations that cannot work name a remedy")
          "is more than \"max-connections\", 2");
     only(problems_of(service("\"mode\": \"forward\", \"listen\": \":1\", \"to\": \"a:1\",\n\"auth-timeout\": \"1s\"")),
          "auth-timeout", "needs \"accept-proxy\"");
+    only(exec_problems("\"auth-timeout\": \"1s\""), "auth-timeout",
+         "needs \"auth\": \"token\" or \"accept-proxy\"; add one of them or remove this");
+    CHECK(exec_problems("\"accept-proxy\": \"10.0.0.1\", \"auth-timeout\": \"1s\"").empty());
     only(problems_of(service("\"mode\": \"forward\", \"listen\": \":1\", \"to\": \"a:1\",\n\"source-prefix\": 48")),
          "source-prefix", "needs \"max-per-source\"");
     only(exec_problems("\"max-per-owner\": 2"), "max-per-owner", "clients that can be told apart");

@@ -112,6 +112,23 @@ TEST_CASE("recorder: a file of each session, for nobody else to read")
     CHECK(Conversation(contents_of(recorded.directory.path(files[1]))).from_client_bytes == "eight");
 }
 
+TEST_CASE("recorder: a session between addresses of two families is one of IPv6")
+{
+    Recorded recorded;
+    recorded.begin();
+    SessionInfo session;
+    session.id = 1;
+    session.client = instancer::ClientInfo({asio::ip::make_address("::1"), 5000},
+                                           {asio::ip::make_address("10.0.0.1"), 80});
+    const auto recording = recorded.recorder->begin(session);
+    recording->data(From::client, std::string("text"));
+    recording->ended(BridgeEnd::cancelled);
+    recorded.end();
+    const Conversation read(contents_of(recorded.directory.path(recorded.files().at(0))));
+    CHECK(read.client == "::1 5000");
+    CHECK(read.from_client_bytes == "text");
+}
+
 TEST_CASE("recorder: sessions of the same number keep apart")
 {
     Recorded recorded;

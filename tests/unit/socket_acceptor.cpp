@@ -176,6 +176,13 @@ TEST_CASE("socket acceptor: a listening socket is taken over, nothing else is")
     auto client = connected(endpoint("127.0.0.1", port_of(**acceptor)));
     CHECK(loop.run((*acceptor)->accept(loop.executor())));
 
+    // Whoever passed it would find it closed.
+    const auto paused = (*acceptor)->pause();
+    REQUIRE_FALSE(paused);
+    CHECK(paused.error() == instancer::Errc::not_supported);
+    auto another = connected(endpoint("127.0.0.1", port_of(**acceptor)));
+    CHECK(loop.run((*acceptor)->accept(loop.executor())));
+
     auto pair = socket_pair::unix_domain();
     const auto connection = instancer::adopt_listener(loop.executor(), std::move(pair.first));
     REQUIRE_FALSE(connection);
@@ -283,4 +290,18 @@ TEST_CASE("socket acceptor: who took its address during a pause keeps it")
     CHECK((*acceptor)->resume());
     auto client = connected(endpoint("127.0.0.1", port));
     CHECK(loop.run((*acceptor)->accept(loop.executor())));
+}
+
+TEST_CASE("socket acceptor: who took its path during a pause keeps it when it closes")
+{
+    Loop loop;
+    Directory directory;
+    const auto path = directory.file("socket");
+    auto acceptor = instancer::listen_unix(loop.executor(), path);
+    REQUIRE((*acceptor)->pause());
+    const auto thief = instancer::listen_unix(loop.executor(), path);
+    REQUIRE(thief);
+    CHECK_FALSE((*acceptor)->resume());
+    (*acceptor)->close();
+    CHECK(connected(path));
 }

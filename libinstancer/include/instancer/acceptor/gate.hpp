@@ -37,6 +37,7 @@ enum class WhenDenied {
     close,  ///< It ends in order, without a byte.
 };
 
+/// Whom a Gate lets in, how many at once, and what becomes of the others.
 class GateOptions {
 public:
     AccessRules rules;

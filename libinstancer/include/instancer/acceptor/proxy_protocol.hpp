@@ -45,6 +45,15 @@ inline std::string text_of(const asio::ip::address& address)
     return ::inet_ntop(address.is_v4() ? AF_INET : AF_INET6, bytes_of(address).data(), text, sizeof text);
 }
 
+/// Where one is of IPv4 and the other of IPv6, both become IPv6: what names a connection has one family.
+inline void to_one_family(asio::ip::address& one, asio::ip::address& other)
+{
+    if (one.is_v4() == other.is_v4())
+        return;
+    auto& narrow = one.is_v4() ? one : other;
+    narrow = asio::ip::make_address_v6(asio::ip::v4_mapped, narrow.to_v4());
+}
+
 }  // namespace detail
 
 /// The header of the PROXY protocol that tells a server who `client` is: to be sent before anything else. A client
@@ -56,13 +65,7 @@ inline std::string encode_proxy_header(ProxyVersion version, const ClientInfo& c
     const bool has_address = client.peer() && client.local();
     auto source = has_address ? client.peer()->address() : asio::ip::address();
     auto target = has_address ? client.local()->address() : asio::ip::address();
-    if (source.is_v4() != target.is_v4()) {  // A header has one family.
-        const auto widened = [](const asio::ip::address& address) {
-            return address.is_v6() ? address.to_v6() : asio::ip::make_address_v6(asio::ip::v4_mapped, address.to_v4());
-        };
-        source = widened(source);
-        target = widened(target);
-    }
+    detail::to_one_family(source, target);
 
     if (version == ProxyVersion::v1) {
         if (!has_address)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -33,23 +34,36 @@ inline Result<UniqueFd> bind_and_listen(UniqueFd socket, const sockaddr* address
     return socket;
 }
 
+/// `path` fits.
+inline sockaddr_un unix_address(const std::string& path)
+{
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    return address;
+}
+
+/// Removes the file of a Unix socket that nobody listens on any more.
+inline void remove_abandoned(const sockaddr_un& address)
+{
+    struct stat status {};
+    if (::lstat(address.sun_path, &status) != 0 || !S_ISSOCK(status.st_mode))
+        return;
+    const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const auto* name = reinterpret_cast<const sockaddr*>(&address);
+    if (::connect(probe.get(), name, sizeof address) != 0 && errno == ECONNREFUSED)
+        ::unlink(address.sun_path);
+}
+
 /// See `listen_unix`.
 inline Result<UniqueFd> listening_unix_socket(const std::string& path, mode_t mode)
 {
     const auto text = "unix:" + path;
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path.empty() || path.size() >= sizeof address.sun_path)
+    if (path.empty() || path.size() >= sizeof sockaddr_un::sun_path)
         return fail(system_error(ENAMETOOLONG), "listening on " + text);
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    const auto address = unix_address(path);
+    remove_abandoned(address);
     const auto* name = reinterpret_cast<const sockaddr*>(&address);
-
-    struct stat status {};
-    if (::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) {
-        const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        if (::connect(probe.get(), name, sizeof address) != 0 && errno == ECONNREFUSED)
-            ::unlink(path.c_str());
-    }
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     auto listening = bind_and_listen(std::move(socket), name, sizeof address, text);
     if (listening && ::chmod(path.c_str(), mode) != 0) {
@@ -67,11 +81,12 @@ inline Result<UniqueFd> listening_unix_socket(const std::string& path, mode_t mo
 /// Made by `listen_tcp`, `listen_unix` and `adopt_listener`.
 class SocketAcceptor final : public Acceptor {
 public:
-    /// `socket` listens already. `owned_path` is the Unix socket's file, to be removed on close; empty for none.
-    SocketAcceptor(const asio::any_io_executor& executor, detail::UniqueFd socket, std::string owned_path)
+    /// `socket` listens already. One that is not `ours` belongs to others too: it is never paused, and the file of a
+    /// Unix socket stays.
+    SocketAcceptor(const asio::any_io_executor& executor, detail::UniqueFd socket, bool ours)
         : descriptor_(executor, socket.get()),
           resumed_(executor, asio::steady_timer::time_point::max()),
-          owned_path_(std::move(owned_path))
+          is_ours_(ours)
     {
         socket.release();
         descriptor_.native_non_blocking(true);
@@ -155,10 +170,11 @@ private:
     {
         if (paused_ || closed_)
             return {};
-        if (is_unix_ && owned_path_.empty())
+        // A service manager holds it too, and hands it to whoever comes after us.
+        if (!is_ours_)
             return fail(Errc::not_supported, address_ + " is not ours to close");
-        // A TCP socket leaves the listening state so and keeps its address: to listen again it needs neither the right
-        // to take the port nor, if a service manager passed it, anybody to pass it again.
+        // A TCP socket leaves the listening state so and keeps its address: to listen again it does not need the right
+        // to take the port.
         asio::error_code error;
         struct stat status {};
         if (is_unix_ && ::lstat(path_.c_str(), &status) == 0)
@@ -207,22 +223,27 @@ private:
 
     void do_close() override
     {
-        closed_ = true;
+        const bool was_open = !std::exchange(closed_, true);
         asio::error_code ignored;
         descriptor_.close(ignored);
         resumed_.cancel();
-        if (!owned_path_.empty())
-            ::unlink(std::exchange(owned_path_, {}).c_str());
+        if (!was_open || !is_unix_ || !is_ours_)
+            return;
+        // During a pause somebody else may have taken the path.
+        if (paused_)
+            detail::remove_abandoned(detail::unix_address(path_));
+        else
+            ::unlink(path_.c_str());
     }
 
     std::string do_address() const override { return address_; }
 
     asio::posix::stream_descriptor descriptor_;
     asio::steady_timer resumed_;
-    std::string owned_path_;
     std::string path_;
     std::string address_;
     asio::ip::tcp::endpoint local_;
+    const bool is_ours_;
     bool is_unix_ = false;
     mode_t mode_ = 0600;  ///< Of the Unix socket that a pause closed.
     bool paused_ = false;
@@ -250,7 +271,7 @@ inline Result<std::unique_ptr<Acceptor>> listen_tcp(const asio::any_io_executor&
                                              static_cast<socklen_t>(endpoint.size()), text);
     if (!listening)
         return tl::unexpected<Error>(std::move(listening.error()));
-    return std::make_unique<SocketAcceptor>(executor, std::move(*listening), std::string());
+    return std::make_unique<SocketAcceptor>(executor, std::move(*listening), true);
 }
 
 /// Listens on a Unix socket at `path` with the permissions `mode`. A socket file that nobody listens on any more is
@@ -263,10 +284,10 @@ inline Result<std::unique_ptr<Acceptor>> listen_unix(const asio::any_io_executor
     auto listening = detail::listening_unix_socket(path, mode);
     if (!listening)
         return tl::unexpected<Error>(std::move(listening.error()));
-    return std::make_unique<SocketAcceptor>(executor, std::move(*listening), path);
+    return std::make_unique<SocketAcceptor>(executor, std::move(*listening), true);
 }
 
-/// Takes over a socket that listens already, as a service manager passes it.
+/// Takes over a socket that listens already, as a service manager passes it. It cannot be paused.
 ///
 /// Errors: EINVAL when `socket` is not a listening stream socket.
 inline Result<std::unique_ptr<Acceptor>> adopt_listener(const asio::any_io_executor& executor, detail::UniqueFd socket)
@@ -279,7 +300,7 @@ inline Result<std::unique_ptr<Acceptor>> adopt_listener(const asio::any_io_execu
     ::getsockopt(socket.get(), SOL_SOCKET, SO_TYPE, &type, &size);
     if (!listening || type != SOCK_STREAM)
         return fail(detail::system_error(EINVAL), "taking over a listening stream socket");
-    return std::make_unique<SocketAcceptor>(executor, std::move(socket), std::string());
+    return std::make_unique<SocketAcceptor>(executor, std::move(socket), false);
 }
 
 }  // namespace instancer

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
@@ -73,8 +74,8 @@ public:
     /// Takes another list, without two of the same name. Names that are new are looked up first. An upstream that stays
     /// is still known for what it was; one that is missing gets no more connections.
     ///
-    /// Errors: an empty list, a name that cannot be looked up; Errc::cancelled when another list came meanwhile. The
-    /// list stays as it was then.
+    /// Errors: an empty list, a name that cannot be looked up; Errc::cancelled when a later list was taken meanwhile;
+    /// Errc::stopping. The list stays as it was then.
     asio::awaitable<Result<void>> set_upstreams(std::vector<Upstream> upstreams)
     {
         return replace(upkeep_, std::move(upstreams));
@@ -177,7 +178,8 @@ private:
         detail::AsyncEvent stopped;
         std::function<void(bool)> on_available;
         bool prepared = false;
-        std::uint64_t lists = 0;  ///< How many have been asked for.
+        std::uint64_t lists = 0;   ///< How many have been asked for.
+        std::uint64_t latest = 0;  ///< The number of the one that was taken last.
         std::unordered_set<const Balancer::Member*> checking;
         std::minstd_rand jitter{std::random_device{}()};
 
@@ -221,8 +223,8 @@ private:
             std::unique_lock lock(group_->mutex);
             const bool is_new = group_->balancer.failed(attempt, now());
             const auto turn = take_locked(executor);
-            // Only then can it have become the end of something.
-            const bool concerns = !group_->balancer.available(now());
+            // Only then can it have become the end of something, and who waits may have room where it has rested.
+            const bool concerns = !group_->balancer.available(now()) || group_->balancer.waiting() > 0;
             lock.unlock();
             if (is_new)
                 group_->events.warning(group_->service,
@@ -309,24 +311,35 @@ private:
         if (upstreams.empty())
             co_return fail(Errc::bad_request, "the list is empty");
         std::unordered_map<std::string, EndpointsPtr> found;
-        for (const auto& member : group->members())
-            if (!member->removed())
-                found.emplace(member->name, nullptr);
-        for (const auto& upstream : upstreams) {
-            if (found.contains(upstream.text()))
-                continue;
-            auto endpoints = co_await look_up(upstream);
-            if (!endpoints)
-                co_return tl::unexpected<Error>(endpoints.error());
-            found.emplace(upstream.text(), std::move(*endpoints));
+        // An earlier list that is taken meanwhile may remove what was there.
+        for (std::optional<std::uint64_t> seen; seen != upkeep->latest;) {
+            seen = upkeep->latest;
+            std::unordered_set<std::string> known;
+            for (const auto& member : group->members())
+                if (!member->removed())
+                    known.insert(member->name);
+            for (const auto& upstream : upstreams) {
+                const auto name = upstream.text();
+                if (known.contains(name) || found.contains(name))
+                    continue;
+                auto endpoints = co_await look_up(upstream);
+                if (upkeep->stopped.is_set())
+                    co_return fail(Errc::stopping);
+                if (!endpoints)
+                    co_return tl::unexpected<Error>(endpoints.error());
+                found.emplace(name, std::move(*endpoints));
+            }
         }
-        if (list != upkeep->lists || upkeep->stopped.is_set())
+        if (upkeep->stopped.is_set())
+            co_return fail(Errc::stopping);
+        if (list < upkeep->latest)
             co_return fail(Errc::cancelled, "another list came meanwhile");
+        upkeep->latest = list;
         {
             const std::lock_guard lock(group->mutex);
             group->balancer.replace(upstreams, now());
             for (const auto& member : group->balancer.members())
-                if (const auto entry = found.find(member->name); entry != found.end() && entry->second)
+                if (const auto entry = found.find(member->name); entry != found.end())
                     member->endpoints = entry->second;
         }
         if (upkeep->prepared)
@@ -401,21 +414,21 @@ private:
             }
     }
 
-    /// One after the other, at moments that those of other upstreams do not share.
+    /// One after the other, from the second on at moments that those of other upstreams do not share.
     static asio::awaitable<void> keep_checking(UpkeepPtr upkeep, MemberPtr member)
     {
         const auto group = upkeep->group;
         const auto interval = group->options.check.interval;
-        std::uniform_real_distribution<double> first(0, 1), later(0.9, 1.1);
-        for (double part = first(upkeep->jitter);; part = later(upkeep->jitter)) {
-            const std::chrono::duration<double, std::milli> duration = interval * part;
-            co_await upkeep->pause(std::chrono::duration_cast<std::chrono::milliseconds>(duration));
-            if (upkeep->stopped.is_set() || member->removed())
-                break;
+        std::uniform_real_distribution<double> second(0, 1), later(0.9, 1.1);
+        double part = second(upkeep->jitter);
+        while (!upkeep->stopped.is_set() && !member->removed()) {
             const auto works = co_await check(group, member);
             if (upkeep->stopped.is_set())
                 break;
             note_check(*upkeep, *member, works);
+            const std::chrono::duration<double, std::milli> duration = interval * part;
+            co_await upkeep->pause(std::chrono::duration_cast<std::chrono::milliseconds>(duration));
+            part = later(upkeep->jitter);
         }
         upkeep->checking.erase(member.get());
     }
@@ -459,14 +472,16 @@ private:
             co_return sent;
         std::string answer(options.expect.empty() ? 0 : 4096, '\0');
         std::size_t size = 0;
+        bool ended = false;
         while (std::string_view(answer).substr(0, size).find(options.expect) == std::string_view::npos) {
+            if (ended || size == answer.size())
+                co_return fail(Errc::not_ready, "its answer is not the one that is expected");
             const auto rest = std::as_writable_bytes(std::span(answer)).subspan(size);
             const auto count = co_await stream->read_some(rest);
             if (!count)
                 co_return tl::unexpected<Error>(count.error());
             size += *count;
-            if (*count == 0 || size == answer.size())
-                co_return fail(Errc::not_ready, "its answer is not the one that is expected");
+            ended = *count == 0;
         }
         co_return Result<void>();
     }
@@ -561,12 +576,16 @@ private:
             endpoints = member->endpoints;
         }
         Result<Stream> last = fail(Errc::not_ready, member->name + " has no address");
-        for (const auto& endpoint : *endpoints) {
+        const auto deadline = now() + limit;
+        for (auto left = std::ssize(*endpoints); const auto& endpoint : *endpoints) {
+            // An equal part of the time that is left, so that an address that does not answer leaves some to the next.
+            const auto rest = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - now());
+            const auto part = std::max(rest, rest.zero()) / left--;
             detail::UniqueFd socket(
                 ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
             if (!socket)
                 co_return fail(detail::last_error(), "making a socket");
-            last = co_await detail::connect(std::move(socket), endpoint, limit, companion);
+            last = co_await detail::connect(std::move(socket), endpoint, part, companion);
             if (last)
                 break;
         }

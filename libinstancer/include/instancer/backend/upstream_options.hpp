@@ -71,7 +71,7 @@ class UpstreamOptions {
 public:
     std::vector<Upstream> upstreams;  ///< At least one.
     Balance balance = Balance::round_robin;
-    std::chrono::milliseconds connect_timeout{5000};  ///< Of one attempt.
+    std::chrono::milliseconds connect_timeout{5000};  ///< Of one upstream, all its addresses together.
     unsigned max_fails = 3;  ///< In a row, before an upstream is left alone for `fail_timeout`; 0 means never.
     std::chrono::milliseconds fail_timeout{10'000};
     std::chrono::milliseconds resolve_interval{30'000};  ///< Between look-ups of names.
