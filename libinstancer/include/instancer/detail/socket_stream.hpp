@@ -140,10 +140,11 @@ public:
 
     Result<void> watch() override
     {
-        if (watched_)
+        if (is_watched())
             return {};
         asio::error_code error;
-        watched_ = std::make_unique<Descriptor>(executor_);
+        if (!watched_)
+            watched_ = std::make_unique<Descriptor>(executor_);
         watched_->assign(fd_.get(), error);
         // Asio would do it at the first wait.
         if (!error)
@@ -156,15 +157,15 @@ public:
 
     void unwatch() noexcept override
     {
-        // What waits completes as cancelled.
-        if (watched_)
+        // What waits completes as cancelled; until it has, its cancellation slot refers to the object.
+        if (is_watched())
             static_cast<void>(watched_->release());
-        watched_.reset();
     }
 
     Result<void> rebind(const asio::any_io_executor& executor) override
     {
         unwatch();
+        watched_.reset();
         executor_ = executor;
         return {};
     }
@@ -207,6 +208,8 @@ protected:
 private:
     using Descriptor = asio::posix::stream_descriptor;
 
+    bool is_watched() const noexcept { return watched_ && watched_->is_open(); }
+
     asio::awaitable<Result<void>> wait_gone()
     {
         const auto cancellation = co_await asio::this_coro::cancellation_state;
@@ -222,7 +225,7 @@ private:
                 co_return Result<void>();
             asio::steady_timer pause(executor_, std::chrono::milliseconds(100));
             const auto [cancelled] = co_await pause.async_wait(as_result);
-            if (cancelled || !watched_ || is_cancelled(cancellation))
+            if (cancelled || !is_watched() || is_cancelled(cancellation))
                 co_return fail(std::error_code(asio::error::operation_aborted));
         }
     }
