@@ -230,8 +230,7 @@ private:
             from.pipe->held = static_cast<std::size_t>(count);
             if (from.pipe->held < bulk_size)
                 from.large_reads = 0;
-            if (flush(from, to) && from.large_reads == 0)
-                drop_pipe(from);
+            flush(from, to);
             return true;
         }
         if (count < 0 && errno == EAGAIN) {
@@ -284,6 +283,8 @@ private:
             passed(from, written);
             if (from.pipe->held > 0)
                 return false;
+            if (from.large_reads == 0)
+                drop_pipe(from);
         }
         if (from.parked) {
             const auto written = write(to, std::span(from.parked->bytes).subspan(from.parked->taken));
