@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Docker: from connect to first byte when the container must be started first, against the same calls by hand.
 #include <chrono>
-#include <cstring>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
@@ -45,8 +45,9 @@ public:
         asio::local::stream_protocol::socket socket(context);
         socket.connect(path_);
         // HTTP 1.0: the answer ends with the connection.
-        asio::write(socket, asio::buffer(method + " " + target + " HTTP/1.0\r\nHost: localhost\r\nContent-Type: " + type +
-                                         "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body));
+        asio::write(socket,
+                    asio::buffer(method + " " + target + " HTTP/1.0\r\nHost: localhost\r\nContent-Type: " + type +
+                                 "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body));
         std::string answer;
         asio::error_code end;
         asio::read(socket, asio::dynamic_buffer(answer), end);
@@ -109,9 +110,16 @@ bool first_byte_inside(int pid)
 double by_hand(const Engine& engine)
 {
     // The same restrictions as instancerd's defaults, so that the engine has the same work.
-    const json limits = {{"NetworkMode", "none"}, {"Init", true}, {"ReadonlyRootfs", true}, {"CapDrop", {"ALL"}},
-                         {"SecurityOpt", {"no-new-privileges"}}, {"Memory", 256 << 20}, {"MemorySwap", 256 << 20},
-                         {"NanoCpus", 1000000000}, {"PidsLimit", 64}, {"Tmpfs", {{"/tmp", "size=64m"}}}};
+    const json limits = {{"NetworkMode", "none"},
+                         {"Init", true},
+                         {"ReadonlyRootfs", true},
+                         {"CapDrop", {"ALL"}},
+                         {"SecurityOpt", {"no-new-privileges"}},
+                         {"Memory", 256 << 20},
+                         {"MemorySwap", 256 << 20},
+                         {"NanoCpus", 1000000000},
+                         {"PidsLimit", 64},
+                         {"Tmpfs", {{"/tmp", "size=64m"}}}};
     const json body = {{"Image", image}, {"User", "65534"}, {"HostConfig", limits}};
     const auto begin = Clock::now();
     const std::string id = engine.call("POST", "/containers/create", body.dump()).at("Id");
@@ -137,8 +145,8 @@ Outcome docker_start(int rounds)
     const auto port = fresh_port();
     {
         const Subject ours("instancerd docker", port,
-                           {INSTANCERD_PATH, "docker", "--listen", "127.0.0.1:" + std::to_string(port), "--image", image,
-                            "--port", "9000", "--log-level", "warning", "--stop-grace", "0"});
+                           {INSTANCERD_PATH, "docker", "--listen", "127.0.0.1:" + std::to_string(port), "--image",
+                            image, "--port", "9000", "--log-level", "warning", "--stop-grace", "0"});
         for (int round = 0; round < rounds * 4; ++round) {
             table.add("by hand", by_hand(engine));
             // Long enough for the engine to have removed the container before.

@@ -18,7 +18,8 @@ int main(int count, char** arguments)
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<std::uint16_t>(count > 1 ? std::atoi(arguments[1]) : 9000));
-    if (::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || ::listen(listener, 1000) != 0)
+    if (::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+        ::listen(listener, 1000) != 0)
         return 1;
     std::vector<pollfd> all = {{listener, POLLIN, 0}};
     char buffer[65536];

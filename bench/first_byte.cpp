@@ -24,7 +24,8 @@ Outcome first_byte(int rounds)
     for (int round = 0; round < rounds; ++round) {
         const auto direct_port = fresh_port(), bridged_port = fresh_port(), warm_port = fresh_port();
         const Subject direct("direct", direct_port, {ECHO_SERVER_PATH, std::to_string(direct_port)});
-        const Subject bridged("bridged", bridged_port, command({"--listen", address(bridged_port), "--auth", "source"}));
+        const Subject bridged("bridged", bridged_port,
+                              command({"--listen", address(bridged_port), "--auth", "source"}));
         const Subject warm("warm", warm_port, command({"--listen", address(warm_port), "--warm", "8"}));
         first_byte_time(bridged.port(), "x", 3, pause);
         table.add("direct", first_byte_time(direct.port(), "x", 100, pause));

@@ -289,26 +289,35 @@ std::unique_ptr<Subject> proxy(const std::string& name, std::uint16_t to)
     const auto number = std::to_string(port), server = std::to_string(to);
     std::vector<std::string> command;
     if (name == "haproxy") {
-        const auto config = temporary_file("haproxy.cfg",
+        const auto config = temporary_file(
+            "haproxy.cfg",
             "global\n maxconn 4500\n nbthread 1\ndefaults\n mode tcp\n option splice-auto\n timeout connect 5s\n"
-            " timeout client 1h\n timeout server 1h\nlisten bench\n bind 127.0.0.1:" + number + "\n server one 127.0.0.1:" +
-            server + "\n");
+            " timeout client 1h\n timeout server 1h\nlisten bench\n bind 127.0.0.1:" +
+                number + "\n server one 127.0.0.1:" + server + "\n");
         command = {find_program("haproxy"), "-db", "-f", config};
     } else if (name == "nginx") {
-        const auto config = temporary_file("nginx.conf",
+        const auto config = temporary_file(
+            "nginx.conf",
             "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\ndaemon off;\nmaster_process off;\npid " +
-            temporary_file("nginx.pid", "") + ";\nerror_log stderr crit;\nevents { worker_connections 20000; }\n"
-            "stream { server { listen 127.0.0.1:" + number + "; proxy_pass 127.0.0.1:" + server + "; tcp_nodelay on; } }\n");
+                temporary_file("nginx.pid", "") +
+                ";\nerror_log stderr crit;\nevents { worker_connections 20000; }\n"
+                "stream { server { listen 127.0.0.1:" +
+                number + "; proxy_pass 127.0.0.1:" + server + "; tcp_nodelay on; } }\n");
         command = {find_program("nginx"), "-c", config};
     } else if (name == "socat") {
-        command = {find_program("socat"), "TCP-LISTEN:" + number + ",fork,reuseaddr,backlog=4096,nodelay,bind=127.0.0.1",
+        command = {find_program("socat"),
+                   "TCP-LISTEN:" + number + ",fork,reuseaddr,backlog=4096,nodelay,bind=127.0.0.1",
                    "TCP:127.0.0.1:" + server + ",nodelay"};
     } else if (name == socket_proxyd) {
-        command = {find_program("systemd-socket-activate"), "-l", "127.0.0.1:" + number, socket_proxyd_path,
-                   "--connections-max=10000", "127.0.0.1:" + server};
+        command = {find_program("systemd-socket-activate"),
+                   "-l",
+                   "127.0.0.1:" + number,
+                   socket_proxyd_path,
+                   "--connections-max=10000",
+                   "127.0.0.1:" + server};
     } else {
-        command = {INSTANCERD_PATH, "forward", "--listen", "127.0.0.1:" + number, "--to", "127.0.0.1:" + server,
-                   "--threads", "1", "--log-level", "warning"};
+        command = {INSTANCERD_PATH,       "forward",   "--listen", "127.0.0.1:" + number, "--to",
+                   "127.0.0.1:" + server, "--threads", "1",        "--log-level",         "warning"};
         if (name == spinning)
             command.insert(command.end(), {"--busy-poll", "100us"});
     }
@@ -365,7 +374,8 @@ std::vector<Outcome> forward(int rounds)
                 // A rival that fails does not keep the others from being measured.
                 if (name.starts_with("instancerd"))
                     throw std::runtime_error(name + ": " + error.what());
-                std::fprintf(stderr, "forward: %s: %s; the rest of its round is left out\n", name.c_str(), error.what());
+                std::fprintf(stderr, "forward: %s: %s; the rest of its round is left out\n", name.c_str(),
+                             error.what());
             }
         }
     std::vector<Outcome> outcomes;

@@ -69,8 +69,8 @@ Costs measure(std::size_t identities)
         now += std::chrono::microseconds(100);
     }
     Costs costs;
-    costs.bytes = static_cast<double>(::mallinfo2().uordblks + ::mallinfo2().hblkhd - before) /
-                  static_cast<double>(identities);
+    costs.bytes =
+        static_cast<double>(::mallinfo2().uordblks + ::mallinfo2().hblkhd - before) / static_cast<double>(identities);
     const auto per_probe = [&](Clock::duration spent) {
         return std::chrono::duration<double, std::nano>(spent).count() / static_cast<double>(probes * repeats);
     };
@@ -100,7 +100,8 @@ Costs measure(std::size_t identities)
     const auto begin = Clock::now();
     state.tick(now);
     settle(state, now);
-    costs.expiry = std::chrono::duration<double, std::nano>(Clock::now() - begin).count() / static_cast<double>(identities);
+    costs.expiry =
+        std::chrono::duration<double, std::nano>(Clock::now() - begin).count() / static_cast<double>(identities);
     if (state.instances() != 0)
         std::fprintf(stderr, "the pool did not expire all of its instances\n");
     return costs;
@@ -115,7 +116,8 @@ std::vector<Outcome> pool(int rounds)
     Table expiry("Pool: expiry of an instance", "ns", false);
     Table bytes("Pool: memory of an idle identity", "bytes", false);
     for (int round = 0; round < rounds; ++round)
-        for (const auto& [name, identities] : {std::pair("1,000 identities", 1'000), std::pair("1,000,000 identities", 1'000'000)}) {
+        for (const auto& [name, identities] :
+             {std::pair("1,000 identities", 1'000), std::pair("1,000,000 identities", 1'000'000)}) {
             const auto costs = measure(static_cast<std::size_t>(identities));
             look_up.add(name, costs.look_up);
             touch.add(name, costs.touch);

@@ -20,9 +20,12 @@ std::unique_ptr<Subject> start(const std::string& name)
     if (name == "bare loop") {
         command = {BARE_LOOP_PATH, number, "/bin/cat"};
     } else if (name == "xinetd") {
-        const auto config = temporary_file("xinetd.conf", "defaults\n{\n instances = UNLIMITED\n per_source = UNLIMITED\n"
+        const auto config = temporary_file(
+            "xinetd.conf",
+            "defaults\n{\n instances = UNLIMITED\n per_source = UNLIMITED\n"
             " cps = 1000000 1\n}\nservice bench\n{\n type = UNLISTED\n socket_type = stream\n protocol = tcp\n"
-            " wait = no\n user = root\n server = /bin/cat\n bind = 127.0.0.1\n port = " + number + "\n disable = no\n}\n");
+            " wait = no\n user = root\n server = /bin/cat\n bind = 127.0.0.1\n port = " +
+                number + "\n disable = no\n}\n");
         const auto pid_file = temporary_file("xinetd.pid", "");
         command = {find_program("xinetd"), "-dontfork", "-f", config, "-pidfile", pid_file};
     } else if (name == "socat EXEC") {
@@ -30,8 +33,8 @@ std::unique_ptr<Subject> start(const std::string& name)
                    "EXEC:/bin/cat"};
     } else {
         const auto io = name.substr(name.rfind(' ') + 1);
-        command = {INSTANCERD_PATH, "exec", "--listen", listen, "--max-instances", "1000", "--log-level", "warning",
-                   "--io", io, "--", "/bin/cat"};
+        command = {INSTANCERD_PATH, "exec", "--listen", listen, "--max-instances", "1000", "--log-level",
+                   "warning",       "--io", io,         "--",   "/bin/cat"};
         if (io == "socket")
             command.insert(command.end() - 2, {"--idle", "0"});
     }

@@ -34,10 +34,7 @@ double Table::ratio(const std::string& subject, const std::string& other) const
     return median(std::move(ratios));
 }
 
-double Table::median_of(const std::string& subject) const
-{
-    return median(samples_.at(subject));
-}
+double Table::median_of(const std::string& subject) const { return median(samples_.at(subject)); }
 
 void Table::print(const std::string& baseline) const
 {
@@ -56,7 +53,8 @@ std::string Table::json(const std::string& baseline) const
 {
     nlohmann::json subjects;
     for (const auto& subject : order_)
-        subjects[subject] = {{"samples", samples_.at(subject)}, {"median", median(samples_.at(subject))},
+        subjects[subject] = {{"samples", samples_.at(subject)},
+                             {"median", median(samples_.at(subject))},
                              {"ratio", ratio(subject, baseline)}};
     return nlohmann::json{{"work", work_}, {"unit", unit_}, {"baseline", baseline}, {"subjects", subjects}}.dump();
 }
@@ -94,17 +92,20 @@ std::string plot(const std::vector<Outcome>& outcomes)
             body += "<rect x=\"" + number(names, 0) + "\" y=\"" + number(y - 11, 0) + "\" width=\"" +
                     number(std::max(1.0, shown * unit), 1) + "\" height=\"13\" fill=\"" +
                     (subject.starts_with("instancerd") ? "#2a6fb0" : "#b0b0b0") + "\"/>\n";
-            body += label(names + shown * unit + 6, y, "",
-                          number(ratio, 2) + (ratio > longest ? " (cut off)" : "") + ", " +
-                              number(table.median_of(subject), table.median_of(subject) < 10 ? 2 : 0) + " " + table.unit());
+            body +=
+                label(names + shown * unit + 6, y, "",
+                      number(ratio, 2) + (ratio > longest ? " (cut off)" : "") + ", " +
+                          number(table.median_of(subject), table.median_of(subject) < 10 ? 2 : 0) + " " + table.unit());
         }
         body += "<line x1=\"" + number(names + unit, 0) + "\" x2=\"" + number(names + unit, 0) + "\" y1=\"" +
                 number(top, 0) + "\" y2=\"" + number(y + 4, 0) + "\" stroke=\"#c04040\"/>\n";
         body += label(names + unit + 4, top - 6, " fill=\"#c04040\" font-size=\"10\"", baseline + " = 1");
     }
     return "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + number(width, 0) + "\" height=\"" +
-           number(y + 20, 0) + "\" font-family=\"sans-serif\" font-size=\"12\">\n"
-           "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n" + body + "</svg>\n";
+           number(y + 20, 0) +
+           "\" font-family=\"sans-serif\" font-size=\"12\">\n"
+           "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n" +
+           body + "</svg>\n";
 }
 
 }  // namespace bench

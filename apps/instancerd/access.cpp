@@ -41,10 +41,7 @@ bool looks_like_days(std::string_view word)
     return find_day(word.substr(0, 3)) && word.find_first_of(":.") == word.npos;
 }
 
-bool looks_like_hours(std::string_view word)
-{
-    return word.find(':') != word.npos && word.find('-') != word.npos;
-}
+bool looks_like_hours(std::string_view word) { return word.find(':') != word.npos && word.find('-') != word.npos; }
 
 std::vector<std::string> words_of(std::string_view text)
 {

@@ -56,9 +56,9 @@ private:
 
     bool has(unsigned day) const noexcept { return (days_ >> day & 1) != 0; }
 
-    unsigned days_ = every_day;   ///< A bit for each day, from Sunday.
-    unsigned from_ = 0;           ///< In minutes since midnight.
-    unsigned to_ = day_minutes;   ///< The first one after.
+    unsigned days_ = every_day;  ///< A bit for each day, from Sunday.
+    unsigned from_ = 0;          ///< In minutes since midnight.
+    unsigned to_ = day_minutes;  ///< The first one after.
 };
 
 /// A rule as it is written.

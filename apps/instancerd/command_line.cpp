@@ -129,10 +129,7 @@ std::string unknown_word(const std::string& word, const std::string& guess, cons
     return "unknown " + word + guess + (guess.empty() ? "; see" : " See") + " instancerd " + help;
 }
 
-Command misuse(const std::string& text)
-{
-    return Command(Command::Kind::misuse, text);
-}
+Command misuse(const std::string& text) { return Command(Command::Kind::misuse, text); }
 
 /// One of the two quick forms: its options as CLI11 knows them.
 class QuickForm {
@@ -166,8 +163,8 @@ public:
         if (help_->count() > 0)
             return Command(Command::Kind::print, help(mode_));
         const auto extras = app_->remaining();
-        const bool by_position = mode_ == Mode::forward && (extras.size() == 2 || extras.size() == 4) &&
-                                 extras.front().substr(0, 1) != "-";
+        const bool by_position =
+            mode_ == Mode::forward && (extras.size() == 2 || extras.size() == 4) && extras.front().substr(0, 1) != "-";
         if (!extras.empty() && !by_position)
             return misuse(unknown(extras.front()));
 
@@ -295,9 +292,9 @@ Command parse_command_line(std::vector<std::string> arguments)
         app.parse(arguments);
     } catch (const CLI::ArgumentMismatch& error) {
         const std::string what = error.what();
-        return misuse(what.substr(0, what.find(':')) +
-                      (what.find("At Most") == what.npos ? ": has no value; write one after it"
-                                                         : ": is there more than once; keep one of them"));
+        return misuse(what.substr(0, what.find(':')) + (what.find("At Most") == what.npos
+                                                            ? ": has no value; write one after it"
+                                                            : ": is there more than once; keep one of them"));
     } catch (const CLI::ParseError& error) {
         return misuse(one_line(error.what()));
     }
@@ -329,7 +326,8 @@ Command parse_command_line(std::vector<std::string> arguments)
                       "; options follow a command: instancerd exec ..., or docker, forward, run, check");
     if (word == "help")
         return Command(Command::Kind::print, help(std::nullopt));
-    return misuse(unknown_word("command " + in_quotes(word), suggestion(word, {"exec", "docker", "forward", "run", "check"}), "--help"));
+    return misuse(unknown_word("command " + in_quotes(word),
+                               suggestion(word, {"exec", "docker", "forward", "run", "check"}), "--help"));
 }
 
 }  // namespace instancer::daemon

@@ -150,8 +150,7 @@ private:
             for (const auto& service : services_)
                 service->report();
             return;
-        default:
-            break;
+        default: break;
         }
         if (std::exchange(draining_, true)) {
             log_.info("stopping now");

@@ -20,8 +20,7 @@ public:
     /// A member of an object; `place` is where its key stands.
     class Member;
 
-    Node(Kind kind, Place place, std::string text = {})
-        : kind_(kind), place_(std::move(place)), text_(std::move(text))
+    Node(Kind kind, Place place, std::string text = {}) : kind_(kind), place_(std::move(place)), text_(std::move(text))
     {
     }
 

@@ -167,8 +167,10 @@ Parsed<Acceptors> listen_on(const asio::any_io_executor& executor, const Address
         acceptors.push_back(std::move(*acceptor));
     }
     if (acceptors.empty())
-        return wrong("cannot listen on " + address.text() + ": no socket of that name was passed; start it from a "
-                     "systemd socket unit with FileDescriptorName=" + address.name());
+        return wrong("cannot listen on " + address.text() +
+                     ": no socket of that name was passed; start it from a "
+                     "systemd socket unit with FileDescriptorName=" +
+                     address.name());
     return acceptors;
 }
 

@@ -37,10 +37,7 @@ spdlog::level::level_enum to_spdlog(LogLevel level)
     return spdlog::level::info;
 }
 
-double seconds(std::chrono::nanoseconds duration)
-{
-    return static_cast<double>(duration.count() / 1'000'000) / 1000;
-}
+double seconds(std::chrono::nanoseconds duration) { return static_cast<double>(duration.count() / 1'000'000) / 1000; }
 
 }  // namespace
 
@@ -80,7 +77,8 @@ private:
     static instancer::detail::UniqueFd open_own()
     {
         struct stat status {};
-        const bool can_block = ::fstat(STDERR_FILENO, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode));
+        const bool can_block =
+            ::fstat(STDERR_FILENO, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode));
         return instancer::detail::UniqueFd(
             can_block ? ::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1);
     }
@@ -97,8 +95,8 @@ Log::Log(LogLevel level, LogFormat format)
     : format_(format),
       sink_(std::make_shared<Sink>()),
       threads_(std::make_shared<spdlog::details::thread_pool>(queue_lines, 1)),
-      logger_(std::make_shared<spdlog::async_logger>("", sink_, threads_,
-                                                     spdlog::async_overflow_policy::overrun_oldest))
+      logger_(
+          std::make_shared<spdlog::async_logger>("", sink_, threads_, spdlog::async_overflow_policy::overrun_oldest))
 {
     logger_->set_level(to_spdlog(level));
     logger_->set_pattern(format == LogFormat::text ? "%Y-%m-%dT%H:%M:%S.%e%z %l %v"
@@ -119,13 +117,11 @@ void Log::report_losses()
     auto told = losses_told_.load();
     while (lost > told && !losses_told_.compare_exchange_weak(told, lost)) {}
     if (lost > told)
-        write(LogLevel::warning, {}, {}, std::to_string(lost - told) + " log lines were lost: nobody read them in time");
+        write(LogLevel::warning, {}, {},
+              std::to_string(lost - told) + " log lines were lost: nobody read them in time");
 }
 
-bool Log::wants(LogLevel level) const
-{
-    return logger_->should_log(to_spdlog(level));
-}
+bool Log::wants(LogLevel level) const { return logger_->should_log(to_spdlog(level)); }
 
 void Log::write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text)
 {
@@ -263,14 +259,8 @@ void Log::output(std::string_view service, std::string_view instance, std::strin
     write(LogLevel::info, service, instance, "| " + std::string(line));
 }
 
-void Log::warning(std::string_view service, std::string_view text)
-{
-    write(LogLevel::warning, service, {}, text);
-}
+void Log::warning(std::string_view service, std::string_view text) { write(LogLevel::warning, service, {}, text); }
 
-void Log::notice(std::string_view service, std::string_view text)
-{
-    write(LogLevel::info, service, {}, text);
-}
+void Log::notice(std::string_view service, std::string_view text) { write(LogLevel::info, service, {}, text); }
 
 }  // namespace instancer::daemon

@@ -108,7 +108,8 @@ Parsed<void> add_mount(Target to, const std::string& text)
         return wrong("'" + text + "' is no mount; write SOURCE:TARGET, as in ./data:/data");
     const auto target = text.substr(colon + 1);
     if (target.front() != '/' || target.find(':') != target.npos)
-        return wrong("'" + target + "' is no absolute path inside the container; write SOURCE:/TARGET (mounts are "
+        return wrong("'" + target +
+                     "' is no absolute path inside the container; write SOURCE:/TARGET (mounts are "
                      "read-only always)");
     to.service->docker.mounts.emplace_back(to.settings.resolve(text.substr(0, colon)), target);
     return {};
@@ -177,15 +178,15 @@ Parsed<void> set_time_zone(Target to, const std::string& text)
     return {};
 }
 
-constexpr std::string_view listening = "Listening", access = "Access", clients = "Clients",
-                           instances = "Instances", times = "Times", program = "What runs",
-                           process = "Processes (exec)", container = "Containers (docker)",
-                           upstream = "Upstreams (forward)", traffic = "Traffic",
+constexpr std::string_view listening = "Listening", access = "Access", clients = "Clients", instances = "Instances",
+                           times = "Times", program = "What runs", process = "Processes (exec)",
+                           container = "Containers (docker)", upstream = "Upstreams (forward)", traffic = "Traffic",
                            limits = "Limits of one instance", whole = "The daemon";
 
 using S = const std::string&;
 
 // group, name, value, default, help, scope, shape, key in the configuration, what it does
+// clang-format off
 constexpr Option table[] = {
     {listening, "listen", "ADDR", "-",
      "where clients connect: host:port, [v6]:port, :port (every address, IPv4 and IPv6), unix:/path, "
@@ -571,6 +572,7 @@ constexpr Option table[] = {
          return set_choice(to.settings.log_format, text, {{"text", LogFormat::text}, {"json", LogFormat::json}});
      }},
 };
+// clang-format on
 
 std::string escaped(std::string_view text)
 {
@@ -582,10 +584,7 @@ std::string escaped(std::string_view text)
 
 }  // namespace
 
-std::span<const Option> options()
-{
-    return table;
-}
+std::span<const Option> options() { return table; }
 
 bool is_amount(const Option& option)
 {

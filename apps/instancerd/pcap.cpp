@@ -131,7 +131,7 @@ void PcapStream::packet(std::string& out, Time time, From from, std::uint8_t fla
     if (v4) {
         put16(out, 0x4500);
         put16(out, size);
-        put32(out, 0x4000);      // do not fragment
+        put32(out, 0x4000);  // do not fragment
         put32(out, 64 << 24 | 6 << 16);
     } else {
         put32(out, 0x60000000);

@@ -27,10 +27,7 @@ using instancer::detail::UniqueFd;
 constexpr std::string_view digits = "0123456789";
 
 /// What a file of that size takes up on most file systems.
-std::uint64_t on_disk(std::uint64_t size)
-{
-    return (size + 4095) / 4096 * 4096;
-}
+std::uint64_t on_disk(std::uint64_t size) { return (size + 4095) / 4096 * 4096; }
 
 /// Where no real address is known, one of those for documentation (RFC 5737).
 PcapStream packets_of(const SessionInfo& session)
@@ -71,8 +68,7 @@ int write_all(int fd, std::string_view data)
 /// Touched by the thread that writes, but for `over`.
 class Recorder::File {
 public:
-    explicit File(const SessionInfo& session)
-        : id(session.id), begin(Time::clock::now()), packets(packets_of(session))
+    explicit File(const SessionInfo& session) : id(session.id), begin(Time::clock::now()), packets(packets_of(session))
     {
     }
 
@@ -99,10 +95,7 @@ Recorder::Recorder(std::string service, const RecordSettings& settings, Log& log
     }
 }
 
-Recorder::~Recorder()
-{
-    writer_.join();
-}
+Recorder::~Recorder() { writer_.join(); }
 
 std::unique_ptr<Recorder::Recording> Recorder::begin(const SessionInfo& session)
 {
@@ -136,11 +129,10 @@ void Recorder::Recording::data(From from, std::span<const char> bytes)
                                                        " is recorded no further: the disk does not keep up");
         return;
     }
-    recorder_.post(file_, bytes.size() + beside_data,
-                   [&recorder = recorder_, from, time = Time::clock::now(),
-                    data = std::string(bytes.begin(), bytes.end())](File& file) {
-                       recorder.write_data(file, time, from, data);
-                   });
+    recorder_.post(
+        file_, bytes.size() + beside_data,
+        [&recorder = recorder_, from, time = Time::clock::now(),
+         data = std::string(bytes.begin(), bytes.end())](File& file) { recorder.write_data(file, time, from, data); });
 }
 
 void Recorder::Recording::finished(From from)
@@ -201,8 +193,8 @@ void Recorder::write_data(File& file, Time time, PcapStream::From from, std::str
     if (!file.fd || fitting.size() == data.size())
         return;
     finish(file);
-    log_.notice(service_, "session " + std::to_string(file.id) +
-                              " is recorded no further: it has reached --record-limit");
+    log_.notice(service_,
+                "session " + std::to_string(file.id) + " is recorded no further: it has reached --record-limit");
 }
 
 void Recorder::write(File& file, std::string_view packets)

@@ -69,9 +69,9 @@ private:
     RecordSettings settings_;
     Log& log_;
     std::atomic<std::size_t> pending_ = 0;
-    std::uint64_t used_ = 0;   ///< Of the disk.
-    bool rotates_ = false;     ///< The operator knows that recordings are deleted.
-    bool failing_ = false;     ///< The operator knows that recordings fail.
+    std::uint64_t used_ = 0;  ///< Of the disk.
+    bool rotates_ = false;    ///< The operator knows that recordings are deleted.
+    bool failing_ = false;    ///< The operator knows that recordings fail.
     asio::thread_pool writer_{1};
 };
 

@@ -70,7 +70,7 @@ private:
     std::unique_ptr<InstancePool> pool_;
     std::unique_ptr<Bridge> bridge_;
     TokenAuthenticator* tokens_ = nullptr;  ///< The server's authenticator, if it is one.
-    std::shared_ptr<Gate> gate_;  ///< None where everybody is let in.
+    std::shared_ptr<Gate> gate_;            ///< None where everybody is let in.
     std::unique_ptr<Server> server_;
 };
 

@@ -68,7 +68,7 @@ public:
 /// Where sessions are recorded.
 class RecordSettings {
 public:
-    std::string directory;  ///< Empty: nowhere.
+    std::string directory;                          ///< Empty: nowhere.
     std::uint64_t limit = std::uint64_t{16} << 20;  ///< Bytes of each session's file; 0: no limit.
     std::uint64_t total = std::uint64_t{1} << 30;   ///< Bytes of all files of the service; 0: no limit.
 

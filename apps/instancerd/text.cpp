@@ -52,10 +52,7 @@ std::string one_line(std::string_view text, std::size_t limit)
     return line;
 }
 
-std::string in_quotes(std::string_view text)
-{
-    return "'" + one_line(text, 100) + "'";
-}
+std::string in_quotes(std::string_view text) { return "'" + one_line(text, 100) + "'"; }
 
 std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates)
 {

@@ -114,8 +114,8 @@ private:
         if (const auto usable = check_writable_directory(record.directory); !usable)
             refuse("record", usable.error());
         if (record.total != 0 && has("record-limit") && record.limit > record.total)
-            refuse("record-limit", "is more than all recordings may take up together; lower it or raise " +
-                                       say("record-total"));
+            refuse("record-limit",
+                   "is more than all recordings may take up together; lower it or raise " + say("record-total"));
     }
 
     void check_access()
@@ -213,8 +213,8 @@ private:
         if (service_.ports) {
             const auto count = service_.ports->size();
             if (has("max-instances") && pool.max_instances > count)
-                refuse("max-instances", "is more than the " + std::to_string(count) + " ports of " +
-                                            say("ports") + "; lower it, leave it out, or add ports");
+                refuse("max-instances", "is more than the " + std::to_string(count) + " ports of " + say("ports") +
+                                            "; lower it, leave it out, or add ports");
             if (pool.warm > count)
                 refuse("warm", "is more than the " + std::to_string(count) + " ports of " + say("ports") +
                                    "; lower it or add ports");
@@ -233,7 +233,8 @@ private:
             const auto other = service_.mode == Mode::exec ? say("io", "port") : say("port", "N");
             if (has("linger") && pool.linger > pool.linger.zero())
                 refuse("linger", "cannot work: here an instance serves one connection and goes with it; remove it or "
-                                 "use " + other);
+                                 "use " +
+                                     other);
             if (has("max-sessions") && pool.max_sessions_per_instance > 1)
                 refuse("max-sessions",
                        "cannot work: here an instance serves one connection; remove it or use " + other);
@@ -338,8 +339,9 @@ private:
             refuse("stderr", "cannot work together with " + say("pty") +
                                  ": a container's terminal is its standard error as well; remove one of them");
         if (!stdio && service_.stderr_to != StderrTo::log)
-            refuse("stderr", "needs " + say("stdio") + ": with a port the program's output is no part of the "
-                             "connection; add that or remove this");
+            refuse("stderr", "needs " + say("stdio") +
+                                 ": with a port the program's output is no part of the "
+                                 "connection; add that or remove this");
         for (const auto& mount : docker.mounts) {
             std::error_code error;
             if (!std::filesystem::exists(mount.source, error))
@@ -402,9 +404,9 @@ void check_neighbours(const Settings& settings, std::size_t index, Problems& pro
             const auto taken = std::find_if(other.listen.begin(), end,
                                             [&](const auto& address) { return address.collides(service.listen[i]); });
             if (taken != end)
-                problems.emplace_back(place_of(service, "listen"),
-                                      service.listen[i].text() + " is taken by " + taken->text() + " of " + whose +
-                                          "; choose another");
+                problems.emplace_back(place_of(service, "listen"), service.listen[i].text() + " is taken by " +
+                                                                       taken->text() + " of " + whose +
+                                                                       "; choose another");
         }
         check_ports(service, other, problems);
         if (!same)

@@ -43,15 +43,9 @@ Parsed<std::uint16_t> parse_port(std::string_view text)
     return static_cast<std::uint16_t>(*port);
 }
 
-bool is_v4(std::string_view host)
-{
-    return host.find_first_not_of("0123456789.") == host.npos;
-}
+bool is_v4(std::string_view host) { return host.find_first_not_of("0123456789.") == host.npos; }
 
-bool is_v6(std::string_view host)
-{
-    return host.find(':') != host.npos;
-}
+bool is_v6(std::string_view host) { return host.find(':') != host.npos; }
 
 /// Whether listening on the port of `host` keeps others from it on `other`.
 bool covers(std::string_view host, std::string_view other)
@@ -67,8 +61,11 @@ Parsed<std::chrono::milliseconds> parse_duration(std::string_view text)
     if (text == "0")
         return milliseconds(0);
     const auto [number, unit] = number_and_unit(text);
-    const std::uint64_t factor =
-        unit == "ms" ? 1 : unit == "s" ? 1000 : unit == "m" ? 60'000 : unit == "h" ? 3'600'000 : 0;
+    const std::uint64_t factor = unit == "ms"  ? 1
+                                 : unit == "s" ? 1000
+                                 : unit == "m" ? 60'000
+                                 : unit == "h" ? 3'600'000
+                                               : 0;
     const auto value = to_number(number);
     if (!number.empty() && unit.empty())
         return wrong(in_quotes(text) + " has no unit; write " + std::string(number) + "s for seconds, or ms, m, h");
@@ -181,7 +178,8 @@ Parsed<PortRange> parse_ports(std::string_view text)
     if (!first || !last || *first == 0 || *last > 65535)
         return wrong(in_quotes(text) + " is not a range of ports; write 8000-8009");
     if (*first > *last)
-        return wrong(in_quotes(text) + " runs backwards; write " + std::to_string(*last) + "-" + std::to_string(*first));
+        return wrong(in_quotes(text) + " runs backwards; write " + std::to_string(*last) + "-" +
+                     std::to_string(*first));
     return PortRange(static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last));
 }
 
@@ -200,7 +198,8 @@ Parsed<std::string> parse_name(std::string_view text)
     };
     const bool begins_well = !text.empty() && text.front() != '-' && text.front() != '_';
     if (!begins_well || text.size() > 63 || !std::all_of(text.begin(), text.end(), fits))
-        return wrong(in_quotes(text) + " is not a name; write up to 63 letters, digits, - and _, a letter or digit first");
+        return wrong(in_quotes(text) +
+                     " is not a name; write up to 63 letters, digits, - and _, a letter or digit first");
     return std::string(text);
 }
 

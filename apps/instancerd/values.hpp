@@ -22,10 +22,7 @@ namespace instancer::daemon {
 template <class T>
 using Parsed = tl::expected<T, std::string>;
 
-inline tl::unexpected<std::string> wrong(std::string text)
-{
-    return tl::unexpected<std::string>(std::move(text));
-}
+inline tl::unexpected<std::string> wrong(std::string text) { return tl::unexpected<std::string>(std::move(text)); }
 
 /// `300ms`, `20s`, `10m`, `2h`, or `0`.
 Parsed<std::chrono::milliseconds> parse_duration(std::string_view text);

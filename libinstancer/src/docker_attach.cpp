@@ -52,7 +52,8 @@ asio::awaitable<Result<UniqueFd>> attach(std::string socket_path, std::string ve
     using namespace asio::experimental::awaitable_operators;
     const auto executor = co_await asio::this_coro::executor;
     const auto request = "POST " + version_prefix + "/containers/" + id +
-                         "/attach?stream=1&stdin=1&stdout=1&stderr=1&detachKeys=" + detach_keys + " HTTP/1.1\r\nHost: localhost\r\n"
+                         "/attach?stream=1&stdin=1&stdout=1&stderr=1&detachKeys=" + detach_keys +
+                         " HTTP/1.1\r\nHost: localhost\r\n"
                          "Upgrade: tcp\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n";
     Socket socket(executor);
     asio::steady_timer deadline(executor, std::chrono::seconds(10));

@@ -184,8 +184,13 @@ std::string remedy(const std::string& output)
 class DockerBackend::Impl final : public std::enable_shared_from_this<Impl>, private DockerWatch::Observer {
 public:
     Impl(asio::any_io_executor control, std::string service, DockerOptions options, Events& events)
-        : control_(std::move(control)), service_(std::move(service)), options_(std::move(options)), events_(events),
-          engine_(options_.engine), pulls_(options_.engine), network_(engine_, options_.daemon, service_),
+        : control_(std::move(control)),
+          service_(std::move(service)),
+          options_(std::move(options)),
+          events_(events),
+          engine_(options_.engine),
+          pulls_(options_.engine),
+          network_(engine_, options_.daemon, service_),
           watch_(engine_, {label(label_daemon, options_.daemon), label(label_service, service_)}, *this)
     {
     }
@@ -460,8 +465,10 @@ Result<Reach> DockerBackend::Impl::reach_now()
     const auto info = reply->json();
     if (!options_.runtime.empty() && !object_at(info, "Runtimes").contains(options_.runtime))
         return fail(Errc::bad_request, "the Docker engine has no runtime '" + options_.runtime + "'");
-    if (!value_at(info, "MemoryLimit", true) || !value_at(info, "PidsLimit", true) || !value_at(info, "CpuCfsQuota", true))
-        events_.warning(service_, "this host's kernel cannot enforce all limits of containers (memory, processes, CPU)");
+    if (!value_at(info, "MemoryLimit", true) || !value_at(info, "PidsLimit", true) ||
+        !value_at(info, "CpuCfsQuota", true))
+        events_.warning(service_,
+                        "this host's kernel cannot enforce all limits of containers (memory, processes, CPU)");
 
     if (stdio() && !options_.egress)
         return Reach::inside;
@@ -479,10 +486,12 @@ Result<Reach> DockerBackend::Impl::reach_now()
     network_made_ = true;
     if (!enter && !stdio())
         events_.notice(service_, "network namespaces cannot be entered (that takes CAP_SYS_ADMIN and a runtime like "
-                                 "runc), so containers get the bridge network '" + network_.name() + "'");
+                                 "runc), so containers get the bridge network '" +
+                                     network_.name() + "'");
     if (const auto problem = network_.firewall_problem(); !problem.empty())
         events_.warning(service_, "containers can connect to this host, because the firewall rule that keeps them "
-                                  "from it cannot be set: " + problem);
+                                  "from it cannot be set: " +
+                                      problem);
     return enter || stdio() ? Reach::egress : Reach::address;
 }
 
@@ -778,8 +787,8 @@ asio::awaitable<std::string> DockerBackend::Impl::output(const Container& contai
 {
     auto lines = container.last_lines();
     if (!stdio()) {
-        const auto path = "/containers/" + container.id +
-                          "/logs?stdout=1&stderr=1&tail=" + std::to_string(output_lines);
+        const auto path =
+            "/containers/" + container.id + "/logs?stdout=1&stderr=1&tail=" + std::to_string(output_lines);
         const auto reply = co_await call("GET", path);
         if (reply && reply->ok())
             lines = unframed(reply->body());
@@ -1017,6 +1026,9 @@ asio::awaitable<Result<void>> DockerBackend::do_assign(Instance instance, Identi
 
 asio::awaitable<Result<std::vector<Leftover>>> DockerBackend::do_list(std::string) { return impl_->list(); }
 
-asio::awaitable<std::string> DockerBackend::do_explain(Instance instance) { return impl_->explain(std::move(instance)); }
+asio::awaitable<std::string> DockerBackend::do_explain(Instance instance)
+{
+    return impl_->explain(std::move(instance));
+}
 
 }  // namespace instancer

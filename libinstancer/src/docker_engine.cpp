@@ -186,8 +186,8 @@ Result<std::string> DockerEngine::version_prefix()
     const auto version = reply->json();
     const ApiVersion newest(text_at(version, "ApiVersion")), oldest(text_at(version, "MinAPIVersion"));
     if (newest < oldest_usable)
-        return fail(Errc::bad_request, "the Docker engine at " + address_ + " speaks API " + newest.text() +
-                                           " only; " + oldest_usable.text() + " or later is needed");
+        return fail(Errc::bad_request, "the Docker engine at " + address_ + " speaks API " + newest.text() + " only; " +
+                                           oldest_usable.text() + " or later is needed");
     const std::lock_guard lock(mutex_);
     version_prefix_ = "/v" + std::max(oldest, std::min(newest, newest_known)).text();
     return version_prefix_;

@@ -99,8 +99,7 @@ std::string run(const std::vector<std::string>& words)
             break;
     }
     int status = 0;
-    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {}
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return {};
     return output.empty() ? words[0] + " failed" : output.substr(0, output.find('\n'));
@@ -148,7 +147,10 @@ bool may_enter_namespaces()
 }
 
 DockerNetwork::DockerNetwork(DockerEngine& engine, std::string daemon, std::string service)
-    : engine_(engine), daemon_(std::move(daemon)), service_(std::move(service)), name_(daemon_ + "." + service_),
+    : engine_(engine),
+      daemon_(std::move(daemon)),
+      service_(std::move(service)),
+      name_(daemon_ + "." + service_),
       bridge_(bridge_name(daemon_, service_))
 {
 }
@@ -185,8 +187,9 @@ Result<bool> DockerNetwork::adopt(bool egress)
     const auto network = reply->json();
     const auto labels = object_at(network, "Labels");
     if (text_at(labels, label_daemon) != daemon_ || text_at(labels, label_service) != service_)
-        return fail(Errc::bad_request, "the Docker network '" + name_ + "' exists and is not ours; remove it, or "
-                                       "give this daemon another name");
+        return fail(Errc::bad_request, "the Docker network '" + name_ +
+                                           "' exists and is not ours; remove it, or "
+                                           "give this daemon another name");
     const auto configs = value_at(object_at(network, "IPAM"), "Config", std::vector<json>());
     if (value_at(network, "Internal", false) == !egress && configs.size() == 1) {
         asio::error_code error;
@@ -223,7 +226,8 @@ Result<void> DockerNetwork::create(bool egress)
             {"Internal", !egress},
             {"EnableIPv6", false},
             {"IPAM", {{"Config", json::array({{{"Subnet", subnet.to_string()}}})}}},
-            {"Options", {{"com.docker.network.bridge.enable_icc", "false"}, {"com.docker.network.bridge.name", bridge_}}},
+            {"Options",
+             {{"com.docker.network.bridge.enable_icc", "false"}, {"com.docker.network.bridge.name", bridge_}}},
             {"Labels", {{label_daemon, daemon_}, {label_service, service_}}},
         };
         const auto reply = engine_.call("POST", "/networks/create", request.dump());

@@ -85,7 +85,7 @@ private:
     const std::string name_;
     const std::string bridge_;  ///< The interface on the host.
 
-    mutable std::mutex mutex_;            ///< Held while the engine works.
+    mutable std::mutex mutex_;  ///< Held while the engine works.
     std::string firewall_problem_;
 
     mutable std::mutex addresses_mutex_;  ///< Held for an instant.

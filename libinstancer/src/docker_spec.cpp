@@ -23,9 +23,8 @@ bool valid_name(std::string_view name)
     const auto alphanumeric = [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
     };
-    return !name.empty() && alphanumeric(name.front()) && std::ranges::all_of(name, [&](char c) {
-        return alphanumeric(c) || c == '_' || c == '-';
-    });
+    return !name.empty() && alphanumeric(name.front()) &&
+           std::ranges::all_of(name, [&](char c) { return alphanumeric(c) || c == '_' || c == '-'; });
 }
 
 std::string random_digits()
@@ -130,7 +129,8 @@ ContainerName::ContainerName(std::string_view daemon, std::string_view service, 
                              Seconds claimed)
     : text_(prefix(daemon, service) + (identity.returning() ? "returning." : "unique.") + identity.owner().hex() + "." +
             identity.id().hex() + "." + std::to_string(claimed.count()) + "." + random_digits()),
-      identity_(identity), claimed_(claimed)
+      identity_(identity),
+      claimed_(claimed)
 {
 }
 
@@ -163,7 +163,8 @@ Result<void> check(const DockerOptions& options, std::string_view service)
     const auto bad = [](std::string text) { return fail(Errc::bad_request, std::move(text)); };
     for (const auto name : {std::string_view(options.daemon), service})
         if (!valid_name(name))
-            return bad("'" + std::string(name) + "': a name is made of letters, digits, '_' and '-', and begins with "
+            return bad("'" + std::string(name) +
+                       "': a name is made of letters, digits, '_' and '-', and begins with "
                        "a letter or digit");
     if (!options.engine.starts_with("unix:///"))
         return bad("'" + options.engine + "': the Docker engine is reached over a Unix socket only, unix:///path");
@@ -176,7 +177,8 @@ Result<void> check(const DockerOptions& options, std::string_view service)
         if (!mount.source.starts_with('/') || !mount.target.starts_with('/'))
             return bad("mount '" + mount.source + "' to '" + mount.target + "': both paths must be absolute");
         if (lies_in(engine_socket, mount.source) || lies_in("/var/run/docker.sock", mount.source))
-            return bad("mount '" + mount.source + "': it holds the Docker engine's socket, which gives an instance "
+            return bad("mount '" + mount.source +
+                       "': it holds the Docker engine's socket, which gives an instance "
                        "the whole host; mount something smaller");
     }
     for (const auto& tmpfs : options.tmpfs)

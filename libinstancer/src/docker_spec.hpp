@@ -53,8 +53,7 @@ public:
     ContainerName(std::string_view daemon, std::string_view service, const Identity& identity, Seconds claimed);
 
     /// Empty when `text` is no name of that daemon and service.
-    static std::optional<ContainerName> parse(std::string_view text, std::string_view daemon,
-                                              std::string_view service);
+    static std::optional<ContainerName> parse(std::string_view text, std::string_view daemon, std::string_view service);
 
     const std::string& text() const noexcept { return text_; }
     const std::optional<Identity>& identity() const noexcept { return identity_; }

@@ -24,9 +24,22 @@ long processor_time(pid_t pid)
 
 TEST_CASE("descriptors: a daemon that has none left waits for some, does not spin, and serves again")
 {
-    const std::vector<std::string> command{"/bin/sh", "-c", "ulimit -n 48; exec \"$@\"", "sh", INSTANCERD_PATH, "exec",
-                                           "--listen", "127.0.0.1:0", "--max-instances", "0", "--stderr", "null",
-                                           "--limit-nofile", "32", "--", "/bin/cat"};
+    const std::vector<std::string> command{"/bin/sh",
+                                           "-c",
+                                           "ulimit -n 48; exec \"$@\"",
+                                           "sh",
+                                           INSTANCERD_PATH,
+                                           "exec",
+                                           "--listen",
+                                           "127.0.0.1:0",
+                                           "--max-instances",
+                                           "0",
+                                           "--stderr",
+                                           "null",
+                                           "--limit-nofile",
+                                           "32",
+                                           "--",
+                                           "/bin/cat"};
     Daemon daemon(command, {}, -1);
     std::deque<RawClient> clients;
     for (int i = 0; i < 100; ++i)

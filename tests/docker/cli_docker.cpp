@@ -30,8 +30,8 @@ public:
 
     Words docker(const Words& options, const Words& command = {}) const
     {
-        Words words = {"docker", "--listen", "127.0.0.1:0", "--name", text, "--engine", default_engine(),
-                       "--image", shell_image};
+        Words words = {"docker",   "--listen",       "127.0.0.1:0", "--name",   text,
+                       "--engine", default_engine(), "--image",     shell_image};
         words.insert(words.end(), options.begin(), options.end());
         if (!command.empty())
             words.emplace_back("--");

@@ -27,7 +27,8 @@ public:
     {
         stop(SIGTERM);
         for (const auto* part : {"/data", "/exec"})
-            (void)std::system(("awk '{print $2}' /proc/mounts | grep '^" + folder_ + part + "' | tac | xargs -r umount -l").c_str());
+            (void)std::system(
+                ("awk '{print $2}' /proc/mounts | grep '^" + folder_ + part + "' | tac | xargs -r umount -l").c_str());
         std::filesystem::remove_all(folder_);
     }
 
@@ -35,9 +36,9 @@ public:
 
     void start()
     {
-        std::vector<std::string> words = {"dockerd", "--data-root", folder_ + "/data", "--exec-root", folder_ + "/exec",
-                                          "--pidfile", folder_ + "/pid", "--host", address(), "--bridge=none",
-                                          "--iptables=false", "--ip-masq=false"};
+        std::vector<std::string> words = {"dockerd",         "--data-root",   folder_ + "/data",  "--exec-root",
+                                          folder_ + "/exec", "--pidfile",     folder_ + "/pid",   "--host",
+                                          address(),         "--bridge=none", "--iptables=false", "--ip-masq=false"};
         std::vector<char*> arguments;
         for (auto& word : words)
             arguments.push_back(word.data());
@@ -95,14 +96,8 @@ TEST_CASE("an engine that goes away is told once, refuses at once, and is used a
         return !instance && instance.error() == Errc::backend_unavailable;
     };
     int signal = 0;
-    SUBCASE("stopped")
-    {
-        signal = SIGTERM;
-    }
-    SUBCASE("killed")
-    {
-        signal = SIGKILL;
-    }
+    SUBCASE("stopped") { signal = SIGTERM; }
+    SUBCASE("killed") { signal = SIGKILL; }
     engine.stop(signal);
     CHECK(refused());
     bench.until([&] { return !bench.events.all("warning").empty(); });
@@ -127,8 +122,8 @@ TEST_CASE("an engine that is stopped and started under load: clients are refused
     OwnEngine engine;
     engine.start();
     make_image(shell_image, shell_changes, engine.address());
-    daemon_test::Daemon daemon({"docker", "--listen", "127.0.0.1:0", "--name", "load", "--engine", engine.address(),
-                                "--image", shell_image});
+    daemon_test::Daemon daemon(
+        {"docker", "--listen", "127.0.0.1:0", "--name", "load", "--engine", engine.address(), "--image", shell_image});
     std::atomic<int> served = 0, refused = 0;
     std::vector<std::jthread> clients;
     for (int i = 0; i < 4; ++i)

@@ -3,8 +3,8 @@
 #include "docker_support.hpp"
 
 #include <ifaddrs.h>
-#include <sys/syscall.h>
 #include <linux/capability.h>
+#include <sys/syscall.h>
 
 using namespace docker_test;
 
@@ -46,7 +46,8 @@ class Outside {
 public:
     Outside()
     {
-        made_ = run("ip netns add " + name_) && run("ip link add " + name_ + " type veth peer name eth0 netns " + name_) &&
+        made_ = run("ip netns add " + name_) &&
+                run("ip link add " + name_ + " type veth peer name eth0 netns " + name_) &&
                 run("ip addr add 198.51.100.1/30 dev " + name_ + " && ip link set " + name_ + " up") &&
                 run("ip -n " + name_ + " addr add 198.51.100.2/30 dev eth0 && ip -n " + name_ + " link set eth0 up") &&
                 run("ip netns exec " + name_ + " sh -c 'busybox nc -ll -p 7000 -e true & echo $! >/tmp/" + name_ + "'");

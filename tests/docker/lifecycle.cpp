@@ -13,10 +13,9 @@ TEST_CASE("an instance is told who its client is, and serves until it is stopped
     CHECK(bench.inside(instance, "echo hello") == "hello\n");
     const auto identity = Bench::identity("someone");
     const auto environment = bench.inside(instance, "env");
-    for (const auto& line :
-         {std::string("INSTANCER_SERVICE=svc"), std::string("INSTANCER_CLIENT_ADDRESS=192.0.2.7"),
-          std::string("INSTANCER_CLIENT_PORT=4711"), "INSTANCER_OWNER=" + identity.owner().hex(),
-          "INSTANCER_IDENTITY=" + identity.id().hex()})
+    for (const auto& line : {std::string("INSTANCER_SERVICE=svc"), std::string("INSTANCER_CLIENT_ADDRESS=192.0.2.7"),
+                             std::string("INSTANCER_CLIENT_PORT=4711"), "INSTANCER_OWNER=" + identity.owner().hex(),
+                             "INSTANCER_IDENTITY=" + identity.id().hex()})
         CHECK_MESSAGE(environment.find(line + "\n") != environment.npos, line);
     bench.stop(instance);
     CHECK(bench.containers() == 0);
@@ -52,7 +51,8 @@ TEST_CASE("a failed start names exit code, output and exposed ports, and leaves 
         why = bench.end_of(*instance);
     else
         why = instance.error().text();
-    for (const auto* part : {"exit code 1", "starting", "Read-only file system", "exposes 9000/tcp", "port 9000", "/tmp"})
+    for (const auto* part :
+         {"exit code 1", "starting", "Read-only file system", "exposes 9000/tcp", "port 9000", "/tmp"})
         CHECK_MESSAGE(why.find(part) != why.npos, part << " in: " << why);
     if (instance)
         bench.stop(*instance);
@@ -156,7 +156,8 @@ TEST_CASE("preparing says what is missing and what to do")
     CHECK(has(problem([](auto& options) { options.runtime = "no-such-runtime"; }), "no-such-runtime"));
     CHECK(has(problem([](auto& options) { options.daemon = "a.b"; }), "a.b"));
     CHECK(has(problem([](auto& options) { options.limits.memory = 1024; }), "memory limit"));
-    CHECK(has(problem([](auto& options) { options.mounts.emplace_back("/no/such/folder", "/data"); }), "/no/such/folder"));
+    CHECK(has(problem([](auto& options) { options.mounts.emplace_back("/no/such/folder", "/data"); }),
+              "/no/such/folder"));
     for (const auto* source : {"/var/run/docker.sock", "/var/run", "/run/docker.sock", "/"})
         CHECK(has(problem([&](auto& options) { options.mounts.emplace_back(source, "/data"); }), "socket"));
 }
@@ -165,7 +166,8 @@ TEST_CASE("after a crash running instances are taken over, the rest goes, and no
 {
     const auto options = Bench::options();
     Engine engine;
-    const json foreign = {{"Image", shell_image}, {"Labels", {{"instancer.daemon", "other"}, {"instancer.service", "svc"}}}};
+    const json foreign = {{"Image", shell_image},
+                          {"Labels", {{"instancer.daemon", "other"}, {"instancer.service", "svc"}}}};
     const auto name = options.daemon + "-foreign";
     engine.call("POST", "/containers/create?name=" + name, foreign.dump());
     REQUIRE(engine.status() == 201);

@@ -127,7 +127,8 @@ TEST_CASE("standard streams: a stream moves to another executor")
     REQUIRE(stream.rebind(elsewhere.get_executor()));
     CHECK(stream.get_executor() == asio::any_io_executor(elsewhere.get_executor()));
     std::string answer;
-    asio::co_spawn(elsewhere, Bench::exchange(stream, "moved"), [&](std::exception_ptr, std::string text) { answer = text; });
+    asio::co_spawn(elsewhere, Bench::exchange(stream, "moved"),
+                   [&](std::exception_ptr, std::string text) { answer = text; });
     elsewhere.run_for(20s);
     CHECK(answer == "moved");
 }

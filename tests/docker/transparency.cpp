@@ -12,10 +12,18 @@ void check(const std::string& name, Carries carries, const std::vector<std::stri
 {
     docker_test::need_shell_image();
     InstanceRoute route(name, carries, [&](const std::string& directory) {
-        std::vector<std::string> words = {"docker", "--listen", "127.0.0.1:0", "--name",
-                                          "transparency-" + std::to_string(::getpid()), "--engine",
-                                          docker_test::default_engine(), "--image", docker_test::shell_image,
-                                          "--mount", directory + ":/control", "--mount",
+        std::vector<std::string> words = {"docker",
+                                          "--listen",
+                                          "127.0.0.1:0",
+                                          "--name",
+                                          "transparency-" + std::to_string(::getpid()),
+                                          "--engine",
+                                          docker_test::default_engine(),
+                                          "--image",
+                                          docker_test::shell_image,
+                                          "--mount",
+                                          directory + ":/control",
+                                          "--mount",
                                           std::string(HAND_OVER_PATH) + ":/hand_over"};
         words.insert(words.end(), reached_by.begin(), reached_by.end());
         words.insert(words.end(), {"--", "/hand_over", "/control/control"});

@@ -35,13 +35,14 @@ constexpr bool none_is_an_aggregate = (!std::is_aggregate_v<T> && ...);
 
 namespace i = instancer;
 
-static_assert(none_is_an_aggregate<i::Accepted, i::AccessRules, i::AcquireRequest, i::Admission, i::BackendTraits,
-    i::ClientInfo, i::Digest, i::DockerLimits, i::DockerMount, i::DockerOptions, i::DockerTmpfs, i::Error,
-    i::GateOptions, i::HookAnswer, i::Identity, i::Instance, i::InstanceExit, i::InstanceInfo, i::InstanceRequest,
-    i::InstanceSummary, i::Lease, i::Leftover, i::Link, i::Network, i::OpenRequest, i::PoolAction, i::PoolOptions,
-    i::PortRange, i::ProcessOptions, i::ProcessUser, i::ProxyHeaderParser, i::Result<i::Instance>, i::ServerOptions,
-    i::SessionInfo, i::SessionSummary, i::Stream, i::Token, i::Upstream, i::UpstreamCheck,
-    i::UpstreamOptions, i::UpstreamStatus>);
+static_assert(none_is_an_aggregate<
+              i::Accepted, i::AccessRules, i::AcquireRequest, i::Admission, i::BackendTraits, i::ClientInfo, i::Digest,
+              i::DockerLimits, i::DockerMount, i::DockerOptions, i::DockerTmpfs, i::Error, i::GateOptions,
+              i::HookAnswer, i::Identity, i::Instance, i::InstanceExit, i::InstanceInfo, i::InstanceRequest,
+              i::InstanceSummary, i::Lease, i::Leftover, i::Link, i::Network, i::OpenRequest, i::PoolAction,
+              i::PoolOptions, i::PortRange, i::ProcessOptions, i::ProcessUser, i::ProxyHeaderParser,
+              i::Result<i::Instance>, i::ServerOptions, i::SessionInfo, i::SessionSummary, i::Stream, i::Token,
+              i::Upstream, i::UpstreamCheck, i::UpstreamOptions, i::UpstreamStatus>);
 
 }  // namespace
 

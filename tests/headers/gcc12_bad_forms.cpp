@@ -26,31 +26,25 @@ asio::awaitable<std::string> take(T)
     co_return std::string();
 }
 
-asio::awaitable<std::string> look(const std::string&)
-{
-    co_return std::string();
-}
+asio::awaitable<std::string> look(const std::string&) { co_return std::string(); }
 
-asio::awaitable<bool> flag()
-{
-    co_return true;
-}
+asio::awaitable<bool> flag() { co_return true; }
 
 asio::awaitable<void> bad(std::string text, bool yes)
 {
-    co_await take(Aggregate{text, 1});                                  // bad: braced-temporary
-    co_await take<Aggregate>({text, 1});                                // bad: braced-temporary
-    co_await take([text] { return text; });                             // bad: lambda-temporary
-    co_await take(yes ? std::string(text) : std::string("no"));         // bad: conditional-temporary
-    co_await look(yes ? std::string(text) : std::string("no"));         // bad: conditional-temporary
-    co_await look(yes ? text : std::string("no"));                      // bad: conditional-temporary
-    (void)(co_await take(1) + Aggregate{text, 1}.text);                 // bad: braced-temporary
-    auto braced = Aggregate{co_await take(1), 1};                       // bad: await-in-braces
-    auto chosen = yes ? co_await take(1) : std::string("no");           // bad: await-in-conditional
-    if (!yes && co_await flag())                                        // bad: await-in-logical
+    co_await take(Aggregate{text, 1});                           // bad: braced-temporary
+    co_await take<Aggregate>({text, 1});                         // bad: braced-temporary
+    co_await take([text] { return text; });                      // bad: lambda-temporary
+    co_await take(yes ? std::string(text) : std::string("no"));  // bad: conditional-temporary
+    co_await look(yes ? std::string(text) : std::string("no"));  // bad: conditional-temporary
+    co_await look(yes ? text : std::string("no"));               // bad: conditional-temporary
+    (void)(co_await take(1) + Aggregate{text, 1}.text);          // bad: braced-temporary
+    auto braced = Aggregate{co_await take(1), 1};                // bad: await-in-braces
+    auto chosen = yes ? co_await take(1) : std::string("no");    // bad: await-in-conditional
+    if (!yes && co_await flag())                                 // bad: await-in-logical
         co_await take(1);
     auto inner = [](std::string s) -> asio::awaitable<void> {
-        co_await take(Aggregate{s, 1});                                 // bad: braced-temporary
+        co_await take(Aggregate{s, 1});  // bad: braced-temporary
     };
     co_await inner(braced.text + chosen);
 }
@@ -58,7 +52,7 @@ asio::awaitable<void> bad(std::string text, bool yes)
 template <class T>
 asio::awaitable<void> bad_template(T value)
 {
-    co_await take(Aggregate{value, 1});                                 // bad: braced-temporary
+    co_await take(Aggregate{value, 1});  // bad: braced-temporary
 }
 
 asio::awaitable<void> good(std::string text, bool yes)

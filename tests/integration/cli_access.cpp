@@ -68,8 +68,8 @@ const std::string header_v2 = "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\2\7\x0a\
 
 TEST_CASE("access: allow and deny, the smallest network first")
 {
-    Daemon daemon(greeter({"--allow", "127.0.0.0/8", "--deny", "127.0.0.2", "--deny", "127.1.0.0/16", "--allow",
-                           "127.1.0.1"}));
+    Daemon daemon(
+        greeter({"--allow", "127.0.0.0/8", "--deny", "127.0.0.2", "--deny", "127.1.0.0/16", "--allow", "127.1.0.1"}));
     CHECK(greeting(daemon) == "127.0.0.1");
     CHECK(greeting(daemon, "127.0.0.2") == "reset");
     CHECK(greeting(daemon, "127.0.0.3") == "127.0.0.3");
@@ -273,8 +273,8 @@ TEST_CASE("access: forward goes by the client that the header names, and passes 
 
 TEST_CASE("access: a client that names itself by header and hands its socket over loses no byte")
 {
-    Daemon daemon({"exec", "--listen", "127.0.0.1:0", "--io", "socket", "--accept-proxy", "127.0.0.1", "--",
-                   "/bin/cat"});
+    Daemon daemon(
+        {"exec", "--listen", "127.0.0.1:0", "--io", "socket", "--accept-proxy", "127.0.0.1", "--", "/bin/cat"});
     RawClient client(daemon.port());
     client.send(header_v1 + "for cat alone");
     client.half_close();
@@ -301,8 +301,8 @@ TEST_CASE("access: wrong rules, zones and networks are named with the right ones
           "instancerd: --allow: '10.1.2.3/8' has bits beyond its prefix; write 10.0.0.0/8 for the network, or 10.1.2.3 "
           "for the address alone\n");
     CHECK(holds(complaint({"--deny", "everybody"}), "instancerd: --deny: 'everybody' is neither a network, nor days"));
-    CHECK(holds(complaint({"--deny", "all 25:00-26:00"}),
-                "instancerd: --deny: '25:00-26:00' are no hours; write 08:00"));
+    CHECK(
+        holds(complaint({"--deny", "all 25:00-26:00"}), "instancerd: --deny: '25:00-26:00' are no hours; write 08:00"));
     CHECK(complaint({"--accept-proxy", "10.0.0.0/99"}) ==
           "instancerd: --accept-proxy: '10.0.0.0/99' has no such prefix; write a number from 0 to 32 after the /\n");
     CHECK(complaint({"--time-zone", "Mars/Base", "--allow", "all"}) ==

@@ -47,8 +47,7 @@ TEST_CASE("a wrong command line ends with 2 and names the right one")
     CHECK(nothing.says("instancerd exec   --listen ADDR"));
     const Finished unknown({"exec", "--listne", ":1", "--", "cat"});
     CHECK(unknown.code == 2);
-    CHECK(unknown.output ==
-          "instancerd: unknown option --listne; did you mean --listen? See instancerd exec --help\n");
+    CHECK(unknown.output == "instancerd: unknown option --listne; did you mean --listen? See instancerd exec --help\n");
     const Finished impossible({"exec", "--listen", "127.0.0.1:0", "--ttl", "5", "--warm", "100", "--", "/bin/cat"});
     CHECK(impossible.code == 2);
     CHECK(impossible.says("instancerd: --ttl: '5' has no unit; write 5s for seconds, or ms, m, h\n"));
@@ -89,13 +88,13 @@ TEST_CASE("check says all that is wrong, by line and path, and run refuses the s
         const Finished result({command, "--config", file});
         CHECK(result.code == 2);
         CHECK(result.output ==
-              file + ":4: $.services.heap.tll: is unknown; did you mean ttl?\n" +
-              file + ":5: $.services.heap.tokens: " + directory.path("tokens.txt") +
-                  ":1: has 16 characters; a token has 128, or is written hex: and 256 digits\n" +
-              file + ":6: $.services.heap.ttl: 'forever' is not a duration; write 300ms, 20s, 10m or 2h\n" +
-              file + ":7: $.services.shell.mounts: /var/run would give containers the Docker engine, and with it the "
-                     "host; mount something smaller\n" +
-              file + ":7: $.services.shell.listen: :1 is taken by :1 of service heap; choose another\n");
+              file + ":4: $.services.heap.tll: is unknown; did you mean ttl?\n" + file +
+                  ":5: $.services.heap.tokens: " + directory.path("tokens.txt") +
+                  ":1: has 16 characters; a token has 128, or is written hex: and 256 digits\n" + file +
+                  ":6: $.services.heap.ttl: 'forever' is not a duration; write 300ms, 20s, 10m or 2h\n" + file +
+                  ":7: $.services.shell.mounts: /var/run would give containers the Docker engine, and with it the "
+                  "host; mount something smaller\n" +
+                  file + ":7: $.services.shell.listen: :1 is taken by :1 of service heap; choose another\n");
     }
 }
 

@@ -48,10 +48,7 @@ const Words pid_and_echo = {"/bin/sh", "-c", "echo $$; exec cat"};
 const std::string alice(128, 'a'), bob(128, 'b'), mallory(128, 'm');
 
 /// The 130 bytes that a client of the reference sends first.
-std::string greeting(const std::string& token, char identifier)
-{
-    return token + std::string(1, '\0') + identifier;
-}
+std::string greeting(const std::string& token, char identifier) { return token + std::string(1, '\0') + identifier; }
 
 }  // namespace
 
@@ -181,8 +178,8 @@ TEST_CASE("exec: another user" * doctest::skip(::geteuid() != 0))
 
 TEST_CASE("exec: one instance per source address, found again until it lingered for too long")
 {
-    Daemon daemon(exec({"--auth", "source", "--io", "port", "--linger", "300ms"},
-                       {"python3", "-c", reverser, "{port}"}));
+    Daemon daemon(
+        exec({"--auth", "source", "--io", "port", "--linger", "300ms"}, {"python3", "-c", reverser, "{port}"}));
     {
         RawClient client(daemon.port()), second(daemon.port());
         client.send("abc");
@@ -201,9 +198,9 @@ TEST_CASE("exec: one instance per source address, found again until it lingered 
 TEST_CASE("exec: the program is told its port by environment too, out of the range")
 {
     constexpr auto by_environment = "import os, sys; sys.argv.append(os.environ['PORT']); exec(os.environ['PROGRAM'])";
-    Daemon daemon(exec({"--io", "port", "--ports", "28410-28411", "--max-per-owner", "0", "--env",
-                        std::string("PROGRAM=") + reverser},
-                       {"python3", "-c", by_environment}));
+    Daemon daemon(exec(
+        {"--io", "port", "--ports", "28410-28411", "--max-per-owner", "0", "--env", std::string("PROGRAM=") + reverser},
+        {"python3", "-c", by_environment}));
     RawClient first(daemon.port()), second(daemon.port());
     first.send("12");
     second.send("34");

@@ -90,8 +90,8 @@ TEST_CASE("forward: with no server left the client gets a reset at once, and the
         CHECK(client.receive_all() == "");
         CHECK(client.ended_by_reset());
         const auto line = daemon.wait_for_line("session ended: backend unavailable", i);
-        CHECK(line.find("no upstream takes the connection: connecting to 127.0.0.1:" + port +
-                        ": Connection refused") != std::string::npos);
+        CHECK(line.find("no upstream takes the connection: connecting to 127.0.0.1:" + port + ": Connection refused") !=
+              std::string::npos);
     }
     const Named back("back", port);
     CHECK(name_of_server(daemon) == "back");
@@ -101,7 +101,9 @@ TEST_CASE("forward: a server's reset, and a client's, reach the other end")
 {
     const Listener server;
     Daemon daemon(forward("127.0.0.1:" + server.port()));
-    const auto accepted = [&] { return instancer::detail::UniqueFd(::accept4(server.fd(), nullptr, nullptr, SOCK_CLOEXEC)); };
+    const auto accepted = [&] {
+        return instancer::detail::UniqueFd(::accept4(server.fd(), nullptr, nullptr, SOCK_CLOEXEC));
+    };
     const linger at_once{1, 0};
     {
         RawClient client(daemon.port());

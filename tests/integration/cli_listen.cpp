@@ -156,8 +156,17 @@ TEST_CASE("a socket that systemd passes is served, and nobody inherits it")
     Listener listener;
     // As systemd does it: the pid is known only once the process is there.
     const auto look_around = "env | grep -c LISTEN_; ls /proc/self/fd | wc -l; exec cat";
-    const Words command = {"/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", INSTANCERD_PATH,
-                           "exec", "--listen", "fd:web", "--", "/bin/sh", "-c", look_around};
+    const Words command = {"/bin/sh",
+                           "-c",
+                           "LISTEN_PID=$$ exec \"$0\" \"$@\"",
+                           INSTANCERD_PATH,
+                           "exec",
+                           "--listen",
+                           "fd:web",
+                           "--",
+                           "/bin/sh",
+                           "-c",
+                           look_around};
     Daemon daemon(command, {"LISTEN_FDS=1", "LISTEN_FDNAMES=web"}, listener.fd());
     CHECK(daemon.address() == "127.0.0.1:" + listener.port());
     RawClient client(daemon.port());
@@ -167,7 +176,7 @@ TEST_CASE("a socket that systemd passes is served, and nobody inherits it")
     CHECK(client.receive(4) == "ping");
 
     holds(failure({"exec", "--listen", "fd:web", "--", "/bin/cat"}), "start it from a systemd socket unit with "
-                                                                      "FileDescriptorName=web");
+                                                                     "FileDescriptorName=web");
 }
 
 TEST_CASE("two live daemons cannot have one name; a dead one's is free again")

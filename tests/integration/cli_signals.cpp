@@ -123,10 +123,7 @@ TEST_CASE("a log that nobody reads holds up neither clients nor signals")
         CHECK(text.find(" log lines were lost: nobody read them in time\n") != std::string::npos);
         CHECK(text.find("info ended\n") != std::string::npos);
     }
-    SUBCASE("it is never read")
-    {
-        daemon.signal(SIGTERM);
-    }
+    SUBCASE("it is never read") { daemon.signal(SIGTERM); }
     CHECK(daemon.wait() == 0);
 }
 

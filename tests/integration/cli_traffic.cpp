@@ -64,8 +64,8 @@ Words joined(Words first, const Words& second)
 /// What runs a command that follows with a file system of its own at `path`; nothing where that cannot be had.
 Words with_tmpfs(const std::string& options, const std::string& path)
 {
-    const Words words = {"unshare", "-Urm", "/bin/sh", "-c",
-                         "mount -t tmpfs -o " + options + " none " + path + " && exec \"$@\"", "sh"};
+    const Words words = {
+        "unshare", "-Urm", "/bin/sh", "-c", "mount -t tmpfs -o " + options + " none " + path + " && exec \"$@\"", "sh"};
     if (Child(joined(words, {"/bin/true"})).wait() == 0)
         return words;
     MESSAGE("skipped: no file system can be mounted here");

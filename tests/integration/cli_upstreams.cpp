@@ -27,10 +27,7 @@ using service_test::eventually;
 namespace {
 
 /// A port that nobody listens on.
-std::string free_port()
-{
-    return Listener().port();
-}
+std::string free_port() { return Listener().port(); }
 
 /// A server that answers each connection by `answer`, which may change, after it has read `question`; counts them.
 class Scripted {
@@ -182,8 +179,8 @@ TEST_CASE("upstreams: a check asks and looks for an answer, over TCP and Unix so
     Daemon daemon(forward(server.address() + ",unix:" + path,
                           {"--check-interval", "20ms", "--check-send", "PING\\r\\n", "--check-expect", "PING\\x0d",
                            "--check-fall", "1", "--check-rise", "1"}));
-    CHECK(daemon.wait_for_line("upstream " + server.address() + " is down: its answer is not the one that is expected")
-          != "");
+    CHECK(daemon.wait_for_line("upstream " + server.address() +
+                               " is down: its answer is not the one that is expected") != "");
     CHECK(server.asked() == "PING\r\n");
     server.set_answer("you said PING\r\n");
     CHECK(daemon.wait_for_line("upstream " + server.address() + " is up again") != "");
@@ -213,8 +210,8 @@ TEST_CASE("upstreams: the first check does not wait for its interval")
 TEST_CASE("upstreams: a server that takes connections and says nothing fails its check in time")
 {
     const Slow silent;
-    Daemon daemon(forward(silent.address(),
-                          {"--check-interval", "20ms", "--check-timeout", "50ms", "--check-expect", "x"}));
+    Daemon daemon(
+        forward(silent.address(), {"--check-interval", "20ms", "--check-timeout", "50ms", "--check-expect", "x"}));
     CHECK(daemon.wait_for_line("upstream " + silent.address() + " is down: its answer takes too long") != "");
     // None is up: the client is not kept waiting.
     RawClient client(daemon.port());
@@ -256,8 +253,8 @@ TEST_CASE("upstreams: without checks it is clients who find out; sessions go on 
 {
     Slow server;
     const auto port = server.port();
-    Daemon daemon(forward(server.address(),
-                          {"--when-down", "close-listener", "--max-fails", "1", "--fail-timeout", "300ms"}));
+    Daemon daemon(
+        forward(server.address(), {"--when-down", "close-listener", "--max-fails", "1", "--fail-timeout", "300ms"}));
     RawClient staying(daemon.port());
     const auto connection = server.accept();
     server.close();
@@ -282,9 +279,20 @@ TEST_CASE("upstreams: a socket that a service manager passed stays open for whoe
 {
     const Listener passed;
     const auto upstream = free_port();
-    const std::vector<std::string> command = {
-        "/bin/sh", "-c", "LISTEN_PID=$$ exec \"$@\"", "sh", INSTANCERD_PATH, "forward", "--listen", "fd:web", "--to",
-        "127.0.0.1:" + upstream, "--check-interval", "20ms", "--when-down", "close-listener"};
+    const std::vector<std::string> command = {"/bin/sh",
+                                              "-c",
+                                              "LISTEN_PID=$$ exec \"$@\"",
+                                              "sh",
+                                              INSTANCERD_PATH,
+                                              "forward",
+                                              "--listen",
+                                              "fd:web",
+                                              "--to",
+                                              "127.0.0.1:" + upstream,
+                                              "--check-interval",
+                                              "20ms",
+                                              "--when-down",
+                                              "close-listener"};
     Daemon daemon(command, {"LISTEN_FDS=1", "LISTEN_FDNAMES=web"}, passed.fd());
     CHECK(daemon.wait_for_line("is not ours to close; it stays open, its clients are reset") != "");
     {
@@ -503,9 +511,9 @@ TEST_CASE("upstreams: who waits is served by one that has rested, while the othe
     const Slow busy;
     auto hanging = std::make_unique<Hanging>();
     const auto port = hanging->port(), address = hanging->address();
-    Daemon daemon(forward(busy.address() + "," + address,
-                          {"--max-per-upstream", "1", "--queue-size", "1", "--connect-timeout", "1s", "--max-fails",
-                           "1", "--fail-timeout", "2s"}));
+    Daemon daemon(
+        forward(busy.address() + "," + address, {"--max-per-upstream", "1", "--queue-size", "1", "--connect-timeout",
+                                                 "1s", "--max-fails", "1", "--fail-timeout", "2s"}));
     RawClient running(daemon.port());
     const auto connection = busy.accept();
     RawClient failing(daemon.port());
@@ -558,8 +566,8 @@ TEST_CASE("upstreams: who came back gets its share little by little")
 {
     const Named good("good");
     const auto port = free_port();
-    Daemon daemon(forward("127.0.0.1:" + port + "," + good.address(),
-                          {"--check-interval", "20ms", "--slow-start", "1h"}));
+    Daemon daemon(
+        forward("127.0.0.1:" + port + "," + good.address(), {"--check-interval", "20ms", "--slow-start", "1h"}));
     REQUIRE(daemon.wait_for_line("127.0.0.1:" + port + " is down") != "");
     const Named back("back", port);
     REQUIRE(daemon.wait_for_line("127.0.0.1:" + port + " is up again") != "");

@@ -72,10 +72,7 @@ TEST_CASE("ending: children that left their session and their parent end with th
         CHECK(client.receive_all().empty());
         CHECK(client.ended_in_order());
     }
-    SUBCASE("when it is killed")
-    {
-        ::kill(pid_of(service.events().record().started.front()), SIGKILL);
-    }
+    SUBCASE("when it is killed") { ::kill(pid_of(service.events().record().started.front()), SIGKILL); }
     REQUIRE(service.events().wait_for_instances(1));
     CHECK(service.leftovers().processes().size() == 4);
     service.stop();

@@ -273,7 +273,7 @@ TEST_CASE("stdio: a process inherits no descriptor, no signal mask and no ignore
                                            "sys.stdin.read()\n"));
     RawClient first(service.port()), second(service.port());
     for (auto* client : {&first, &second}) {
-        CHECK(client->receive_line() == "[0, 1, 2, 3]");  // The last one is the listing's own.
+        CHECK(client->receive_line() == "[0, 1, 2, 3]");                       // The last one is the listing's own.
         CHECK(client->receive_line() == "0000000000000000 0000000001001000");  // Python itself ignores two.
     }
 }

@@ -81,9 +81,9 @@ public:
 
 private:
     struct Way {
-        std::string piece;         ///< Read and not written yet.
-        bool ended = false;        ///< Nothing more comes.
-        bool over = false;         ///< And that has been passed on.
+        std::string piece;   ///< Read and not written yet.
+        bool ended = false;  ///< Nothing more comes.
+        bool over = false;   ///< And that has been passed on.
     };
 
     static short interest(const Way& from, const Way& to)

@@ -122,7 +122,9 @@ private:
         put(148, "        ");
         header[156] = kind;
         put(157, target);
-        put(257, std::string("ustar\0" "00", 8));
+        put(257, std::string("ustar\0"
+                             "00",
+                             8));
         unsigned sum = 0;
         for (const unsigned char c : header)
             sum += c;
@@ -144,8 +146,9 @@ inline void make_image(const std::string& name, const std::vector<std::string>& 
     for (const auto* folder : {"bin/", "tmp/", "data/", "proc/", "sys/", "dev/"})
         tar.folder(folder);
     tar.file("bin/busybox", busybox);
-    for (const auto* applet : {"sh", "nc", "cat", "head", "tail", "grep", "id", "dd", "sleep", "touch", "sha256sum",
-                               "stty", "ls", "wc", "tr", "stat", "rm", "yes", "env", "printf", "ip"})
+    for (const auto* applet :
+         {"sh",   "nc", "cat", "head", "tail", "grep", "id",  "dd",  "sleep",  "touch", "sha256sum",
+          "stty", "ls", "wc",  "tr",   "stat", "rm",   "yes", "env", "printf", "ip"})
         tar.link("bin/" + std::string(applet), "busybox");
     const auto encoded = [](const std::string& text) {
         std::string out;
@@ -206,7 +209,9 @@ public:
     static constexpr auto patience = 30s;
 
     explicit Bench(const instancer::DockerOptions& options, std::string service = "svc")
-        : service_(std::move(service)), daemon_(options.daemon), engine_(options.engine),
+        : service_(std::move(service)),
+          daemon_(options.daemon),
+          engine_(options.engine),
           backend_(std::make_unique<instancer::DockerBackend>(io_.get_executor(), service_, options, events))
     {
     }
@@ -344,7 +349,10 @@ public:
     }
 
     /// Reads until `end` has come, or the end of the stream.
-    std::string read_until(instancer::Stream& stream, std::string end) { return await(reading(stream, std::move(end))); }
+    std::string read_until(instancer::Stream& stream, std::string end)
+    {
+        return await(reading(stream, std::move(end)));
+    }
 
     static asio::awaitable<std::string> exchange(instancer::Stream& stream, std::string input)
     {

@@ -60,7 +60,8 @@ public:
     bool send(std::string_view data)
     {
         while (!data.empty()) {
-            const auto count = uninterrupted([&] { return ::send(socket_.get(), data.data(), data.size(), MSG_NOSIGNAL); });
+            const auto count =
+                uninterrupted([&] { return ::send(socket_.get(), data.data(), data.size(), MSG_NOSIGNAL); });
             if (count <= 0)
                 return false;
             data.remove_prefix(static_cast<std::size_t>(count));

@@ -256,9 +256,9 @@ Line receive_line(UniqueFd control)
 
 std::string any_address(Family family, const TemporaryDirectory& directory, const std::string& name)
 {
-    return family == Family::tcp_v4 ? "127.0.0.1:0"
-        : family == Family::tcp_v6  ? "[::1]:0"
-                                    : "unix:" + directory.path(name);
+    return family == Family::tcp_v4   ? "127.0.0.1:0"
+           : family == Family::tcp_v6 ? "[::1]:0"
+                                      : "unix:" + directory.path(name);
 }
 
 RoutePtr direct(Family family) { return std::make_unique<DirectRoute>(family); }
@@ -292,8 +292,8 @@ RoutePtr executed(const std::string& io, const std::string& host)
     Carries carries;
     carries.resets = carries.urgent = carries.urgent_in_place = io != "stdio";
     return std::make_unique<InstanceRoute>("exec --io " + io + " " + host, carries, [&](const std::string& directory) {
-        std::vector<std::string> arguments{"exec",    "--listen", "127.0.0.1:0",  "--io",
-                                           io,        "--",       HAND_OVER_PATH, directory + "/control"};
+        std::vector<std::string> arguments{"exec", "--listen", "127.0.0.1:0",  "--io",
+                                           io,     "--",       HAND_OVER_PATH, directory + "/control"};
         if (io == "port")
             arguments.insert(arguments.end(), {host, "{port}"});
         return arguments;

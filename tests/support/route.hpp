@@ -22,7 +22,7 @@ enum class Family { tcp_v4, tcp_v6, unix_socket };
 /// What a way can carry at all.
 class Carries {
 public:
-    bool resets = true;             ///< Both hops are TCP.
+    bool resets = true;  ///< Both hops are TCP.
     bool urgent = true;
     bool urgent_in_place = true;    ///< As urgent data, and where it was sent.
     bool server_half_close = true;  ///< Before the server ends.

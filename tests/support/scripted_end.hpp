@@ -38,10 +38,10 @@ public:
     std::vector<std::size_t> marks;  ///< How much it had read when it came upon urgent data.
     std::string urgent;              ///< Urgent data that came beside the other bytes.
     Ended ended = Ended::not_seen;
-    bool refused = false;            ///< A write failed.
+    bool refused = false;  ///< A write failed.
     std::size_t sent = 0;
-    std::size_t blocked_at = 0;      ///< What it had sent when nothing more was taken.
-    std::string stuck;               ///< What took too long; its script ended there.
+    std::size_t blocked_at = 0;  ///< What it had sent when nothing more was taken.
+    std::string stuck;           ///< What took too long; its script ended there.
 };
 
 /// The descriptors that an end has: one socket, or two pipes; and what is to be closed together with them.

@@ -113,7 +113,8 @@ void check_reset(Route& route, bool client_leaves)
         end.wait_until_taken();
         end.reset();
     };
-    check_leave(route, leave, [](End& end) { end.read_to_end(); }, client_leaves);
+    check_leave(
+        route, leave, [](End& end) { end.read_to_end(); }, client_leaves);
 }
 
 void check_close_with_unread_data(Route& route, bool client_leaves)

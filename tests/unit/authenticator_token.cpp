@@ -6,7 +6,6 @@
 
 #include <doctest/doctest.h>
 
-
 #include <instancer/authenticator/token.hpp>
 #include <instancer/test/fake_stream.hpp>
 

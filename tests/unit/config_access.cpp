@@ -150,8 +150,9 @@ TEST_CASE("access: a zone that nobody knows is named with a right one")
     for (const auto* zone : {"Europe/Berln", "CEST+1", "../../../etc/passwd", "Europe"}) {
         const auto clock = find_clock(zone);
         REQUIRE_FALSE(clock);
-        CHECK(clock.error() == "'" + std::string(zone) + "' is no time zone that this system knows; write one of "
-                                                         "/usr/share/zoneinfo, as in Europe/Berlin");
+        CHECK(clock.error() == "'" + std::string(zone) +
+                                   "' is no time zone that this system knows; write one of "
+                                   "/usr/share/zoneinfo, as in Europe/Berlin");
     }
     CHECK(find_clock(""));
 }

@@ -19,10 +19,7 @@ namespace {
 using Words = std::vector<std::string>;
 
 /// The arguments of a command line that needs no quotes.
-Words words(const std::string& line)
-{
-    return line.empty() ? Words() : split(line, ' ');
-}
+Words words(const std::string& line) { return line.empty() ? Words() : split(line, ' '); }
 
 /// What a wrong command line is answered with: the usage error, or all problems.
 std::string complaint(const Words& arguments)
@@ -59,7 +56,8 @@ TEST_CASE("the reference's own use")
 {
     const daemon_test::TemporaryDirectory directory;
     const auto tokens = directory.file("tokens.txt", std::string(128, 'x'));
-    const auto service = service_of("exec --listen :12345 --auth token --tokens " + tokens + " --io port "
+    const auto service = service_of("exec --listen :12345 --auth token --tokens " + tokens +
+                                    " --io port "
                                     "--ports 8000-8009 --ttl 20s --when-full cull-oldest -- /bin/cat server.py {port}");
     CHECK(service.listen.at(0).text() == ":12345");
     CHECK(service.auth == Auth::token);
@@ -111,7 +109,8 @@ TEST_CASE("forward: options, or the words of the original")
     REQUIRE(service.upstream.upstreams.size() == 3);
     CHECK(service.upstream.upstreams[0].weight == 3);
     CHECK(service.upstream.balance == Balance::random);
-    const auto apart = service_of("forward ::1 8080 10.0.0.1 80"), joined = service_of("forward [::1]:8080 10.0.0.1:80");
+    const auto apart = service_of("forward ::1 8080 10.0.0.1 80"),
+               joined = service_of("forward [::1]:8080 10.0.0.1:80");
     for (const auto* words : {&apart, &joined}) {
         CHECK(words->listen.at(0).text() == "[::1]:8080");
         CHECK(words->upstream.upstreams.at(0).text() == "10.0.0.1:80");
@@ -138,7 +137,8 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("exec --listen :1 -- cat {port}", "{port} needs --io port");
     says("exec --listen :1 --ports 1-2 -- cat", "--ports: needs --io port");
     says("docker --listen :1 --port 1", "has no image to run; add --image NAME");
-    says("docker --listen :1 --image i --port 1 --stdio", "--port: cannot work together with --stdio; remove one of them");
+    says("docker --listen :1 --image i --port 1 --stdio",
+         "--port: cannot work together with --stdio; remove one of them");
     says("exec --listen :1 docker", "unexpected 'docker'");
     says("forward --listen :1", "has nowhere to pass connections on to; add --to host:port");
     says("forward --listen :1 --to a", "--to: 'a' has no port");
@@ -210,10 +210,7 @@ TEST_CASE("--help shows every option of its command with its default")
         CHECK(end - begin <= 100);
 }
 
-TEST_CASE("--version")
-{
-    CHECK(parse_command_line(words("--version")).text == "instancerd 0.1.0\n");
-}
+TEST_CASE("--version") { CHECK(parse_command_line(words("--version")).text == "instancerd 0.1.0\n"); }
 
 namespace {
 

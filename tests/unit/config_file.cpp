@@ -40,10 +40,7 @@ Settings read(const std::string& text)
 }
 
 /// One service on lines of its own: `{"services": {"s": {` is line 1, `body` begins on line 2.
-std::string service(const std::string& body)
-{
-    return "{\"services\": {\"s\": {\n" + body + "\n}}}";
-}
+std::string service(const std::string& body) { return "{\"services\": {\"s\": {\n" + body + "\n}}}"; }
 
 /// The problems of an exec service that is well but for `body`.
 std::vector<std::string> exec_problems(const std::string& body)
@@ -273,19 +270,44 @@ TEST_CASE("defaults are those that --help and the README print")
             REQUIRE(option.apply(Target(settings, &service), text));
             const auto describe = [](const ServiceSettings& s) {
                 const auto n = [](auto value) { return std::to_string(static_cast<long long>(value)); };
-                return Values{n(s.auth), n(s.source_prefix), n(s.auth_timeout.count()), n(s.pool.max_instances),
-                              n(s.pool.max_sessions_per_instance), n(s.pool.when_full), n(s.pool.queue_size),
-                              n(s.pool.queue_timeout.count()), n(s.pool.warm), n(s.pool.ttl.count()),
-                              n(s.pool.idle.count()), n(s.pool.start_timeout.count()), n(s.stop_grace.count()),
-                              n(s.stderr_to), n(s.io), n(s.docker.pull), n(s.limits.nofile), n(s.unix_mode),
-                              n(s.upstream.balance), n(s.upstream.connect_timeout.count()), n(s.upstream.max_fails),
-                              n(s.upstream.fail_timeout.count()), n(s.traffic_log.format),
-                              n(s.traffic_log.limit), n(s.record.limit), n(s.record.total),
-                              n(s.when_denied), n(s.max_connections), n(s.max_per_source),
+                return Values{n(s.auth),
+                              n(s.source_prefix),
+                              n(s.auth_timeout.count()),
+                              n(s.pool.max_instances),
+                              n(s.pool.max_sessions_per_instance),
+                              n(s.pool.when_full),
+                              n(s.pool.queue_size),
+                              n(s.pool.queue_timeout.count()),
+                              n(s.pool.warm),
+                              n(s.pool.ttl.count()),
+                              n(s.pool.idle.count()),
+                              n(s.pool.start_timeout.count()),
+                              n(s.stop_grace.count()),
+                              n(s.stderr_to),
+                              n(s.io),
+                              n(s.docker.pull),
+                              n(s.limits.nofile),
+                              n(s.unix_mode),
+                              n(s.upstream.balance),
+                              n(s.upstream.connect_timeout.count()),
+                              n(s.upstream.max_fails),
+                              n(s.upstream.fail_timeout.count()),
+                              n(s.traffic_log.format),
+                              n(s.traffic_log.limit),
+                              n(s.record.limit),
+                              n(s.record.total),
+                              n(s.when_denied),
+                              n(s.max_connections),
+                              n(s.max_per_source),
                               n(s.upstream.check.interval.count()),
-                              n(s.upstream.check.timeout.count()), n(s.upstream.check.fall), n(s.upstream.check.rise),
-                              n(s.upstream.slow_start.count()), n(s.when_down), n(s.upstream.max_per_upstream),
-                              n(s.upstream.queue_size), n(s.upstream.queue_timeout.count()),
+                              n(s.upstream.check.timeout.count()),
+                              n(s.upstream.check.fall),
+                              n(s.upstream.check.rise),
+                              n(s.upstream.slow_start.count()),
+                              n(s.when_down),
+                              n(s.upstream.max_per_upstream),
+                              n(s.upstream.queue_size),
+                              n(s.upstream.queue_timeout.count()),
                               n(s.upstream.send_proxy.has_value())};
             };
             if (option.name != "drain-timeout")
@@ -314,8 +336,8 @@ TEST_CASE("a configuration that is well has no problems")
 
 TEST_CASE("the structure: what is missing, misplaced or unknown")
 {
-    CHECK(problems_of("[]") == std::vector<std::string>{
-        "c.json:1: $: is an array, not an object; write { \"services\": { ... } }"});
+    CHECK(problems_of("[]") ==
+          std::vector<std::string>{"c.json:1: $: is an array, not an object; write { \"services\": { ... } }"});
     CHECK(problems_of("{}").at(0).find("c.json:1: $: has no \"services\"") == 0);
     CHECK(problems_of("{\"services\": {}}").at(0).find("c.json:1: $.services: is empty") == 0);
     CHECK(problems_of("{\"services\": []}").at(0).find("$.services: is an array, not an object") != std::string::npos);
@@ -514,7 +536,9 @@ TEST_CASE("services must not take ports from each other")
     CHECK(problems_of(R"({"services": {
 "a": {"mode": "exec", "command": ["/bin/cat"], "listen": ":8005"},
 "b": {"mode": "exec", "command": ["/bin/cat"], "listen": ":1", "io": "port", "ports": "8000-8009"}
-}})").at(0).find("c.json:3: $.services.b.ports: 8000-8009 holds 8005, on which service a listens") == 0);
+}})")
+              .at(0)
+              .find("c.json:3: $.services.b.ports: 8000-8009 holds 8005, on which service a listens") == 0);
     CHECK(problems[3].find("c.json:4: $.services.c.listen: 127.0.0.1:2 is taken by :2 of the same service") == 0);
 }
 
@@ -525,8 +549,11 @@ TEST_CASE("relative paths are relative to the file, the program too")
     directory.file("plain", "#!/bin/sh\n");
     const auto check = [&](const std::string& program) {
         Problems problems;
-        const auto settings = read_config(directory.path("c.json"), service("\"mode\": \"exec\", \"listen\": \":1\", "
-                                          "\"command\": [\"" + program + "\"]"), problems);
+        const auto settings = read_config(directory.path("c.json"),
+                                          service("\"mode\": \"exec\", \"listen\": \":1\", "
+                                                  "\"command\": [\"" +
+                                                  program + "\"]"),
+                                          problems);
         REQUIRE(problems.empty());
         return validate(settings);
     };

@@ -8,10 +8,7 @@ using namespace instancer::daemon;
 namespace {
 
 /// `LINE PATH`
-std::string at(const Place& place)
-{
-    return std::to_string(place.line()) + " " + place.path();
-}
+std::string at(const Place& place) { return std::to_string(place.line()) + " " + place.path(); }
 
 Node parse(const std::string& text)
 {

@@ -12,7 +12,7 @@ TEST_CASE("a log line stays one line, and no terminal acts upon it")
     CHECK(one_line("\x1b[31m\x07\x7f") == "\\x1b[31m\\x07\\x7f");
     CHECK(one_line(std::string_view("a\0b", 3)) == "a\\x00b");
     CHECK(one_line("\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80") == "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80");
-    CHECK(one_line("\xc2\x9b") == "\\xc2\\x9b");          // a control character of Unicode
+    CHECK(one_line("\xc2\x9b") == "\\xc2\\x9b");           // a control character of Unicode
     CHECK(one_line("\xff\xc3") == "\\xff\\xc3");           // no UTF-8
     CHECK(one_line("\xc0\xaf") == "\\xc0\\xaf");           // not the shortest form
     CHECK(one_line("\xed\xa0\x80") == "\\xed\\xa0\\x80");  // half of a pair

@@ -83,10 +83,7 @@ private:
     Script& script_;
 };
 
-std::string ended(BridgeEnd end)
-{
-    return "session ended " + std::to_string(static_cast<int>(end)) + ";gone;";
-}
+std::string ended(BridgeEnd end) { return "session ended " + std::to_string(static_cast<int>(end)) + ";gone;"; }
 
 class Hooked {
 public:
@@ -349,8 +346,14 @@ TEST_CASE("hooked bridge: a hook ends the session in order, after its last bytes
 TEST_CASE("hooked bridge: a hook resets the session")
 {
     Script script;
-    SUBCASE("seeing bytes") { script.from_instance = [](std::span<char>) { return HookAnswer::reset(); }; }
-    SUBCASE("at the end of a stream") { script.instance_ended = [] { return HookAnswer::reset(); }; }
+    SUBCASE("seeing bytes")
+    {
+        script.from_instance = [](std::span<char>) { return HookAnswer::reset(); };
+    }
+    SUBCASE("at the end of a stream")
+    {
+        script.instance_ended = [] { return HookAnswer::reset(); };
+    }
     Running bridged(script);
     bridged.from_instance("secret");
     bridged.instance.shutdown_send();
@@ -396,9 +399,8 @@ TEST_CASE("hooked bridge: an exception resets its own session alone, and is told
 
 TEST_CASE("hooked bridge: when no hook can be made the session is reset")
 {
-    Running bridged(HookFactory([](const SessionInfo&) -> std::unique_ptr<SessionHook> {
-        throw std::runtime_error("no room for hooks");
-    }));
+    Running bridged(HookFactory(
+        [](const SessionInfo&) -> std::unique_ptr<SessionHook> { throw std::runtime_error("no room for hooks"); }));
     CHECK(bridged.end() == BridgeEnd::hook_failed);
     CHECK(bridged.client.reset_received());
     CHECK(bridged.instance.reset_received());

@@ -63,8 +63,8 @@ enum class Path { sockets, streams, hook, slow_hook };
 std::unique_ptr<Bridge> make_bridge(Path path, instancer::Events& events)
 {
     if (path == Path::hook)
-        return std::make_unique<HookedBridge>(
-            [](const auto&) { return std::make_unique<instancer::SessionHook>(); }, events);
+        return std::make_unique<HookedBridge>([](const auto&) { return std::make_unique<instancer::SessionHook>(); },
+                                              events);
     if (path == Path::slow_hook)
         return std::make_unique<HookedBridge>([](const auto&) { return std::make_unique<SlowHook>(); }, events);
     return std::make_unique<PairBridge>();

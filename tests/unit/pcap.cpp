@@ -32,10 +32,11 @@ TEST_CASE("pcap: the first packet, byte by byte")
     std::string file;
     packets.open(file, start);
     const unsigned char expected[] = {
-        0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 101, 0, 0, 0,  // file
-        0x24, 0x6f, 0x01, 0x6b, 42, 0, 0, 0, 44, 0, 0, 0, 44, 0, 0, 0,                         // packet
-        0x45, 0, 0, 44, 0, 0, 0x40, 0, 64, 6, 0xb6, 0xc8, 192, 0, 2, 1, 192, 0, 2, 2,          // IP
-        0x13, 0x88, 0, 80, 0, 0, 0, 0, 0, 0, 0, 0, 0x60, 2, 0xff, 0xff,                        // TCP
+        0xd4, 0xc3, 0xb2, 0xa1, 2,  0, 4,    0, 0,  0, 0,    0,    0,    0, 0,    0,    0,   0, 4, 0,
+        101,  0,    0,    0,                                                                           // file
+        0x24, 0x6f, 0x01, 0x6b, 42, 0, 0,    0, 44, 0, 0,    0,    44,   0, 0,    0,                   // packet
+        0x45, 0,    0,    44,   0,  0, 0x40, 0, 64, 6, 0xb6, 0xc8, 192,  0, 2,    1,    192, 0, 2, 2,  // IP
+        0x13, 0x88, 0,    80,   0,  0, 0,    0, 0,  0, 0,    0,    0x60, 2, 0xff, 0xff,                // TCP
     };
     const std::string bytes(std::begin(expected), std::end(expected));
     CHECK(file.substr(0, bytes.size()) == bytes);

@@ -59,15 +59,30 @@ public:
         state.acquire(now, identity(who), reset);
         return actions();
     }
-    std::string abandon(WaiterId client) { return after([&] { state.abandon(now, client); }); }
-    std::string ready(int instance) { return after([&] { state.ready(now, slot(instance)); }); }
-    std::string release(int instance) { return after([&] { state.release(now, slot(instance)); }); }
+    std::string abandon(WaiterId client)
+    {
+        return after([&] { state.abandon(now, client); });
+    }
+    std::string ready(int instance)
+    {
+        return after([&] { state.ready(now, slot(instance)); });
+    }
+    std::string release(int instance)
+    {
+        return after([&] { state.release(now, slot(instance)); });
+    }
     std::string start_failed(int instance, Errc error = Errc::start_failed)
     {
         return after([&] { state.start_failed(now, slot(instance), error); });
     }
-    std::string died(int instance) { return after([&] { state.died(now, slot(instance)); }); }
-    std::string stopped(int instance) { return after([&] { state.stopped(now, slot(instance)); }); }
+    std::string died(int instance)
+    {
+        return after([&] { state.died(now, slot(instance)); });
+    }
+    std::string stopped(int instance)
+    {
+        return after([&] { state.stopped(now, slot(instance)); });
+    }
     std::string active(int instance, PoolState::Duration ago)
     {
         return after([&] { state.active(now, slot(instance), now - ago); });
@@ -76,10 +91,22 @@ public:
     {
         return after([&] { state.reset_owner(now, identity(who).owner()); });
     }
-    std::string drain() { return after([&] { state.drain(now); }); }
-    std::string close() { return after([&] { state.close(now); }); }
-    std::string fill_warm() { return after([&] { state.fill_warm(now); }); }
-    std::string tick() { return after([&] { state.tick(now); }); }
+    std::string drain()
+    {
+        return after([&] { state.drain(now); });
+    }
+    std::string close()
+    {
+        return after([&] { state.close(now); });
+    }
+    std::string fill_warm()
+    {
+        return after([&] { state.fill_warm(now); });
+    }
+    std::string tick()
+    {
+        return after([&] { state.tick(now); });
+    }
 
     /// Whether it was taken in; then it is the next instance.
     bool adopt(std::string_view who, PoolState::Duration age)

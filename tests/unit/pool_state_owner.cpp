@@ -97,10 +97,7 @@ TEST_CASE("pool state: a reset client competes for room like any other, and whoe
         CHECK(pool.stopped(1) == "");
         CHECK(pool.state.empty());
     }
-    SUBCASE("an owner without instances")
-    {
-        CHECK(pool.acquire("bob", true) == "refuse c2 full");
-    }
+    SUBCASE("an owner without instances") { CHECK(pool.acquire("bob", true) == "refuse c2 full"); }
 }
 
 TEST_CASE("pool state: drain lets sessions finish and refuses newcomers")

@@ -52,7 +52,10 @@ public:
         settle();
     }
 
-    void fill_warm() { event([&] { state_.fill_warm(now_); }); }
+    void fill_warm()
+    {
+        event([&] { state_.fill_warm(now_); });
+    }
 
     void random_event()
     {
@@ -78,7 +81,10 @@ public:
         REQUIRE((!due || *due > now_));
     }
 
-    void drain() { event([&] { state_.drain(now_); }); }
+    void drain()
+    {
+        event([&] { state_.drain(now_); });
+    }
 
     /// Ends everything; afterwards nothing may be left.
     void close()

@@ -249,10 +249,7 @@ TEST_CASE("pool state: an adopted instance keeps its age and meets its clients")
         CHECK_FALSE(pool.adopt("ann", 1min));
         CHECK(pool.state.instances() == 1);
     }
-    SUBCASE("a reset reaches it")
-    {
-        CHECK(pool.reset_owner("ann") == "stop i1 reset by owner");
-    }
+    SUBCASE("a reset reaches it") { CHECK(pool.reset_owner("ann") == "stop i1 reset by owner"); }
 }
 
 TEST_CASE("pool state: what is adopted counts against the caps, even beyond them")

@@ -67,8 +67,8 @@ std::string parse(const std::string& data, const std::string& rest = {})
 
 std::string v2(int command, int family, const std::string& payload)
 {
-    return signature + static_cast<char>(command) + static_cast<char>(family) +
-           static_cast<char>(payload.size() >> 8) + static_cast<char>(payload.size() & 0xff) + payload;
+    return signature + static_cast<char>(command) + static_cast<char>(family) + static_cast<char>(payload.size() >> 8) +
+           static_cast<char>(payload.size() & 0xff) + payload;
 }
 
 const std::string addresses_v4 = "\xc0\x00\x02\x01\x0a\x00\x00\x01\xdb\x94\x01\xbb"s;
@@ -100,13 +100,13 @@ TEST_CASE("PROXY version 1: anything else is malformed, as soon as that is certa
     for (const auto* text : {"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\rx",
                              "PROXY UNKNOWN\r\r\n", "PROXY UNKNOWN \n\r\n"})
         CHECK(parse(text) == "malformed: its line does not end with carriage return and line feed");
-    for (const auto* text : {"PROXY \r\n", "PROXY TCP5 1.2.3.4 1.2.3.4 1 2\r\n", "PROXY tcp4 1.2.3.4 1.2.3.4 1 2\r\n",
-                             "PROXY  TCP4 1.2.3.4 1.2.3.4 1 2\r\n", "PROXY UNKNOWNS\r\n",
-                             "PROXY UDP4 1.2.3.4 1.2.3.4 1 2\r\n"})
+    for (const auto* text :
+         {"PROXY \r\n", "PROXY TCP5 1.2.3.4 1.2.3.4 1 2\r\n", "PROXY tcp4 1.2.3.4 1.2.3.4 1 2\r\n",
+          "PROXY  TCP4 1.2.3.4 1.2.3.4 1 2\r\n", "PROXY UNKNOWNS\r\n", "PROXY UDP4 1.2.3.4 1.2.3.4 1 2\r\n"})
         CHECK(parse(text) == "malformed: its protocol is none of TCP4, TCP6 and UNKNOWN");
-    for (const auto* text : {"PROXY TCP4\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n",
-                             "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n", "PROXY TCP4 1.2.3.4  1.2.3.4 1 2\r\n",
-                             "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 3\r\n"})
+    for (const auto* text :
+         {"PROXY TCP4\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 \r\n",
+          "PROXY TCP4 1.2.3.4  1.2.3.4 1 2\r\n", "PROXY TCP4 1.2.3.4 1.2.3.4 1 2 3\r\n"})
         CHECK(parse(text) == "malformed: it has not two addresses and two ports");
     for (const auto* address : {"1.2.3", "1.2.3.256", "01.2.3.4", "::1", "1.2.3.4/8", "host", "1.2.3.4.5"})
         CHECK(parse("PROXY TCP4 " + std::string(address) + " 1.2.3.4 1 2\r\n") ==
@@ -188,8 +188,7 @@ TEST_CASE("PROXY: headers that are sent, byte by byte")
     CHECK(encode_proxy_header(ProxyVersion::v1, v4) == "PROXY TCP4 192.0.2.1 10.0.0.1 56212 443\r\n");
     CHECK(encode_proxy_header(ProxyVersion::v1, v6) == "PROXY TCP6 2001:db8::1 ::1 1 65535\r\n");
     CHECK(encode_proxy_header(ProxyVersion::v2, v4) == v2(0x21, 0x11, addresses_v4));
-    CHECK(encode_proxy_header(ProxyVersion::v2, v6) ==
-          v2(0x21, 0x21, source_v6 + target_v6 + "\0\1\xff\xff"s));
+    CHECK(encode_proxy_header(ProxyVersion::v2, v6) == v2(0x21, 0x21, source_v6 + target_v6 + "\0\1\xff\xff"s));
     const ClientInfo nobody;
     CHECK(encode_proxy_header(ProxyVersion::v1, nobody) == "PROXY UNKNOWN\r\n");
     CHECK(encode_proxy_header(ProxyVersion::v2, nobody) == v2(0x20, 0x00, ""));

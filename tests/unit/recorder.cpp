@@ -118,8 +118,8 @@ TEST_CASE("recorder: a session between addresses of two families is one of IPv6"
     recorded.begin();
     SessionInfo session;
     session.id = 1;
-    session.client = instancer::ClientInfo({asio::ip::make_address("::1"), 5000},
-                                           {asio::ip::make_address("10.0.0.1"), 80});
+    session.client =
+        instancer::ClientInfo({asio::ip::make_address("::1"), 5000}, {asio::ip::make_address("10.0.0.1"), 80});
     const auto recording = recorded.recorder->begin(session);
     recording->data(From::client, std::string("text"));
     recording->ended(BridgeEnd::cancelled);

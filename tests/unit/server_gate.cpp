@@ -14,10 +14,7 @@ using namespace std::string_literals;
 
 namespace {
 
-Network network(const char* address, unsigned bits = 128)
-{
-    return Network(asio::ip::make_address(address), bits);
-}
+Network network(const char* address, unsigned bits = 128) { return Network(asio::ip::make_address(address), bits); }
 
 Setup gated(GateOptions options)
 {
@@ -47,10 +44,7 @@ GateOptions behind_proxy()
 
 const std::string from_192 = "PROXY TCP4 192.0.2.7 10.0.0.1 4000 443\r\n";
 
-std::ptrdiff_t open_descriptors()
-{
-    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
-}
+std::ptrdiff_t open_descriptors() { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); }
 
 }  // namespace
 

@@ -60,9 +60,8 @@ TEST_CASE("server: a protocol may demand words for a refusal; they arrive, and t
     Setup setup;
     setup.pool.max_instances = 1;
     Admission admission{"ann", "id"};
-    admission.on_refusal([](const Error& reason) {
-        return reason == Errc::start_failed ? std::string("Group Full\n") : std::string();
-    });
+    admission.on_refusal(
+        [](const Error& reason) { return reason == Errc::start_failed ? std::string("Group Full\n") : std::string(); });
     setup.authenticator = std::make_unique<ScriptedAuthenticator>(admission);
     ServerFixture fixture(std::move(setup));
     fixture.backend.starts.hold();

@@ -36,10 +36,7 @@ public:
 };
 
 /// It is looked up, which takes a while.
-std::vector<Upstream> named(std::uint16_t port)
-{
-    return {Upstream::tcp("localhost", port)};
-}
+std::vector<Upstream> named(std::uint16_t port) { return {Upstream::tcp("localhost", port)}; }
 
 }  // namespace
 

@@ -18,8 +18,7 @@ class Admission {
 public:
     /// A client that can come back: `owner` is what caps and resets refer to, `identifier` tells apart the instances
     /// of one owner. Both may hold any bytes; only their hashes are kept.
-    Admission(std::string owner, std::string identifier)
-        : owner_(std::move(owner)), identifier_(std::move(identifier))
+    Admission(std::string owner, std::string identifier) : owner_(std::move(owner)), identifier_(std::move(identifier))
     {
     }
 

@@ -14,7 +14,10 @@ namespace instancer {
 class ClientInfo {
 public:
     ClientInfo() = default;
-    ClientInfo(asio::ip::tcp::endpoint peer, asio::ip::tcp::endpoint local) : peer_(unmapped(peer)), local_(unmapped(local)) {}
+    ClientInfo(asio::ip::tcp::endpoint peer, asio::ip::tcp::endpoint local)
+        : peer_(unmapped(peer)), local_(unmapped(local))
+    {
+    }
     ClientInfo(uid_t uid, std::string path) : uid_(uid), path_(std::move(path)) {}
 
     /// Over a Unix socket, by a user that nobody knows.

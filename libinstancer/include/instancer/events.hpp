@@ -47,10 +47,10 @@ class InstanceSummary {
 public:
     std::string service;
     std::string name;
-    std::string owner;                 ///< Owner hash, 32 hex digits; empty for a warm instance nobody claimed.
+    std::string owner;  ///< Owner hash, 32 hex digits; empty for a warm instance nobody claimed.
     InstanceEnd end = InstanceEnd::exited;
-    std::string detail;                ///< Exit code, last output; may have several lines.
-    std::chrono::nanoseconds age{0};   ///< Since its start.
+    std::string detail;               ///< Exit code, last output; may have several lines.
+    std::chrono::nanoseconds age{0};  ///< Since its start.
     std::uint64_t bytes_up = 0;
     std::uint64_t bytes_down = 0;
 

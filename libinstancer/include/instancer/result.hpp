@@ -67,10 +67,7 @@ inline const std::error_category& error_category() noexcept
     return category;
 }
 
-inline std::error_code make_error_code(Errc code) noexcept
-{
-    return {static_cast<int>(code), error_category()};
-}
+inline std::error_code make_error_code(Errc code) noexcept { return {static_cast<int>(code), error_category()}; }
 
 /// A failure: a code to branch on, and a text for the operator.
 ///
@@ -115,4 +112,5 @@ tl::unexpected<Error> fail(Code code, std::string text = {})
 }  // namespace instancer
 
 template <>
-struct std::is_error_code_enum<instancer::Errc> : std::true_type {};
+struct std::is_error_code_enum<instancer::Errc> : std::true_type {
+};

@@ -185,19 +185,19 @@ private:
         Server& server;
         const std::uint64_t id;
         const std::uint32_t worker;
-        std::uint8_t attempt = 0;        ///< Counts the instances that it tried.
-        bool handed_over = false;        ///< The instance has the client's own socket.
-        bool ended = false;              ///< `end` was decided from outside.
-        bool instance_ended = false;     ///< By itself.
-        bool known = false;              ///< `owner` is.
-        bool starting = false;           ///< Counted among those.
+        std::uint8_t attempt = 0;     ///< Counts the instances that it tried.
+        bool handed_over = false;     ///< The instance has the client's own socket.
+        bool ended = false;           ///< `end` was decided from outside.
+        bool instance_ended = false;  ///< By itself.
+        bool known = false;           ///< `owner` is.
+        bool starting = false;        ///< Counted among those.
         SessionEnd end = SessionEnd::failed;
         std::atomic<SessionEnd> stopped_as = SessionEnd::stopped;  ///< Set before `state` says that it is stopped.
         const std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
         ClientInfo info;
         std::unique_ptr<Entry> entry;
         Digest owner;
-        Stream client;                   ///< Until it becomes part of the link.
+        Stream client;  ///< Until it becomes part of the link.
         Lease lease;
         std::optional<Link> link;
         LinkState state;
@@ -562,8 +562,8 @@ private:
 
     asio::awaitable<std::optional<SessionEnd>> join(Session& session, const Admission& admission, Stream instance)
     {
-        auto& link = session.link.emplace(std::move(session.client), std::move(instance), session.lease.usage(),
-                                          session.state);
+        auto& link =
+            session.link.emplace(std::move(session.client), std::move(instance), session.lease.usage(), session.state);
         const auto greeted = co_await greet(link, admission);
         if (!greeted || session.ended) {
             link.client().abort();

@@ -67,11 +67,11 @@ constexpr std::string_view to_string(SessionEnd end) noexcept
 /// Whose session it is.
 class SessionInfo {
 public:
-    std::uint64_t id = 0;                     ///< Counts from 1 in each Server.
+    std::uint64_t id = 0;  ///< Counts from 1 in each Server.
     std::string service;
     ClientInfo client;
-    std::string owner;                        ///< Owner hash, 32 hex digits; empty before authentication.
-    std::string instance;                     ///< Name of the instance; empty when there was none.
+    std::string owner;     ///< Owner hash, 32 hex digits; empty before authentication.
+    std::string instance;  ///< Name of the instance; empty when there was none.
 
     SessionInfo() = default;
 };
@@ -80,9 +80,9 @@ public:
 class SessionSummary : public SessionInfo {
 public:
     SessionEnd end = SessionEnd::failed;
-    std::string detail;                       ///< More about the end, for the operator; often empty.
-    std::uint64_t bytes_up = 0;               ///< Client to instance.
-    std::uint64_t bytes_down = 0;             ///< Instance to client.
+    std::string detail;            ///< More about the end, for the operator; often empty.
+    std::uint64_t bytes_up = 0;    ///< Client to instance.
+    std::uint64_t bytes_down = 0;  ///< Instance to client.
     std::chrono::nanoseconds duration{0};
 
     SessionSummary() = default;

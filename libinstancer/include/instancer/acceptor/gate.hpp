@@ -43,10 +43,10 @@ public:
     AccessRules rules;
     WhenDenied when_denied = WhenDenied::reset;
     std::chrono::steady_clock::duration hold_time = std::chrono::hours(1);  ///< Then a held client is reset.
-    std::size_t max_held = 1000;      ///< What is denied beyond is reset.
-    std::size_t max_connections = 0;  ///< At once; 0 means no limit.
-    std::size_t max_per_source = 0;   ///< Of one address, or of one user of a Unix socket; 0 means no limit.
-    unsigned source_prefix = 64;      ///< IPv6 clients that share so many bits count as one address.
+    std::size_t max_held = 1000;                                            ///< What is denied beyond is reset.
+    std::size_t max_connections = 0;                                        ///< At once; 0 means no limit.
+    std::size_t max_per_source = 0;  ///< Of one address, or of one user of a Unix socket; 0 means no limit.
+    unsigned source_prefix = 64;     ///< IPv6 clients that share so many bits count as one address.
     AccessRules proxies;  ///< Who is allowed by these must begin with a PROXY header. Nobody while there are none.
 
     GateOptions() = default;
@@ -155,8 +155,8 @@ private:
             const std::lock_guard lock(gate_->mutex_);
             auto& count = gate_->sources_[source];
             if (count >= limit)
-                return fail(Errc::full, "as many connections of " + name_of(source) + " as there may be: " +
-                                            std::to_string(limit));
+                return fail(Errc::full,
+                            "as many connections of " + name_of(source) + " as there may be: " + std::to_string(limit));
             ++count;
             source_ = source;
             return {};
@@ -181,8 +181,8 @@ private:
                 read += header.feed({buffer.data(), *count});
             }
             if (header.state() == ProxyHeaderParser::State::malformed)
-                co_return fail(Errc::rejected, "the PROXY header of " + info.to_string() + " is malformed: " +
-                                                   std::string(header.error()));
+                co_return fail(Errc::rejected, "the PROXY header of " + info.to_string() +
+                                                   " is malformed: " + std::string(header.error()));
             if (header.client())
                 info = *header.client();
             auto allowed = gate_->check_rules(info);

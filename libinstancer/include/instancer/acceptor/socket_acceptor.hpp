@@ -84,9 +84,7 @@ public:
     /// `socket` listens already. One that is not `ours` belongs to others too: it is never paused, and the file of a
     /// Unix socket stays.
     SocketAcceptor(const asio::any_io_executor& executor, detail::UniqueFd socket, bool ours)
-        : descriptor_(executor, socket.get()),
-          resumed_(executor, asio::steady_timer::time_point::max()),
-          is_ours_(ours)
+        : descriptor_(executor, socket.get()), resumed_(executor, asio::steady_timer::time_point::max()), is_ours_(ours)
     {
         socket.release();
         descriptor_.native_non_blocking(true);
@@ -267,8 +265,8 @@ inline Result<std::unique_ptr<Acceptor>> listen_tcp(const asio::any_io_executor&
         const int only = dual_stack ? 0 : 1;
         ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
     }
-    auto listening = detail::bind_and_listen(std::move(socket), endpoint.data(),
-                                             static_cast<socklen_t>(endpoint.size()), text);
+    auto listening =
+        detail::bind_and_listen(std::move(socket), endpoint.data(), static_cast<socklen_t>(endpoint.size()), text);
     if (!listening)
         return tl::unexpected<Error>(std::move(listening.error()));
     return std::make_unique<SocketAcceptor>(executor, std::move(*listening), true);

@@ -65,8 +65,8 @@ private:
             if (!count)
                 co_return tl::unexpected<Error>(count.error());
             if (*count == 0)
-                co_return fail(Errc::rejected, "the client left after " + std::to_string(have) +
-                                                   " of the greeting's " + std::to_string(greeting_size) + " bytes");
+                co_return fail(Errc::rejected, "the client left after " + std::to_string(have) + " of the greeting's " +
+                                                   std::to_string(greeting_size) + " bytes");
             have += *count;
         }
         const std::string_view text(greeting.data(), greeting_size);

@@ -280,7 +280,7 @@ public:
         for (const auto& member : members_) {
             const bool drains = member->removed_ || member->weight_ == 0;
             const auto state = drains               ? UpstreamState::draining
-                               : !member->up_         ? UpstreamState::down
+                               : !member->up_       ? UpstreamState::down
                                : member->rests(now) ? UpstreamState::resting
                                                     : UpstreamState::up;
             all.emplace_back(member->name, state, member->connections_, member->removed_ ? 0 : member->weight_);

@@ -27,8 +27,8 @@ public:
     double cpus = 1;
     std::uint64_t pids = 64;
     std::uint64_t nofile = 1024;
-    std::uint64_t tmp = 64u << 20;      ///< Bytes in /tmp, and in each volume that the image declares.
-    std::uint64_t log = 1u << 20;       ///< Bytes of output that the engine keeps.
+    std::uint64_t tmp = 64u << 20;  ///< Bytes in /tmp, and in each volume that the image declares.
+    std::uint64_t log = 1u << 20;   ///< Bytes of output that the engine keeps.
 
     DockerLimits() = default;
 };
@@ -62,20 +62,20 @@ public:
     std::string image;
     std::vector<std::string> command;  ///< Empty for the image's own.
     DockerIo io = DockerIo::port;
-    std::uint16_t port = 0;            ///< 0 for the single TCP port that the image exposes.
-    bool pty = false;                  ///< stdio on a terminal.
+    std::uint16_t port = 0;              ///< 0 for the single TCP port that the image exposes.
+    bool pty = false;                    ///< stdio on a terminal.
     StderrTo stderr_to = StderrTo::log;  ///< stdio only.
     DockerPull pull = DockerPull::missing;
 
     std::vector<std::pair<std::string, std::string>> env;
-    bool client_env = true;            ///< Tell an instance by its environment who its client is.
-    std::string user;                  ///< Empty for the image's own, or 65534 where that is root.
+    bool client_env = true;  ///< Tell an instance by its environment who its client is.
+    std::string user;        ///< Empty for the image's own, or 65534 where that is root.
     DockerLimits limits;
-    std::string runtime;               ///< Empty for the engine's default.
-    bool read_only = true;             ///< The root file system.
-    std::vector<DockerTmpfs> tmpfs;    ///< Beside /tmp.
+    std::string runtime;             ///< Empty for the engine's default.
+    bool read_only = true;           ///< The root file system.
+    std::vector<DockerTmpfs> tmpfs;  ///< Beside /tmp.
     std::vector<DockerMount> mounts;
-    bool egress = false;               ///< Let containers connect to the outside; never to the host or each other.
+    bool egress = false;  ///< Let containers connect to the outside; never to the host or each other.
 
     std::chrono::milliseconds stop_grace{2000};  ///< From the stop signal to the kill; 0 kills at once.
 

@@ -14,8 +14,8 @@
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
-#include <asio/post.hpp>
 #include <asio/posix/stream_descriptor.hpp>
+#include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -71,7 +71,8 @@ private:
     static constexpr std::size_t helper_count = 4;
 
     struct Process final : Instance::State {
-        explicit Process(const asio::any_io_executor& control) : pidfd(control), exited(control), errors(control), errors_over(control)
+        explicit Process(const asio::any_io_executor& control)
+            : pidfd(control), exited(control), errors(control), errors_over(control)
         {
         }
 
@@ -79,14 +80,14 @@ private:
         asio::posix::stream_descriptor pidfd;
         detail::AsyncEvent exited;
         std::string exit_text = "ended";
-        std::string number;        ///< Names its directory and its mark.
+        std::string number;  ///< Names its directory and its mark.
         std::optional<detail::InstanceGroup> group;
-        std::string directory;     ///< Empty when it has none.
+        std::string directory;  ///< Empty when it has none.
         std::uint16_t port = 0;
-        detail::UniqueFd our_end;  ///< Of its standard input and output, until somebody opens it.
+        detail::UniqueFd our_end;               ///< Of its standard input and output, until somebody opens it.
         asio::posix::stream_descriptor errors;  ///< Reads its standard error.
         detail::AsyncEvent errors_over;
-        bool last_words = false;   ///< What can be read from `errors` now is all there will be.
+        bool last_words = false;  ///< What can be read from `errors` now is all there will be.
     };
 
     /// What a helper thread hands back.
@@ -194,8 +195,9 @@ private:
         for (const auto& argument : options_.command)
             plan.arguments.push_back(substituted(argument, process.port, directory));
         plan.environment = environment(request, process, directory);
-        plan.working_directory =
-            options_.working_directory.empty() ? directory : substituted(options_.working_directory, process.port, directory);
+        plan.working_directory = options_.working_directory.empty()
+                                     ? directory
+                                     : substituted(options_.working_directory, process.port, directory);
         plan.user = options_.user ? &*options_.user : nullptr;
         for (const auto& [resource, value] :
              {std::pair(RLIMIT_AS, options_.limit_memory), std::pair(RLIMIT_NPROC, options_.limit_pids),
@@ -346,7 +348,8 @@ private:
                 break;
         }
         if (info.si_pid != 0)
-            process->exit_text = (info.si_code == CLD_EXITED ? "exit code " : "signal ") + std::to_string(info.si_status);
+            process->exit_text =
+                (info.si_code == CLD_EXITED ? "exit code " : "signal ") + std::to_string(info.si_status);
         process->exited.set();
     }
 

@@ -55,14 +55,14 @@ public:
     /// Program and arguments. In each, `{port}` reads as the instance's port and `{dir}` as its directory.
     std::vector<std::string> command;
     ProcessIo io = ProcessIo::stdio;
-    bool pty = false;                            ///< With `ProcessIo::stdio`: a terminal instead of a socket pair.
+    bool pty = false;  ///< With `ProcessIo::stdio`: a terminal instead of a socket pair.
     StderrTo stderr_to = StderrTo::log;
-    std::optional<PortRange> ports;              ///< With `ProcessIo::port`; none lets us choose any free one.
-    std::string working_directory;               ///< May hold `{dir}`; empty: `{dir}` if there is one, else ours.
-    std::string dir_template;                    ///< Copied to every instance's `{dir}`; empty for none.
+    std::optional<PortRange> ports;  ///< With `ProcessIo::port`; none lets us choose any free one.
+    std::string working_directory;   ///< May hold `{dir}`; empty: `{dir}` if there is one, else ours.
+    std::string dir_template;        ///< Copied to every instance's `{dir}`; empty for none.
     std::vector<std::pair<std::string, std::string>> env;  ///< The whole environment beside PATH and what we tell.
-    bool client_env = true;                      ///< Tell the instance by environment who its client is.
-    std::optional<ProcessUser> user;             ///< None: whom we run as.
+    bool client_env = true;                                ///< Tell the instance by environment who its client is.
+    std::optional<ProcessUser> user;                       ///< None: whom we run as.
     std::uint64_t limit_memory = 0;              ///< Bytes of address space of each process; 0 means no limit.
     std::uint64_t limit_pids = 0;                ///< Processes of the user; 0 means no limit.
     std::uint64_t limit_nofile = 0;              ///< Descriptors of each process; 0 means no limit.

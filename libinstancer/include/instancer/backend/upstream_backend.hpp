@@ -243,8 +243,7 @@ private:
             lock.unlock();
             if (!rested)
                 return;
-            group_->events.notice(group_->service,
-                                  "upstream " + attempt.member()->name + " takes connections again");
+            group_->events.notice(group_->service, "upstream " + attempt.member()->name + " takes connections again");
             reconsider_soon(*group_);
         }
 
@@ -547,8 +546,7 @@ private:
             deadline.expires_after(limit);
         const auto served = connection->served;
         using namespace asio::experimental::awaitable_operators;
-        const auto first =
-            co_await (served->wait() || deadline.async_wait(detail::as_result) || leaving(client));
+        const auto first = co_await (served->wait() || deadline.async_wait(detail::as_result) || leaving(client));
         if (first.index() == 0 && std::get<0>(first))
             co_return Result<void>();
         if (first.index() == 1)

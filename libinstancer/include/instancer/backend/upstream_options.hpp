@@ -56,10 +56,10 @@ private:
 /// How an upstream is asked whether it works, beside what its clients find out: by a connection of its own each time.
 class UpstreamCheck {
 public:
-    std::chrono::milliseconds interval{0};  ///< Between two checks of one upstream; 0 means that there are none.
+    std::chrono::milliseconds interval{0};    ///< Between two checks of one upstream; 0 means that there are none.
     std::chrono::milliseconds timeout{2000};  ///< Of one check as a whole.
-    std::string send;                       ///< What it is sent.
-    std::string expect;                     ///< What its first 4096 bytes must hold somewhere; empty: whatever.
+    std::string send;                         ///< What it is sent.
+    std::string expect;                       ///< What its first 4096 bytes must hold somewhere; empty: whatever.
     unsigned fall = 3;  ///< Checks that fail in a row before it is down; the very first check decides alone.
     unsigned rise = 2;  ///< Checks that succeed in a row before it is up again.
 
@@ -80,8 +80,8 @@ public:
     /// While an upstream that came back, or was added, gets its weight little by little; 0 means at once.
     std::chrono::milliseconds slow_start{0};
 
-    std::size_t max_per_upstream = 0;  ///< Connections to one upstream at once; 0 means no limit.
-    std::size_t queue_size = 128;      ///< Clients that wait while each upstream has its maximum.
+    std::size_t max_per_upstream = 0;                 ///< Connections to one upstream at once; 0 means no limit.
+    std::size_t queue_size = 128;                     ///< Clients that wait while each upstream has its maximum.
     std::chrono::milliseconds queue_timeout{30'000};  ///< How long a client waits; 0 means no limit.
 
     /// With it each connection, also that of a check, begins with a header of the PROXY protocol.

@@ -12,7 +12,9 @@ namespace instancer::detail {
 /// A condition that coroutines on one executor wait for; once set it stays set.
 class AsyncEvent {
 public:
-    explicit AsyncEvent(const asio::any_io_executor& executor) : timer_(executor, asio::steady_timer::time_point::max()) {}
+    explicit AsyncEvent(const asio::any_io_executor& executor) : timer_(executor, asio::steady_timer::time_point::max())
+    {
+    }
 
     void set()
     {

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cerrno>
-#include <csignal>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <fstream>
 #include <memory>

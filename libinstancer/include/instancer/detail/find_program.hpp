@@ -16,8 +16,7 @@
 namespace instancer::detail {
 
 /// Where an instance's own environment lets it look for programs, unless it is configured otherwise.
-inline constexpr std::string_view default_search_path =
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+inline constexpr std::string_view default_search_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Null when `path` can be executed, else why it cannot.
 inline const char* execution_problem(const std::string& path) noexcept
@@ -47,9 +46,9 @@ inline Result<std::string> find_program(const ProcessOptions& options)
         if (!problem)
             return name;
         const bool is_file = problem == std::string_view("is not executable");
-        return fail(Errc::bad_request, name + ": " + problem + "; " +
-                                           (is_file ? "chmod +x it, or name its interpreter first"
-                                                    : "correct the path"));
+        return fail(Errc::bad_request,
+                    name + ": " + problem + "; " +
+                        (is_file ? "chmod +x it, or name its interpreter first" : "correct the path"));
     }
     std::string path(default_search_path);
     for (const auto& [key, value] : options.env)

@@ -57,8 +57,8 @@ public:
         const int room = ::fcntl(in.get(), F_SETPIPE_SZ, wanted);
         if (room < least)
             return nullptr;
-        auto pipe = std::unique_ptr<Pipe>(
-            new (std::nothrow) Pipe(std::move(out), std::move(in), static_cast<std::size_t>(room)));
+        auto pipe = std::unique_ptr<Pipe>(new (std::nothrow)
+                                              Pipe(std::move(out), std::move(in), static_cast<std::size_t>(room)));
         if (pipe)
             ++count_;
         return pipe;

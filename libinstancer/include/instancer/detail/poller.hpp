@@ -231,7 +231,7 @@ private:
     bool armed_ = false;  ///< Something will call `run`.
     std::array<epoll_event, batch_size> batch_;
     std::vector<Slot> slots_;
-    std::vector<std::uint32_t> free_;            ///< Slots without an entry.
+    std::vector<std::uint32_t> free_;  ///< Slots without an entry.
     std::vector<std::uint64_t> again_, turn_;
     std::size_t watched_ = 0;
 };

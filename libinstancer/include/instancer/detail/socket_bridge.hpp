@@ -55,7 +55,11 @@ public:
 
     /// For `start`.
     SocketBridge(Link& link, BridgeObserver& observer, Poller& poller)
-        : link_(link), observer_(observer), poller_(poller), client_(*this, link.client()), instance_(*this, link.instance())
+        : link_(link),
+          observer_(observer),
+          poller_(poller),
+          client_(*this, link.client()),
+          instance_(*this, link.instance())
     {
     }
     ~SocketBridge() override { leave(); }
@@ -106,17 +110,17 @@ private:
 
         SocketBridge& bridge;
         std::unique_ptr<Parked> parked;
-        std::unique_ptr<Pipe> pipe;     ///< While much data passes; what it holds the other side has yet to get.
+        std::unique_ptr<Pipe> pipe;  ///< While much data passes; what it holds the other side has yet to get.
         const int fd;
-        std::int16_t urgent = -1;       ///< A byte of urgent data that the other side has yet to get.
-        std::uint8_t large_reads = 0;   ///< In a row.
+        std::int16_t urgent = -1;      ///< A byte of urgent data that the other side has yet to get.
+        std::uint8_t large_reads = 0;  ///< In a row.
         const bool is_tcp;
         bool readable = false;
         bool writable = true;
-        bool to_the_end;                ///< A short read does not mean that nothing more is there.
-        bool maybe_urgent = false;      ///< Urgent data may come.
-        bool over = false;              ///< Nothing more is read here.
-        bool failed = false;            ///< The connection was reset.
+        bool to_the_end;            ///< A short read does not mean that nothing more is there.
+        bool maybe_urgent = false;  ///< Urgent data may come.
+        bool over = false;          ///< Nothing more is read here.
+        bool failed = false;        ///< The connection was reset.
 
         bool has_parked() const noexcept { return parked || (pipe && pipe->held > 0); }
     };

@@ -46,7 +46,7 @@ public:
     std::string program;  ///< Path; not searched for.
     std::vector<std::string> arguments;
     std::vector<std::string> environment;
-    std::string working_directory;  ///< Empty: ours.
+    std::string working_directory;   ///< Empty: ours.
     int standard[3] = {-1, -1, -1};  ///< What becomes descriptors 0, 1, 2; none of them below 3.
     bool terminal = false;           ///< Descriptor 0 becomes the controlling terminal.
     int cgroup_procs = -1;           ///< Open `cgroup.procs` of the group to join; -1 for none.

@@ -144,8 +144,8 @@ private:
         void (Link::*count)(std::uint64_t) noexcept;
         HookAnswer (SessionHook::*on_data)(std::span<char>);
         HookAnswer (SessionHook::*on_end)();
-        AsyncEvent over;    ///< Nothing more goes this way.
-        bool reset = false; ///< The source was reset, as a write to it has shown.
+        AsyncEvent over;     ///< Nothing more goes this way.
+        bool reset = false;  ///< The source was reset, as a write to it has shown.
     };
 
     static bool has_mark(const Stream& stream) noexcept { return stream.is_tcp() && stream.native_handle() >= 0; }

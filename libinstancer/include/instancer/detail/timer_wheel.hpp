@@ -74,7 +74,10 @@ public:
 private:
     static constexpr std::size_t bits = 6, slots = 64, levels = 7;
 
-    std::size_t slot_at(std::size_t level, std::uint64_t tick) const noexcept { return tick >> bits * level & (slots - 1); }
+    std::size_t slot_at(std::size_t level, std::uint64_t tick) const noexcept
+    {
+        return tick >> bits * level & (slots - 1);
+    }
 
     void link(std::uint32_t index)
     {

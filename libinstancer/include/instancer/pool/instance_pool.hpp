@@ -227,8 +227,9 @@ private:
         if (traits.takes_client_socket())
             options.idle = PoolOptions::Duration::zero();
         if (traits.max_instances() != 0)
-            options.max_instances = options.max_instances == 0 ? traits.max_instances()
-                                                               : std::min(options.max_instances, traits.max_instances());
+            options.max_instances = options.max_instances == 0
+                                        ? traits.max_instances()
+                                        : std::min(options.max_instances, traits.max_instances());
         return options;
     }
 

@@ -43,12 +43,12 @@ using WaiterId = std::uint64_t;
 class PoolAction {
 public:
     enum class Kind {
-        start,           ///< Start an instance in `slot`; for `waiter`, or warm when that is 0. Answer: ready, start_failed.
-        assign,          ///< The instance in `slot` now belongs to `identity`.
-        grant,           ///< `waiter` gets a session on `slot`. Answer, later: release.
-        refuse,          ///< `waiter` gets `error`.
-        revoke,          ///< End every session on `slot`, because of `end`.
-        stop,            ///< Stop the instance in `slot`, because of `end`. Answer: stopped.
+        start,   ///< Start an instance in `slot`; for `waiter`, or warm when that is 0. Answer: ready, start_failed.
+        assign,  ///< The instance in `slot` now belongs to `identity`.
+        grant,   ///< `waiter` gets a session on `slot`. Answer, later: release.
+        refuse,  ///< `waiter` gets `error`.
+        revoke,  ///< End every session on `slot`, because of `end`.
+        stop,    ///< Stop the instance in `slot`, because of `end`. Answer: stopped.
         check_activity,  ///< Answer: active, with the time of the last byte on `slot`.
     };
 
@@ -381,8 +381,8 @@ private:
     static constexpr std::uint32_t none = detail::no_index;
 
     enum class State : std::uint8_t {
-        waiting,   ///< No room yet.
-        permit,    ///< Has room; waits until it may start.
+        waiting,  ///< No room yet.
+        permit,   ///< Has room; waits until it may start.
         starting,
         ready,
         stopping,  ///< Holds its room; no longer found by its identity.
@@ -412,17 +412,17 @@ private:
         Links age_links;     ///< `by_age_`: owned instances that start or run, oldest claim first.
         Links owner_links;   ///< All entries of one owner.
         detail::TimerNode timer;
-        Time claimed{};      ///< When it got its owner.
+        Time claimed{};  ///< When it got its owner.
         std::vector<WaiterId> waiters;
     };
 
     struct Owner {
         Digest digest;
-        std::uint32_t first = none;     ///< Entries; when the record is free, the next free one.
-        std::uint32_t rooms = 0;        ///< Entries that hold room.
+        std::uint32_t first = none;  ///< Entries; when the record is free, the next free one.
+        std::uint32_t rooms = 0;     ///< Entries that hold room.
         std::uint32_t stopping = 0;
         std::uint32_t entries = 0;
-        std::size_t queued = 0;         ///< Clients that wait for room.
+        std::size_t queued = 0;  ///< Clients that wait for room.
     };
 
     struct Waiter {
@@ -633,7 +633,10 @@ private:
         }
     }
 
-    bool queue_is_full() const noexcept { return options_.when_full == WhenFull::queue && queued_ >= options_.queue_size; }
+    bool queue_is_full() const noexcept
+    {
+        return options_.when_full == WhenFull::queue && queued_ >= options_.queue_size;
+    }
 
     /// In a full queue, refuses the last client of the owner that has most of them there, if that is more than `own`,
     /// what the newcomer's owner has with the newcomer: nobody fills the queue alone.
@@ -1066,13 +1069,13 @@ private:
 
     std::uint64_t ticks_down(Time time) const
     {
-        return static_cast<std::uint64_t>(std::max<std::int64_t>(
-            0, std::chrono::floor<std::chrono::milliseconds>(time - epoch_).count()));
+        return static_cast<std::uint64_t>(
+            std::max<std::int64_t>(0, std::chrono::floor<std::chrono::milliseconds>(time - epoch_).count()));
     }
     std::uint64_t ticks_up(Time time) const
     {
-        return static_cast<std::uint64_t>(std::max<std::int64_t>(
-            0, std::chrono::ceil<std::chrono::milliseconds>(time - epoch_).count()));
+        return static_cast<std::uint64_t>(
+            std::max<std::int64_t>(0, std::chrono::ceil<std::chrono::milliseconds>(time - epoch_).count()));
     }
 
     PoolOptions options_;
@@ -1090,11 +1093,11 @@ private:
     detail::TimerWheel<NodeOf> wheel_;
 
     std::unordered_map<WaiterId, Waiter> waiters_;
-    std::deque<SlotId> waiting_;                                ///< Entries without room, in order of arrival.
-    std::deque<std::pair<WaiterId, Time>> queue_deadlines_;     ///< In order of time, since all wait equally long.
-    std::deque<SlotId> permits_;                                ///< Entries with room that may not start yet.
-    std::deque<std::uint32_t> spares_;                          ///< Warm and ready.
-    std::vector<std::uint32_t> warm_starts_;                    ///< Warm and not ready yet.
+    std::deque<SlotId> waiting_;                             ///< Entries without room, in order of arrival.
+    std::deque<std::pair<WaiterId, Time>> queue_deadlines_;  ///< In order of time, since all wait equally long.
+    std::deque<SlotId> permits_;                             ///< Entries with room that may not start yet.
+    std::deque<std::uint32_t> spares_;                       ///< Warm and ready.
+    std::vector<std::uint32_t> warm_starts_;                 ///< Warm and not ready yet.
     std::deque<PoolAction> actions_;
 
     std::size_t count_ = 0;
