@@ -41,8 +41,8 @@ static_assert(none_is_an_aggregate<
               i::HookAnswer, i::Identity, i::Instance, i::InstanceExit, i::InstanceInfo, i::InstanceRequest,
               i::InstanceSummary, i::Lease, i::Leftover, i::Link, i::Network, i::OpenRequest, i::PoolAction,
               i::PoolOptions, i::PortRange, i::ProcessOptions, i::ProcessUser, i::ProxyHeaderParser,
-              i::Result<i::Instance>, i::ServerOptions, i::SessionInfo, i::SessionSummary, i::Stream, i::Token,
-              i::Upstream, i::UpstreamCheck, i::UpstreamOptions, i::UpstreamStatus>);
+              i::Result<i::Instance>, i::ServerOptions, i::SessionInfo, i::SessionStatus, i::SessionSummary, i::Stream,
+              i::Token, i::Upstream, i::UpstreamCheck, i::UpstreamOptions, i::UpstreamStatus>);
 
 }  // namespace
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -65,8 +67,8 @@ private:
 class OpenRequest {
 public:
     OpenRequest() = default;
-    OpenRequest(const Identity& identity, ClientInfo client, Stream* stream = nullptr)
-        : identity_(identity), client_(std::move(client)), stream_(stream)
+    OpenRequest(const Identity& identity, ClientInfo client, Stream* stream = nullptr, std::uint64_t session = 0)
+        : identity_(identity), client_(std::move(client)), stream_(stream), session_(session)
     {
     }
 
@@ -76,17 +78,21 @@ public:
     /// The client's end, for a backend that has it wait: only to notice that it has gone. May be null.
     Stream* stream() const noexcept { return stream_; }
 
+    /// The session's number in its Server; 0 when there is none.
+    std::uint64_t session() const noexcept { return session_; }
+
 private:
     std::optional<Identity> identity_;
     std::optional<ClientInfo> client_;
     Stream* stream_ = nullptr;
+    std::uint64_t session_ = 0;
 };
 
 /// Starts, reaches and stops server instances of one kind.
 ///
 /// To add a kind, derive and implement the private `do_*` functions; callers see only the public ones.
 ///
-/// Threads: call every member but `open` on the control executor; `open` anywhere.
+/// Threads: call every member but `open` and `home` on the control executor; those anywhere.
 class InstanceBackend {
 public:
     InstanceBackend() = default;
@@ -128,6 +134,12 @@ public:
         return do_open(std::move(instance), std::move(request));
     }
 
+    /// The worker on which every session of this instance lives: `open` is called there, and the bridge runs there.
+    /// Empty when any will do. For instances whose sessions share something: a channel, one connection for all.
+    ///
+    /// Threads: any, once the instance is started.
+    asio::any_io_executor home(const Instance& instance) const { return do_home(instance); }
+
     /// Completes when the instance has ended, by itself or by `stop`.
     ///
     /// Concurrency: one call per instance.
@@ -161,6 +173,7 @@ private:
     virtual void do_interrupt() {}
     virtual asio::awaitable<Result<Instance>> do_start(InstanceRequest request) = 0;
     virtual asio::awaitable<Result<Stream>> do_open(Instance instance, OpenRequest request) = 0;
+    virtual asio::any_io_executor do_home(const Instance&) const { return {}; }
     virtual asio::awaitable<InstanceExit> do_wait(Instance instance) = 0;
     virtual asio::awaitable<Result<void>> do_stop(Instance instance) = 0;
     virtual asio::awaitable<Result<void>> do_assign(Instance, Identity) { co_return Result<void>(); }

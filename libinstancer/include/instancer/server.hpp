@@ -155,8 +155,30 @@ public:
         check_over();
     }
 
+    /// Ends one session, as an operator wishes; false when there is none of that number.
+    bool kill(std::uint64_t id)
+    {
+        const auto found = sessions_.find(id);
+        if (found == sessions_.end())
+            return false;
+        end_session(found->second, SessionEnd::killed);
+        return true;
+    }
+
     /// Sessions that are going on.
     std::size_t sessions() const noexcept { return sessions_.size(); }
+
+    /// What there is to say about each of them, in the order in which they came.
+    asio::awaitable<std::vector<SessionStatus>> list()
+    {
+        const auto listing = std::make_shared<Listing>(workers_.control(), sessions_.size());
+        for (const auto& [id, session] : sessions_)
+            on_worker(session, [this, listing](const Session& one) {
+                asio::post(workers_.control(), [listing, status = status_of(one)] { listing->add(status); });
+            });
+        co_await listing->complete.wait();
+        co_return listing->in_order();
+    }
 
 private:
     /// For how long a client is kept whose instance cannot be reached any more: 10 ms, 20 ms and so on up to this.
@@ -184,13 +206,13 @@ private:
 
         Server& server;
         const std::uint64_t id;
-        const std::uint32_t worker;
-        std::uint8_t attempt = 0;     ///< Counts the instances that it tried.
-        bool handed_over = false;     ///< The instance has the client's own socket.
-        bool ended = false;           ///< `end` was decided from outside.
-        bool instance_ended = false;  ///< By itself.
-        bool known = false;           ///< `owner` is.
-        bool starting = false;        ///< Counted among those.
+        std::atomic<std::uint32_t> worker;  ///< Another one, once, for an instance that wants it there.
+        std::uint8_t attempt = 0;           ///< Counts the instances that it tried.
+        bool handed_over = false;           ///< The instance has the client's own socket.
+        bool ended = false;                 ///< `end` was decided from outside.
+        bool instance_ended = false;        ///< By itself.
+        bool known = false;                 ///< `owner` is.
+        bool starting = false;              ///< Counted among those.
         SessionEnd end = SessionEnd::failed;
         std::atomic<SessionEnd> stopped_as = SessionEnd::stopped;  ///< Set before `state` says that it is stopped.
         const std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
@@ -202,12 +224,66 @@ private:
         std::optional<Link> link;
         LinkState state;
         std::string detail;
-        std::optional<asio::cancellation_signal> cancel{std::in_place};  ///< While it has a coroutine.
+        std::optional<asio::cancellation_signal> cancel;  ///< While it has a coroutine.
     };
     using SessionPtr = std::shared_ptr<Session>;
 
+    /// What the coroutine of a session knows, and takes along when it goes on on another worker.
+    struct Visit {
+        Visit(const Identity& of, Admission how) : identity(of), admission(std::move(how)) {}
+
+        const Identity identity;
+        const Admission admission;
+        std::chrono::milliseconds pause{10};  ///< Before another instance is asked for.
+        std::optional<std::size_t> next_worker;
+    };
+    using VisitPtr = std::unique_ptr<Visit>;
+
     /// What an instance's end refers to: a session and, in the last bits, its attempt.
     static constexpr unsigned attempt_bits = 8;
+
+    /// What `list` has gathered from the workers.
+    struct Listing {
+        Listing(const asio::any_io_executor& control, std::size_t count) : complete(control), missing(count)
+        {
+            if (missing == 0)
+                complete.set();
+        }
+
+        void add(const std::optional<SessionStatus>& status)
+        {
+            if (status)
+                sessions.push_back(*status);
+            if (--missing == 0)
+                complete.set();
+        }
+
+        std::vector<SessionStatus> in_order()
+        {
+            std::sort(sessions.begin(), sessions.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+            return std::move(sessions);
+        }
+
+        detail::AsyncEvent complete;
+        std::size_t missing;
+        std::vector<SessionStatus> sessions;
+    };
+
+    /// Nothing when it has just ended.
+    std::optional<SessionStatus> status_of(const Session& session) const
+    {
+        if (session.ended)
+            return std::nullopt;
+        SessionStatus status;
+        describe(session, status);
+        status.joined = session.link.has_value();
+        if (session.link) {
+            status.bytes_up = session.link->bytes_up();
+            status.bytes_down = session.link->bytes_down();
+        }
+        status.age = std::chrono::steady_clock::now() - session.begin;
+        return status;
+    }
 
     // Taking clients in.
 
@@ -259,11 +335,31 @@ private:
         }
         ++starting_;
         session->starting = true;
-        auto task = serve(session);
-        // What a cancellation needs is not needed any more where no coroutine is.
-        auto done = [session](std::exception_ptr) { session->cancel.reset(); };
-        asio::co_spawn(session->executor(), std::move(task),
-                       asio::bind_cancellation_slot(session->cancel->slot(), std::move(done)));
+        spawn(session, nullptr);
+    }
+
+    /// Begins the coroutine of a session, or lets it go on with what it knows.
+    void spawn(const SessionPtr& session, VisitPtr visit)
+    {
+        const auto slot = session->cancel.emplace().slot();
+        auto task = serve(session, std::move(visit));
+        auto done = [this, session](std::exception_ptr, VisitPtr unfinished) {
+            // What a cancellation needs is not needed any more where no coroutine is.
+            session->cancel.reset();
+            if (unfinished)
+                move(session, std::move(unfinished));
+        };
+        asio::co_spawn(session->executor(), std::move(task), asio::bind_cancellation_slot(slot, std::move(done)));
+    }
+
+    /// Nothing of the session is going on any more on the worker that it leaves.
+    void move(const SessionPtr& session, VisitPtr visit)
+    {
+        const auto worker = *std::exchange(visit->next_worker, std::nullopt);
+        static_cast<void>(session->client.rebind(workers_.executor(worker)));
+        session->worker = static_cast<std::uint32_t>(worker);
+        asio::post(session->executor(),
+                   [this, session, visit = std::move(visit)]() mutable { spawn(session, std::move(visit)); });
     }
 
     void resume_acceptors(bool tell)
@@ -293,20 +389,24 @@ private:
 
     // Sessions.
 
-    /// The session on its worker, up to its end or until a bridge goes on without a coroutine.
-    asio::awaitable<void> serve(SessionPtr session)
+    /// The session on its worker, up to its end or until a bridge goes on without a coroutine. What comes back is what
+    /// it goes on with on another worker. `visit` is empty at first.
+    asio::awaitable<VisitPtr> serve(SessionPtr session, VisitPtr visit)
     {
         // Clean-up must run after a cancellation too.
         co_await asio::this_coro::throw_if_cancelled(false);
         try {
-            const auto end = co_await go_through(session);
+            const auto end = co_await go_through(session, visit);
+            if (!end && visit->next_worker)
+                co_return std::move(visit);
             if (!end)
-                co_return;
+                co_return nullptr;
             conclude(*session, *end);
         } catch (const std::exception& error) {
             session->detail = error.what();
         }
         finish(*session);
+        co_return nullptr;
     }
 
     /// The bridge that went on without a coroutine has come to its end.
@@ -375,53 +475,82 @@ private:
         session.entry.reset();
     }
 
-    /// Nothing when a bridge goes on without a coroutine.
-    asio::awaitable<std::optional<SessionEnd>> go_through(SessionPtr session)
+    /// Nothing when it goes on without this coroutine.
+    asio::awaitable<std::optional<SessionEnd>> go_through(SessionPtr session, VisitPtr& visit)
     {
-        auto admission = co_await admit(*session);
-        if (!admission)
-            co_return reject(*session, admission.error());
-        const Identity identity = identify(*admission);
-        session->owner = identity.owner();
-        session->known = true;
+        if (!visit) {
+            auto admission = co_await admit(*session);
+            if (!admission)
+                co_return reject(*session, admission.error());
+            const Identity identity = identify(*admission);
+            session->owner = identity.owner();
+            session->known = true;
+            session->handed_over = pool_.traits().takes_client_socket();
+            visit = std::make_unique<Visit>(identity, std::move(*admission));
+        }
+        co_return co_await get_joined(session, *visit);
+    }
 
-        session->handed_over = pool_.traits().takes_client_socket();
-        for (auto pause = std::chrono::milliseconds(10);; pause *= 2) {
-            AcquireRequest request(identity, session->info);
-            request.reset(admission->reset() && session->attempt == 0);
-            ++session->attempt;
-            session->instance_ended = false;
-            request.on_end(end_listener(*session));
-            if (session->handed_over) {
-                const int socket = session->client.native_handle();
-                if (socket < 0 || !admission->early_data().empty()) {
-                    const Error error(Errc::not_supported, "this client has no socket of its own to hand over");
-                    co_return refuse(*session, *admission, error);
-                }
-                // The instance's socket is to block, which a wait that begins later must not undo.
-                if (const auto watched = session->client.watch(); !watched)
-                    co_return refuse(*session, *admission, watched.error());
-                request.client_socket().reset(::fcntl(socket, F_DUPFD_CLOEXEC, 3));
+    /// Gets it an instance, or another one if that has just ended, and joins the two.
+    asio::awaitable<std::optional<SessionEnd>> get_joined(SessionPtr session, Visit& visit)
+    {
+        while (!session->ended) {
+            if (!session->lease) {
+                auto request = make_request(*session, visit);
+                if (!request)
+                    co_return refuse(*session, visit.admission, request.error());
+                auto lease = co_await acquire(*session, std::move(*request));
+                if (!lease)
+                    co_return refuse(*session, visit.admission, lease.error());
+                session->lease = std::move(*lease);
+                if (session->handed_over)
+                    co_return co_await wait_for_instance(*session);
+                visit.next_worker = next_worker(*session);
+                if (visit.next_worker)
+                    co_return std::nullopt;
             }
-            auto lease = co_await acquire(*session, std::move(request));
-            if (!lease)
-                co_return refuse(*session, *admission, lease.error());
-            session->lease = std::move(*lease);
-            if (session->handed_over)
-                co_return co_await wait_for_instance(*session);
-            auto instance = co_await reach(*session, identity);
+            auto instance = co_await reach(*session, visit.identity);
             if (instance)
-                co_return co_await join(*session, *admission, std::move(*instance));
+                co_return co_await join(*session, visit.admission, std::move(*instance));
             // It was ready once: it is about to end, as a rule, and then there is room for another one.
             const bool ending = instance.error() == Errc::not_ready || instance.error() == Errc::instance_gone;
-            if (session->ended || !ending || pause > last_pause)
-                co_return refuse(*session, *admission, instance.error());
+            if (session->ended || !ending || visit.pause > last_pause)
+                co_return refuse(*session, visit.admission, instance.error());
             session->lease = Lease();
-            asio::steady_timer timer(session->executor(), pause);
+            asio::steady_timer timer(session->executor(), visit.pause);
+            visit.pause *= 2;
             co_await timer.async_wait(detail::as_result);
-            if (session->ended)
-                co_return SessionEnd::stopped;
         }
+        co_return SessionEnd::stopped;
+    }
+
+    Result<AcquireRequest> make_request(Session& session, const Visit& visit)
+    {
+        AcquireRequest request(visit.identity, session.info);
+        request.reset(visit.admission.reset() && session.attempt == 0);
+        ++session.attempt;
+        session.instance_ended = false;
+        request.on_end(end_listener(session));
+        if (!session.handed_over)
+            return request;
+        const int socket = session.client.native_handle();
+        if (socket < 0 || !visit.admission.early_data().empty())
+            return fail(Errc::not_supported, "this client has no socket of its own to hand over");
+        // The instance's socket is to block, which a wait that begins later must not undo.
+        if (const auto watched = session.client.watch(); !watched)
+            return tl::unexpected<Error>(watched.error());
+        request.client_socket().reset(::fcntl(socket, F_DUPFD_CLOEXEC, 3));
+        return request;
+    }
+
+    /// Nothing when the session is where its instance wants it.
+    std::optional<std::size_t> next_worker(const Session& session) const
+    {
+        const auto home = pool_.backend().home(session.lease.instance());
+        if (!home || home == session.executor())
+            return std::nullopt;
+        const auto worker = workers_.index_of(home);
+        return worker < workers_.size() ? std::optional(worker) : std::nullopt;
     }
 
     asio::awaitable<Result<Admission>> admit(Session& session)
@@ -554,9 +683,13 @@ private:
 
     asio::awaitable<Result<Stream>> reach(Session& session, Identity identity)
     {
-        if (Stream stream = session.lease.take_stream())
+        if (Stream stream = session.lease.take_stream()) {
+            if (stream.get_executor() != session.executor())
+                if (auto moved = stream.rebind(session.executor()); !moved)
+                    co_return tl::unexpected<Error>(std::move(moved.error()));
             co_return stream;
-        OpenRequest request(identity, session.info, &session.client);
+        }
+        OpenRequest request(identity, session.info, &session.client, session.id);
         co_return co_await pool_.backend().open(session.lease.instance(), std::move(request));
     }
 
@@ -650,12 +783,12 @@ private:
     {
         if (session->handed_over)
             return end_session(session, SessionEnd::instance_ended);
-        asio::post(session->executor(), [session, attempt] {
-            if (session->ended || attempt != session->attempt)
+        on_worker(session, [attempt](Session& one) {
+            if (one.ended || attempt != one.attempt)
                 return;
-            session->instance_ended = true;
-            if (session->link)
-                session->link->instance_ended();
+            one.instance_ended = true;
+            if (one.link)
+                one.link->instance_ended();
         });
     }
 
@@ -663,15 +796,28 @@ private:
     {
         session->stopped_as = end;
         session->state.stop();
-        asio::post(session->executor(), [session, end] {
-            if (session->ended)
+        on_worker(session, [end](Session& one) {
+            if (one.ended)
                 return;
-            session->ended = true;
-            session->end = end;
-            if (session->cancel)
-                session->cancel->emit(asio::cancellation_type::terminal);
-            if (session->link)
-                session->link->cancel();
+            one.ended = true;
+            one.end = end;
+            if (one.cancel)
+                one.cancel->emit(asio::cancellation_type::terminal);
+            if (one.link)
+                one.link->cancel();
+        });
+    }
+
+    /// Does something to a session where it lives, wherever that is by then.
+    template <class Task>
+    static void on_worker(const SessionPtr& session, Task task)
+    {
+        const std::size_t worker = session->worker;
+        asio::post(session->server.workers_.executor(worker), [session, worker, task = std::move(task)]() mutable {
+            if (session->worker == worker)
+                task(*session);
+            else
+                on_worker(session, std::move(task));
         });
     }
 

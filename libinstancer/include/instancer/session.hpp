@@ -33,6 +33,7 @@ enum class SessionEnd {
     reset,           ///< The owner reset its instances.
     stopped,         ///< The server stopped.
     ended_by_hook,   ///< A hook on its bytes ended it.
+    killed,          ///< An operator ended it.
     failed,          ///< Something else; the error says what.
 };
 
@@ -59,6 +60,7 @@ constexpr std::string_view to_string(SessionEnd end) noexcept
     case SessionEnd::reset: return "reset by owner";
     case SessionEnd::stopped: return "stopped";
     case SessionEnd::ended_by_hook: return "ended by hook";
+    case SessionEnd::killed: return "killed by operator";
     case SessionEnd::failed: return "failed";
     }
     return "unknown";
@@ -74,6 +76,17 @@ public:
     std::string instance;  ///< Name of the instance; empty when there was none.
 
     SessionInfo() = default;
+};
+
+/// What there is to say about a session while it goes on.
+class SessionStatus : public SessionInfo {
+public:
+    bool joined = false;           ///< To its instance.
+    std::uint64_t bytes_up = 0;    ///< Client to instance.
+    std::uint64_t bytes_down = 0;  ///< Instance to client.
+    std::chrono::nanoseconds age{0};
+
+    SessionStatus() = default;
 };
 
 /// What there is to say about a session when it has ended.

@@ -38,6 +38,15 @@ public:
 
     asio::any_io_executor executor(std::size_t index) noexcept { return contexts_[index]->get_executor(); }
 
+    /// The worker that `executor` belongs to; `size()` if none does.
+    std::size_t index_of(const asio::any_io_executor& executor) const noexcept
+    {
+        std::size_t index = 0;
+        while (index < contexts_.size() && executor != contexts_[index]->get_executor())
+            ++index;
+        return index;
+    }
+
     /// Lets every worker look for more bytes for so long, with a whole processor, before it sleeps: for connections
     /// that answer each other within microseconds. 0, as at first, lets it sleep at once.
     void busy_poll(std::chrono::microseconds duration)
