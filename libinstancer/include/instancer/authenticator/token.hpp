@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <instancer/authenticator.hpp>
+#include <instancer/detail/constant_time.hpp>
 
 namespace instancer {
 
@@ -79,7 +80,7 @@ private:
         co_return admission;
     }
 
-    /// Compares with every token, and with all of its bytes, so that the time says nothing about the contents.
+    /// Compares with every token, so that the time says nothing about which one it is.
     bool known(std::string_view candidate)
     {
         std::shared_ptr<const std::vector<Token>> tokens;
@@ -88,12 +89,8 @@ private:
             tokens = tokens_;
         }
         unsigned found = 0;
-        for (const auto& token : *tokens) {
-            volatile unsigned char difference = 0;
-            for (std::size_t i = 0; i < Token::size; ++i)
-                difference = difference | static_cast<unsigned char>(token.bytes()[i] ^ candidate[i]);
-            found |= difference == 0 ? 1u : 0u;
-        }
+        for (const auto& token : *tokens)
+            found |= detail::equal_in_constant_time(token.bytes(), candidate) ? 1u : 0u;
         return found != 0;
     }
 
