@@ -14,10 +14,12 @@ namespace instancer {
 class ClientInfo {
 public:
     ClientInfo() = default;
+    /// Over TCP.
     ClientInfo(asio::ip::tcp::endpoint peer, asio::ip::tcp::endpoint local)
         : peer_(unmapped(peer)), local_(unmapped(local))
     {
     }
+    /// Over the Unix socket at `path`, by the user `uid`.
     ClientInfo(uid_t uid, std::string path) : uid_(uid), path_(std::move(path)) {}
 
     /// Over a Unix socket, by a user that nobody knows.
@@ -45,6 +47,7 @@ public:
         return path_.empty() ? "unknown" : "unix:" + path_;
     }
 
+    /// `192.0.2.1:5000` or `[2001:db8::1]:5000`.
     static std::string format(const asio::ip::tcp::endpoint& endpoint)
     {
         const auto address = endpoint.address().to_string();

@@ -18,6 +18,7 @@ namespace instancer {
 class Lease {
 public:
     Lease() = default;
+    /// For pools: `give_back` is called once, when the lease ends.
     Lease(Instance instance, std::shared_ptr<Usage> usage, Stream stream, std::function<void()> give_back)
         : instance_(std::move(instance)),
           usage_(std::move(usage)),
@@ -25,6 +26,7 @@ public:
           give_back_(std::move(give_back))
     {
     }
+    /// Leaves `other` without a lease.
     Lease(Lease&& other) noexcept
         : instance_(std::move(other.instance_)),
           usage_(std::move(other.usage_)),
@@ -32,6 +34,7 @@ public:
           give_back_(std::exchange(other.give_back_, nullptr))
     {
     }
+    /// Gives back what it held, and leaves `other` without a lease.
     Lease& operator=(Lease&& other) noexcept
     {
         Lease old(std::move(*this));
@@ -47,8 +50,10 @@ public:
             give_back_();
     }
 
+    /// Whether there is a lease at all.
     explicit operator bool() const noexcept { return give_back_ != nullptr; }
 
+    /// The instance that may be used.
     const Instance& instance() const noexcept { return instance_; }
 
     /// Counts what passes; alive as long as the lease.
