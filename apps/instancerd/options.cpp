@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 
+#include "tunnel_settings.hpp"
 #include "upstreams.hpp"
 
 namespace instancer::daemon {
@@ -168,6 +169,48 @@ Parsed<void> add_proxy(Target to, const std::string& text)
     return {};
 }
 
+/// `-p`: where a tunnel's server listens for agents, or where an agent's server is.
+Parsed<void> set_tunnel_peer(Target to, const std::string& text)
+{
+    auto address = parse_address(text);
+    if (!address)
+        return wrong(address.error());
+    const bool is_agent = to.service->mode == Mode::tunnel_agent;
+    if (is_agent && (address->kind() != Address::Kind::tcp || address->name().empty() || address->port() == 0))
+        return wrong("'" + text + "' names no server; write host:port, with a port from 1 to 65535");
+    if (address->kind() == Address::Kind::unix_socket)
+        return wrong("'" + text + "' cannot be reached from elsewhere; write IP:PORT, as in 0.0.0.0:8443");
+    to.service->tunnel.peer = *address;
+    return {};
+}
+
+Parsed<void> set_tunnel_control(Target to, const std::string& text)
+{
+    if (text == "off") {
+        to.service->tunnel.control.reset();
+        return {};
+    }
+    auto address = parse_address(text);
+    if (!address)
+        return wrong(address.error());
+    if (address->kind() == Address::Kind::unix_socket)
+        address = Address::unix_socket(to.settings.resolve(address->name()));
+    to.service->tunnel.control = *address;
+    return {};
+}
+
+/// What the command line of the original calls the log level.
+Parsed<void> set_verbosity(Target to, const std::string& text)
+{
+    if (!to.settings.file.empty())
+        return wrong("is for the command line; write \"log-level\" at the top level");
+    const auto level = parse_verbosity(text);
+    if (!level)
+        return wrong(level.error());
+    to.settings.log_level = level->level;
+    return {};
+}
+
 Parsed<void> set_time_zone(Target to, const std::string& text)
 {
     if (text.empty())
@@ -180,7 +223,8 @@ Parsed<void> set_time_zone(Target to, const std::string& text)
 
 constexpr std::string_view listening = "Listening", access = "Access", clients = "Clients", instances = "Instances",
                            times = "Times", program = "What runs", process = "Processes (exec)",
-                           container = "Containers (docker)", upstream = "Upstreams (forward)", traffic = "Traffic",
+                           container = "Containers (docker)", upstream = "Upstreams (forward)",
+                           tunnel = "Reverse tunnel (tunnel server, tunnel agent)", traffic = "Traffic",
                            limits = "Limits of one instance", whole = "The daemon";
 
 using S = const std::string&;
@@ -191,7 +235,7 @@ constexpr Option table[] = {
     {listening, "listen", "ADDR", "-",
      "where clients connect: host:port, [v6]:port, :port (every address, IPv4 and IPv6), unix:/path, "
      "fd:NAME (a socket that systemd passes)",
-     Scope::service, Shape::list, {}, add_listen},
+     Scope::listeners, Shape::list, {}, add_listen},
     {listening, "unix-mode", "OCTAL", "0666", "permissions of the Unix sockets among them",
      Scope::service, Shape::text, {},
      [](Target to, S text) -> Parsed<void> {
@@ -280,14 +324,14 @@ constexpr Option table[] = {
                             {"cull-idle", WhenFull::cull_idle}});
      }},
     {instances, "queue-size", "N", "128", "clients that may wait; with forward for an upstream, and 0: none",
-     Scope::service, Shape::number, {},
+     Scope::listeners, Shape::number, {},
      [](Target to, S text) {
          if (to.service->mode == Mode::forward)
              return set_count(to.service->upstream.queue_size, text);
          return set_count(to.service->pool.queue_size, text, 1);
      }},
     {instances, "queue-timeout", "DURATION", "30s", "how long a client waits",
-     Scope::service, Shape::duration, {},
+     Scope::listeners, Shape::duration, {},
      [](Target to, S text) {
          if (to.service->mode == Mode::forward)
              return set(to.service->upstream.queue_timeout, parse_duration(text));
@@ -436,9 +480,14 @@ constexpr Option table[] = {
                             {"source-hash", Balance::source_hash},
                             {"random", Balance::random}});
      }},
-    {upstream, "connect-timeout", "DURATION", "5s", "how long a server may take to answer; then the next one is tried",
-     Scope::forward, Shape::duration, {},
-     [](Target to, S text) { return set_limit(to.service->upstream.connect_timeout, text, "5s"); }},
+    {upstream, "connect-timeout", "DURATION", "5s",
+     "how long a server may take to answer; then the next one is tried. With a tunnel's agent: a target, or its server",
+     Scope::dialers, Shape::duration, {},
+     [](Target to, S text) {
+         auto& limit = to.service->mode == Mode::tunnel_agent ? to.service->tunnel.connect_timeout
+                                                              : to.service->upstream.connect_timeout;
+         return set_limit(limit, text, "5s");
+     }},
     {upstream, "max-fails", "N", "3", "failures in a row after which a server is tried last; 0: never",
      Scope::forward, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->upstream.max_fails, text); }},
@@ -494,6 +543,118 @@ constexpr Option table[] = {
          return set_choice(to.service->upstream.send_proxy, text,
                            {{"off", Version()}, {"v1", Version(ProxyVersion::v1)}, {"v2", Version(ProxyVersion::v2)}});
      }},
+
+    {tunnel, "proxy", "ADDR", "server: 0.0.0.0:8443",
+     "-p. Server: where agents connect. Agent: its server, as host:port",
+     Scope::tunnel, Shape::text, {}, set_tunnel_peer},
+    {tunnel, "routing", "FILE", "-",
+     "-t. The server's routes, one a line, as in 0.0.0.0:8080 10.0.0.1:80: where users connect, and which target the "
+     "agent connects them to; # starts a comment",
+     Scope::tunnel_server, Shape::text, {},
+     [](Target to, S text) { return set_path(to, to.service->tunnel.routing_file, text); }},
+    {tunnel, "route", "'LISTEN TARGET'", "-", "a route, as in the file",
+     Scope::tunnel_server, Shape::list, "routes",
+     [](Target to, S text) -> Parsed<void> {
+         auto route = parse_route(text);
+         if (!route)
+             return wrong(route.error());
+         to.service->tunnel.routes.push_back(std::move(*route));
+         return {};
+     }},
+    {tunnel, "config", "FILE", "-",
+     "-c. JSON with controller_user, an address for each user, and proxy_client_whitelist, a list of the addresses of "
+     "agents; read again on SIGHUP",
+     Scope::tunnel_server, Shape::text, {},
+     [](Target to, S text) { return set_path(to, to.service->tunnel.config_file, text); }},
+    {tunnel, "db", "FILE", "-", "-d. SQLite database of users: who connects from the ip of one of them is let in",
+     Scope::tunnel_server, Shape::text, {},
+     [](Target to, S text) { return set_path(to, to.service->tunnel.database, text); }},
+    {tunnel, "any-user", "", "off", "let everybody in, as far as the access rules do, instead of known users",
+     Scope::tunnel_server, Shape::flag, {},
+     [](Target to, S text) { return set_flag(to.service->tunnel.any_user, text); }},
+    {tunnel, "agents", "CIDR|ADDRESS|all", "-", "where agents may come from, beside proxy_client_whitelist",
+     Scope::tunnel_server, Shape::list, {},
+     [](Target to, S text) -> Parsed<void> {
+         const auto network = parse_network(text);
+         if (!network)
+             return wrong(network.error());
+         to.service->tunnel.agents.push_back(*network);
+         return {};
+     }},
+    {tunnel, "second-agent", "takes-over|refused", "takes-over",
+     "what becomes of an agent that comes while another one is connected",
+     Scope::tunnel_server, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->tunnel.second_agent, text,
+                           {{"takes-over", SecondAgent::takes_over}, {"refused", SecondAgent::refused}});
+     }},
+    {tunnel, "agent-wait", "DURATION", "10s", "how long users wait for an agent while none is connected; 0: not at all",
+     Scope::tunnel_server, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->tunnel.agent_wait, parse_duration(text)); }},
+    {tunnel, "control", "ADDR|off", "127.0.0.1:4430",
+     "-C. The server's control port: sessions, set userip NAME [IP], set loglvl N, disconnect IP:PORT. Whoever reaches "
+     "it may use it",
+     Scope::tunnel_server, Shape::text, {}, set_tunnel_control},
+    {tunnel, "hold-back", "DURATION", "100ms",
+     "between the message that opens a session and the data that follows, toward an agent of the original, which "
+     "would connect twice",
+     Scope::tunnel_server, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->tunnel.link.hold_back, parse_duration(text)); }},
+    {tunnel, "half-close-hold", "DURATION", "30s",
+     "toward an end of the original, which knows no half-close: how long the other direction may be silent until the "
+     "session ends",
+     Scope::tunnel, Shape::duration, {},
+     [](Target to, S text) -> Parsed<void> {
+         std::chrono::milliseconds hold{};
+         const auto done = set_limit(hold, text, "30s");
+         to.service->tunnel.link.half_close_hold = hold;
+         return done;
+     }},
+    {tunnel, "session-buffer", "SIZE", "1m",
+     "what is kept of a session whose receiver is slow. Between two of ours no more is sent; toward the original the "
+     "whole link waits for a moment",
+     Scope::tunnel, Shape::size, {},
+     [](Target to, S text) -> Parsed<void> {
+         const auto size = parse_size(text);
+         if (size && (*size < 16 * 1024 || *size > (std::uint64_t{1} << 30)))
+             return wrong("'" + text + "' does not fit; write a size from 16k to 1g");
+         return set(to.service->tunnel.link.session_buffer, size);
+     }},
+    {tunnel, "stall-timeout", "DURATION", "2s",
+     "for how long; then, if others wait, the session is disconnected whose receiver has not taken half of that",
+     Scope::tunnel, Shape::duration, {},
+     [](Target to, S text) -> Parsed<void> {
+         std::chrono::milliseconds stall{};
+         const auto done = set_limit(stall, text, "2s");
+         to.service->tunnel.link.stall_timeout = stall;
+         return done;
+     }},
+    {tunnel, "targets", "CIDR|ADDRESS|all[:PORT]", "all",
+     "which targets the server may have the agent connect to, as in 10.0.0.0/8 or 10.0.0.1:80",
+     Scope::tunnel_agent, Shape::list, {},
+     [](Target to, S text) -> Parsed<void> {
+         const auto targets = parse_targets(text);
+         if (!targets)
+             return wrong(targets.error());
+         to.service->tunnel.targets.push_back(*targets);
+         return {};
+     }},
+    {tunnel, "keep-alive", "DURATION", "50s",
+     "after so long without traffic the agent asks the server for a sign of life, which may take 20s",
+     Scope::tunnel_agent, Shape::duration, {},
+     [](Target to, S text) -> Parsed<void> {
+         std::chrono::milliseconds interval{};
+         const auto done = set_limit(interval, text, "50s");
+         to.service->tunnel.link.keep_alive = interval;
+         return done;
+     }},
+    {tunnel, "reconnect", "DURATION", "5s", "before the agent tries its server again",
+     Scope::tunnel_agent, Shape::duration, {},
+     [](Target to, S text) { return set_limit(to.service->tunnel.reconnect, text, "5s"); }},
+    {tunnel, "verbose", "N", "20",
+     "-v. What is logged, as log-level: 10 (debug), 20 (info), 30 (warning), 40 (error), 50; or 1 to 4, from errors "
+     "alone to everything",
+     Scope::tunnel, Shape::number, {}, set_verbosity},
 
     {traffic, "traffic-log", "off|text|hex", "off",
      "show in the log what passes, > from the client and < to it: as text, control characters escaped, or as hex. It "
@@ -566,6 +727,8 @@ constexpr Option table[] = {
                             {"warning", LogLevel::warning},
                             {"error", LogLevel::error}});
      }},
+    {whole, "log", "FILE", "standard error", "-l. Append the log to a file, which is opened again on SIGHUP",
+     Scope::daemon, Shape::text, {}, [](Target to, S text) { return set_path(to, to.settings.log_file, text); }},
     {whole, "log-format", "text|json", "text", "lines to read, or one JSON object a line",
      Scope::daemon, Shape::text, {},
      [](Target to, S text) {

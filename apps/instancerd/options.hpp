@@ -28,10 +28,16 @@ enum class Scope : unsigned {
     docker = 2,
     instances = 3,  ///< Services that give every client an instance.
     forward = 8,
-    service = 11,   ///< Any service.
-    daemon = 4,     ///< The command line of the quick forms, and the top level of the configuration.
-    both = 7,       ///< A service with instances, or the top level for all services.
-    anywhere = 15,  ///< A service, or the top level for all services.
+    listeners = 11,  ///< Services with addresses of their own to listen on.
+    tunnel_server = 32,
+    tunnel_agent = 64,
+    tunnel = 96,   ///< Either end of one.
+    dialers = 72,  ///< Services that connect to servers.
+    service = 43,  ///< Services that have clients.
+    any_service = 107,
+    daemon = 4,      ///< The command line of the quick forms, and the top level of the configuration.
+    both = 7,        ///< A service with instances, or the top level for all services.
+    anywhere = 111,  ///< A service, or the top level for all services.
 };
 
 constexpr bool includes(Scope scope, Scope part)
@@ -44,6 +50,8 @@ constexpr Scope scope_of(Mode mode)
     switch (mode) {
     case Mode::exec: return Scope::exec;
     case Mode::docker: return Scope::docker;
+    case Mode::tunnel_server: return Scope::tunnel_server;
+    case Mode::tunnel_agent: return Scope::tunnel_agent;
     case Mode::forward: break;
     }
     return Scope::forward;

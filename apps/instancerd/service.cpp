@@ -79,6 +79,44 @@ DockerOptions docker_options(const Settings& settings, const ServiceSettings& se
 
 }  // namespace
 
+std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const ServiceSettings& service,
+                                AccessRules rules)
+{
+    GateOptions options;
+    options.rules = std::move(rules);
+    options.when_denied = service.when_denied;
+    options.max_connections = service.max_connections;
+    options.max_per_source = service.max_per_source;
+    options.source_prefix = service.source_prefix;
+    for (const auto& network : service.accept_proxy)
+        options.proxies.add(true, network);
+    return std::make_shared<Gate>(executor, std::move(options));
+}
+
+void reload_rules(Gate& gate, const ServiceSettings& service, Log& log)
+{
+    const auto& file = service.access_file;
+    if (file.empty())
+        return;
+    auto rules = load_rules(service.access, file, service.time_zone);
+    if (!rules) {
+        log.warning(service.name, rules.error() + "; the access rules stay as they were");
+        return;
+    }
+    log.notice(service.name, std::to_string(rules->size()) + " access rules, with those of " + file);
+    gate.set_rules(std::move(*rules));
+}
+
+ServerOptions make_server_options(const std::string& name, const ServiceSettings& service)
+{
+    ServerOptions options(name);
+    options.auth_timeout = service.auth_timeout;
+    options.session_idle = service.session_idle;
+    options.half_close_timeout = service.half_close_timeout;
+    options.session_timeout = service.session_timeout;
+    return options;
+}
+
 Service::Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
                  std::vector<Token> tokens, AccessRules rules, std::vector<Upstream> upstreams,
                  std::shared_ptr<InstanceBudget> budget, Log& log)
@@ -111,17 +149,17 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
         budget = nullptr;
         break;
     }
+    case Mode::tunnel_server:
+    case Mode::tunnel_agent: break;  // Services of their own.
     }
     pool_ = std::make_unique<InstancePool>(control, name_, pool, *backend_, log, std::move(budget));
     bridge_ = make_bridge(service, log);
-    if (service.is_gated())
-        install_gate(control, std::move(rules), acceptors);
-    ServerOptions options(name_);
-    options.auth_timeout = service.auth_timeout;
-    options.session_idle = service.session_idle;
-    options.half_close_timeout = service.half_close_timeout;
-    options.session_timeout = service.session_timeout;
-    server_ = std::make_unique<Server>(workers, std::move(options), std::move(acceptors),
+    if (service.is_gated()) {
+        gate_ = make_gate(control, service, std::move(rules));
+        for (auto& acceptor : acceptors)
+            acceptor = std::make_unique<GatedAcceptor>(std::move(acceptor), gate_);
+    }
+    server_ = std::make_unique<Server>(workers, make_server_options(name_, service), std::move(acceptors),
                                        make_authenticator(service, std::move(tokens)), *pool_, *bridge_, log);
 }
 
@@ -141,40 +179,12 @@ std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings
     return std::make_unique<OpenAuthenticator>();
 }
 
-void Service::install_gate(const asio::any_io_executor& executor, AccessRules rules, Acceptors& acceptors)
-{
-    GateOptions options;
-    options.rules = std::move(rules);
-    options.when_denied = service_.when_denied;
-    options.max_connections = service_.max_connections;
-    options.max_per_source = service_.max_per_source;
-    options.source_prefix = service_.source_prefix;
-    for (const auto& network : service_.accept_proxy)
-        options.proxies.add(true, network);
-    gate_ = std::make_shared<Gate>(executor, std::move(options));
-    for (auto& acceptor : acceptors)
-        acceptor = std::make_unique<GatedAcceptor>(std::move(acceptor), gate_);
-}
-
 void Service::reload()
 {
     reload_tokens();
-    reload_rules();
+    if (gate_)
+        reload_rules(*gate_, service_, log_);
     reload_upstreams();
-}
-
-void Service::reload_rules()
-{
-    const auto& file = service_.access_file;
-    if (file.empty())
-        return;
-    auto rules = load_rules(service_.access, file, service_.time_zone);
-    if (!rules) {
-        log_.warning(name_, rules.error() + "; the access rules stay as they were");
-        return;
-    }
-    log_.notice(name_, std::to_string(rules->size()) + " access rules, with those of " + file);
-    gate_->set_rules(std::move(*rules));
 }
 
 void Service::reload_tokens()

@@ -20,14 +20,25 @@
 
 #include "listen.hpp"
 #include "log.hpp"
+#include "running_service.hpp"
 #include "settings.hpp"
 
 namespace instancer::daemon {
 
+/// Who may connect to a service.
+std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const ServiceSettings& service,
+                                AccessRules rules);
+
+/// Reads the file of access rules again, if there is one.
+void reload_rules(Gate& gate, const ServiceSettings& service, Log& log);
+
+/// The limits of time of a service's sessions.
+ServerOptions make_server_options(const std::string& name, const ServiceSettings& service);
+
 /// One service as it runs: the library's objects, put together as the settings say.
 ///
 /// Threads: the control executor of the workers.
-class Service {
+class Service final : public RunningService {
 public:
     /// `acceptors` listen already. `tokens` are used with Auth::token alone, `upstreams` if they come from a file.
     /// `settings` and `service` must outlive this.
@@ -36,23 +47,21 @@ public:
             std::shared_ptr<InstanceBudget> budget, Log& log);
 
     /// Serves until drained or stopped.
-    asio::awaitable<Result<void>> run() { return server_->run(); }
+    asio::awaitable<Result<void>> run() override { return server_->run(); }
 
-    void drain() { server_->drain(drain_timeout_); }
-    void stop() { server_->stop(); }
+    void drain() override { server_->drain(drain_timeout_); }
+    void stop() override { server_->stop(); }
 
     /// Reads the files of tokens, access rules and upstreams again. What cannot be used leaves things as they are.
-    void reload();
+    void reload() override;
 
     /// Logs every instance, or every upstream.
-    void report();
+    void report() override;
 
-    const std::string& name() const noexcept { return name_; }
+    const std::string& name() const noexcept override { return name_; }
 
 private:
     void reload_tokens();
-    void reload_rules();
-    void install_gate(const asio::any_io_executor& executor, AccessRules rules, Acceptors& acceptors);
     std::unique_ptr<Authenticator> make_authenticator(const ServiceSettings& service, std::vector<Token> tokens);
 
     void reload_upstreams();

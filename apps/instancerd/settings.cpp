@@ -26,9 +26,26 @@ std::string_view name_of(Mode mode)
     switch (mode) {
     case Mode::exec: return "exec";
     case Mode::docker: return "docker";
+    case Mode::tunnel_server: return "tunnel-server";
+    case Mode::tunnel_agent: return "tunnel-agent";
     case Mode::forward: break;
     }
     return "forward";
+}
+
+Parsed<Verbosity> parse_verbosity(const std::string& text)
+{
+    static constexpr std::pair<std::string_view, std::pair<LogLevel, std::string_view>> scale[] = {
+        {"0", {LogLevel::debug, "DEBUG"}},     {"1", {LogLevel::error, "ERROR"}},
+        {"2", {LogLevel::warning, "WARNING"}}, {"3", {LogLevel::info, "INFO"}},
+        {"4", {LogLevel::debug, "DEBUG"}},     {"10", {LogLevel::debug, "DEBUG"}},
+        {"20", {LogLevel::info, "INFO"}},      {"30", {LogLevel::warning, "WARNING"}},
+        {"40", {LogLevel::error, "ERROR"}},    {"50", {LogLevel::error, "CRITICAL"}}};
+    for (const auto& [number, meaning] : scale)
+        if (number == text)
+            return Verbosity(meaning.first, meaning.second);
+    return wrong(in_quotes(text) + " is no level; write 10 (debug), 20 (info), 30 (warning), 40 (error) or 50, or one "
+                                   "of 1 to 4, from errors alone to everything");
 }
 
 ServiceSettings::ServiceSettings(std::string service_name, Mode service_mode)
@@ -79,9 +96,12 @@ std::string Settings::daemon_name() const
         std::error_code ignored;
         parts.push_back(std::filesystem::weakly_canonical(std::filesystem::absolute(file), ignored).string());
     } else {
-        for (const auto& service : services)
+        for (const auto& service : services) {
+            if (service.mode == Mode::tunnel_server)
+                parts.push_back(service.tunnel.agents_listen().text());
             for (const auto& address : service.listen)
                 parts.push_back(address.text());
+        }
         std::sort(parts.begin(), parts.end());
         if (!has_lasting_name())
             parts.push_back(std::to_string(::getpid()));
@@ -101,6 +121,11 @@ bool Settings::has_lasting_name() const
         return address.kind() != Address::Kind::tcp || address.port() != 0;
     };
     return std::all_of(services.begin(), services.end(), [&](const auto& service) {
+        // Agents of one server may be many.
+        if (service.mode == Mode::tunnel_agent)
+            return false;
+        if (service.mode == Mode::tunnel_server)
+            return is_fixed(service.tunnel.agents_listen());
         return std::all_of(service.listen.begin(), service.listen.end(), is_fixed);
     });
 }

@@ -12,7 +12,9 @@
 #include "options.hpp"
 #include "system.hpp"
 #include "tokens.hpp"
+#include "tunnel_settings.hpp"
 #include "upstreams.hpp"
+#include "user_database.hpp"
 
 namespace instancer::daemon {
 
@@ -43,6 +45,8 @@ public:
 
     void check()
     {
+        if (is_tunnel(service_.mode))
+            return check_tunnel();
         check_listen();
         check_traffic();
         check_access();
@@ -183,6 +187,41 @@ private:
             refuse("when-down", "close-listener cannot work: without " + say("check-interval") + ", " +
                                     say("max-fails") + " and " + say("fail-timeout") +
                                     " no server is ever down; add one of them or remove this");
+    }
+
+    void check_tunnel()
+    {
+        const auto& tunnel = service_.tunnel;
+        if (!service_.command.empty() || has("command"))
+            refuse("command", "is not run: a tunnel reaches servers that run already; remove it");
+        if (service_.mode == Mode::tunnel_agent) {
+            if (!tunnel.peer && !has("proxy"))
+                refuse("proxy", "has no server to connect to; add " + say("proxy", "host:8443"));
+            return;
+        }
+        check_traffic();
+        check_access();
+        const auto files = load_tunnel_files(tunnel);
+        if (!files) {
+            refuse(tunnel.routing_file.empty() ? "config" : "routing", files.error());
+        } else {
+            if (files->routes.empty() && !has("route") && !has("routing"))
+                refuse("routing", "has no route; add " + say("routing", "FILE") + " or " +
+                                      say("route", "0.0.0.0:8080 10.0.0.1:80"));
+            if (files->agents.empty() && !has("agents"))
+                refuse("agents", "no agent may connect; add " + say("agents", "ADDRESS") +
+                                     ", or proxy_client_whitelist in " + say("config", "FILE"));
+            if (files->users.empty() && !has("db") && !tunnel.any_user)
+                refuse("db", "no user may connect; add " + say("db", "FILE") + ", controller_user in " +
+                                 say("config", "FILE") + ", or " + say("any-user"));
+        }
+        if (tunnel.any_user && has("db"))
+            refuse("any-user", "lets in whom " + say("db") + " does not know; remove one of them");
+        if (!tunnel.database.empty())
+            if (const auto users = UserDatabase::open(tunnel.database); !users)
+                refuse("db", users.error());
+        if (has("verbose") && has("log-level"))
+            refuse("verbose", "and " + say("log-level") + " say the same; remove one of them");
     }
 
     void check_clients()
