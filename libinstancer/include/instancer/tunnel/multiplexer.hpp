@@ -569,7 +569,7 @@ private:
 
     void grant()
     {
-        while (!blocked_.empty() && output_.size() + granted_ < output_limit) {
+        while (!blocked_.empty() && output_.size() + granted_ + turn_size <= output_limit) {
             const auto session = std::move(blocked_.front());
             blocked_.pop_front();
             session->blocked_ = false;
