@@ -21,6 +21,8 @@ namespace instancer::daemon {
 
 namespace {
 
+constexpr std::size_t max_control_connections = 32;
+
 /// As the original writes an address: `('192.0.2.1', 5000)`.
 std::string in_tuple(const TunnelAddress& address)
 {
@@ -138,6 +140,8 @@ TunnelServerService::TunnelServerService(const Settings& settings, const Service
               server_options(service, [this](const auto& address) { return files()->admits_agent(address); }),
               std::move(listeners.agents), log),
       bridge_(make_bridge(service, log)),
+      control_acceptors_(std::move(listeners.control)),
+      control_port_(control_, *this, max_control_connections),
       routes_over_(control_),
       tunnel_over_(control_)
 {
@@ -159,12 +163,6 @@ TunnelServerService::TunnelServerService(const Settings& settings, const Service
         routes_.push_back(std::make_unique<Route>(*this, name, workers, std::move(acceptors), files_->routes[i].target,
                                                   std::move(authenticator)));
     }
-    if (!listeners.control.empty()) {
-        for (const auto& acceptor : listeners.control)
-            control_addresses_.push_back(acceptor->address());
-        control_port_ = std::make_shared<LineServer>(control_, std::move(listeners.control),
-                                                     [this](std::string line) { return obey(std::move(line)); });
-    }
 }
 
 TunnelServerService::~TunnelServerService() = default;
@@ -180,17 +178,16 @@ asio::awaitable<Result<void>> TunnelServerService::run()
     auto tunnel_run = tunnel_.run();
     asio::co_spawn(home_, std::move(tunnel_run),
                    [this](std::exception_ptr) { asio::post(control_, [this] { tunnel_over_.set(); }); });
-    for (const auto& address : control_addresses_)
-        log_.listening(name_ + " (control)", address);
-    if (control_port_)
-        control_port_->start();
+    for (const auto& acceptor : control_acceptors_)
+        log_.listening(name_ + " (control)", acceptor->address());
+    control_port_.serve(std::move(control_acceptors_));
     running_ = routes_.size();
     for (const auto& route : routes_)
         asio::co_spawn(control_, route->server.run(),
                        [this](std::exception_ptr failure, Result<void> result) { route_ended(failure, result); });
     co_await routes_over_.wait();
-    if (control_port_)
-        control_port_->stop();
+    control_port_.close();
+    co_await control_port_.wait_closed();
     asio::post(home_, [this] { tunnel_.stop(); });
     co_await tunnel_over_.wait();
     co_return result_;
@@ -268,27 +265,36 @@ asio::awaitable<Result<bool>> TunnelServerService::knows(asio::ip::address addre
 
 // The control port.
 
-asio::awaitable<std::string> TunnelServerService::obey(std::string line)
+asio::awaitable<ControlReply> TunnelServerService::obey(std::string line)
 {
     const auto words = words_of(line);
     const auto is = [&](std::size_t index, std::string_view word) {
         return index < words.size() && words[index] == word;
     };
-    if (words.empty())
-        co_return std::string();
-    if (words.size() == 1 && is(0, "sessions"))
-        co_return co_await list_sessions();
-    if (is(0, "set") && is(1, "userip"))
-        co_return co_await set_userip({words.begin() + 2, words.end()});
-    if (is(0, "set") && is(1, "loglvl"))
-        co_return set_loglvl({words.begin() + 2, words.end()});
-    if (words.size() == 2 && is(0, "disconnect")) {
-        const auto address = words[1];
-        const bool found = co_await at_home([this, address] { return tunnel_.disconnect(address); });
-        co_return found ? "system disconnected: " + address + "\n"
-                        : "error: there is no session of " + in_quotes(address) + "\n";
+    std::string answer;
+    if (words.size() == 1 && is(0, "sessions")) {
+        answer = co_await list_sessions();
+    } else if (is(0, "set") && is(1, "userip")) {
+        std::vector<std::string> arguments(words.begin() + 2, words.end());
+        answer = co_await set_userip(std::move(arguments));
+    } else if (is(0, "set") && is(1, "loglvl")) {
+        answer = set_loglvl({words.begin() + 2, words.end()});
+    } else if (words.size() == 2 && is(0, "disconnect")) {
+        answer = co_await disconnect(words[1]);
+    } else if (!words.empty()) {
+        answer = "unknown command\n";
     }
-    co_return "unknown command\n";
+    co_return ControlReply(std::move(answer));
+}
+
+asio::awaitable<std::string> TunnelServerService::disconnect(std::string address)
+{
+    auto call = [this, address] { return tunnel_.disconnect(address); };
+    const bool found = co_await at_home(std::move(call));
+    if (!found)
+        co_return "error: there is no session of " + in_quotes(address) + "\n";
+    log_.notice(name_, "disconnect " + one_line(address));
+    co_return "system disconnected: " + address + "\n";
 }
 
 asio::awaitable<std::string> TunnelServerService::list_sessions()

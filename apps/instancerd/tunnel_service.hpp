@@ -25,7 +25,7 @@
 #include <instancer/tunnel/tunnel_server.hpp>
 #include <instancer/workers.hpp>
 
-#include "line_server.hpp"
+#include "control_port.hpp"
 #include "listen.hpp"
 #include "log.hpp"
 #include "running_service.hpp"
@@ -51,7 +51,7 @@ public:
 };
 
 /// A server with its routes and its control port.
-class TunnelServerService final : public RunningService {
+class TunnelServerService final : public RunningService, private ControlCommands {
 public:
     /// `settings` and `service` must outlive this. `home` is where the link lives.
     TunnelServerService(const Settings& settings, const ServiceSettings& service, Workers& workers,
@@ -83,8 +83,9 @@ private:
     asio::awaitable<Result<bool>> knows(asio::ip::address address);
     void route_ended(std::exception_ptr failure, const Result<void>& result);
 
-    asio::awaitable<std::string> obey(std::string line);
+    asio::awaitable<ControlReply> obey(std::string line) override;
     asio::awaitable<std::string> list_sessions();
+    asio::awaitable<std::string> disconnect(std::string address);
     asio::awaitable<std::string> set_userip(std::vector<std::string> arguments);
     std::string set_loglvl(const std::vector<std::string>& arguments);
 
@@ -101,8 +102,8 @@ private:
     std::unique_ptr<Bridge> bridge_;
     std::shared_ptr<Gate> gate_;
     std::vector<std::unique_ptr<Route>> routes_;
-    std::shared_ptr<LineServer> control_port_;
-    std::vector<std::string> control_addresses_;
+    Acceptors control_acceptors_;
+    ControlPort control_port_;
     instancer::detail::AsyncEvent routes_over_, tunnel_over_;
     std::size_t running_ = 0;
     Result<void> result_;
