@@ -41,6 +41,7 @@ TEST_CASE("tunnel: users wait for an agent for a while, and are then refused")
     TunnelAgent agent(patient);
     CHECK(waiting.receive_line() == "a");
     CHECK(waiting.receive(5) == "early");
+    waiting.close();
     // One who leaves meanwhile is let go at once.
     TunnelServer lonely({a.address()});
     RawClient leaving(lonely.port());
@@ -146,8 +147,10 @@ TEST_CASE(
     RawClient other(server.port(1));
     CHECK(other.receive_line() == "a");
     CHECK(server.wait_for_line("is disconnected: too slow: others wait for it") != "");
+    CHECK(stuck.receive_all().size() < 10'000'000);
     const auto data = random_bytes(3'000'000);
     CHECK(echo_of(other, data, false) == data);
+    other.close();
 }
 
 TEST_CASE("tunnel: a second agent takes over, or is refused")
@@ -167,6 +170,7 @@ TEST_CASE("tunnel: a second agent takes over, or is refused")
         CHECK(server.wait_for_line(" takes over") != "");
         RawClient next(server.port());
         CHECK(next.receive_line() == "a");
+        next.close();
     }
     SUBCASE("refused")
     {

@@ -252,7 +252,7 @@ TEST_CASE("tunnel: what is wrong with files and options is said by place, with t
     contains(with({"-v", "5"}), "--verbose: '5' is no level");
     contains(with({"--any-user", "-d", directory.path("odd.db")}), "--any-user: lets in whom --db does not know");
     contains(complaint({"tunnel"}), "which end of the tunnel?");
-    contains(complaint({"tunnel", "agent"}), "--proxy: has no server to connect to; add --proxy host:8443");
+    contains(complaint({"tunnel", "agent"}), "has no server to connect to; add --proxy host:8443");
     contains(complaint({"tunnel", "agent", "-p", ":80"}), "names no server");
     contains(complaint({"tunnel", "agent", "-p", "h:80", "--targets", "10.0.0.1:http"}), "the port of '10.0.0.1:http'");
     contains(complaint({"tunnel", "agent", "-p", "h:80", "--listen", ":1"}),

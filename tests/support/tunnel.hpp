@@ -2,6 +2,7 @@
 // instancerd as either end of a reverse tunnel.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <random>
 #include <string>
@@ -80,8 +81,10 @@ public:
 private:
     static Words words(const std::string& server, const Words& more)
     {
-        Words all = {"tunnel", "agent", "-p", server, "--reconnect", "100ms"};
+        Words all = {"tunnel", "agent", "-p", server};
         all.insert(all.end(), more.begin(), more.end());
+        if (std::find(more.begin(), more.end(), "--reconnect") == more.end())
+            all.insert(all.end(), {"--reconnect", "100ms"});
         return all;
     }
 };

@@ -342,6 +342,7 @@ TEST_CASE("multiplexer: how an original agent's DIS reads, in each of its forms"
                                                          {std::string("\x0a\0\0\1\0\x50", 6), "eof"},
                                                          {"ECONNREFUSED", "reset"},
                                                          {"ETIMEDOUT", "reset"},
+                                                         {"EACCES", "reset"},
                                                          {"disconnected by system", "reset"}};
     for (const auto& [reason, end] : forms) {
         CAPTURE(reason);

@@ -414,7 +414,8 @@ private:
             return;
         if (session->ending_)
             return forget(session);
-        const auto reason = message.data.size() == TunnelAddress::wire_size ? std::string_view() : message.text();
+        const bool is_address = message.data.size() == TunnelAddress::wire_size && !is_reset(message.text());
+        const auto reason = is_address ? std::string_view() : message.text();
         if (session->agreed())
             emit_to_peer(*session, TunnelCommand::disconnect);
         forget(session);
@@ -434,7 +435,8 @@ private:
     static bool is_reset(std::string_view reason) noexcept
     {
         const auto is_name = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };
-        return (reason.size() > 3 && reason[0] == 'E' && is_name(reason[1]) && is_name(reason[2])) ||
+        const auto word = reason.substr(0, reason.find(' '));
+        return (word.size() > 3 && word[0] == 'E' && std::all_of(word.begin(), word.end(), is_name)) ||
                reason == "disconnected by system";
     }
 

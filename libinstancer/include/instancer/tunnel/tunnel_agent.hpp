@@ -16,6 +16,7 @@
 #include <asio/detached.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/ip/tcp.hpp>
+#include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 
@@ -183,8 +184,11 @@ private:
     void session_opened(const TunnelSessionPtr& session) override
     {
         ++sessions_;
-        auto task = serve(link_, session);
-        asio::co_spawn(executor_, std::move(task), asio::detached);
+        // Not at once: the link is at work.
+        asio::post(executor_, [this, link = link_, session] {
+            auto task = serve(link, session);
+            asio::co_spawn(executor_, std::move(task), asio::detached);
+        });
     }
 
     /// A session from its opening to its end.
