@@ -181,6 +181,7 @@ TEST_CASE("tunnel: a second agent takes over, or is refused")
         CHECK(server.wait_for_line(" is refused: agent ") != "");
         RawClient client(server.port());
         CHECK(client.receive_line() == "a");
+        client.close();
         first.reset();
         CHECK(server.has_agent(2));
     }

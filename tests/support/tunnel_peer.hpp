@@ -136,13 +136,13 @@ public:
     template <class OnData>
     void add(const std::string& name, UniqueFd socket, OnData on_data)
     {
-        const auto shared = std::make_shared<UniqueFd>(std::move(socket));
+        const auto shared = std::make_shared<Open>(std::move(socket));
         const std::lock_guard lock(mutex_);
         open_[name] = shared;
         threads_.emplace_back([shared, on_data] {
             char buffer[8192];
-            for (;;) {
-                const auto count = ::recv(shared->get(), buffer, sizeof buffer, 0);
+            while (!shared->closed) {
+                const auto count = ::recv(shared->socket.get(), buffer, sizeof buffer, 0);
                 on_data(std::string(buffer, static_cast<std::size_t>(std::max<ssize_t>(count, 0))));
                 if (count <= 0)
                     return;
@@ -158,16 +158,16 @@ public:
 
     void write(const std::string& name, const std::string& data)
     {
-        std::shared_ptr<UniqueFd> socket;
+        std::shared_ptr<Open> open;
         {
             const std::lock_guard lock(mutex_);
             const auto found = open_.find(name);
             if (found == open_.end())
                 return;
-            socket = found->second;
+            open = found->second;
         }
         for (std::size_t sent = 0; sent < data.size();) {
-            const auto count = ::send(socket->get(), data.data() + sent, data.size() - sent, MSG_NOSIGNAL);
+            const auto count = ::send(open->socket.get(), data.data() + sent, data.size() - sent, MSG_NOSIGNAL);
             if (count <= 0)
                 return;
             sent += static_cast<std::size_t>(count);
@@ -181,7 +181,7 @@ public:
         const auto found = open_.find(name);
         if (found == open_.end())
             return false;
-        ::shutdown(found->second->get(), SHUT_RDWR);
+        found->second->close();
         open_.erase(found);
         return true;
     }
@@ -191,8 +191,8 @@ public:
         std::vector<std::thread> threads;
         {
             const std::lock_guard lock(mutex_);
-            for (const auto& [name, socket] : open_)
-                ::shutdown(socket->get(), SHUT_RDWR);
+            for (const auto& [name, open] : open_)
+                open->close();
             open_.clear();
             threads.swap(threads_);
         }
@@ -201,8 +201,22 @@ public:
     }
 
 private:
+    struct Open {
+        explicit Open(UniqueFd fd) : socket(std::move(fd)) {}
+
+        /// Whoever reads stops.
+        void close()
+        {
+            closed = true;
+            ::shutdown(socket.get(), SHUT_RDWR);
+        }
+
+        const UniqueFd socket;
+        std::atomic<bool> closed = false;
+    };
+
     std::mutex mutex_;
-    std::map<std::string, std::shared_ptr<UniqueFd>> open_;
+    std::map<std::string, std::shared_ptr<Open>> open_;
     std::vector<std::thread> threads_;
 };
 
