@@ -290,7 +290,8 @@ asio::awaitable<ControlReply> TunnelServerService::obey(std::string line)
 asio::awaitable<std::string> TunnelServerService::disconnect(std::string address)
 {
     auto call = [this, address] { return tunnel_.disconnect(address); };
-    const bool found = co_await at_home(std::move(call));
+    auto asked = at_home(std::move(call));
+    const bool found = co_await std::move(asked);
     if (!found)
         co_return "error: there is no session of " + in_quotes(address) + "\n";
     log_.notice(name_, "disconnect " + one_line(address));
@@ -300,7 +301,8 @@ asio::awaitable<std::string> TunnelServerService::disconnect(std::string address
 asio::awaitable<std::string> TunnelServerService::list_sessions()
 {
     auto look = [this] { return tunnel_.sessions(); };
-    const auto sessions = co_await at_home(std::move(look));
+    auto asked = at_home(std::move(look));
+    const auto sessions = co_await std::move(asked);
     std::string text = "tunnel_dict:\n";
     for (const auto& session : sessions) {
         text += in_tuple(session.user) + "->" + in_tuple(session.target) + ": opened ";

@@ -158,10 +158,7 @@ Parsed<TunnelConfig> parse_tunnel_config(std::string_view text, const std::strin
 
 bool TunnelFiles::admits_agent(const asio::ip::address& address) const
 {
-    const Network exact(address);
-    return std::any_of(agents.begin(), agents.end(), [&](const auto& network) {
-        return !network || (network->is_v4() == exact.is_v4() && exact.widened(network->bits()) == *network);
-    });
+    return std::any_of(agents.begin(), agents.end(), [&](const auto& network) { return is_within(address, network); });
 }
 
 bool TunnelFiles::knows_user(const asio::ip::address& address) const

@@ -28,6 +28,12 @@ public:
     TunnelAddress target;
 };
 
+/// Whether the address is one of the network's; without a network every address is.
+inline bool is_within(const asio::ip::address& address, const std::optional<Network>& network)
+{
+    return !network || Network(address).widened(network->bits()) == *network;
+}
+
 /// Targets that an agent may connect to.
 class TunnelTargets {
 public:
@@ -37,8 +43,7 @@ public:
 
     bool holds(const TunnelAddress& target) const
     {
-        return (!port || *port == target.port()) &&
-               (!network || Network(target.endpoint().address()).widened(network->bits()) == *network);
+        return (!port || *port == target.port()) && is_within(target.endpoint().address(), network);
     }
 
     std::optional<Network> network;     ///< None: every address.

@@ -27,6 +27,8 @@
 #include <instancer/server.hpp>
 #include <instancer/session.hpp>
 #include <instancer/stream.hpp>
+#include <instancer/tunnel/tunnel_agent.hpp>
+#include <instancer/tunnel/tunnel_server.hpp>
 
 namespace {
 
@@ -35,14 +37,16 @@ constexpr bool none_is_an_aggregate = (!std::is_aggregate_v<T> && ...);
 
 namespace i = instancer;
 
-static_assert(none_is_an_aggregate<
-              i::Accepted, i::AccessRules, i::AcquireRequest, i::Admission, i::BackendTraits, i::ClientInfo, i::Digest,
-              i::DockerLimits, i::DockerMount, i::DockerOptions, i::DockerTmpfs, i::Error, i::GateOptions,
-              i::HookAnswer, i::Identity, i::Instance, i::InstanceExit, i::InstanceInfo, i::InstanceRequest,
-              i::InstanceSummary, i::Lease, i::Leftover, i::Link, i::Network, i::OpenRequest, i::PoolAction,
-              i::PoolOptions, i::PortRange, i::ProcessOptions, i::ProcessUser, i::ProxyHeaderParser,
-              i::Result<i::Instance>, i::ServerOptions, i::SessionInfo, i::SessionStatus, i::SessionSummary, i::Stream,
-              i::Token, i::Upstream, i::UpstreamCheck, i::UpstreamOptions, i::UpstreamStatus>);
+static_assert(
+    none_is_an_aggregate<
+        i::Accepted, i::AccessRules, i::AcquireRequest, i::Admission, i::BackendTraits, i::ClientInfo, i::Digest,
+        i::DockerLimits, i::DockerMount, i::DockerOptions, i::DockerTmpfs, i::Error, i::GateOptions, i::HookAnswer,
+        i::Identity, i::Instance, i::InstanceExit, i::InstanceInfo, i::InstanceRequest, i::InstanceSummary, i::Lease,
+        i::Leftover, i::Link, i::Network, i::OpenRequest, i::PoolAction, i::PoolOptions, i::PortRange,
+        i::ProcessOptions, i::ProcessUser, i::ProxyHeaderParser, i::Result<i::Instance>, i::ServerOptions,
+        i::SessionInfo, i::SessionStatus, i::SessionSummary, i::Stream, i::Token, i::TunnelAddress,
+        i::TunnelAgentOptions, i::TunnelMessage, i::TunnelOptions, i::TunnelServerOptions, i::TunnelSession,
+        i::TunnelSessionStatus, i::Upstream, i::UpstreamCheck, i::UpstreamOptions, i::UpstreamStatus>);
 
 }  // namespace
 

@@ -3,12 +3,14 @@
 
 #include <chrono>
 #include <cstddef>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 
@@ -47,18 +49,10 @@ public:
     asio::awaitable<Error> run()
     {
         const auto keep = shared_from_this();
-        progress();
-        while (!end_) {
-            if (!multiplexer_.may_receive()) {
-                paused_ = true;
-                co_await room_.async_wait(as_result);
-                continue;
-            }
-            const auto ready = co_await connection_.wait(Readiness::readable);
-            if (!ready && !end_)
-                end(ready.error());
-            if (!end_)
-                receive();
+        try {
+            co_await receive_all();
+        } catch (const std::exception& error) {
+            end(Error(std::make_error_code(std::errc::not_enough_memory), error.what()));
         }
         multiplexer_.lose();
         connection_.abort();
@@ -258,6 +252,23 @@ private:
             auto result = call(multiplexer_);
             progress();
             return result;
+        }
+    }
+
+    asio::awaitable<void> receive_all()
+    {
+        progress();
+        while (!end_) {
+            if (!multiplexer_.may_receive()) {
+                paused_ = true;
+                co_await room_.async_wait(as_result);
+                continue;
+            }
+            const auto ready = co_await connection_.wait(Readiness::readable);
+            if (!ready && !end_)
+                end(ready.error());
+            if (!end_)
+                receive();
         }
     }
 

@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <set>
@@ -21,37 +20,15 @@
 #include <asio/error.hpp>
 
 #include <instancer/detail/byte_queue.hpp>
+#include <instancer/detail/tunnel_names.hpp>
+#include <instancer/detail/tunnel_turns.hpp>
 #include <instancer/result.hpp>
 #include <instancer/tunnel/message.hpp>
+#include <instancer/tunnel/tunnel_observer.hpp>
 #include <instancer/tunnel/tunnel_options.hpp>
 #include <instancer/tunnel/tunnel_session.hpp>
 
 namespace instancer {
-
-/// What a TunnelMultiplexer reports. No function may call back into it.
-class TunnelObserver {
-public:
-    /// At the agent: the server has opened a session; its target is to be connected to.
-    virtual void session_opened(const TunnelSessionPtr& session) { (void)session; }
-    /// The other end, or a limit of ours, ended the session; `reason` is for the operator, and of foreign origin.
-    virtual void session_disconnected(const TunnelSession& session, std::string_view reason)
-    {
-        (void)session, (void)reason;
-    }
-    /// The other end is of our own kind: sessions from now on have windows and half-close.
-    virtual void agreed() {}
-    /// At the agent: the server has answered a sign of life.
-    virtual void round_trip(std::chrono::nanoseconds time) { (void)time; }
-    /// A CTL message came; what is returned answers it, at the agent.
-    virtual std::string control(std::string_view text)
-    {
-        (void)text;
-        return {};
-    }
-
-protected:
-    ~TunnelObserver() = default;
-};
 
 /// One end of a link between server and agent, without I/O and clock: bytes of the link go in and come out, and
 /// sessions are opened, read, written and ended. What it does by itself is due at `next_deadline`.
@@ -110,7 +87,7 @@ public:
     {
         now_ = now;
         output_.consume(count);
-        if (output_.size() <= output_limit / 2)
+        if (output_.size() <= detail::TunnelTurns::output_limit / 2)
             grant();
     }
 
@@ -146,7 +123,7 @@ public:
             break_off(session);
         for (const auto& [user, session] : std::exchange(sessions_, {}))
             break_off(session);
-        blocked_.clear();
+        turns_.clear();
     }
 
     // Sessions.
@@ -175,7 +152,7 @@ public:
     {
         now_ = now;
         auto& session = *shared;
-        const auto room = take_turn(session);
+        const auto room = turns_.take(session, output_.size());
         if (session.broken_)
             return fail(std::error_code(asio::error::connection_reset));
         // What an agent's target still says to a user who has left goes nowhere, while it is told what the user said.
@@ -185,7 +162,7 @@ public:
             return fail(std::error_code(asio::error::broken_pipe));
         if (is_held(session) || room == 0) {
             if (room == 0)
-                block(shared);
+                turns_.wait(shared);
             grant();
             return fail(std::error_code(asio::error::would_block));
         }
@@ -213,7 +190,7 @@ public:
     {
         if (session.broken_ || session.peer_closed_)
             return true;
-        return !is_held(session) && (session.granted_ > 0 || free_room() > 0);
+        return !is_held(session) && (session.granted_ > 0 || turns_.free_room(output_.size()) > 0);
     }
 
     /// Reads what is there; 0 is the end.
@@ -273,7 +250,7 @@ public:
             disconnect(session, reason);
         unschedule(session);
         release(session);
-        granted_ -= std::exchange(session->granted_, 0);
+        turns_.take(*session, output_.size());
         grant();
     }
 
@@ -305,18 +282,11 @@ private:
     /// What the original reads of a user at most, and so what its other end is known to take.
     static constexpr std::size_t foreign_data = 8192;
 
-    /// What waits for the link to take it, but for short messages, and what one session may add in its turn.
-    static constexpr std::size_t output_limit = 256 * 1024;
-    static constexpr std::size_t turn_size = 64 * 1024;
-
-    /// With short messages: who lets them grow to this asks without ever reading.
+    /// Of short messages any number may wait for the link; who lets it come to this asks without ever reading.
     static constexpr std::size_t max_output = 4 * 1024 * 1024;
 
     static constexpr std::string_view mark = "instancer-tunnel 1 window=";
     static constexpr std::uint32_t min_window = 4096;
-
-    /// How long an address on the link is not used again, and stragglers of its session are not taken for a new one.
-    static constexpr std::chrono::seconds burial{2};
 
     static std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
@@ -371,7 +341,7 @@ private:
     {
         const auto user = user_of(message);
         auto session = find(user);
-        if (!session && (role_ == Role::server || is_buried(user))) {
+        if (!session && (role_ == Role::server || names_.is_retired(user, now_))) {
             // Who does not know yet, or has forgotten, that it is over.
             if (!agreed_)
                 emit(TunnelCommand::disconnect, message.to, message.from, "remote disconnected already");
@@ -540,48 +510,13 @@ private:
         emit_to_peer(session, TunnelCommand::window, bytes);
     }
 
-    // Turns: while there is not room for all, each session that wants to send gets a part of it after the other.
-
     /// Whether the other end of the session is not ready for data, however much room the link has.
     static bool is_held(const TunnelSession& session) noexcept
     {
         return session.agreed() ? session.credit_ == 0 : session.opened_ && session.hold_until_ != TimePoint::max();
     }
 
-    /// What anybody may send; nothing while others wait for their turn.
-    std::size_t free_room() const noexcept
-    {
-        const auto used = output_.size() + granted_;
-        return blocked_.empty() && used < output_limit ? output_limit - used : 0;
-    }
-
-    /// What the session may send now. A turn that is not used up is over all the same.
-    std::size_t take_turn(TunnelSession& session) noexcept
-    {
-        const auto turn = std::exchange(session.granted_, 0);
-        granted_ -= turn;
-        return turn > 0 ? turn : free_room();
-    }
-
-    void block(const TunnelSessionPtr& session)
-    {
-        if (!std::exchange(session->blocked_, true))
-            blocked_.push_back(session);
-    }
-
-    void grant()
-    {
-        while (!blocked_.empty() && output_.size() + granted_ + turn_size <= output_limit) {
-            const auto session = std::move(blocked_.front());
-            blocked_.pop_front();
-            session->blocked_ = false;
-            if (session->closed_)
-                continue;
-            session->granted_ += turn_size;
-            granted_ += turn_size;
-            session->change();
-        }
-    }
+    void grant() { turns_.grant(output_.size()); }
 
     // Ends, and what time brings.
 
@@ -614,33 +549,17 @@ private:
     void bury(const TunnelSessionPtr& session)
     {
         forget(session);
-        if (buried_.insert_or_assign(session->user(), now_ + burial).second)
-            graves_.push_back(session->user());
-        while (!graves_.empty() && buried_.at(graves_.front()) <= now_) {
-            buried_.erase(graves_.front());
-            graves_.pop_front();
-        }
+        names_.retire(session->user(), now_);
     }
 
-    bool is_buried(TunnelAddress user) const
-    {
-        const auto found = buried_.find(user);
-        return found != buried_.end() && found->second > now_;
-    }
+    bool is_free(TunnelAddress user) const { return !sessions_.contains(user) && !names_.is_retired(user, now_); }
 
-    bool is_free(TunnelAddress user) const { return !sessions_.contains(user) && !is_buried(user); }
-
-    /// An address that is free, of those that nobody has.
     TunnelAddress made_up()
     {
-        do {
-            const std::uint16_t port = next_port_;
-            next_port_ = port == 65535 ? 1 : static_cast<std::uint16_t>(port + 1);
-            if (port == 65535)
-                next_address_ = next_address_ == 0xfffffffe ? 0xf0000001 : next_address_ + 1;
-            made_up_ = TunnelAddress(next_address_, port);
-        } while (!is_free(made_up_));
-        return made_up_;
+        auto name = names_.make_up();
+        while (!is_free(name))
+            name = names_.make_up();
+        return name;
     }
 
     /// It no longer holds up the link.
@@ -749,15 +668,10 @@ private:
     bool agreed_ = false;
     std::uint32_t peer_window_ = 0;
     std::unordered_map<TunnelAddress, TunnelSessionPtr, TunnelAddress::Hash> sessions_;
+    detail::TunnelNames names_;
     std::set<std::pair<TimePoint, TunnelSessionPtr>> deadlines_;
-    std::deque<TunnelSessionPtr> blocked_;
-    std::size_t granted_ = 0;                                                   ///< To all sessions.
-    std::size_t over_limit_ = 0;                                                ///< Sessions that hold up the link.
-    std::unordered_map<TunnelAddress, TimePoint, TunnelAddress::Hash> buried_;  ///< Until when.
-    std::deque<TunnelAddress> graves_;
-    std::uint32_t next_address_ = 0xf0000001;  ///< 240.0.0.1
-    std::uint16_t next_port_ = 1;
-    TunnelAddress made_up_;
+    detail::TunnelTurns turns_;
+    std::size_t over_limit_ = 0;  ///< Sessions that hold up the link.
 };
 
 }  // namespace instancer

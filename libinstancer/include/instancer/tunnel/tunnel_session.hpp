@@ -15,6 +15,10 @@
 
 namespace instancer {
 
+namespace detail {
+class TunnelTurns;
+}
+
 /// One user's connection through a link, as a TunnelMultiplexer keeps it.
 class TunnelSession {
 public:
@@ -47,6 +51,7 @@ public:
 
 private:
     friend class TunnelMultiplexer;
+    friend class detail::TunnelTurns;
 
     using TimePoint = Clock::time_point;
 
