@@ -29,6 +29,12 @@ std::string in_tuple(const TunnelAddress& address)
     return "('" + address.endpoint().address().to_string() + "', " + std::to_string(address.port()) + ")";
 }
 
+/// Whether only this machine reaches the address of a listener.
+bool is_local(std::string_view address)
+{
+    return address.starts_with("127.") || address.starts_with("[::1]") || address.starts_with("unix:");
+}
+
 std::vector<std::string> words_of(std::string_view line)
 {
     std::vector<std::string> words;
@@ -178,8 +184,12 @@ asio::awaitable<Result<void>> TunnelServerService::run()
     auto tunnel_run = tunnel_.run();
     asio::co_spawn(home_, std::move(tunnel_run),
                    [this](std::exception_ptr) { asio::post(control_, [this] { tunnel_over_.set(); }); });
-    for (const auto& acceptor : control_acceptors_)
+    for (const auto& acceptor : control_acceptors_) {
         log_.listening(name_ + " (control)", acceptor->address());
+        if (!is_local(acceptor->address()))
+            log_.warning(name_, "whoever reaches " + acceptor->address() +
+                                    " controls the tunnel: the control port asks for no password");
+    }
     control_port_.serve(std::move(control_acceptors_));
     running_ = routes_.size();
     for (const auto& route : routes_)

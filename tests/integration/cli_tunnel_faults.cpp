@@ -105,6 +105,30 @@ TEST_CASE("tunnel: agents that vanish and come back under load; what is answered
     CHECK(server.control("sessions\n") == "tunnel_dict:\n\ntotal sessions: 0\n");
 }
 
+TEST_CASE("tunnel: an agent that stands still for a while loses nothing")
+{
+    const Named a("a");
+    TunnelServer server({a.address()});
+    TunnelAgent agent(server);
+    REQUIRE(server.has_agent());
+    const auto data = random_bytes(20'000'000);
+    RawClient client(server.port());
+    CHECK(client.receive_line() == "a");
+    std::thread sender([&] {
+        client.send(data);
+        client.half_close();
+    });
+    auto got = client.receive(1'000'000);
+    agent.signal(SIGSTOP);
+    // The server does not wait for it.
+    CHECK(server.control("sessions\n").ends_with("total sessions: 1\n"));
+    agent.signal(SIGCONT);
+    got += client.receive_all();
+    sender.join();
+    CHECK(got == data);
+    CHECK(client.ended_in_order());
+}
+
 TEST_CASE("tunnel, ours and ours: a user and a target that are stuck hold up nobody, and lose nothing")
 {
     const Named a("a");

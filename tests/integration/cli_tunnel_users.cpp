@@ -91,6 +91,33 @@ TEST_CASE("tunnel: users of the database and of the configuration are let in, an
     CHECK(server.log().find("secret") == std::string::npos);
 }
 
+TEST_CASE("tunnel: while another process has the database, users wait and those that are in go on")
+{
+    const TemporaryDirectory directory;
+    const auto users = make_users(directory, {"tom"});
+    sql(users, "UPDATE user SET ip = '127.0.0.2'");
+    const Named a("a");
+    TunnelServer server({a.address()}, {"-d", users}, {"--agents", "127.0.0.1"});
+    TunnelAgent agent(server);
+    REQUIRE(server.has_agent());
+    RawClient first(server.port(), "127.0.0.2");
+    CHECK(first.receive_line() == "a");
+
+    Child holder({"/usr/bin/python3", "-I", "-c",
+                  "import sqlite3, sys, time\nc = sqlite3.connect(sys.argv[1])\nc.execute('BEGIN EXCLUSIVE')\n"
+                  "print('held', flush=True)\ntime.sleep(60)",
+                  users});
+    REQUIRE(holder.wait_for_line("held") != "");
+    RawClient second(server.port(), "127.0.0.2");
+    for (int i = 0; i < 20; ++i) {
+        first.send("ping\n");
+        REQUIRE(first.receive_line() == "ping");
+    }
+    CHECK(second.receives_nothing());
+    holder.signal(SIGKILL);
+    CHECK(second.receive_line() == "a");
+}
+
 TEST_CASE("tunnel: agents of other addresses are not let in; the list is read again on SIGHUP")
 {
     const TemporaryDirectory directory;
@@ -170,6 +197,10 @@ TEST_CASE("tunnel: the original's command lines and files; the log goes to a fil
     Child server(instancerd({"tunnel", "server", "-t", routes, "-c", config, "-p", "127.0.0.1:0", "-C", "127.0.0.1:0",
                              "-v", "10", "-d", users}));
     CHECK(server.wait_for_line("tunnel-server (agents): listening on ") != "");
+    CHECK(server.count("the control port asks for no password") == 0);
+    Child open(instancerd(
+        {"tunnel", "server", "-t", routes, "-c", config, "-p", "127.0.0.1:0", "-C", "0.0.0.0:0", "--any-user"}));
+    CHECK(open.wait_for_line("the control port asks for no password") != "");
     Child agent(instancerd({"tunnel", "agent", "-p", "127.0.0.1:1", "-v", "3", "-l", log}));
     const auto logged = [&](const std::string& file, const std::string& text) {
         return service_test::eventually([&] {

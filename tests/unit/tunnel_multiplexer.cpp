@@ -162,6 +162,29 @@ TEST_CASE("multiplexer: two of ours recognise each other, open at once, and carr
     CHECK(link.server.read(there) == "would block");
 }
 
+TEST_CASE("multiplexer: sessions that began before both ends knew each other stay without windows, at both")
+{
+    TunnelOptions options;
+    options.session_buffer = 4096;
+    TunnelMultiplexer::TimePoint now{1h};
+    End server(End::Role::server, now, options), agent(End::Role::agent, now, options);
+    const auto early = server.all.open(user, target, "early", now);
+    while (Pair::move(agent, server) | Pair::move(server, agent)) {}
+    REQUIRE(agent.opened.size() == 1);
+    CHECK(!early->agreed());
+    CHECK(!agent.opened[0]->agreed());
+    const auto late = server.all.open(other_user, target, "late", now);
+    while (Pair::move(server, agent) | Pair::move(agent, server)) {}
+    REQUIRE(agent.opened.size() == 2);
+    CHECK(late->agreed());
+    CHECK(agent.opened[1]->agreed());
+    now += 100ms;
+    REQUIRE(server.all.advance(now));
+    CHECK(server.send(early, std::string(10'000, 'x')) == "10000");
+    while (Pair::move(server, agent) | Pair::move(agent, server)) {}
+    CHECK(agent.read(agent.opened[0]).size() == 10'000);
+}
+
 TEST_CASE("multiplexer: half-close and end in order between two of ours; the address is free then")
 {
     Pair link;

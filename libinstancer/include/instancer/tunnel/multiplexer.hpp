@@ -320,8 +320,15 @@ private:
             return;
         peer_window_ = window;
         agreed_ = true;
-        if (role_ == Role::server)
+        if (role_ == Role::server) {
+            // What the agent hears of from now on is as agreed; sessions that began before are not.
+            for (const auto& [user, session] : sessions_)
+                if (!session->opened_) {
+                    introduce(*session);
+                    schedule(session);
+                }
             emit(TunnelCommand::greeting, local_, remote_, greeting());
+        }
         observer_.agreed();
     }
 
