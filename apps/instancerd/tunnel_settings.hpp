@@ -13,7 +13,6 @@
 #include <instancer/acceptor/network.hpp>
 #include <instancer/tunnel/message.hpp>
 #include <instancer/tunnel/tunnel_options.hpp>
-#include <instancer/tunnel/tunnel_server.hpp>
 
 #include "values.hpp"
 

@@ -102,12 +102,15 @@ inline std::string random_bytes(std::size_t size, unsigned seed = 1)
 }
 
 /// What an echo makes of `data`. With `half_close` it is told the end, else all that it must answer is waited for.
-inline std::string echo_of(RawClient& client, const std::string& data, bool half_close)
+/// `is_sent` says whether all of it could be sent: of a reset, the system tells only who asks first.
+inline std::string echo_of(RawClient& client, const std::string& data, bool half_close, bool* is_sent = nullptr)
 {
     std::thread sender([&] {
-        client.send(data);
+        const bool sent = client.send(data);
         if (half_close)
             client.half_close();
+        if (is_sent)
+            *is_sent = sent;
     });
     const auto answer = half_close ? client.receive_all() : client.receive(data.size());
     sender.join();

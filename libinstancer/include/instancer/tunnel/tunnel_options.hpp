@@ -6,6 +6,12 @@
 
 namespace instancer {
 
+/// What becomes of a second agent.
+enum class SecondAgent {
+    takes_over,  ///< The link of the first one ends, and its sessions with it.
+    refused,     ///< It has to wait until the first one has gone.
+};
+
 /// What both ends of a tunnel's link may choose for themselves.
 class TunnelOptions {
 public:

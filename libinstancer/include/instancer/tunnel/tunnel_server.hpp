@@ -26,12 +26,6 @@
 
 namespace instancer {
 
-/// What becomes of a second agent.
-enum class SecondAgent {
-    takes_over,  ///< The link of the first one ends, and its sessions with it.
-    refused,     ///< It has to wait until the first one has gone.
-};
-
 class TunnelServerOptions {
 public:
     TunnelOptions link;
