@@ -44,7 +44,7 @@ static_assert(
         i::Identity, i::Instance, i::InstanceExit, i::InstanceInfo, i::InstanceRequest, i::InstanceSummary, i::Lease,
         i::Leftover, i::Link, i::Network, i::OpenRequest, i::PoolAction, i::PoolOptions, i::PortRange,
         i::ProcessOptions, i::ProcessUser, i::ProxyHeaderParser, i::Result<i::Instance>, i::ServerOptions,
-        i::SessionInfo, i::SessionStatus, i::SessionSummary, i::Stream, i::Token, i::TunnelAddress,
+        i::SessionInfo, i::SessionStatus, i::SessionSummary, i::Stream, i::Token, i::TokenGreeting, i::TunnelAddress,
         i::TunnelAgentOptions, i::TunnelMessage, i::TunnelOptions, i::TunnelServerOptions, i::TunnelSession,
         i::TunnelSessionStatus, i::Upstream, i::UpstreamCheck, i::UpstreamOptions, i::UpstreamStatus>);
 
