@@ -28,10 +28,12 @@ enum class Scope : unsigned {
     docker = 2,
     instances = 3,  ///< Services that give every client an instance.
     forward = 8,
-    service = 11,   ///< Any service.
+    queued = 11,    ///< Services that can have clients wait.
+    relay = 16,
+    service = 27,   ///< Any service.
     daemon = 4,     ///< The command line of the quick forms, and the top level of the configuration.
     both = 7,       ///< A service with instances, or the top level for all services.
-    anywhere = 15,  ///< A service, or the top level for all services.
+    anywhere = 31,  ///< A service, or the top level for all services.
 };
 
 constexpr bool includes(Scope scope, Scope part)
@@ -44,9 +46,10 @@ constexpr Scope scope_of(Mode mode)
     switch (mode) {
     case Mode::exec: return Scope::exec;
     case Mode::docker: return Scope::docker;
-    case Mode::forward: break;
+    case Mode::forward: return Scope::forward;
+    case Mode::relay: break;
     }
-    return Scope::forward;
+    return Scope::relay;
 }
 
 /// What an option writes to. `service` is none at the top level of a configuration.

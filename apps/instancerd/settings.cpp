@@ -26,15 +26,18 @@ std::string_view name_of(Mode mode)
     switch (mode) {
     case Mode::exec: return "exec";
     case Mode::docker: return "docker";
-    case Mode::forward: break;
+    case Mode::forward: return "forward";
+    case Mode::relay: break;
     }
-    return "forward";
+    return "relay";
 }
 
 ServiceSettings::ServiceSettings(std::string service_name, Mode service_mode)
     : name(std::move(service_name)), mode(service_mode)
 {
     pool.max_starting = 2 * processors();
+    if (mode == Mode::relay)
+        auth_timeout = std::chrono::seconds(5);
     if (mode == Mode::docker) {
         limits.memory = docker.limits.memory;
         limits.cpus = docker.limits.cpus;
@@ -59,6 +62,8 @@ void ServiceSettings::complete()
     if (!has("max-instances") && ports)
         pool.max_instances = std::min(pool.max_instances, ports->size());
     pool.single_use = single_use();
+    if (mode == Mode::relay && !has("listen"))
+        listen.push_back(Address::tcp({}, RelaySettings::port));
 }
 
 Settings::Settings() : threads(processors()) {}

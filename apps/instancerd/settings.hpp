@@ -22,6 +22,8 @@
 #include <instancer/backend/stderr_to.hpp>
 #include <instancer/backend/upstream_options.hpp>
 #include <instancer/pool/pool_options.hpp>
+#include <instancer/relay/relay_greeting.hpp>
+#include <instancer/relay/relay_options.hpp>
 
 #include "access.hpp"
 #include "problem.hpp"
@@ -29,7 +31,10 @@
 
 namespace instancer::daemon {
 
-enum class Mode { exec, docker, forward };
+enum class Mode { exec, docker, forward, relay };
+
+/// In the order in which they are explained.
+inline constexpr std::array modes = {Mode::exec, Mode::docker, Mode::forward, Mode::relay};
 
 /// The word for it on the command line and in the configuration.
 std::string_view name_of(Mode mode);
@@ -73,6 +78,23 @@ public:
     std::uint64_t total = std::uint64_t{1} << 30;   ///< Bytes of all files of the service; 0: no limit.
 
     RecordSettings() = default;
+};
+
+/// What concerns the relay alone.
+class RelaySettings {
+public:
+    static constexpr std::string_view control_address = "127.0.0.1:32565";
+    static constexpr std::uint16_t port = 1111;
+
+    RelayOptions channels;
+    RelayGreeting greeting;
+    std::string auth_string;
+    std::string auth_file;
+    std::size_t max_members = 2;
+    std::optional<Address> control;
+    unsigned verbosity = 1;
+
+    RelaySettings() = default;
 };
 
 /// One service.
@@ -126,6 +148,8 @@ public:
     UpstreamOptions upstream;  ///< What concerns forwarding alone; its list is empty when it comes from a file.
     std::string upstreams_file;
     WhenDown when_down = WhenDown::reset;
+
+    RelaySettings relay;
 
     TrafficLogSettings traffic_log;
     RecordSettings record;
