@@ -261,6 +261,7 @@ TEST_CASE("relay: the end of a member's sending: it leaves, or it stays and list
     } else {
         b.send("answer");
         CHECK(a.receive(6) == "answer");
+        a.reset();
     }
 }
 
