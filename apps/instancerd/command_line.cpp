@@ -33,8 +33,9 @@ constexpr std::string_view notes = R"(
 Durations read 300ms, 20s, 10m, 2h; 0 means no limit (--linger 0: no
 lingering). Sizes read 512k, 64m, 2g.
 SIGTERM and SIGINT let sessions finish, a second one stops now; SIGHUP reads the files of tokens,
-access rules, upstreams and the authentication string again; SIGUSR1 logs every instance and upstream. Exit codes: 0 all went
-well, 1 a failure while running, 2 a wrong command line or configuration.
+access rules, upstreams and the authentication string again; SIGUSR1 logs every instance and
+upstream. Exit codes: 0 all went well, 1 a failure while running, 2 a wrong command line or
+configuration.
 )";
 
 constexpr std::string_view exec_examples = R"(
@@ -126,7 +127,7 @@ std::string help(std::optional<Mode> mode)
         examples = forward_examples;
         break;
     case Mode::relay:
-        form = "relay [-e] [-d] [-p PORT] [-v|-vv|-vvv|-vvvv] (--auth-file FILE | --auth-string TEXT) [options]\n"
+        form = "relay [-e] [-d] [-p PORT] [-v...] --auth-file FILE | --auth-string TEXT [options]\n"
                "       -e: --echo; -d: --control 127.0.0.1:32565; -p PORT: --listen :PORT, 1111 if not given;\n"
                "       -v to -vvvv: --verbose 1 to 4";
         examples = relay_examples;

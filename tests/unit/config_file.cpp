@@ -129,7 +129,11 @@ TEST_CASE("every option can be set in a configuration")
            "check-timeout": "700ms", "check-send": "GET / HTTP/1.0\\r\\n\\r\\n", "check-expect": "\\x20200 ",
            "check-fall": 4, "check-rise": 6, "slow-start": "30s", "when-down": "close-listener",
            "max-per-upstream": 9, "queue-size": 0, "queue-timeout": "8s", "send-proxy": "v2" },
-    "g": { "mode": "forward", "listen": ":4", "to-file": "list" }
+    "g": { "mode": "forward", "listen": ":4", "to-file": "list" },
+    "h": { "mode": "relay", "listen": ":5", "auth-string": "a", "auth-file": "b", "max-total": 7, "max-connections": 3,
+           "max-pairs": 255, "digit-pause": "1s", "dialect": "documentation", "echo": true, "slow": "queue",
+           "slow-timeout": "2s", "slow-queue": "3k", "alone": "hold", "alone-limit": 4, "half-close": "stay",
+           "control": ":6", "verbose": 4 }
   }
 })");
     CHECK(settings.name == "box");
@@ -243,11 +247,29 @@ TEST_CASE("every option can be set in a configuration")
     const auto& g = settings.services.at(3);
     CHECK(g.upstreams_file == "/etc/instancer/list");
 
+    const auto& h = settings.services.at(4);
+    CHECK(h.relay.auth_string == "a");
+    CHECK(h.relay.auth_file == "/etc/instancer/b");
+    CHECK(h.max_connections == 7);
+    CHECK(h.relay.max_members == 3);
+    CHECK(h.relay.greeting.max_channel == 255);
+    CHECK(h.relay.greeting.digit_pause == 1s);
+    CHECK_FALSE(h.relay.greeting.ready);
+    CHECK(h.relay.channels.echo);
+    CHECK(h.relay.channels.slow == SlowMember::queue);
+    CHECK(h.relay.channels.slow_timeout == 2s);
+    CHECK(h.relay.channels.slow_queue == 3072);
+    CHECK(h.relay.channels.alone == SentAlone::hold);
+    CHECK(h.relay.channels.alone_limit == 4);
+    CHECK(h.relay.channels.end == MemberEnd::stay);
+    CHECK(h.relay.control->text() == ":6");
+    CHECK(h.relay.verbosity == 4);
+
     for (const auto& option : options()) {
         CAPTURE(option.name);
         // --port excludes --stdio, which is in use here.
         const bool used = option.name == "port" || settings.given.count(option.name) || e.has(option.name) ||
-                          d.has(option.name) || f.has(option.name) || g.has(option.name);
+                          d.has(option.name) || f.has(option.name) || g.has(option.name) || h.has(option.name);
         CHECK(used);
     }
 }
