@@ -142,7 +142,12 @@ private:
             warn_if_readable(service, service.relay.auth_file);
         if (!service.relay.control)
             return parts;
-        auto opened = listen_on(workers_.control(), *service.relay.control, 0600, inherited);
+        const auto& control = *service.relay.control;
+        const auto& host = control.name();
+        if (control.kind() == Address::Kind::tcp && host != "::1" && host != "localhost" && host.substr(0, 4) != "127.")
+            log_.warning(service.name, "whoever reaches " + control.text() +
+                                           " can end every connection; listen on 127.0.0.1 or unix:/path instead");
+        auto opened = listen_on(workers_.control(), control, 0600, inherited);
         if (!opened)
             return wrong(opened.error());
         parts.control = std::move(*opened);
