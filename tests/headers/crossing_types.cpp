@@ -49,7 +49,7 @@ static_assert(
                          i::ProxyHeaderParser, i::RelayChannelStatus, i::RelayGreeting, i::RelayHandshake,
                          i::RelayMemberInfo, i::RelayMemberStatus, i::RelayOptions, i::Result<i::Instance>,
                          i::ServerOptions, i::SessionInfo, i::SessionStatus, i::SessionSummary, i::Stream, i::Token,
-                         i::Upstream, i::UpstreamCheck, i::UpstreamOptions, i::UpstreamStatus>);
+                         i::TokenGreeting, i::Upstream, i::UpstreamCheck, i::UpstreamOptions, i::UpstreamStatus>);
 
 }  // namespace
 
