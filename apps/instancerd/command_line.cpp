@@ -8,6 +8,7 @@
 
 #include "config.hpp"
 #include "options.hpp"
+#include "relay.hpp"
 #include "system.hpp"
 
 namespace instancer::daemon {
@@ -16,12 +17,14 @@ namespace {
 
 constexpr std::string_view purpose =
     "Every TCP client gets a server instance of its own: a process or a Docker container.\n"
-    "Or its connection is passed on to one of several servers, or through a reverse tunnel.\n";
+    "Or its connection is passed on to one of several servers, joined with others in a channel, or taken through a\n"
+    "reverse tunnel.\n";
 
 constexpr std::string_view usage = R"(
   instancerd exec   --listen ADDR [options] -- COMMAND [ARG...]
   instancerd docker --listen ADDR --image IMAGE (--port N | --stdio) [options] [-- COMMAND...]
   instancerd forward --listen ADDR --to ADDR[=WEIGHT],... [options]
+  instancerd relay [-e] [-d] [-p PORT] [-v...] --auth-file FILE [options]
   instancerd tunnel server -t ROUTES -c CONFIG -d USERS [-p ADDR] [options]
   instancerd tunnel agent  -p HOST:PORT [options]
   instancerd run    --config FILE          several services in one daemon
@@ -33,7 +36,7 @@ constexpr std::string_view notes = R"(
 Durations read 300ms, 20s, 10m, 2h; 0 means no limit (--linger 0: no
 lingering). Sizes read 512k, 64m, 2g.
 SIGTERM and SIGINT let sessions finish, a second one stops now; SIGHUP reads the files of tokens,
-access rules, upstreams and a tunnel's configuration again; SIGUSR1 logs every instance and
+access rules, upstreams, the authentication string and a tunnel's configuration again; SIGUSR1 logs every instance and
 upstream. Exit codes: 0 all went well, 1 a failure while running, 2 a wrong command line or
 configuration.
 )";
@@ -46,6 +49,11 @@ constexpr std::string_view exec_examples = R"(
 constexpr std::string_view forward_examples = R"(
   instancerd forward --listen :80 --to 10.0.0.1:8080=2,10.0.0.2:8080 --balance least-connections
   instancerd forward 127.0.0.1 8080 10.0.0.1 80
+)";
+
+constexpr std::string_view relay_examples = R"(
+  instancerd relay -p 1111 --auth-file secret.txt
+  instancerd relay -e -d -vv --auth-file secret.txt --max-connections 16 --slow disconnect
 )";
 
 constexpr std::string_view tunnel_examples = R"(
@@ -125,6 +133,12 @@ std::string help(std::optional<Mode> mode)
                "       instancerd forward LOCAL_IP:PORT FORWARD_IP:PORT\n"
                "       instancerd forward LOCAL_IP LOCAL_PORT FORWARD_IP FORWARD_PORT";
         examples = forward_examples;
+        break;
+    case Mode::relay:
+        form = "relay [-e] [-d] [-p PORT] [-v...] --auth-file FILE | --auth-string TEXT [options]\n"
+               "       -e: --echo; -d: --control 127.0.0.1:32565; -p PORT: --listen :PORT, 1111 if not given;\n"
+               "       -v to -vvvv: --verbose 1 to 4";
+        examples = relay_examples;
         break;
     case Mode::tunnel_server:
         form = "tunnel server -t ROUTES -c CONFIG -d USERS [-p ADDR] [-C ADDR] [options]";
@@ -218,6 +232,8 @@ public:
             apply(*option, *added, target, result.problems);
         if (by_position)
             apply_positions(extras, target, result.problems);
+        if (mode_ == Mode::relay && !service.has("log-level"))
+            result.settings.log_level = log_level_of(service.relay.verbosity);
         service.complete();
         result.settings.services.push_back(std::move(service));
         return result;
@@ -263,12 +279,13 @@ private:
         if (argument.empty() || argument.front() != '-')
             return "unexpected " + in_quotes(argument) +
                    (mode_ == Mode::forward ? "; write --listen ADDR --to ADDR"
+                    : mode_ == Mode::relay ? "; write -p PORT --auth-file FILE"
                     : is_tunnel(mode_)     ? "; remove it"
                                            : "; the command to run comes last, after --");
         auto bare = std::string_view(argument).substr(0, argument.find('='));
         bare.remove_prefix(std::min(bare.find_first_not_of('-'), bare.size()));
         if (const auto* option = find_option(bare))
-            for (const auto other : {Mode::exec, Mode::docker, Mode::forward, Mode::tunnel_server, Mode::tunnel_agent})
+            for (const auto other : modes)
                 if (includes(option->scope, scope_of(other)))
                     return "--" + std::string(bare) + " works only with instancerd " + std::string(name_of(other)) +
                            "; remove it or use that";
@@ -309,6 +326,10 @@ Command parse_command_line(std::vector<std::string> arguments)
 
     if (const auto joined = join_tunnel(arguments); !joined)
         return misuse(joined.error());
+
+    if (!arguments.empty() && arguments.front() == name_of(Mode::relay))
+        arguments = spell_out_relay(arguments);
+
     CLI::App app;
     app.set_help_flag();
     app.allow_extras();
@@ -318,6 +339,7 @@ Command parse_command_line(std::vector<std::string> arguments)
     const QuickForm exec(app, Mode::exec);
     const QuickForm docker(app, Mode::docker);
     const QuickForm forward(app, Mode::forward);
+    const QuickForm relay(app, Mode::relay);
     const QuickForm tunnel_server(app, Mode::tunnel_server);
     const QuickForm tunnel_agent(app, Mode::tunnel_agent);
     std::string file;
@@ -344,7 +366,7 @@ Command parse_command_line(std::vector<std::string> arguments)
         return misuse(one_line(error.what()));
     }
 
-    for (const auto* form : {&exec, &docker, &forward, &tunnel_server, &tunnel_agent})
+    for (const auto* form : {&exec, &docker, &forward, &relay, &tunnel_server, &tunnel_agent})
         if (form->used())
             return form->read(std::move(command));
     if (help_flag->count() > 0 || (run->parsed() && run->count("--help") > 0) ||
@@ -368,11 +390,12 @@ Command parse_command_line(std::vector<std::string> arguments)
     const auto& word = extras.front();
     if (!word.empty() && word.front() == '-')
         return misuse("unexpected " + one_line(word, 100) +
-                      "; options follow a command: instancerd exec ..., or docker, forward, tunnel, run, check");
+                      "; options follow a command: instancerd exec ..., or docker, forward, relay, tunnel, run, check");
     if (word == "help")
         return Command(Command::Kind::print, help(std::nullopt));
     return misuse(unknown_word("command " + in_quotes(word),
-                               suggestion(word, {"exec", "docker", "forward", "tunnel", "run", "check"}), "--help"));
+                               suggestion(word, {"exec", "docker", "forward", "relay", "tunnel", "run", "check"}),
+                               "--help"));
 }
 
 }  // namespace instancer::daemon

@@ -113,7 +113,8 @@ private:
     std::optional<Mode> read_mode(const Place& place, const Node& node)
     {
         constexpr auto remedy = "write \"exec\" to run processes, \"docker\" to run containers, \"forward\" to pass "
-                                "connections on, or \"tunnel-server\" or \"tunnel-agent\" for a reverse tunnel";
+                                "connections on, \"relay\" to join them in channels, or \"tunnel-server\" or "
+                                "\"tunnel-agent\" for a reverse tunnel";
         const auto& members = node.members();
         const auto found = std::find_if(members.begin(), members.end(), [](auto& m) { return m.name() == "mode"; });
         if (found == members.end()) {
@@ -124,7 +125,7 @@ private:
         if (!expect(found->value(), Kind::string, remedy))
             return std::nullopt;
         const auto& text = found->value().text();
-        for (const auto mode : {Mode::exec, Mode::docker, Mode::forward, Mode::tunnel_server, Mode::tunnel_agent})
+        for (const auto mode : modes)
             if (text == name_of(mode))
                 return mode;
         problem(found->place(), in_quotes(text) + " is no mode; " + remedy);
@@ -180,10 +181,10 @@ private:
     /// The first mode that has the option.
     static Mode mode_with(std::string_view key)
     {
-        for (const auto mode : {Mode::exec, Mode::docker, Mode::forward, Mode::tunnel_server})
+        for (const auto mode : modes)
             if (find(key, scope_of(mode)))
                 return mode;
-        return Mode::tunnel_agent;
+        return modes.front();
     }
 
     /// How an option is written that is called otherwise on the command line.

@@ -20,6 +20,7 @@
 
 #include "listen.hpp"
 #include "log.hpp"
+#include "relay.hpp"
 #include "service.hpp"
 #include "tokens.hpp"
 #include "tunnel_service.hpp"
@@ -106,7 +107,7 @@ public:
                 if (!loaded)
                     return wrong(loaded.error());
                 tokens = std::move(*loaded);
-                warn_if_readable(service);
+                warn_if_readable(service, service.tokens);
             }
             std::vector<Upstream> upstreams;
             if (!service.upstreams_file.empty()) {
@@ -118,6 +119,9 @@ public:
             if (service.mode == Mode::docker && !settings_.has_lasting_name())
                 log_.warning(service.name, "port 0 is another port every time, so that a later start would not find "
                                            "containers that a crash left; give this daemon a --name");
+            auto relay = load_relay(service, inherited);
+            if (!relay)
+                return wrong(relay.error());
             auto rules = load_rules(service.access, service.access_file, service.time_zone);
             if (!rules)
                 return wrong(rules.error());
@@ -127,7 +131,7 @@ public:
             }
             services_.push_back(std::make_unique<Service>(settings_, service, workers_, std::move(listeners[i]),
                                                           std::move(tokens), std::move(*rules), std::move(upstreams),
-                                                          budget, log_));
+                                                          std::move(*relay), budget, log_));
         }
         return {};
     }
@@ -181,11 +185,39 @@ private:
                 settings_, service, workers_, tunnel.home, std::move(tunnel.listeners), std::move(rules), log_));
     }
 
-    void warn_if_readable(const ServiceSettings& service)
+    Parsed<RelayParts> load_relay(const ServiceSettings& service, InheritedSockets& inherited)
+    {
+        RelayParts parts;
+        if (service.mode != Mode::relay)
+            return parts;
+        auto authentication = load_authentication(service.relay);
+        if (!authentication)
+            return wrong(authentication.error());
+        parts.authentication = std::move(*authentication);
+        if (service.relay.auth_file.empty())
+            log_.warning(service.name, "every user of this machine can see an authentication string that is given so; "
+                                       "better have it read from a file by auth-file");
+        else
+            warn_if_readable(service, service.relay.auth_file);
+        if (!service.relay.control)
+            return parts;
+        const auto& control = *service.relay.control;
+        const auto& host = control.name();
+        if (control.kind() == Address::Kind::tcp && host != "::1" && host != "localhost" && host.substr(0, 4) != "127.")
+            log_.warning(service.name, "whoever reaches " + control.text() +
+                                           " can end every connection; listen on 127.0.0.1 or unix:/path instead");
+        auto opened = listen_on(workers_.control(), control, 0600, inherited);
+        if (!opened)
+            return wrong(opened.error());
+        parts.control = std::move(*opened);
+        return parts;
+    }
+
+    void warn_if_readable(const ServiceSettings& service, const std::string& file)
     {
         struct stat status {};
-        if (::stat(service.tokens.c_str(), &status) == 0 && (status.st_mode & S_IROTH))
-            log_.warning(service.name, "every user of this machine can read " + service.tokens + "; chmod o-r it");
+        if (::stat(file.c_str(), &status) == 0 && (status.st_mode & S_IROTH))
+            log_.warning(service.name, "every user of this machine can read " + file + "; chmod o-r it");
     }
 
     void wait_for_signal()

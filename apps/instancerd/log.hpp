@@ -34,7 +34,7 @@ public:
     Log(LogLevel level, LogFormat format);
     ~Log() override;
 
-    /// From now on.
+    /// From now on. Threads: any.
     void set_level(LogLevel level);
 
     void info(std::string_view text) { write(LogLevel::info, {}, {}, text); }

@@ -224,8 +224,8 @@ Parsed<void> set_time_zone(Target to, const std::string& text)
 constexpr std::string_view listening = "Listening", access = "Access", clients = "Clients", instances = "Instances",
                            times = "Times", program = "What runs", process = "Processes (exec)",
                            container = "Containers (docker)", upstream = "Upstreams (forward)",
-                           tunnel = "Reverse tunnel (tunnel server, tunnel agent)", traffic = "Traffic",
-                           limits = "Limits of one instance", whole = "The daemon";
+                           channels = "Channels (relay)", tunnel = "Reverse tunnel (tunnel server, tunnel agent)",
+                           traffic = "Traffic", limits = "Limits of one instance", whole = "The daemon";
 
 using S = const std::string&;
 
@@ -264,8 +264,16 @@ constexpr Option table[] = {
          return set_choice(to.service->when_denied, text,
                            {{"reset", WhenDenied::reset}, {"hold", WhenDenied::hold}, {"close", WhenDenied::close}});
      }},
-    {access, "max-connections", "N", "0", "connections to the service at once; 0: no limit. Who is too many is reset",
+    {access, "max-connections", "N", "0; relay: 2",
+     "connections to the service at once; 0: no limit. Who is too many is reset. With relay: members of one channel, as "
+     "the original calls it; who is too many is told so (all connections: max-total)",
      Scope::service, Shape::number, {},
+     [](Target to, S text) {
+         const bool relays = to.service->mode == Mode::relay;
+         return set_count(relays ? to.service->relay.max_members : to.service->max_connections, text);
+     }},
+    {access, "max-total", "N", "0", "connections to the relay at once; 0: no limit. Who is too many is reset",
+     Scope::relay, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->max_connections, text); }},
     {access, "max-per-source", "N", "0",
      "of them from one address (IPv6: source-prefix), or of one user of a Unix socket; 0: no limit",
@@ -292,7 +300,8 @@ constexpr Option table[] = {
      Scope::instances, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->tokens, text); }},
     {clients, "reset-id", "HEX", "0000", "the identifier that asks for all instances of the token to go first",
      Scope::instances, Shape::text, {}, set_reset_id},
-    {clients, "auth-timeout", "DURATION", "10s", "how long a client may take to say who it is",
+    {clients, "auth-timeout", "DURATION", "10s; relay: 5s",
+     "how long a client may take to say who it is, and with relay which channel it wants",
      Scope::service, Shape::duration, {},
      [](Target to, S text) { return set(to.service->auth_timeout, parse_duration(text)); }},
 
@@ -324,14 +333,14 @@ constexpr Option table[] = {
                             {"cull-idle", WhenFull::cull_idle}});
      }},
     {instances, "queue-size", "N", "128", "clients that may wait; with forward for an upstream, and 0: none",
-     Scope::listeners, Shape::number, {},
+     Scope::queued, Shape::number, {},
      [](Target to, S text) {
          if (to.service->mode == Mode::forward)
              return set_count(to.service->upstream.queue_size, text);
          return set_count(to.service->pool.queue_size, text, 1);
      }},
     {instances, "queue-timeout", "DURATION", "30s", "how long a client waits",
-     Scope::listeners, Shape::duration, {},
+     Scope::queued, Shape::duration, {},
      [](Target to, S text) {
          if (to.service->mode == Mode::forward)
              return set(to.service->upstream.queue_timeout, parse_duration(text));
@@ -543,6 +552,93 @@ constexpr Option table[] = {
          return set_choice(to.service->upstream.send_proxy, text,
                            {{"off", Version()}, {"v1", Version(ProxyVersion::v1)}, {"v2", Version(ProxyVersion::v2)}});
      }},
+
+    {channels, "auth-string", "TEXT", "-",
+     "what every client must say first. Other users of this machine can see it in the list of processes: better use "
+     "auth-file",
+     Scope::relay, Shape::text, {}, [](Target to, S text) { return set_text(to.service->relay.auth_string, text); }},
+    {channels, "auth-file", "FILE", "-",
+     "a file that holds it; the end of its last line does not belong to it; read again on SIGHUP",
+     Scope::relay, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->relay.auth_file, text); }},
+    {channels, "max-pairs", "N", "65535",
+     "the largest number of a channel, the first one being 0; clients write it with as many hexadecimal digits as this has",
+     Scope::relay, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->relay.greeting.max_channel, text, 0, 0xffffffff); }},
+    {channels, "digit-pause", "DURATION", "200ms",
+     "a channel number with fewer digits is complete when nothing has followed for so long",
+     Scope::relay, Shape::duration, {},
+     [](Target to, S text) { return set_limit(to.service->relay.greeting.digit_pause, text, "200ms"); }},
+    {channels, "dialect", "code|documentation", "code",
+     "how clients are greeted: as the original's code does, with a newline after the banner and READY on joining, or as "
+     "its documentation says, with neither",
+     Scope::relay, Shape::text, {},
+     [](Target to, S text) {
+         bool code = true;
+         const auto done = set_choice(code, text, {{"code", true}, {"documentation", false}});
+         to.service->relay.greeting.newline = to.service->relay.greeting.ready = code;
+         return done;
+     }},
+    {channels, "echo", "", "off", "members get what they send themselves, too (-e)",
+     Scope::relay, Shape::flag, {}, [](Target to, S text) { return set_flag(to.service->relay.channels.echo, text); }},
+    {channels, "slow", "wait|disconnect|queue", "wait",
+     "what happens when a member does not take what the others send: they wait; they wait for slow-timeout, and then it "
+     "is disconnected; nobody waits, and it is disconnected when more than slow-queue is queued for it",
+     Scope::relay, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->relay.channels.slow, text,
+                           {{"wait", SlowMember::wait},
+                            {"disconnect", SlowMember::disconnect},
+                            {"queue", SlowMember::queue}});
+     }},
+    {channels, "slow-timeout", "DURATION", "10s", "for how long a member may hold up the others",
+     Scope::relay, Shape::duration, {},
+     [](Target to, S text) {
+         std::chrono::milliseconds limit{0};
+         const auto done = set_limit(limit, text, "10s");
+         to.service->relay.channels.slow_timeout = limit;
+         return done;
+     }},
+    {channels, "slow-queue", "SIZE", "1m", "how much may be queued for one member",
+     Scope::relay, Shape::size, {},
+     [](Target to, S text) { return set(to.service->relay.channels.slow_queue, parse_size(text)); }},
+    {channels, "alone", "discard|hold", "discard",
+     "what becomes of bytes that are sent while nobody else is in the channel: nobody gets them; or who joins next gets "
+     "them, and the sender waits when there are more than alone-limit",
+     Scope::relay, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->relay.channels.alone, text,
+                           {{"discard", SentAlone::discard}, {"hold", SentAlone::hold}});
+     }},
+    {channels, "alone-limit", "SIZE", "256k", "how much is held for who joins next",
+     Scope::relay, Shape::size, {},
+     [](Target to, S text) { return set(to.service->relay.channels.alone_limit, parse_size(text)); }},
+    {channels, "half-close", "leave|stay", "leave",
+     "what the end of a member's sending means: it leaves, after it has got what was sent before; or it stays and "
+     "listens, until its connection ends or half-close-timeout is over",
+     Scope::relay, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->relay.channels.end, text,
+                           {{"leave", MemberEnd::leave}, {"stay", MemberEnd::stay}});
+     }},
+    {channels, "control", "ADDR", "-",
+     "where the control prompt listens, for one connection at a time (-d: 127.0.0.1:32565); whoever reaches it can do "
+     "all that it can. Without it a relay that is started from a terminal has the prompt there",
+     Scope::relay, Shape::text, {},
+     [](Target to, S text) -> Parsed<void> {
+         auto address = parse_address(text);
+         if (!address)
+             return wrong(address.error());
+         if (address->kind() == Address::Kind::unix_socket)
+             address = Address::unix_socket(to.settings.resolve(address->name()));
+         to.service->relay.control = *address;
+         return {};
+     }},
+    {channels, "verbose", "0-4", "1",
+     "what is logged (-v to -vvvv): 0 warnings; 1 connections and channels; 2 also what happens before a client joins; 3 "
+     "also the size of all that is sent; 4 also the bytes, which may hold passwords. In a configuration log-level says "
+     "how much of the rest",
+     Scope::relay, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->relay.verbosity, text, 0, 4); }},
 
     {tunnel, "proxy", "ADDR", "server: 0.0.0.0:8443",
      "-p. Server: where agents connect. Agent: its server, as host:port",

@@ -26,11 +26,12 @@ std::string_view name_of(Mode mode)
     switch (mode) {
     case Mode::exec: return "exec";
     case Mode::docker: return "docker";
+    case Mode::forward: return "forward";
     case Mode::tunnel_server: return "tunnel-server";
     case Mode::tunnel_agent: return "tunnel-agent";
-    case Mode::forward: break;
+    case Mode::relay: break;
     }
-    return "forward";
+    return "relay";
 }
 
 Parsed<Verbosity> parse_verbosity(const std::string& text)
@@ -52,6 +53,8 @@ ServiceSettings::ServiceSettings(std::string service_name, Mode service_mode)
     : name(std::move(service_name)), mode(service_mode)
 {
     pool.max_starting = 2 * processors();
+    if (mode == Mode::relay)
+        auth_timeout = std::chrono::seconds(5);
     if (mode == Mode::docker) {
         limits.memory = docker.limits.memory;
         limits.cpus = docker.limits.cpus;
@@ -76,6 +79,8 @@ void ServiceSettings::complete()
     if (!has("max-instances") && ports)
         pool.max_instances = std::min(pool.max_instances, ports->size());
     pool.single_use = single_use();
+    if (mode == Mode::relay && !has("listen"))
+        listen.push_back(Address::tcp({}, RelaySettings::port));
 }
 
 Settings::Settings() : threads(processors()) {}

@@ -22,6 +22,8 @@
 #include <instancer/backend/stderr_to.hpp>
 #include <instancer/backend/upstream_options.hpp>
 #include <instancer/pool/pool_options.hpp>
+#include <instancer/relay/relay_greeting.hpp>
+#include <instancer/relay/relay_options.hpp>
 
 #include "access.hpp"
 #include "problem.hpp"
@@ -30,7 +32,11 @@
 
 namespace instancer::daemon {
 
-enum class Mode { exec, docker, forward, tunnel_server, tunnel_agent };
+enum class Mode { exec, docker, forward, relay, tunnel_server, tunnel_agent };
+
+/// In the order in which they are explained.
+inline constexpr std::array modes = {Mode::exec,  Mode::docker,        Mode::forward,
+                                     Mode::relay, Mode::tunnel_server, Mode::tunnel_agent};
 
 /// The word for it on the command line and in the configuration.
 std::string_view name_of(Mode mode);
@@ -91,6 +97,23 @@ public:
     RecordSettings() = default;
 };
 
+/// What concerns the relay alone.
+class RelaySettings {
+public:
+    static constexpr std::string_view control_address = "127.0.0.1:32565";
+    static constexpr std::uint16_t port = 1111;
+
+    RelayOptions channels;
+    RelayGreeting greeting;
+    std::string auth_string;
+    std::string auth_file;
+    std::size_t max_members = 2;
+    std::optional<Address> control;
+    unsigned verbosity = 1;
+
+    RelaySettings() = default;
+};
+
 /// One service.
 class ServiceSettings {
 public:
@@ -143,6 +166,7 @@ public:
     std::string upstreams_file;
     WhenDown when_down = WhenDown::reset;
 
+    RelaySettings relay;    ///< What concerns channels alone.
     TunnelSettings tunnel;  ///< What concerns reverse tunnels alone.
 
     TrafficLogSettings traffic_log;

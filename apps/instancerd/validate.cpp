@@ -10,6 +10,7 @@
 #include <instancer/detail/find_program.hpp>
 
 #include "options.hpp"
+#include "relay.hpp"
 #include "system.hpp"
 #include "tokens.hpp"
 #include "tunnel_settings.hpp"
@@ -52,6 +53,8 @@ public:
         check_access();
         if (service_.mode == Mode::forward)
             return check_forward();
+        if (service_.mode == Mode::relay)
+            return check_relay();
         check_clients();
         check_instances();
         if (service_.mode == Mode::exec) {
@@ -133,15 +136,17 @@ private:
             if (const auto rules = load_access(service_.access_file); !rules)
                 refuse("access-file", rules.error());
         if (service_.max_connections != 0 && service_.max_per_source > service_.max_connections)
-            refuse("max-per-source", "is more than " + say("max-connections") + ", " +
+            refuse("max-per-source", "is more than " +
+                                         say(service_.mode == Mode::relay ? "max-total" : "max-connections") + ", " +
                                          std::to_string(service_.max_connections) + "; lower it or raise that");
+        const bool has_instances = service_.mode == Mode::exec || service_.mode == Mode::docker;
         if (has("source-prefix") && service_.auth != Auth::source && service_.max_per_source == 0)
-            refuse("source-prefix", service_.mode == Mode::forward
-                                        ? "needs " + say("max-per-source") + "; add that or remove this"
-                                        : "needs " + say("auth", "source") + " or " + say("max-per-source") +
-                                              "; add one of them or remove this");
+            refuse("source-prefix", !has_instances ? "needs " + say("max-per-source") + "; add that or remove this"
+                                                   : "needs " + say("auth", "source") + " or " + say("max-per-source") +
+                                                         "; add one of them or remove this");
         const bool is_forward = service_.mode == Mode::forward;
-        const bool asks = (service_.auth == Auth::token && !is_forward) || has("accept-proxy");
+        const bool asks =
+            service_.mode == Mode::relay || (service_.auth == Auth::token && !is_forward) || has("accept-proxy");
         if (has("auth-timeout") && !asks)
             refuse("auth-timeout", is_forward ? "needs " + say("accept-proxy") + "; add that or remove this"
                                               : "needs " + say("auth", "token") + " or " + say("accept-proxy") +
@@ -168,6 +173,41 @@ private:
                     refuse("to", upstreams[i].text() + " is there twice; give it a weight instead, as in " +
                                      upstreams[i].text() + "=2");
         check_upstreams();
+    }
+
+    void check_relay()
+    {
+        const auto& relay = service_.relay;
+        if (has("auth-file") && has("auth-string"))
+            refuse("auth-file", "and " + say("auth-string") + " are two of one kind; remove one of them");
+        else if (!has("auth-file") && !has("auth-string"))
+            refuse("auth-file", "has no authentication string; add " + say("auth-file", "FILE") + " or " +
+                                    say("auth-string", "TEXT") + " (the original's is hi)");
+        else if (!relay.auth_file.empty())
+            if (const auto text = load_authentication(relay); !text)
+                refuse("auth-file", text.error());
+        if (!service_.command.empty() || has("command"))
+            refuse("command", "is not run: the relay joins its clients with each other; remove it");
+        if (has("max-instances"))
+            refuse("max-instances",
+                   "is for instances; the relay has channels: use " + say("max-pairs") + " and " + say("max-total"));
+        if (has("max-connections") && relay.max_members == 1)
+            refuse("max-connections", "has nobody to talk to in a channel of 1; write 2 or more, or 0 for no limit");
+        const auto needs = [&](std::string_view option, std::string_view other, std::string_view value, bool given) {
+            if (has(option) && !given)
+                refuse(option, "needs " + say(other, value) + "; add that or remove this");
+        };
+        needs("slow-timeout", "slow", "disconnect", relay.channels.slow == SlowMember::disconnect);
+        needs("slow-queue", "slow", "queue", relay.channels.slow == SlowMember::queue);
+        needs("alone-limit", "alone", "hold", relay.channels.alone == SentAlone::hold);
+        needs("half-close-timeout", "half-close", "stay", relay.channels.end == MemberEnd::stay);
+        if (has("alone-limit") && relay.channels.alone_limit == 0)
+            refuse("alone-limit", "of 0 holds nothing; raise it or use " + say("alone", "discard"));
+        if (relay.control)
+            for (const auto& address : service_.listen)
+                if (address.collides(*relay.control))
+                    refuse("control", relay.control->text() + " is taken by " + address.text() +
+                                          ", where clients connect; choose another");
     }
 
     void check_upstreams()

@@ -131,11 +131,15 @@ TEST_CASE("every option can be set in a configuration")
            "check-fall": 4, "check-rise": 6, "slow-start": "30s", "when-down": "close-listener",
            "max-per-upstream": 9, "queue-size": 0, "queue-timeout": "8s", "send-proxy": "v2" },
     "g": { "mode": "forward", "listen": ":4", "to-file": "list" },
-    "h": { "mode": "tunnel-server", "proxy": ":8", "routing": "routes", "routes": [":5 10.0.0.1:80"], "config": "c",
+    "h": { "mode": "relay", "listen": ":5", "auth-string": "a", "auth-file": "b", "max-total": 7, "max-connections": 3,
+           "max-pairs": 255, "digit-pause": "1s", "dialect": "documentation", "echo": true, "slow": "queue",
+           "slow-timeout": "2s", "slow-queue": "3k", "alone": "hold", "alone-limit": 4, "half-close": "stay",
+           "control": ":6", "verbose": 4 },
+    "i": { "mode": "tunnel-server", "proxy": ":8", "routing": "routes", "routes": [":5 10.0.0.1:80"], "config": "c",
            "db": "u", "any-user": true, "agents": ["10.0.0.0/8", "::1"], "second-agent": "refused",
            "agent-wait": "1s", "control": "unix:ctl", "hold-back": "2ms", "half-close-hold": "3s",
            "session-buffer": "64k", "stall-timeout": "4s", "max-connections": 5 },
-    "i": { "mode": "tunnel-agent", "proxy": "host:9", "targets": ["10.0.0.0/8:80", "all"], "keep-alive": "5s",
+    "j": { "mode": "tunnel-agent", "proxy": "host:9", "targets": ["10.0.0.0/8:80", "all"], "keep-alive": "5s",
            "reconnect": "6s", "connect-timeout": "7s" }
   }
 })");
@@ -252,33 +256,50 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(g.upstreams_file == "/etc/instancer/list");
 
     const auto& h = settings.services.at(4);
-    CHECK(h.tunnel.agents_listen().text() == ":8");
-    CHECK(h.tunnel.routing_file == "/etc/instancer/routes");
-    REQUIRE(h.tunnel.routes.size() == 1);
-    CHECK(h.tunnel.routes[0].listen.text() == ":5");
-    CHECK(h.tunnel.routes[0].target.to_string() == "10.0.0.1:80");
-    CHECK(h.tunnel.config_file == "/etc/instancer/c");
-    CHECK(h.tunnel.database == "/etc/instancer/u");
-    CHECK(h.tunnel.any_user);
-    CHECK(h.tunnel.agents.size() == 2);
-    CHECK(h.tunnel.second_agent == SecondAgent::refused);
-    CHECK(h.tunnel.agent_wait == 1s);
-    CHECK(h.tunnel.control->text() == "unix:/etc/instancer/ctl");
-    CHECK(h.tunnel.link.hold_back == 2ms);
-    CHECK(h.tunnel.link.half_close_hold == 3s);
-    CHECK(h.tunnel.link.session_buffer == 64u << 10);
-    CHECK(h.tunnel.link.stall_timeout == 4s);
-    CHECK(h.is_gated());
+    CHECK(h.relay.auth_string == "a");
+    CHECK(h.relay.auth_file == "/etc/instancer/b");
+    CHECK(h.max_connections == 7);
+    CHECK(h.relay.max_members == 3);
+    CHECK(h.relay.greeting.max_channel == 255);
+    CHECK(h.relay.greeting.digit_pause == 1s);
+    CHECK_FALSE(h.relay.greeting.ready);
+    CHECK(h.relay.channels.echo);
+    CHECK(h.relay.channels.slow == SlowMember::queue);
+    CHECK(h.relay.channels.slow_timeout == 2s);
+    CHECK(h.relay.channels.slow_queue == 3072);
+    CHECK(h.relay.channels.alone == SentAlone::hold);
+    CHECK(h.relay.channels.alone_limit == 4);
+    CHECK(h.relay.channels.end == MemberEnd::stay);
+    CHECK(h.relay.control->text() == ":6");
+    CHECK(h.relay.verbosity == 4);
     const auto& i = settings.services.at(5);
-    CHECK(i.tunnel.peer->text() == "host:9");
-    REQUIRE(i.tunnel.targets.size() == 2);
-    CHECK(i.tunnel.targets[0].holds(TunnelAddress(0x0a010203, 80)));
-    CHECK_FALSE(i.tunnel.targets[0].holds(TunnelAddress(0x0a010203, 81)));
-    CHECK_FALSE(i.tunnel.targets[0].holds(TunnelAddress(0x0b010203, 80)));
-    CHECK(i.tunnel.targets[1].holds(TunnelAddress(0x0b010203, 81)));
-    CHECK(i.tunnel.link.keep_alive == 5s);
-    CHECK(i.tunnel.reconnect == 6s);
-    CHECK(i.tunnel.connect_timeout == 7s);
+    CHECK(i.tunnel.agents_listen().text() == ":8");
+    CHECK(i.tunnel.routing_file == "/etc/instancer/routes");
+    REQUIRE(i.tunnel.routes.size() == 1);
+    CHECK(i.tunnel.routes[0].listen.text() == ":5");
+    CHECK(i.tunnel.routes[0].target.to_string() == "10.0.0.1:80");
+    CHECK(i.tunnel.config_file == "/etc/instancer/c");
+    CHECK(i.tunnel.database == "/etc/instancer/u");
+    CHECK(i.tunnel.any_user);
+    CHECK(i.tunnel.agents.size() == 2);
+    CHECK(i.tunnel.second_agent == SecondAgent::refused);
+    CHECK(i.tunnel.agent_wait == 1s);
+    CHECK(i.tunnel.control->text() == "unix:/etc/instancer/ctl");
+    CHECK(i.tunnel.link.hold_back == 2ms);
+    CHECK(i.tunnel.link.half_close_hold == 3s);
+    CHECK(i.tunnel.link.session_buffer == 64u << 10);
+    CHECK(i.tunnel.link.stall_timeout == 4s);
+    CHECK(i.is_gated());
+    const auto& j = settings.services.at(6);
+    CHECK(j.tunnel.peer->text() == "host:9");
+    REQUIRE(j.tunnel.targets.size() == 2);
+    CHECK(j.tunnel.targets[0].holds(TunnelAddress(0x0a010203, 80)));
+    CHECK_FALSE(j.tunnel.targets[0].holds(TunnelAddress(0x0a010203, 81)));
+    CHECK_FALSE(j.tunnel.targets[0].holds(TunnelAddress(0x0b010203, 80)));
+    CHECK(j.tunnel.targets[1].holds(TunnelAddress(0x0b010203, 81)));
+    CHECK(j.tunnel.link.keep_alive == 5s);
+    CHECK(j.tunnel.reconnect == 6s);
+    CHECK(j.tunnel.connect_timeout == 7s);
 
     for (const auto& option : options()) {
         CAPTURE(option.name);
