@@ -6,9 +6,9 @@
 #include <atomic>
 #include <cstdio>
 #include <deque>
+#include <filesystem>
 #include <fstream>
 #include <memory>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -165,18 +165,17 @@ std::vector<pid_t> family(pid_t pid)
     return all;
 }
 
-/// Processor time of a process, in seconds.
+/// Processor time of a process, in seconds, as the scheduler counts it.
 double processor_time_of(pid_t pid)
 {
-    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-    std::string text((std::istreambuf_iterator<char>(file)), {});
-    std::istringstream fields(text.substr(text.rfind(')') + 2));
-    std::string skipped;
-    for (int i = 0; i < 11; ++i)
-        fields >> skipped;
-    double user = 0, system = 0;
-    fields >> user >> system;
-    return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+    double nanoseconds = 0;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+        std::ifstream file(thread.path() / "schedstat");
+        double one = 0;
+        if (file >> one)
+            nanoseconds += one;
+    }
+    return nanoseconds / 1e9;
 }
 
 double processor_time(pid_t pid)
@@ -225,8 +224,14 @@ std::pair<double, double> bulk(std::uint16_t port, const Sink& sink, int count, 
     return {gib / seconds, (processor_time(proxy) - processor) / gib};
 }
 
-/// Round trips per second, and the 99th percentile of their times in microseconds.
-std::pair<double, double> round_trips(std::uint16_t port, int count)
+/// Of round trips.
+struct Trips {
+    double rate;  ///< In one second.
+    double tail;  ///< 99th percentile, in microseconds.
+    double cost;  ///< The proxy's processor time for each, in microseconds.
+};
+
+Trips round_trips(std::uint16_t port, int count, pid_t proxy)
 {
     auto all = connections(port, count);
     const UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
@@ -243,6 +248,8 @@ std::pair<double, double> round_trips(std::uint16_t port, int count)
     }
     const auto begin = Clock::now() + warm_up, end = begin + measured;
     std::array<epoll_event, 64> events;
+    double processor = 0;
+    std::size_t all_trips = 0;
     for (auto now = Clock::now(); now < end;) {
         const int ready = ::epoll_wait(epoll.get(), events.data(), static_cast<int>(events.size()), 5000);
         if (ready <= 0)
@@ -253,6 +260,8 @@ std::pair<double, double> round_trips(std::uint16_t port, int count)
             if (::recv(all[i].get(), answer.data(), answer.size(), MSG_WAITALL) != message_size)
                 throw std::runtime_error("round trips: the connection ended");
             now = Clock::now();
+            if (now > begin && all_trips++ == 0)
+                processor = processor_time(proxy);
             if (sent[i] > begin)
                 times.push_back(std::chrono::duration<double, std::micro>(now - sent[i]).count());
             sent[i] = now;
@@ -262,7 +271,7 @@ std::pair<double, double> round_trips(std::uint16_t port, int count)
     const double rate = static_cast<double>(times.size()) / std::chrono::duration<double>(measured).count();
     const auto rank = times.begin() + static_cast<std::ptrdiff_t>(times.size() * 99 / 100);
     std::nth_element(times.begin(), rank, times.end());
-    return {rate, *rank};
+    return {rate, *rank, (processor_time(proxy) - processor) / static_cast<double>(all_trips) * 1e6};
 }
 
 /// KiB that the proxy grows by for each idle connection, after a byte each way.
@@ -344,9 +353,12 @@ std::vector<Outcome> forward(int rounds)
     Table bulk_one("Bulk, 1 connection", "GiB/s", true), bulk_many("Bulk, 16 connections", "GiB/s", true),
         bulk_cost("Processor time of the proxy, 16 connections", "s/GiB", false),
         trips_one("Round trips of 64 bytes, 1 connection", "1/s", true),
+        trips_one_cost("Processor time of the proxy for each", "us", false),
         trips_many("Round trips of 64 bytes, 64 connections", "1/s", true),
         trips_tail("Their 99th percentile", "us", false),
+        trips_many_cost("Processor time of the proxy for each, 64 connections", "us", false),
         connects("Connect, a byte and its echo, close; 4 clients", "1/s", true),
+        connect_cost("Processor time of the proxy for each of them", "us", false),
         idle("Memory of an idle connection", "KiB", false);
     for (int round = 0; round < rounds; ++round)
         for (const auto& name : names) {
@@ -356,17 +368,25 @@ std::vector<Outcome> forward(int rounds)
                 const auto to_echo = via(echo), to_discard = via(discard);
                 const auto port = to_echo ? to_echo->port() : echo.port();
                 const auto bulk_port = to_discard ? to_discard->port() : discard.port();
-                const pid_t pid = to_discard ? to_discard->pid() : 0;
+                const pid_t pid = to_discard ? to_discard->pid() : 0, echo_pid = to_echo ? to_echo->pid() : 0;
                 bulk_one.add(name, bulk(bulk_port, discard, 1, pid).first);
-                const auto [rate, cost] = bulk(bulk_port, discard, 16, pid);
-                bulk_many.add(name, rate);
+                const auto [bulk_rate, cost] = bulk(bulk_port, discard, 16, pid);
+                bulk_many.add(name, bulk_rate);
                 if (pid != 0)
                     bulk_cost.add(name, cost);
-                trips_one.add(name, round_trips(port, 1).first);
-                const auto [trips, tail] = round_trips(port, 64);
-                trips_many.add(name, trips);
-                trips_tail.add(name, tail);
-                connects.add(name, echo_rate(port, 4, measured));
+                const auto one = round_trips(port, 1, echo_pid), many = round_trips(port, 64, echo_pid);
+                trips_one.add(name, one.rate);
+                trips_many.add(name, many.rate);
+                trips_tail.add(name, many.tail);
+                const auto processor = processor_time(echo_pid);
+                const auto rate = echo_rate(port, 4, measured);
+                const auto connect_time = processor_time(echo_pid) - processor;
+                connects.add(name, rate);
+                if (echo_pid != 0) {
+                    trips_one_cost.add(name, one.cost);
+                    trips_many_cost.add(name, many.cost);
+                    connect_cost.add(name, connect_time / rate / std::chrono::duration<double>(measured).count() * 1e6);
+                }
                 // A process for each connection is beyond what is compared here.
                 if (to_echo && name != "socat")
                     idle.add(name, memory(port, to_echo->pid()));
@@ -379,7 +399,8 @@ std::vector<Outcome> forward(int rounds)
             }
         }
     std::vector<Outcome> outcomes;
-    for (auto* table : {&bulk_one, &bulk_many, &bulk_cost, &trips_one, &trips_many, &trips_tail, &connects, &idle})
+    for (auto* table : {&bulk_one, &bulk_many, &bulk_cost, &trips_one, &trips_one_cost, &trips_many, &trips_tail,
+                        &trips_many_cost, &connects, &connect_cost, &idle})
         outcomes.emplace_back(std::move(*table), baseline);
     return outcomes;
 }

@@ -49,7 +49,7 @@ public:
 namespace detail {
 
 /// Carries out what a PoolState decides. Lives on the control executor.
-class PoolDriver : public std::enable_shared_from_this<PoolDriver> {
+class PoolDriver final : public Lease::Issuer, public std::enable_shared_from_this<PoolDriver> {
 public:
     using Clock = PoolState::Clock;
     using LeaseOneShot = OneShot<Result<Lease>>;
@@ -144,6 +144,14 @@ public:
             return;
         state_.abandon(Clock::now(), pending->waiter);
         carry_out();
+    }
+
+    void give_back(std::uint64_t instance, std::uint64_t session) noexcept override
+    {
+        asio::post(control_, [weak = weak_from_this(), instance, session] {
+            if (const auto pool = weak.lock())
+                pool->release(instance, session);
+        });
     }
 
     void reset_owner(const Digest& owner)
@@ -332,16 +340,8 @@ private:
             stream = Stream();
         const auto session = ++next_session_;
         record->sessions.emplace(session, pending->request().on_end());
-        auto give_back = [weak = weak_from_this(), slot = action.slot, session] {
-            const auto self = weak.lock();
-            if (!self)
-                return;
-            asio::post(self->control_, [weak, slot, session] {
-                if (const auto pool = weak.lock())
-                    pool->release(slot, session);
-            });
-        };
-        pending->lease().complete(Lease(record->instance, record->usage, std::move(stream), std::move(give_back)));
+        pending->lease().complete(Lease(record->instance, record->usage, std::move(stream), weak_from_this(),
+                                        action.slot.key(), session));
     }
 
     /// A server may lose patience with a connection that waited for its client.
@@ -351,11 +351,13 @@ private:
         return state.fd >= 0 && ::poll(&state, 1, 0) == 1;
     }
 
-    void release(SlotId slot, std::uint64_t session)
+    void release(std::uint64_t instance, std::uint64_t session)
     {
-        if (const auto found = records_.find(slot.key()); found != records_.end())
-            found->second->sessions.erase(session);
-        state_.release(Clock::now(), slot);
+        const auto found = records_.find(instance);
+        if (found == records_.end())
+            return;
+        found->second->sessions.erase(session);
+        state_.release(Clock::now(), found->second->slot);
         carry_out();
     }
 
