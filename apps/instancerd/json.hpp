@@ -20,9 +20,7 @@ public:
     /// A member of an object; `place` is where its key stands.
     class Member;
 
-    Node(Kind kind, Place place, std::string text = {}) : kind_(kind), place_(std::move(place)), text_(std::move(text))
-    {
-    }
+    Node(Kind kind, Place place, std::string text = {});
 
     Kind kind() const noexcept { return kind_; }
     const Place& place() const noexcept { return place_; }
@@ -62,6 +60,11 @@ private:
     Place place_;
     Node value_;
 };
+
+inline Node::Node(Kind kind, Place place, std::string text)
+    : kind_(kind), place_(std::move(place)), text_(std::move(text))
+{
+}
 
 /// Parses JSON with `//` and `/* */` comments; none when it is no JSON. What is wrong is added to `problems`, duplicate
 /// keys too, of which the tree holds the first.

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "docker_attach.hpp"
 
-#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/local/stream_protocol.hpp>
-#include <asio/read_until.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/write.hpp>
 
 #include <instancer/detail/asio_compat.hpp>
+
+#include "docker_upgrade.hpp"
 
 namespace instancer::detail {
 namespace {
@@ -34,14 +35,18 @@ asio::awaitable<Result<void>> upgrade(Socket& socket, const std::string& path, c
     const auto [written, count] = co_await asio::async_write(socket, asio::buffer(request), as_result);
     if (written)
         co_return broken(written);
-    // Nothing follows the header before the container is started.
-    std::string header;
-    auto buffer = asio::dynamic_buffer(header, 16 * 1024);
-    const auto [received, size] = co_await asio::async_read_until(socket, buffer, "\r\n\r\n", as_result);
-    if (received)
-        co_return broken(received);
-    if (!header.starts_with("HTTP/1.1 101") && !header.starts_with("HTTP/1.1 200"))
-        co_return fail(Errc::start_failed, "attaching to the container: " + header.substr(0, header.find('\r')));
+    UpgradeParser parser;
+    while (parser.state() == UpgradeParser::State::incomplete) {
+        std::array<char, 1024> piece;
+        const auto [received, size] = co_await socket.async_read_some(asio::buffer(piece), as_result);
+        if (received)
+            co_return broken(received);
+        // Nothing follows the head before the container is started.
+        if (parser.feed({piece.data(), size}) != size)
+            co_return fail(Errc::start_failed, "attaching to the container: output before its start");
+    }
+    if (parser.state() == UpgradeParser::State::refused)
+        co_return fail(Errc::start_failed, "attaching to the container: " + parser.refusal());
     co_return Result<void>();
 }
 
@@ -80,28 +85,15 @@ Result<std::size_t> AttachStream::try_read(std::span<std::byte> buffer)
 /// Moves what is for the client to the front of `bytes`, and says how much that is.
 std::size_t AttachStream::unframe(std::span<std::byte> bytes)
 {
-    std::size_t kept = 0, position = 0;
-    while (position < bytes.size()) {
-        if (payload_left_ == 0) {
-            header_[header_used_++] = static_cast<std::uint8_t>(bytes[position++]);
-            if (header_used_ == header_.size()) {
-                header_used_ = 0;
-                for (std::size_t i = 4; i < header_.size(); ++i)
-                    payload_left_ = payload_left_ << 8 | header_[i];
-            }
-            continue;
-        }
-        const auto piece = bytes.subspan(position, std::min<std::size_t>(bytes.size() - position, payload_left_));
-        position += piece.size();
-        payload_left_ -= static_cast<std::uint32_t>(piece.size());
-        const bool is_stderr = header_[0] == 2;
+    std::size_t kept = 0;
+    frames_.feed(bytes, [&](bool is_stderr, std::span<std::byte> piece) {
         if (!is_stderr || stderr_to_ == StderrTo::client) {
             std::memmove(bytes.data() + kept, piece.data(), piece.size());
             kept += piece.size();
         } else if (stderr_to_ == StderrTo::log) {
             lines_.feed({reinterpret_cast<const char*>(piece.data()), piece.size()});
         }
-    }
+    });
     return kept;
 }
 

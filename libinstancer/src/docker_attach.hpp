@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <string>
 
@@ -16,6 +14,8 @@
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
 
+#include "docker_frames.hpp"
+
 namespace instancer::detail {
 
 /// Attaches to the standard streams of the container `id`: the result carries its input, and its output in frames if
@@ -24,10 +24,8 @@ namespace instancer::detail {
 /// Time: ten seconds at most.
 asio::awaitable<Result<UniqueFd>> attach(std::string socket_path, std::string version_prefix, std::string id);
 
-/// The standard streams of an attached container without terminal.
-///
-/// The engine puts a header of eight bytes before each piece of output: a 1 for standard output or a 2 for standard
-/// error, three zeros, and the size as a big-endian number. Reading removes the headers in the reader's own buffer.
+/// The standard streams of an attached container without terminal. Reading takes their frames apart in the reader's own
+/// buffer.
 class AttachStream final : public SocketStream {
 public:
     /// `report` gets the lines of standard error if that goes to the log.
@@ -49,9 +47,7 @@ private:
 
     const StderrTo stderr_to_;
     OutputLines lines_;
-    std::array<std::uint8_t, 8> header_{};
-    std::size_t header_used_ = 0;
-    std::uint32_t payload_left_ = 0;
+    FrameDecoder frames_;
 };
 
 /// The standard streams of an attached container with a terminal: one stream both ways, no frames.

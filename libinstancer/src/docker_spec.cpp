@@ -6,9 +6,11 @@
 #include <cstring>
 #include <filesystem>
 #include <random>
+#include <span>
 
 #include <instancer/detail/sha256.hpp>
 
+#include "docker_frames.hpp"
 #include "docker_json.hpp"
 
 namespace instancer::detail {
@@ -317,16 +319,10 @@ std::string config_hash(const json& spec, const ImageFacts& image)
 
 std::string unframed(std::string_view frames)
 {
-    constexpr std::size_t header = 8;
     std::string out;
-    while (frames.size() >= header) {
-        std::size_t size = 0;
-        for (std::size_t i = 4; i < header; ++i)
-            size = size << 8 | static_cast<unsigned char>(frames[i]);
-        frames.remove_prefix(header);
-        out += frames.substr(0, size);
-        frames.remove_prefix(std::min(size, frames.size()));
-    }
+    FrameDecoder().feed(std::as_bytes(std::span(frames)), [&](bool, std::span<const std::byte> piece) {
+        out.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+    });
     return out;
 }
 

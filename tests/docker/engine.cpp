@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 // An engine that comes and goes: one of our own, so that no other is disturbed.
+#include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <iterator>
 #include <stop_token>
 #include <thread>
 
 #include <daemon.hpp>
 #include <docker_support.hpp>
 #include <fcntl.h>
+#include <instancer/detail/process_stat.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <spawn.h>
@@ -26,6 +29,7 @@ public:
     ~OwnEngine()
     {
         stop(SIGTERM);
+        kill_forgotten();
         for (const auto* part : {"/data", "/exec"})
             (void)std::system(
                 ("awk '{print $2}' /proc/mounts | grep '^" + folder_ + part + "' | tac | xargs -r umount -l").c_str());
@@ -71,6 +75,28 @@ public:
     }
 
 private:
+    /// What was just being started when an engine was killed is known to no later one.
+    void kill_forgotten() const
+    {
+        std::vector<std::string> processes, shims;
+        for (const auto& entry : std::filesystem::directory_iterator("/proc"))
+            if (const auto name = entry.path().filename().string(); name.find_first_not_of("0123456789") == name.npos)
+                processes.push_back(name);
+        for (const auto& process : processes) {
+            std::ifstream file("/proc/" + process + "/cmdline");
+            const std::string words(std::istreambuf_iterator<char>(file), {});
+            if (words.find("containerd-shim") != words.npos && words.find(folder_ + "/exec") != words.npos)
+                shims.push_back(process);
+        }
+        for (const auto& process : processes)
+            if (std::count(shims.begin(), shims.end(), instancer::detail::process_stat(process, stat_parent)) > 0)
+                ::kill(std::stoi(process), SIGKILL);
+        for (const auto& shim : shims)
+            ::kill(std::stoi(shim), SIGKILL);
+    }
+
+    static constexpr int stat_parent = 4;
+
     const std::string folder_ = "/var/tmp/instancer-test-engine-" + std::to_string(::getpid());
     pid_t process_ = 0;
 };

@@ -42,7 +42,7 @@ static_assert(none_is_an_aggregate<
               i::InstanceSummary, i::Lease, i::Leftover, i::Link, i::Network, i::OpenRequest, i::PoolAction,
               i::PoolOptions, i::PortRange, i::ProcessOptions, i::ProcessUser, i::ProxyHeaderParser,
               i::Result<i::Instance>, i::ServerOptions, i::SessionInfo, i::SessionStatus, i::SessionSummary, i::Stream,
-              i::Token, i::Upstream, i::UpstreamCheck, i::UpstreamOptions, i::UpstreamStatus>);
+              i::Token, i::TokenGreeting, i::Upstream, i::UpstreamCheck, i::UpstreamOptions, i::UpstreamStatus>);
 
 }  // namespace
 

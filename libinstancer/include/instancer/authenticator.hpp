@@ -42,6 +42,14 @@ public:
         return *this;
     }
 
+    /// What an instance that is started for this client may be called in logs. Empty: as the backend likes.
+    const std::string& label() const noexcept { return label_; }
+    Admission& label(std::string text)
+    {
+        label_ = std::move(text);
+        return *this;
+    }
+
     /// Bytes that were read and belong to the instance.
     const std::string& early_data() const noexcept { return early_data_; }
     Admission& early_data(std::string bytes)
@@ -69,6 +77,7 @@ public:
 private:
     std::string owner_;
     std::string identifier_;
+    std::string label_;
     std::string early_data_;
     std::string on_open_;
     std::function<std::string(const Error&)> on_refusal_;

@@ -75,6 +75,14 @@ public:
     const std::optional<Identity>& identity() const noexcept { return identity_; }
     const std::optional<ClientInfo>& client() const noexcept { return client_; }
 
+    /// What it may be called in logs; empty when nobody said.
+    const std::string& label() const noexcept { return label_; }
+    InstanceRequest& label(std::string text)
+    {
+        label_ = std::move(text);
+        return *this;
+    }
+
     /// The client's own socket, for a backend that hands it over (`BackendTraits::takes_client_socket`).
     detail::UniqueFd& client_socket() noexcept { return client_socket_; }
 
@@ -82,6 +90,7 @@ private:
     std::string service_;
     std::optional<Identity> identity_;
     std::optional<ClientInfo> client_;
+    std::string label_;
     detail::UniqueFd client_socket_;
 };
 

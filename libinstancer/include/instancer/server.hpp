@@ -528,6 +528,7 @@ private:
     {
         AcquireRequest request(visit.identity, session.info);
         request.reset(visit.admission.reset() && session.attempt == 0);
+        request.label(visit.admission.label());
         ++session.attempt;
         session.instance_ended = false;
         request.on_end(end_listener(session));

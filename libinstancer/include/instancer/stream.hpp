@@ -15,6 +15,8 @@
 
 namespace instancer {
 
+class Lender;
+
 /// What `Stream::wait` waits for.
 enum class Readiness {
     readable,  ///< `try_read` would not block.
@@ -52,6 +54,7 @@ public:
         virtual Result<void> watch() { return {}; }
         virtual void unwatch() noexcept {}
         virtual detail::UniqueFd release() noexcept { return {}; }
+        virtual Lender* lender() noexcept { return nullptr; }
     };
 
     Stream() = default;
@@ -129,6 +132,9 @@ public:
 
     /// Whether TCP carries the stream, so that its peer can see a reset.
     bool is_tcp() const noexcept { return impl_ && impl_->is_tcp(); }
+
+    /// The stream as one that lends what it holds; null when it does not.
+    Lender* lender() noexcept { return impl_ ? impl_->lender() : nullptr; }
 
     /// Bytes that were written and that the system, as far as it tells, has yet to deliver. `abort` throws them away.
     std::size_t unsent() const noexcept { return impl_ ? impl_->unsent() : 0; }

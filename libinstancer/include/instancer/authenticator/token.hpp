@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include <instancer/authenticator.hpp>
+#include <instancer/detail/constant_time.hpp>
 
 namespace instancer {
 
@@ -28,6 +30,30 @@ public:
 
 private:
     std::array<char, size> bytes_;
+};
+
+/// What a client says first: a token, and which of its instances it wants. 130 bytes that come in pieces of any size.
+class TokenGreeting {
+public:
+    static constexpr std::size_t identifier_size = 2;
+    static constexpr std::size_t size = Token::size + identifier_size;
+
+    /// Where the next bytes go. It ends with the greeting: what follows that is not read.
+    std::span<std::byte> missing() noexcept { return std::as_writable_bytes(std::span(bytes_)).subspan(received_); }
+
+    /// So many of the `missing` bytes are there now.
+    void add(std::size_t count) noexcept { received_ += count; }
+
+    std::size_t received() const noexcept { return received_; }
+    bool is_complete() const noexcept { return received_ == size; }
+
+    // Of a complete greeting:
+    std::string_view token() const noexcept { return {bytes_.data(), Token::size}; }
+    std::string_view identifier() const noexcept { return {bytes_.data() + Token::size, identifier_size}; }
+
+private:
+    std::array<char, size> bytes_{};
+    std::size_t received_ = 0;
 };
 
 /// Reads the 130-byte greeting: a token, then two bytes of identifier. Nothing is ever sent. The reset identifier
@@ -54,32 +80,27 @@ public:
     }
 
 private:
-    static constexpr std::size_t greeting_size = Token::size + 2;
-
     asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo&) override
     {
-        std::array<char, greeting_size> greeting;
-        for (std::size_t have = 0; have < greeting_size;) {
-            const auto rest = std::as_writable_bytes(std::span(greeting).subspan(have));
-            const auto count = co_await client.read_some(rest);
+        TokenGreeting greeting;
+        while (!greeting.is_complete()) {
+            const auto count = co_await client.read_some(greeting.missing());
             if (!count)
                 co_return tl::unexpected<Error>(count.error());
             if (*count == 0)
-                co_return fail(Errc::rejected, "the client left after " + std::to_string(have) + " of the greeting's " +
-                                                   std::to_string(greeting_size) + " bytes");
-            have += *count;
+                co_return fail(Errc::rejected, "the client left after " + std::to_string(greeting.received()) +
+                                                   " of the greeting's " + std::to_string(greeting.size) + " bytes");
+            greeting.add(*count);
         }
-        const std::string_view text(greeting.data(), greeting_size);
-        const auto token = text.substr(0, Token::size);
-        const auto identifier = text.substr(Token::size);
-        if (!known(token))
+        if (!known(greeting.token()))
             co_return fail(Errc::rejected, "unknown token");
-        Admission admission{std::string(token), std::string(identifier)};
+        const auto identifier = greeting.identifier();
+        Admission admission{std::string(greeting.token()), std::string(identifier)};
         admission.reset(std::memcmp(identifier.data(), reset_identifier_.data(), reset_identifier_.size()) == 0);
         co_return admission;
     }
 
-    /// Compares with every token, and with all of its bytes, so that the time says nothing about the contents.
+    /// Compares with every token, so that the time says nothing about which one it is.
     bool known(std::string_view candidate)
     {
         std::shared_ptr<const std::vector<Token>> tokens;
@@ -88,12 +109,8 @@ private:
             tokens = tokens_;
         }
         unsigned found = 0;
-        for (const auto& token : *tokens) {
-            volatile unsigned char difference = 0;
-            for (std::size_t i = 0; i < Token::size; ++i)
-                difference = difference | static_cast<unsigned char>(token.bytes()[i] ^ candidate[i]);
-            found |= difference == 0 ? 1u : 0u;
-        }
+        for (const auto& token : *tokens)
+            found |= detail::equal_in_constant_time(token.bytes(), candidate) ? 1u : 0u;
         return found != 0;
     }
 

@@ -118,11 +118,14 @@ public:
         remove(entry);
     }
 
-    /// Calls `entry` once more after all others had their turn.
+    /// Calls `entry` once more after all others had their turn; not before this returns.
     void again(Entry& entry)
     {
-        if (!std::exchange(entry.queued_, true))
-            again_.push_back(key(entry.slot_));
+        if (std::exchange(entry.queued_, true))
+            return;
+        again_.push_back(key(entry.slot_));
+        if (!running_)
+            call_again();
     }
 
 private:
@@ -180,6 +183,7 @@ private:
     /// while, but Asio has its turn after that, whatever comes.
     void run()
     {
+        running_ = true;
         const auto count = deal_with_events();
         bool more = false;
         if (busy_poll_ > busy_poll_.zero() && (count > 0 || more_))
@@ -187,6 +191,7 @@ private:
                 more = deal_with_events() > 0 || more;
         more_ = more;
         deal_with_again();
+        running_ = false;
         if (watched_ == 0)
             again_.clear();
         else if (count == batch_size || more || !again_.empty())
@@ -225,10 +230,27 @@ private:
         });
     }
 
+    /// What asked for another turn while nobody had one.
+    void call_again()
+    {
+        if (std::exchange(called_, true))
+            return;
+        asio::post(epoll_->get_executor(), [this] {
+            called_ = false;
+            running_ = true;
+            deal_with_again();
+            running_ = false;
+            if (!again_.empty())
+                call_again();
+        });
+    }
+
     std::optional<asio::posix::stream_descriptor> epoll_;
     std::chrono::microseconds busy_poll_{0};
-    bool more_ = false;   ///< Came while it looked, the last time.
-    bool armed_ = false;  ///< Something will call `run`.
+    bool more_ = false;     ///< Came while it looked, the last time.
+    bool armed_ = false;    ///< Something will call `run`.
+    bool running_ = false;  ///< Entries are being called.
+    bool called_ = false;   ///< Something will call those that asked for another turn.
     std::array<epoll_event, batch_size> batch_;
     std::vector<Slot> slots_;
     std::vector<std::uint32_t> free_;  ///< Slots without an entry.

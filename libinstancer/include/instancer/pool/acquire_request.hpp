@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <utility>
 
 #include <instancer/client.hpp>
@@ -27,6 +28,14 @@ public:
         return *this;
     }
 
+    /// What an instance that is started for it may be called in logs.
+    const std::string& label() const noexcept { return label_; }
+    AcquireRequest& label(std::string text)
+    {
+        label_ = std::move(text);
+        return *this;
+    }
+
     /// The client's own socket, for a backend that hands it over.
     detail::UniqueFd& client_socket() noexcept { return client_socket_; }
 
@@ -42,6 +51,7 @@ public:
 private:
     Identity identity_;
     ClientInfo client_;
+    std::string label_;
     detail::UniqueFd client_socket_;
     std::function<void(InstanceEnd)> on_end_;
     bool reset_ = false;

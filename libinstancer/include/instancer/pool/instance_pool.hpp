@@ -308,6 +308,7 @@ private:
             if (const auto found = pending_.find(action.waiter); found != pending_.end()) {
                 auto& wanted = found->second->request();
                 request = InstanceRequest(service_, action.identity, wanted.client());
+                request.label(wanted.label());
                 request.client_socket() = std::move(wanted.client_socket());
             }
         }

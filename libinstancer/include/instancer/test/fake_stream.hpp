@@ -16,10 +16,8 @@
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
 #include <asio/error.hpp>
-#include <asio/steady_timer.hpp>
-#include <asio/this_coro.hpp>
 
-#include <instancer/detail/asio_compat.hpp>
+#include <instancer/detail/async_signal.hpp>
 #include <instancer/stream.hpp>
 
 namespace instancer::test {
@@ -111,40 +109,6 @@ public:
     asio::awaitable<void> changed() { return changed(wire_); }
 
 private:
-    /// Wakes whoever waits, now and not later.
-    class Signal {
-    public:
-        explicit Signal(const asio::any_io_executor& executor) : timer_(executor, asio::steady_timer::time_point::max())
-        {
-        }
-
-        void notify()
-        {
-            ++count_;
-            timer_.cancel();
-        }
-
-        void rebind(const asio::any_io_executor& executor)
-        {
-            timer_ = asio::steady_timer(executor, asio::steady_timer::time_point::max());
-        }
-
-        /// False when cancelled.
-        asio::awaitable<bool> wait()
-        {
-            const auto cancellation = co_await asio::this_coro::cancellation_state;
-            if (detail::is_cancelled(cancellation))
-                co_return false;
-            const auto before = count_;
-            co_await timer_.async_wait(detail::as_result);
-            co_return count_ != before;
-        }
-
-    private:
-        asio::steady_timer timer_;
-        std::uint64_t count_ = 0;
-    };
-
     /// What both ends share.
     struct Wire {
         explicit Wire(const asio::any_io_executor& on)
@@ -173,7 +137,7 @@ private:
         }
 
         asio::any_io_executor executor;
-        Signal readable, writable, vanished, change;
+        detail::AsyncSignal readable, writable, vanished, change;
         std::deque<std::string> segments;
         std::string received;
         std::size_t room = std::numeric_limits<std::size_t>::max();
@@ -257,7 +221,7 @@ private:
         Result<void> rebind(const asio::any_io_executor& executor) override
         {
             wire_->executor = executor;
-            for (Signal* signal : {&wire_->readable, &wire_->writable, &wire_->vanished})
+            for (auto* signal : {&wire_->readable, &wire_->writable, &wire_->vanished})
                 signal->rebind(executor);
             return {};
         }

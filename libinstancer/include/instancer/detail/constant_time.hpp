@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace instancer::detail {
+
+/// Whether two texts of one length are equal. All of their bytes are looked at, so that the time says nothing about
+/// the contents.
+inline bool equal_in_constant_time(std::string_view a, std::string_view b) noexcept
+{
+    volatile unsigned char difference = a.size() == b.size() ? 0 : 1;
+    for (std::size_t i = 0; i < a.size() && i < b.size(); ++i)
+        difference = difference | static_cast<unsigned char>(a[i] ^ b[i]);
+    return difference == 0;
+}
+
+}  // namespace instancer::detail

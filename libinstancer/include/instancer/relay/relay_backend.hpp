@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <asio/post.hpp>
+
+#include <instancer/detail/one_shot.hpp>
+#include <instancer/detail/relay_channel.hpp>
+#include <instancer/instance_backend.hpp>
+#include <instancer/pool/pool_options.hpp>
+#include <instancer/relay/relay_observer.hpp>
+#include <instancer/relay/relay_options.hpp>
+#include <instancer/relay/relay_status.hpp>
+#include <instancer/workers.hpp>
+
+namespace instancer {
+
+/// Instances are channels: what one client of a channel sends goes, unchanged and in order, to all others in it. Use it
+/// with a pool as `channel_policy` says, and with an authenticator that has the clients of one channel show one
+/// identity, such as the RelayAuthenticator.
+///
+/// All members of a channel live on one worker; channels are spread over all of them.
+class RelayBackend final : public InstanceBackend {
+public:
+    /// Lifetime: `workers` and `observer` must outlive the backend and all that it made.
+    RelayBackend(Workers& workers, const RelayOptions& options, RelayObserver& observer)
+        : workers_(workers), rules_(std::make_shared<detail::RelayRules>(options, observer))
+    {
+    }
+
+    /// A policy under which a channel lasts as long as anybody is in it, of `max_members` at most; 0: no such limit.
+    static PoolOptions channel_policy(std::size_t max_members)
+    {
+        PoolOptions pool;
+        pool.max_instances = 0;
+        pool.max_starting = 0;
+        pool.max_sessions_per_instance = max_members;
+        pool.idle = pool.linger = pool.idle.zero();
+        return pool;
+    }
+
+    /// Whether senders get their own bytes too, in all channels.
+    bool echo() const noexcept { return rules_->echo; }
+    void set_echo(bool value)
+    {
+        rules_->echo = value;
+        for (const auto& channel : channels_)
+            asio::post(channel->executor(), [channel] { channel->rules_changed(); });
+    }
+
+    /// All channels and their members, by name.
+    asio::awaitable<std::vector<RelayChannelStatus>> snapshot() const
+    {
+        std::vector<RelayChannelStatus> all;
+        const auto channels = channels_;
+        for (const auto& channel : channels) {
+            const auto answer = std::make_shared<detail::OneShot<RelayChannelStatus>>(workers_.control());
+            asio::post(channel->executor(), [channel, answer] { answer->complete(channel->status()); });
+            auto status = co_await answer->wait_uncancelled();
+            all.push_back(std::move(status));
+        }
+        std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+        co_return all;
+    }
+
+private:
+    using Channel = detail::RelayChannel;
+
+    BackendTraits do_traits() const override
+    {
+        BackendTraits traits;
+        traits.ready_at_start(true);
+        return traits;
+    }
+
+    asio::awaitable<Result<Instance>> do_start(InstanceRequest request) override
+    {
+        next_ = (next_ + 1) % workers_.size();
+        auto name = request.label().empty() ? "channel" : request.label();
+        const auto channel = std::make_shared<Channel>(workers_.control(), workers_.executor(next_), name, rules_);
+        channels_.push_back(channel);
+        co_return Instance(std::move(name), channel);
+    }
+
+    asio::awaitable<Result<Stream>> do_open(Instance instance, OpenRequest request) override
+    {
+        auto member = instance.state<Channel>().join(request.session(), request.client().value_or(ClientInfo()));
+        if (!member)
+            co_return fail(Errc::instance_gone, "the channel has just ended");
+        co_return Stream(std::make_unique<detail::RelayStream>(std::move(member)));
+    }
+
+    asio::any_io_executor do_home(const Instance& instance) const override
+    {
+        return instance.state<Channel>().executor();
+    }
+
+    asio::awaitable<InstanceExit> do_wait(Instance instance) override
+    {
+        co_await instance.state<Channel>().ended.wait();
+        co_return InstanceExit();
+    }
+
+    asio::awaitable<Result<void>> do_stop(Instance instance) override
+    {
+        const auto channel = instance.shared_state<Channel>();
+        std::erase(channels_, channel);
+        channel->ended.set();
+        asio::post(channel->executor(), [channel] { channel->close(); });
+        co_return Result<void>();
+    }
+
+    Workers& workers_;
+    std::shared_ptr<detail::RelayRules> rules_;
+    std::vector<std::shared_ptr<Channel>> channels_;
+    std::size_t next_ = 0;
+};
+
+}  // namespace instancer

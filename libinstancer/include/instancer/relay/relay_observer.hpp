@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <instancer/client.hpp>
+
+namespace instancer {
+
+/// Who is in a channel.
+class RelayMemberInfo {
+public:
+    RelayMemberInfo(std::uint64_t number, ClientInfo who, std::string where)
+        : session(number), client(std::move(who)), channel(std::move(where))
+    {
+    }
+
+    std::uint64_t session;  ///< Its number in its Server.
+    ClientInfo client;
+    std::string channel;
+};
+
+/// Hears what happens in channels. Derive, and override what is of interest.
+///
+/// Threads: called from any worker, from several at once; nothing may be done with the channel meanwhile.
+class RelayObserver {
+public:
+    virtual ~RelayObserver() = default;
+
+    /// `members`: how many there are now.
+    virtual void joined(const RelayMemberInfo& member, std::size_t members) { (void)member, (void)members; }
+    virtual void left(const RelayMemberInfo& member, std::size_t members) { (void)member, (void)members; }
+
+    /// Its connection ends, because it took too little of what the others sent.
+    virtual void cut(const RelayMemberInfo& member, std::string_view why) { (void)member, (void)why; }
+
+    /// What a member sent, before anybody gets it.
+    virtual void passed(const RelayMemberInfo& member, std::span<const std::byte> data) { (void)member, (void)data; }
+};
+
+}  // namespace instancer
