@@ -21,7 +21,7 @@ public:
     class Issuer {
     public:
         /// Must not end the caller, nor take long: it is called in the destructor of a lease, on any thread.
-        virtual void give_back(std::uint64_t instance, std::uint64_t session) noexcept = 0;
+        virtual void give_back(std::uint64_t instance, std::uint32_t session) noexcept = 0;
 
     protected:
         ~Issuer() = default;
@@ -31,7 +31,7 @@ public:
 
     /// `key` and `session` are what the issuer knows the instance and the session by. A lease may outlive its issuer.
     Lease(Instance instance, std::shared_ptr<Usage> usage, Stream stream, std::weak_ptr<Issuer> issuer,
-          std::uint64_t key, std::uint64_t session)
+          std::uint64_t key, std::uint32_t session)
         : instance_(std::move(instance)),
           usage_(std::move(usage)),
           stream_(std::move(stream)),
@@ -79,7 +79,7 @@ private:
     Stream stream_;
     std::weak_ptr<Issuer> issuer_;
     std::uint64_t key_ = 0;
-    std::uint64_t session_ = 0;
+    std::uint32_t session_ = 0;
 };
 
 }  // namespace instancer
