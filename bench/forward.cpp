@@ -107,9 +107,12 @@ std::vector<Outcome> forward(int rounds)
     Table bulk_one("Bulk, 1 connection", "GiB/s", true), bulk_many("Bulk, 16 connections", "GiB/s", true),
         bulk_cost("Processor time of the proxy, 16 connections", "s/GiB", false),
         trips_one("Round trips of 64 bytes, 1 connection", "1/s", true),
+        trips_one_cost("Processor time of the proxy for each", "us", false),
         trips_many("Round trips of 64 bytes, 64 connections", "1/s", true),
         trips_tail("Their 99th percentile", "us", false),
+        trips_many_cost("Processor time of the proxy for each, 64 connections", "us", false),
         connects("Connect, a byte and its echo, close; 4 clients", "1/s", true),
+        connect_cost("Processor time of the proxy for each of them", "us", false),
         idle("Memory of an idle connection", "KiB", false);
     for (int round = 0; round < rounds; ++round)
         for (const auto& name : names) {
@@ -119,17 +122,26 @@ std::vector<Outcome> forward(int rounds)
                 const auto to_echo = via(echo), to_discard = via(discard);
                 const auto port = to_echo ? to_echo->port() : echo.port();
                 const auto bulk_port = to_discard ? to_discard->port() : discard.port();
-                const pid_t pid = to_discard ? to_discard->pid() : 0;
+                const pid_t pid = to_discard ? to_discard->pid() : 0, echo_pid = to_echo ? to_echo->pid() : 0;
                 bulk_one.add(name, bulk(bulk_port, discard, 1, pid).first);
-                const auto [rate, cost] = bulk(bulk_port, discard, 16, pid);
-                bulk_many.add(name, rate);
+                const auto [bulk_rate, cost] = bulk(bulk_port, discard, 16, pid);
+                bulk_many.add(name, bulk_rate);
                 if (pid != 0)
                     bulk_cost.add(name, cost);
-                trips_one.add(name, round_trips(port, 1).first);
-                const auto [trips, tail] = round_trips(port, 64);
-                trips_many.add(name, trips);
-                trips_tail.add(name, tail);
-                connects.add(name, echo_rate(port, 4, measured_for));
+                const auto one = round_trips(port, 1, echo_pid), many = round_trips(port, 64, echo_pid);
+                trips_one.add(name, one.rate);
+                trips_many.add(name, many.rate);
+                trips_tail.add(name, many.tail);
+                const auto processor = processor_time(echo_pid);
+                const auto rate = echo_rate(port, 4, measured_for);
+                const auto connect_time = processor_time(echo_pid) - processor;
+                connects.add(name, rate);
+                if (echo_pid != 0) {
+                    trips_one_cost.add(name, one.cost);
+                    trips_many_cost.add(name, many.cost);
+                    connect_cost.add(name,
+                                     connect_time / rate / std::chrono::duration<double>(measured_for).count() * 1e6);
+                }
                 // A process for each connection is beyond what is compared here.
                 if (to_echo && name != "socat")
                     idle.add(name, memory(port, to_echo->pid()));
@@ -142,7 +154,8 @@ std::vector<Outcome> forward(int rounds)
             }
         }
     std::vector<Outcome> outcomes;
-    for (auto* table : {&bulk_one, &bulk_many, &bulk_cost, &trips_one, &trips_many, &trips_tail, &connects, &idle})
+    for (auto* table : {&bulk_one, &bulk_many, &bulk_cost, &trips_one, &trips_one_cost, &trips_many, &trips_tail,
+                        &trips_many_cost, &connects, &connect_cost, &idle})
         outcomes.emplace_back(std::move(*table), baseline);
     return outcomes;
 }

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 
@@ -59,19 +59,20 @@ std::vector<pid_t> family(pid_t pid)
     return all;
 }
 
-/// Processor time of a process, in seconds.
+/// Of one process alone.
 double processor_time_of(pid_t pid)
 {
-    std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-    std::string text((std::istreambuf_iterator<char>(file)), {});
-    std::istringstream fields(text.substr(text.rfind(')') + 2));
-    std::string skipped;
-    for (int i = 0; i < 11; ++i)
-        fields >> skipped;
-    double user = 0, system = 0;
-    fields >> user >> system;
-    return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+    double nanoseconds = 0;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
+        std::ifstream file(thread.path() / "schedstat");
+        double one = 0;
+        if (file >> one)
+            nanoseconds += one;
+    }
+    return nanoseconds / 1e9;
 }
+
+}  // namespace
 
 double processor_time(pid_t pid)
 {
@@ -81,8 +82,6 @@ double processor_time(pid_t pid)
             sum += processor_time_of(one);
     return sum;
 }
-
-}  // namespace
 
 void raise_descriptor_limit()
 {
@@ -199,8 +198,7 @@ std::pair<double, double> bulk(std::uint16_t port, const Sink& sink, int count, 
     return {gib / seconds, (processor_time(proxy) - processor) / gib};
 }
 
-/// Round trips per second, and the 99th percentile of their times in microseconds.
-std::pair<double, double> round_trips(std::uint16_t port, int count)
+Trips round_trips(std::uint16_t port, int count, pid_t proxy)
 {
     auto all = connections(port, count);
     const UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
@@ -217,6 +215,8 @@ std::pair<double, double> round_trips(std::uint16_t port, int count)
     }
     const auto begin = Clock::now() + warm_up, end = begin + measured_for;
     std::array<epoll_event, 64> events;
+    double processor = 0;
+    std::size_t all_trips = 0;
     for (auto now = Clock::now(); now < end;) {
         const int ready = ::epoll_wait(epoll.get(), events.data(), static_cast<int>(events.size()), 5000);
         if (ready <= 0)
@@ -227,6 +227,8 @@ std::pair<double, double> round_trips(std::uint16_t port, int count)
             if (::recv(all[i].get(), answer.data(), answer.size(), MSG_WAITALL) != message_size)
                 throw std::runtime_error("round trips: the connection ended");
             now = Clock::now();
+            if (now > begin && all_trips++ == 0)
+                processor = processor_time(proxy);
             if (sent[i] > begin)
                 times.push_back(std::chrono::duration<double, std::micro>(now - sent[i]).count());
             sent[i] = now;
@@ -236,7 +238,7 @@ std::pair<double, double> round_trips(std::uint16_t port, int count)
     const double rate = static_cast<double>(times.size()) / std::chrono::duration<double>(measured_for).count();
     const auto rank = times.begin() + static_cast<std::ptrdiff_t>(times.size() * 99 / 100);
     std::nth_element(times.begin(), rank, times.end());
-    return {rate, *rank};
+    return {rate, *rank, (processor_time(proxy) - processor) / static_cast<double>(all_trips) * 1e6};
 }
 
 }  // namespace bench

@@ -56,7 +56,17 @@ std::vector<instancer::detail::UniqueFd> connections(std::uint16_t port, int cou
 /// GiB per second over `count` connections, and the proxy's processor seconds per GiB.
 std::pair<double, double> bulk(std::uint16_t port, const Sink& sink, int count, pid_t proxy);
 
-/// Round trips per second over `count` connections, and the 99th percentile of their times in microseconds.
-std::pair<double, double> round_trips(std::uint16_t port, int count);
+/// Of round trips.
+struct Trips {
+    double rate;  ///< In one second.
+    double tail;  ///< 99th percentile, in microseconds.
+    double cost;  ///< The proxy's processor time for each, in microseconds.
+};
+
+/// Round trips over `count` connections.
+Trips round_trips(std::uint16_t port, int count, pid_t proxy);
+
+/// Processor time of a process and its children, in seconds, as the scheduler counts it; 0 for no process.
+double processor_time(pid_t pid);
 
 }  // namespace bench

@@ -117,8 +117,8 @@ std::vector<Outcome> tunnel(int rounds)
                 }
                 const auto way = via(echo);
                 const auto port = way ? way->port() : echo.port();
-                trips_one.add(name, round_trips(port, 1).first);
-                trips_many.add(name, round_trips(port, 64).first);
+                trips_one.add(name, round_trips(port, 1, 0).rate);
+                trips_many.add(name, round_trips(port, 64, 0).rate);
                 sessions.add(name, echo_rate(port, 4, measured_for));
             } catch (const std::exception& error) {
                 if (name == "instancerd")
