@@ -29,4 +29,9 @@ if(Asio_FOUND)
     add_library(asio::asio INTERFACE IMPORTED)
     target_include_directories(asio::asio INTERFACE ${Asio_INCLUDE_DIR})
     target_compile_definitions(asio::asio INTERFACE ASIO_STANDALONE)
+    if(Asio_VERSION VERSION_LESS 1.23)
+        # It knows the coroutines of C++20 with g++ only.
+        target_compile_definitions(asio::asio INTERFACE
+            $<$<CXX_COMPILER_ID:Clang>:ASIO_HAS_CO_AWAIT> $<$<CXX_COMPILER_ID:Clang>:ASIO_HAS_STD_COROUTINE>)
+    endif()
 endif()

@@ -35,6 +35,9 @@ install(FILES
 
 # pkg-config has no file for Asio and tl::expected: where they are not found by themselves, their place is named.
 set(pc_cflags "-DASIO_STANDALONE -pthread")
+if(Asio_VERSION VERSION_LESS 1.23)
+    string(APPEND pc_cflags " -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTINE")  # as in FindAsio.cmake
+endif()
 foreach(directory IN ITEMS ${Asio_INCLUDE_DIR})
     if(NOT directory IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
         string(APPEND pc_cflags " -I${directory}")
