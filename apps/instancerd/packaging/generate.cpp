@@ -433,7 +433,7 @@ std::string zsh(std::string_view text)
 
 void write_zsh(const std::vector<Command>& commands)
 {
-    std::cout << "#compdef instancerd\n\nlocal command=$words[2]\nlocal -a options\n"
+    std::cout << "#compdef instancerd\n\nlocal command=$words[2]\nlocal -a specs\n"
               << "if (( CURRENT == 2 )); then\n    compadd -- " << joined(first_words(commands))
               << " --help --version\n    return\nfi\n";
     for (const auto& [first, words] : second_words(commands))
@@ -442,7 +442,7 @@ void write_zsh(const std::vector<Command>& commands)
                   << "    (( CURRENT-- ))\nfi\n";
     std::cout << "shift words\n(( CURRENT-- ))\ncase $command in\n";
     for (const auto& command : commands) {
-        std::cout << "    '" << command.name << "')\n        options=(\n";
+        std::cout << "    '" << command.name << "')\n        specs=(\n";
         for (const auto* option : command.options) {
             const Offer offer(*option);
             const bool repeats = option->shape == Shape::list || option->shape == Shape::map;
@@ -460,7 +460,7 @@ void write_zsh(const std::vector<Command>& commands)
             std::cout << "            '--config[the configuration]:FILE:_files'\n";
         std::cout << "        ) ;;\n";
     }
-    std::cout << "esac\n_arguments -S $options '--help[show the options]' '*:::program:_normal'\n";
+    std::cout << "esac\n_arguments -S $specs '--help[show the options]' '*:::program:_normal'\n";
 }
 
 }  // namespace
