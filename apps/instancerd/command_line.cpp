@@ -6,6 +6,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <instancer/version.hpp>
+
 #include "config.hpp"
 #include "options.hpp"
 #include "relay.hpp"
