@@ -15,10 +15,12 @@ namespace instancer {
 class ClientInfo {
 public:
     ClientInfo() = default;
+    /// Over TCP.
     ClientInfo(const asio::ip::tcp::endpoint& peer, const asio::ip::tcp::endpoint& local)
         : from_(Tcp(unmapped(peer), unmapped(local)))
     {
     }
+    /// Over the Unix socket at `path`, by the user `uid`.
     ClientInfo(uid_t uid, std::string path) : from_(Unix(uid, std::move(path))) {}
 
     /// Over a Unix socket, by a user that nobody knows.
@@ -63,6 +65,7 @@ public:
         return path().empty() ? "unknown" : "unix:" + path();
     }
 
+    /// `192.0.2.1:5000` or `[2001:db8::1]:5000`.
     static std::string format(const asio::ip::tcp::endpoint& endpoint)
     {
         const auto address = endpoint.address().to_string();

@@ -40,7 +40,9 @@ public:
           session_(session)
     {
     }
+    /// Leaves `other` without a lease.
     Lease(Lease&& other) noexcept = default;
+    /// Gives back what it held, and leaves `other` without a lease.
     Lease& operator=(Lease&& other) noexcept
     {
         if (this == &other)
@@ -56,8 +58,10 @@ public:
     }
     ~Lease() { give_back(); }
 
+    /// Whether there is a lease at all.
     explicit operator bool() const noexcept { return usage_ != nullptr; }
 
+    /// The instance that may be used.
     const Instance& instance() const noexcept { return instance_; }
 
     /// Counts what passes; alive as long as the lease.

@@ -42,14 +42,16 @@ namespace instancer {
 /// Limits of time are kept to a quarter of the shortest of them, and to a second at worst; 0 means no limit.
 class ServerOptions {
 public:
+    /// A span of time.
     using Duration = std::chrono::steady_clock::duration;
 
-    std::string service;  ///< Part of every identity.
-    Duration auth_timeout = std::chrono::seconds(10);
-    Duration session_idle{0};        ///< Without a byte in either direction.
-    Duration half_close_timeout{0};  ///< After the end of one direction.
-    Duration session_timeout{0};     ///< From the connection on.
+    std::string service;                               ///< Part of every identity.
+    Duration auth_timeout = std::chrono::seconds(10);  ///< How long a client may take to say who it is.
+    Duration session_idle{0};                          ///< Without a byte in either direction.
+    Duration half_close_timeout{0};                    ///< After the end of one direction.
+    Duration session_timeout{0};                       ///< From the connection on.
 
+    /// The defaults, for the service `name`.
     explicit ServerOptions(std::string name) : service(std::move(name)) {}
 };
 
@@ -60,6 +62,7 @@ public:
 /// Threads: every member on the control executor of the workers.
 class Server {
 public:
+    /// A service made of these parts; nothing happens before `run`.
     Server(Workers& workers, ServerOptions options, std::vector<std::unique_ptr<Acceptor>> acceptors,
            std::unique_ptr<Authenticator> authenticator, InstancePool& pool, Bridge& bridge, Events& events)
         : workers_(workers),

@@ -29,23 +29,27 @@ namespace instancer {
 /// Threads: one at a time.
 class Balancer {
 public:
+    /// A moment on the clock that never goes back.
     using TimePoint = std::chrono::steady_clock::time_point;
+    /// What a name stands for.
     using Endpoints = std::vector<asio::ip::tcp::endpoint>;
 
     /// One upstream.
     class Member {
     public:
+        /// A server as it is configured, in the group since `since`.
         Member(const Upstream& given, TimePoint since)
             : upstream(given), name(given.text()), hash_(hash_of(name)), weight_(given.weight), since_(since)
         {
         }
 
         const Upstream upstream;  ///< As first given: its weight may have changed.
-        const std::string name;
+        const std::string name;   ///< As it is configured, for logs.
 
         /// What its name stands for. The balancer only keeps it.
         std::shared_ptr<const Endpoints> endpoints = std::make_shared<const Endpoints>();
 
+        /// Connections that it has now.
         std::size_t connections() const noexcept { return connections_; }
 
         /// It is in the list no more.
@@ -70,6 +74,7 @@ public:
         unsigned checks_ = 0;  ///< In a row, that contradict `up_`.
         bool removed_ = false;
     };
+    /// A member of the group; it stays while a connection to it does.
     using MemberPtr = std::shared_ptr<Member>;
 
     /// One connection on its way to an upstream, and then at it.
@@ -117,6 +122,7 @@ public:
         bool matters_ = false;
     };
 
+    /// What a client that asked is to do.
     enum class Turn {
         go,    ///< To `member`.
         wait,  ///< Until `on_served`.
@@ -124,6 +130,7 @@ public:
         none,  ///< Nothing is left to try.
     };
 
+    /// An empty group; `seed` makes its choices repeatable.
     explicit Balancer(const UpstreamOptions& options, std::uint64_t seed = 0)
         : balance_(options.balance),
           max_fails_(options.max_fails),
@@ -139,6 +146,7 @@ public:
             members_.push_back(std::make_shared<Member>(upstream, long_ago));
     }
 
+    /// Spreads `bytes` evenly; the same on every machine.
     static std::uint64_t hash_of(std::string_view bytes) noexcept
     {
         std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a.
@@ -150,6 +158,7 @@ public:
     /// All of them; those that were removed and have connections yet come last.
     const std::vector<MemberPtr>& members() const noexcept { return members_; }
 
+    /// Clients that wait.
     std::size_t waiting() const noexcept { return queue_.size(); }
 
     /// Begins, or goes on after `failed`. Never the same upstream twice; those that rest come last, because one that
@@ -286,6 +295,7 @@ public:
         return first;
     }
 
+    /// The state of each member at `now`.
     std::vector<UpstreamStatus> snapshot(TimePoint now) const
     {
         std::vector<UpstreamStatus> all;

@@ -36,13 +36,13 @@ namespace instancer {
 /// One line about an instance, for an operator who asks what there is.
 class InstanceInfo {
 public:
-    std::string name;
-    std::string owner;  ///< Owner hash, 32 hex digits; empty for a warm instance.
-    std::string state;  ///< `starting`, `warm`, `running` or `stopping`.
-    std::chrono::nanoseconds age{0};
-    std::size_t clients = 0;
-    std::uint64_t bytes_up = 0;
-    std::uint64_t bytes_down = 0;
+    std::string name;                 ///< As the backend calls it.
+    std::string owner;                ///< Owner hash, 32 hex digits; empty for a warm instance.
+    std::string state;                ///< `starting`, `warm`, `running` or `stopping`.
+    std::chrono::nanoseconds age{0};  ///< Since its start.
+    std::size_t clients = 0;          ///< Clients that are connected to it.
+    std::uint64_t bytes_up = 0;       ///< Bytes from clients to the instance.
+    std::uint64_t bytes_down = 0;     ///< Bytes from the instance to clients.
 
     InstanceInfo() = default;
 };
@@ -613,6 +613,7 @@ private:
 /// A place in the line for a lease. Call `wait` once.
 class LeaseTicket {
 public:
+    /// For pools.
     LeaseTicket(std::shared_ptr<detail::PoolDriver> driver, const asio::any_io_executor& executor,
                 AcquireRequest request)
         : driver_(std::move(driver)),
@@ -652,6 +653,7 @@ private:
 /// Threads: `acquire` on any executor; every other member on the control executor.
 class InstancePool {
 public:
+    /// A pool of instances of `backend`. Several pools may share a `budget`.
     InstancePool(asio::any_io_executor control, std::string service, const PoolOptions& options,
                  InstanceBackend& backend, Events& events, std::shared_ptr<InstanceBudget> budget = nullptr)
         : driver_(std::make_shared<detail::PoolDriver>(std::move(control), std::move(service), options, backend, events,
@@ -700,9 +702,12 @@ public:
     /// Completes when, after `drain` or `close`, no instance is left.
     asio::awaitable<void> wait_empty() { return driver_->wait_empty(); }
 
+    /// What there is, an entry for each instance.
     std::vector<InstanceInfo> snapshot() const { return driver_->snapshot(); }
 
+    /// What its backend is like.
     const BackendTraits& traits() const noexcept { return traits_; }
+    /// Where its instances come from.
     InstanceBackend& backend() noexcept { return backend_; }
 
 private:

@@ -27,6 +27,7 @@ namespace instancer {
 /// one channel have one identity, and the channel is its owner.
 class RelayAuthenticator final : public Authenticator {
 public:
+    /// Expects `authentication` of each client, and says what `greeting` has.
     RelayAuthenticator(std::string authentication, const RelayGreeting& greeting)
         : authentication_(std::move(authentication)), greeting_(greeting)
     {
