@@ -192,7 +192,7 @@ private:
     /// Lives on its worker; the control executor only holds it and posts to it.
     ///
     /// While it is being bridged without a coroutine this is all that there is of it, so it is kept small.
-    struct Session final : BridgeObserver, std::enable_shared_from_this<Session> {
+    struct Session final : BridgeObserver {
         Session(Server& by, std::size_t on, std::uint64_t number, Accepted& accepted)
             : server(by),
               id(number),
@@ -292,13 +292,16 @@ private:
 
     asio::awaitable<void> accept_loop(Acceptor& acceptor)
     {
+        std::size_t in_a_row = 0;
         for (bool failing = false;;) {
             const auto taken = co_await take_client(acceptor);
             if (taken) {
                 failing = false;
-                // A crowd is not taken in before those that came first have got on.
-                if (starting_ >= crowd)
+                // A crowd is not taken in before those that came first have got on, nor without a turn for all others.
+                if (++in_a_row >= crowd || starting_ >= crowd) {
+                    in_a_row = 0;
                     co_await asio::post(workers_.control(), detail::as_result);
+                }
                 continue;
             }
             if (closing_.is_set() || taken.error() == std::error_code(asio::error::operation_aborted))

@@ -91,22 +91,34 @@ public:
         /// Whether anybody cares that it succeeds: its upstream has failed before.
         bool matters() const noexcept { return matters_; }
 
-        /// Called when it has waited and `member` is decided.
-        std::function<void()> on_served;
+        /// `callback` is called when it has waited and `member` is decided.
+        void on_served(std::function<void()> callback) { detour().on_served = std::move(callback); }
 
     private:
         friend class Balancer;
 
-        bool is_first() const noexcept { return tried_.empty(); }
+        /// What most attempts do without.
+        struct Detour {
+            std::vector<MemberPtr> tried;
+            std::function<void()> on_served;
+            std::optional<std::list<Attempt*>::iterator> place;  ///< In the queue.
+        };
+
+        Detour& detour()
+        {
+            if (!detour_)
+                detour_ = std::make_unique<Detour>();
+            return *detour_;
+        }
+        bool is_first() const noexcept { return !detour_ || detour_->tried.empty(); }
         bool has_tried(const MemberPtr& member) const
         {
-            return std::find(tried_.begin(), tried_.end(), member) != tried_.end();
+            return detour_ && std::find(detour_->tried.begin(), detour_->tried.end(), member) != detour_->tried.end();
         }
 
         std::uint64_t source_;
         MemberPtr member_;
-        std::vector<MemberPtr> tried_;
-        std::optional<std::list<Attempt*>::iterator> place_;  ///< In the queue.
+        std::unique_ptr<Detour> detour_;
         bool matters_ = false;
     };
 
@@ -161,7 +173,7 @@ public:
             return turn;
         if (queue_.size() >= queue_size_)
             return Turn::full;
-        attempt.place_ = queue_.insert(queue_.end(), &attempt);
+        attempt.detour().place = queue_.insert(queue_.end(), &attempt);
         retries_waiting_ += !attempt.is_first();
         return turn;
     }
@@ -186,7 +198,7 @@ public:
             is_new = member.rests_until_ == TimePoint();
             member.rests_until_ = now + rest_;
         }
-        attempt.tried_.push_back(attempt.member_);
+        attempt.detour().tried.push_back(attempt.member_);
         end(attempt, now);
         return is_new;
     }
@@ -262,7 +274,7 @@ public:
                 continue;
             }
             leave(attempt);
-            attempt.on_served();
+            attempt.detour().on_served();
         }
     }
 
@@ -354,10 +366,9 @@ private:
 
     void leave(Attempt& attempt)
     {
-        if (!attempt.place_)
+        if (!attempt.detour_ || !attempt.detour_->place)
             return;
-        queue_.erase(*attempt.place_);
-        attempt.place_.reset();
+        queue_.erase(*std::exchange(attempt.detour_->place, std::nullopt));
         retries_waiting_ -= !attempt.is_first();
     }
 
