@@ -23,9 +23,10 @@ namespace instancer {
 /// An IPv4 address and port, as a message of the tunnel carries them.
 class TunnelAddress {
 public:
-    static constexpr std::size_t wire_size = 6;
+    static constexpr std::size_t wire_size = 6;  ///< Bytes that it has on the wire.
 
     constexpr TunnelAddress() = default;
+    /// That IPv4 address, as a number, and port.
     constexpr TunnelAddress(std::uint32_t address, std::uint16_t port) : address_(address), port_(port) {}
 
     /// All zero where the endpoint is none of IPv4.
@@ -42,9 +43,12 @@ public:
         return {at(0) << 24 | at(1) << 16 | at(2) << 8 | at(3), static_cast<std::uint16_t>(at(4) << 8 | at(5))};
     }
 
+    /// The IPv4 address as a number.
     constexpr std::uint32_t address() const noexcept { return address_; }
+    /// The port.
     constexpr std::uint16_t port() const noexcept { return port_; }
 
+    /// The same as Asio has it.
     asio::ip::tcp::endpoint endpoint() const
     {
         return {asio::ip::address_v4(static_cast<asio::ip::address_v4::uint_type>(address_)), port_};
@@ -53,9 +57,12 @@ public:
     /// `192.0.2.1:5000`
     std::string to_string() const { return endpoint().address().to_string() + ":" + std::to_string(port_); }
 
+    /// Some order, for containers.
     friend constexpr auto operator<=>(const TunnelAddress&, const TunnelAddress&) = default;
 
+    /// For unordered containers.
     struct Hash {
+        /// The hash of `address`.
         std::size_t operator()(const TunnelAddress& address) const noexcept
         {
             const auto both = std::uint64_t{address.address_} << 16 | address.port_;
@@ -91,21 +98,24 @@ inline constexpr std::array<std::string_view, 7> tunnel_command_names = {"GRT", 
 /// Lifetime: `data` refers to bytes of others.
 class TunnelMessage {
 public:
-    static constexpr std::size_t length_size = 2;
-    static constexpr std::size_t header_size = 17;  ///< What the length counts beside the data.
-    static constexpr std::size_t max_data = 65535 - header_size;
+    static constexpr std::size_t length_size = 2;                 ///< Bytes of the length in front of it.
+    static constexpr std::size_t header_size = 17;                ///< What the length counts beside the data.
+    static constexpr std::size_t max_data = 65535 - header_size;  ///< Most bytes that one message carries.
 
+    /// A message of that kind.
     TunnelMessage(TunnelCommand what, TunnelAddress source, TunnelAddress destination,
                   std::span<const std::byte> bytes = {}, std::uint16_t number = 0)
         : command(what), sequence(number), from(source), to(destination), data(bytes)
     {
     }
 
-    TunnelCommand command;
-    std::uint16_t sequence;
-    TunnelAddress from, to;
-    std::span<const std::byte> data;
+    TunnelCommand command;            ///< What it is about.
+    std::uint16_t sequence;           ///< Its number.
+    TunnelAddress from;               ///< Who sends it.
+    TunnelAddress to;                 ///< Whom it is for.
+    std::span<const std::byte> data;  ///< What it carries.
 
+    /// The data as text.
     std::string_view text() const noexcept { return {reinterpret_cast<const char*>(data.data()), data.size()}; }
 };
 

@@ -38,9 +38,12 @@ namespace instancer {
 /// up the link for a moment, and is disconnected if others wait for it.
 class TunnelMultiplexer {
 public:
+    /// The clock of all limits.
     using Clock = TunnelSession::Clock;
+    /// A moment on it.
     using TimePoint = Clock::time_point;
 
+    /// Which end of the tunnel it is.
     enum class Role { server, agent };
 
     /// Lifetime: `observer` must outlive this.

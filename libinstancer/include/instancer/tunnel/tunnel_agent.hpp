@@ -30,12 +30,13 @@
 
 namespace instancer {
 
+/// How a TunnelAgent serves.
 class TunnelAgentOptions {
 public:
-    TunnelOptions link;
+    TunnelOptions link;  ///< How its connection is used.
 
-    std::string host;  ///< Of the server: a name or an address.
-    std::uint16_t port = 0;
+    std::string host;        ///< Of the server: a name or an address.
+    std::uint16_t port = 0;  ///< Port of the server.
 
     /// Before the server is tried again.
     std::chrono::milliseconds reconnect{5000};
@@ -124,6 +125,7 @@ public:
     /// Sessions that are going on.
     std::size_t sessions() const noexcept { return sessions_; }
 
+    /// Whether it is connected to its server.
     bool connected() const noexcept { return link_ != nullptr; }
 
     /// `HOST:PORT`

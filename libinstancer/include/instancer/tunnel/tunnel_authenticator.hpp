@@ -19,6 +19,7 @@ public:
     /// Threads: called on the session's worker, on several at once; completes there.
     using Lookup = std::function<asio::awaitable<Result<bool>>(asio::ip::address)>;
 
+    /// Asks `lookup` for each client.
     explicit TunnelAuthenticator(Lookup lookup) : lookup_(std::move(lookup)) {}
 
 private:

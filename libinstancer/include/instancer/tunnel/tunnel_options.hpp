@@ -15,6 +15,7 @@ enum class SecondAgent {
 /// What both ends of a tunnel's link may choose for themselves.
 class TunnelOptions {
 public:
+    /// A span of time.
     using Duration = std::chrono::steady_clock::duration;
 
     /// After so long without traffic the agent asks for a sign of life.

@@ -26,14 +26,15 @@
 
 namespace instancer {
 
+/// How a TunnelServer serves.
 class TunnelServerOptions {
 public:
-    TunnelOptions link;
+    TunnelOptions link;  ///< How the agent's connection is used.
 
     /// Which addresses an agent may come from; nobody without it.
     std::function<bool(const asio::ip::address&)> admits_agent;
 
-    SecondAgent second_agent = SecondAgent::takes_over;
+    SecondAgent second_agent = SecondAgent::takes_over;  ///< What happens when a second agent connects.
 
     /// How long users wait for an agent while there is none.
     std::chrono::milliseconds agent_wait{10'000};
@@ -47,6 +48,7 @@ public:
 /// A session that goes on, for whoever looks.
 class TunnelSessionStatus {
 public:
+    /// All of it at once.
     TunnelSessionStatus(TunnelAddress at, TunnelAddress to, std::string who)
         : user(at), target(to), name(std::move(who))
     {
@@ -81,6 +83,7 @@ public:
     TunnelServer(const TunnelServer&) = delete;
     TunnelServer& operator=(const TunnelServer&) = delete;
 
+    /// Where it must be used.
     asio::any_io_executor get_executor() const { return executor_; }
 
     /// Takes agents in until `stop`.
@@ -130,6 +133,7 @@ public:
     /// Ends the session of the user who is called so, on the link or by a name of their own. False when there is none.
     bool disconnect(std::string_view address) { return link_ && link_->disconnect(address); }
 
+    /// What there is to say about each session.
     std::vector<TunnelSessionStatus> sessions() const
     {
         std::vector<TunnelSessionStatus> all;

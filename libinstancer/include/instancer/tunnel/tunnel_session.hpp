@@ -22,6 +22,7 @@ class TunnelTurns;
 /// One user's connection through a link, as a TunnelMultiplexer keeps it.
 class TunnelSession {
 public:
+    /// The clock of all limits.
     using Clock = std::chrono::steady_clock;
 
     /// `agreed` as in `agreed()`.
@@ -32,6 +33,7 @@ public:
 
     /// What the session is called on the link: the user's address, or a made-up one.
     const TunnelAddress& user() const noexcept { return user_; }
+    /// Where it leads.
     const TunnelAddress& target() const noexcept { return target_; }
 
     /// Who the user really is; empty at the agent.
