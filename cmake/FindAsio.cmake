@@ -1,5 +1,14 @@
 # SPDX-License-Identifier: MIT
-# Finds standalone Asio, which brings no CMake package, and defines the target Asio::asio.
+# Finds Asio in its standalone form and defines the target asio::asio. Asio brings no CMake package; where a package
+# manager (Conan, vcpkg) adds one, or the project has such a target already, that is the one.
+if(NOT TARGET asio::asio)
+    find_package(asio ${Asio_FIND_VERSION} CONFIG QUIET)
+endif()
+if(TARGET asio::asio)
+    set(Asio_FOUND TRUE)
+    return()
+endif()
+
 find_path(Asio_INCLUDE_DIR asio.hpp)
 mark_as_advanced(Asio_INCLUDE_DIR)
 
@@ -16,8 +25,13 @@ endif()
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(Asio REQUIRED_VARS Asio_INCLUDE_DIR VERSION_VAR Asio_VERSION)
 
-if(Asio_FOUND AND NOT TARGET Asio::asio)
-    add_library(Asio::asio INTERFACE IMPORTED)
-    target_include_directories(Asio::asio INTERFACE ${Asio_INCLUDE_DIR})
-    target_compile_definitions(Asio::asio INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED)
+if(Asio_FOUND)
+    add_library(asio::asio INTERFACE IMPORTED)
+    target_include_directories(asio::asio INTERFACE ${Asio_INCLUDE_DIR})
+    target_compile_definitions(asio::asio INTERFACE ASIO_STANDALONE)
+    if(Asio_VERSION VERSION_LESS 1.23)
+        # It knows the coroutines of C++20 with g++ only.
+        target_compile_definitions(asio::asio INTERFACE
+            $<$<CXX_COMPILER_ID:Clang>:ASIO_HAS_CO_AWAIT> $<$<CXX_COMPILER_ID:Clang>:ASIO_HAS_STD_COROUTINE>)
+    endif()
 endif()

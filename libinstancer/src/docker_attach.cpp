@@ -15,7 +15,7 @@
 
 #include "docker_upgrade.hpp"
 
-namespace instancer::detail {
+namespace instancer::detail::inline docker {
 namespace {
 
 using Socket = asio::local::stream_protocol::socket;
@@ -108,4 +108,4 @@ Result<void> TerminalStream::shutdown_send()
     return {};
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer::detail::inline docker

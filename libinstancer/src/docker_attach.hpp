@@ -16,7 +16,7 @@
 
 #include "docker_frames.hpp"
 
-namespace instancer::detail {
+namespace instancer::detail::inline docker {
 
 /// Attaches to the standard streams of the container `id`: the result carries its input, and its output in frames if
 /// it has no terminal. cpp-httplib cannot do that: the engine answers 101 and the connection changes its protocol.
@@ -64,4 +64,4 @@ public:
     UniqueFd release() noexcept override { return {}; }
 };
 
-}  // namespace instancer::detail
+}  // namespace instancer::detail::inline docker

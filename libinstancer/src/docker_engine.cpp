@@ -15,7 +15,7 @@
 
 #include "docker_json.hpp"
 
-namespace instancer::detail {
+namespace instancer::detail::inline docker {
 namespace {
 
 constexpr std::string_view unix_scheme = "unix://";
@@ -228,4 +228,4 @@ void DockerEngine::stop()
     }
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer::detail::inline docker

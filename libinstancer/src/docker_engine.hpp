@@ -17,7 +17,7 @@ namespace httplib {
 class ClientImpl;
 }
 
-namespace instancer::detail {
+namespace instancer::detail::inline docker {
 
 /// What the engine answered.
 class EngineReply {
@@ -92,4 +92,4 @@ private:
     bool stopping_ = false;
 };
 
-}  // namespace instancer::detail
+}  // namespace instancer::detail::inline docker

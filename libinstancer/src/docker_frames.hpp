@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <span>
 
-namespace instancer::detail {
+namespace instancer::detail::inline docker {
 
 /// Takes apart the output of a container without a terminal, which comes in pieces of any size.
 ///
@@ -43,4 +43,4 @@ private:
     std::uint32_t payload_left_ = 0;
 };
 
-}  // namespace instancer::detail
+}  // namespace instancer::detail::inline docker

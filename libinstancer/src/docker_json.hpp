@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace instancer::detail {
+namespace instancer::detail::inline docker {
 
 /// What `object` holds under `key`; `fallback` when there is nothing, or something of another kind: the engine's
 /// answers are taken as they come.
@@ -35,4 +35,4 @@ inline nlohmann::json object_at(const nlohmann::json& object, std::string_view k
     return value_at(object, key, nlohmann::json::object());
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer::detail::inline docker

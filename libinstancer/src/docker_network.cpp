@@ -24,7 +24,7 @@
 
 extern char** environ;
 
-namespace instancer::detail {
+namespace instancer::detail::inline docker {
 
 using asio::ip::address_v4;
 using asio::ip::network_v4;
@@ -302,4 +302,4 @@ std::string DockerNetwork::firewall(const char* action) const
                 "ESTABLISHED,RELATED", "-m", "comment", "--comment", "instancer " + name_, "-j", "DROP"});
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer::detail::inline docker

@@ -18,7 +18,7 @@
 
 #include "docker_engine.hpp"
 
-namespace instancer::detail {
+namespace instancer::detail::inline docker {
 
 /// The network namespace of the process `pid`, if that is a process of the container `id`.
 ///
@@ -93,4 +93,4 @@ private:
     std::deque<Free> free_;
 };
 
-}  // namespace instancer::detail
+}  // namespace instancer::detail::inline docker

@@ -13,7 +13,7 @@
 #include "docker_frames.hpp"
 #include "docker_json.hpp"
 
-namespace instancer::detail {
+namespace instancer::detail::inline docker {
 
 using nlohmann::json;
 
@@ -326,4 +326,4 @@ std::string unframed(std::string_view frames)
     return out;
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer::detail::inline docker

@@ -16,7 +16,7 @@
 #include <instancer/identity.hpp>
 #include <instancer/result.hpp>
 
-namespace instancer::detail {
+namespace instancer::detail::inline docker {
 
 inline constexpr std::string_view label_daemon = "instancer.daemon";
 inline constexpr std::string_view label_service = "instancer.service";
@@ -85,4 +85,4 @@ std::string config_hash(const nlohmann::json& spec, const ImageFacts& image);
 /// Splits the output that the engine keeps of a container without terminal into plain text.
 std::string unframed(std::string_view frames);
 
-}  // namespace instancer::detail
+}  // namespace instancer::detail::inline docker

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace instancer::detail {
+namespace instancer::detail::inline docker {
 
 /// Reads the head of the engine's answer to a request to attach, after which the connection carries the streams.
 ///
@@ -53,4 +53,4 @@ private:
     State state_ = State::incomplete;
 };
 
-}  // namespace instancer::detail
+}  // namespace instancer::detail::inline docker

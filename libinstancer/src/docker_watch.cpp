@@ -7,7 +7,7 @@
 
 #include "docker_json.hpp"
 
-namespace instancer::detail {
+namespace instancer::detail::inline docker {
 
 using nlohmann::json;
 
@@ -86,4 +86,4 @@ void DockerWatch::take_line(const std::string& line)
     observer_.container_ended(text_at(actor, "ID"), static_cast<int>(std::strtol(code.c_str(), nullptr, 10)));
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer::detail::inline docker

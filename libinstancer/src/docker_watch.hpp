@@ -12,7 +12,7 @@
 
 #include "docker_engine.hpp"
 
-namespace instancer::detail {
+namespace instancer::detail::inline docker {
 
 /// Hears from the engine, on a thread of its own, which containers end, and whether the engine is there at all.
 class DockerWatch {
@@ -58,4 +58,4 @@ private:
     std::thread thread_;
 };
 
-}  // namespace instancer::detail
+}  // namespace instancer::detail::inline docker

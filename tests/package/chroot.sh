@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+# Sourced: a clean Debian of the release that this machine runs, since packages are built for that.
+
+skip() { echo "Skipped: $*"; exit 77; }
+fail() { echo "$*" >&2; exit 1; }
+
+# Sets base, the root file system, which is fetched once and never changed.
+need_base() {
+    [ "$(id -u)" -eq 0 ] || skip "only root may enter another root file system"
+    command -v debootstrap >/dev/null || skip "there is no debootstrap"
+    local release part
+    release=$(. /etc/os-release && [ "$ID" = debian ] && echo "${VERSION_CODENAME:-}") || skip "this is not Debian"
+    base=/var/tmp/instancer-$release
+    [ ! -e "$base/etc/debian_version" ] || return 0
+    part=$(mktemp -d "$base.XXXXXX")
+    # What one attempt has fetched the next one need not: a mirror may be away for a moment.
+    for attempt in 1 2 3; do
+        ! debootstrap --variant=minbase "$release" "$part" http://deb.debian.org/debian >"$part.log" 2>&1 || break
+        [ "$attempt" -lt 3 ] || { tail -n 3 "$part.log" && rm -rf "$part" "$part.log" && skip "Debian cannot be fetched"; }
+        sleep 5
+    done
+    rm -rf "$part"/var/cache/apt/archives/*.deb "$part.log"
+    chmod 755 "$part"
+    mv -T "$part" "$base" 2>/dev/null || rm -rf "$part"  # somebody else was quicker
+}
+
+# make_package BUILD DIRECTORY: sets package.
+make_package() {
+    rm -rf "$2"
+    mkdir -p "$2"
+    (cd "$1" && cpack -G DEB -B "$2") >"$2/log" 2>&1 || { cat "$2/log" >&2; fail "cpack failed"; }
+    package=$(echo "$2"/instancerd_*.deb)
+    [ -f "$package" ] || fail "cpack made no package of that name: $package"
+}

@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# debian.sh BUILD DIRECTORY: makes the Debian package of what was built in BUILD, installs it in a clean Debian, and looks
+# at all that came with it: the daemon, units, socket activation, manual pages, completions; and that it goes again.
+set -euo pipefail
+source=$(cd "$(dirname "$0")/../.." && pwd)
+. "$source/tests/package/chroot.sh"
+build=$1 dir=$2
+need_base
+if [ -z "${INSTANCER_UNSHARED:-}" ]; then
+    INSTANCER_UNSHARED=1 exec unshare --mount --pid --fork --kill-child "$0" "$@"
+fi
+make_package "$build" "$dir"
+
+# What happens in the root file system stays in memory.
+root=$dir/root
+mkdir "$root"
+mount --make-rprivate /
+mount -t tmpfs tmpfs "$dir/root"
+mkdir "$root/upper" "$root/work" "$root/merged"
+mount -t overlay overlay -o "lowerdir=$base,upperdir=$root/upper,workdir=$root/work" "$root/merged"
+root=$root/merged
+mount -t proc proc "$root/proc"
+mount --bind /dev "$root/dev"
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+inside() { DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$root" "$@"; }
+quietly() { "$@" >"$dir/log" 2>&1 || { cat "$dir/log" >&2; fail "This failed: $*"; }; }
+
+cp "$package" "$root/instancerd.deb"
+inside apt-get -q update >"$dir/log" 2>&1 || { tail -n 3 "$dir/log"; skip "no mirror of Debian answers"; }
+quietly inside apt-get -qy --no-install-recommends install /instancerd.deb
+inside instancerd --version
+echo "ok: the package installs"
+
+# What it brings as the configuration says what is missing; with all of its examples switched on nothing is.
+config=/etc/instancerd/instancerd.json
+if inside instancerd check --config "$config" 2>"$dir/log"; then
+    fail "A configuration without services passes"
+fi
+grep -q 'services: is empty; add a service' "$dir/log" || { cat "$dir/log" >&2; fail "check says something else"; }
+sed -E 's@^( *)//( *["}])@\1\2@; s@/usr/bin/python3@/usr/bin/perl@' "$root$config" >"$root/tmp/all.json"
+mkdir -p "$root/srv"
+printf '#!/bin/cat\n' >"$root/srv/chall.py"
+[ "$(grep -c '"mode"' "$root/tmp/all.json")" -eq 3 ] || fail "The examples of the configuration cannot be switched on"
+quietly inside instancerd check --config /tmp/all.json
+[ "$(inside id -u instancerd)" -gt 0 ] || fail "There is no user for the daemon"
+inside dpkg-query --showformat '${Conffiles}' --show instancerd | grep -q "^ $config " || fail "$config is no conffile"
+echo "ok: the configuration"
+
+# The units are right, alone and with what lifts their sandbox; and that sandbox is as tight as it is said to be.
+units=$root/usr/lib/systemd/system
+for drop_in in '' docker exec; do
+    rm -rf "$root/etc/systemd/system/instancerd.service.d"
+    if [ -n "$drop_in" ]; then
+        mkdir -p "$root/etc/systemd/system/instancerd.service.d"
+        cp "$root/usr/share/doc/instancerd/examples/$drop_in.conf" "$root/etc/systemd/system/instancerd.service.d/"
+    fi
+    quietly systemd-analyze --root "$root" --man=no --recursive-errors=no verify "$units/instancerd.service" \
+        "$units/instancerd.socket"
+    if grep . "$dir/log"; then
+        fail "systemd-analyze verify has something to say${drop_in:+ with $drop_in.conf}"
+    fi
+done
+rm -rf "$root/etc/systemd/system/instancerd.service.d"
+quietly systemd-analyze --root "$root" --offline=yes --threshold=20 security instancerd.service
+tail -n 1 "$dir/log"
+echo "ok: the units"
+
+# A socket that the service manager passes, by the name that the socket unit gives it, is served.
+name=$(sed -n 's/^FileDescriptorName=//p' "$units/instancerd.socket")
+cat >"$root/tmp/activated.json" <<END
+{ "services": { "echo": { "mode": "exec", "listen": "fd:$name", "command": ["/bin/cat"] } } }
+END
+PATH=/usr/sbin:/usr/bin:/sbin:/bin unshare --net bash -euc '
+    ip link set lo up
+    systemd-socket-activate --fdname="$1" --listen 127.0.0.1:1337 \
+        chroot "$2" instancerd run --config /tmp/activated.json >"$3" 2>&1 &
+    until ss -ltn | grep -q 127.0.0.1:1337; do :; done
+    exec {client}<>/dev/tcp/127.0.0.1/1337
+    echo "hello, socket" >&"$client"
+    read -r -t 20 answer <&"$client"
+    [ "$answer" = "hello, socket" ]
+    exec {client}>&-
+    kill -TERM $!
+    wait $!
+' bash "$name" "$root" "$dir/activated.log" || { cat "$dir/activated.log" >&2; fail "Socket activation does not work"; }
+echo "ok: socket activation"
+
+for page in 1/instancerd.1 5/instancerd.json.5; do
+    LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=100 man --warnings -E UTF-8 -l -Tutf8 -Z "$root/usr/share/man/man$page.gz" \
+        >/dev/null 2>"$dir/log"
+    ! grep . "$dir/log" || fail "Manual page $page has mistakes"
+done
+zcat "$root/usr/share/man/man1/instancerd.1.gz" >"$dir/page"
+inside instancerd --help >"$dir/help"
+for option in $(grep -oE '^  --[a-z-]+' "$dir/help"); do
+    grep -qF -- "fB${option//-/\\-}\\fR" "$dir/page" || fail "The manual page does not know $option"
+done
+echo "ok: manual pages"
+
+# completed WORD...: what bash offers for the last one.
+completed() {
+    bash -c '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _instancerd; echo "${COMPREPLY[@]}"' bash \
+        "$root/usr/share/bash-completion/completions/instancerd" instancerd "$@"
+}
+[[ " $(completed '') " == *' exec docker forward '* ]] || fail "bash offers no commands: $(completed '')"
+[ "$(completed exec --aut)" = '--auth --auth-timeout' ] || fail "bash offers for --aut: $(completed exec --aut)"
+[ "$(completed exec --auth '')" = 'open source token' ] || fail "bash offers for --auth: $(completed exec --auth '')"
+[ -z "$(completed forward --ima)" ] || fail "bash offers an option of another command"
+[ "$(completed check --config /etc/hostn)" = /etc/hostname ] || fail "bash offers no files"
+# In place of what zsh would do with them, the offers are shown.
+offered=$(zsh -f -c '_arguments() { print -l -- "$@" }; compadd() { print -l -- "$@" }
+    file=$1; shift; words=("$@"); CURRENT=$#; . $file' zsh "$root/usr/share/zsh/vendor-completions/_instancerd" \
+    instancerd exec --aut)
+grep -q '^--auth\[.*\]:open|source|token:(open source token)$' <<<"$offered" || fail "zsh offers: $offered"
+echo "ok: completions"
+
+quietly inside apt-get -qy purge instancerd
+left=$(find "$root/etc" "$root/usr" "$root/var/lib/instancerd" -name '*instancerd*' 2>/dev/null || true)
+[ -z "$left" ] || fail "This stays when the package goes: $left"
+echo "ok: nothing stays"
