@@ -250,10 +250,12 @@ Parsed<Address> parse_address(std::string_view text)
     if (!port)
         return wrong(port.error());
     auto host = text.substr(0, colon);
-    if (host.size() >= 2 && host.front() == '[' && host.back() == ']')
+    const bool in_brackets = host.size() >= 2 && host.front() == '[' && host.back() == ']';
+    if (in_brackets)
         host = host.substr(1, host.size() - 2);
-    else if (host.find_first_of(":[]") != host.npos)
-        return wrong(in_quotes(text) + " is ambiguous; write an IPv6 address in brackets, [::1]:1337");
+    if (in_brackets != is_v6(host) || host.find_first_of("[]") != host.npos)
+        return wrong(in_quotes(text) + (in_brackets ? " has no IPv6 address in its brackets; write [::1]:1337"
+                                                    : " is ambiguous; write an IPv6 address in brackets, [::1]:1337"));
     return Address::tcp(std::string(host), *port);
 }
 

@@ -41,12 +41,13 @@ asio::awaitable<Result<void>> upgrade(Socket& socket, const std::string& path, c
         const auto [received, size] = co_await socket.async_read_some(asio::buffer(piece), as_result);
         if (received)
             co_return broken(received);
+        const auto used = parser.feed({piece.data(), size});
+        if (parser.state() == UpgradeParser::State::refused)
+            co_return fail(Errc::start_failed, "attaching to the container: " + parser.refusal());
         // Nothing follows the head before the container is started.
-        if (parser.feed({piece.data(), size}) != size)
+        if (used != size)
             co_return fail(Errc::start_failed, "attaching to the container: output before its start");
     }
-    if (parser.state() == UpgradeParser::State::refused)
-        co_return fail(Errc::start_failed, "attaching to the container: " + parser.refusal());
     co_return Result<void>();
 }
 

@@ -106,6 +106,8 @@ TEST_CASE("addresses to listen on")
     CHECK(says(parse_address("localhost:http"), "is not a port"));
     CHECK(says(parse_address(":65536"), "is not a port"));
     CHECK(says(parse_address("::1:80"), "in brackets"));
+    CHECK(says(parse_address("[localhost]:80"), "no IPv6 address in its brackets"));
+    CHECK(says(parse_address("[a]b]:80"), "no IPv6 address in its brackets"));
     CHECK(says(parse_address("unix:"), "write unix:/path"));
     CHECK(says(parse_address("fd:"), "write fd:NAME"));
 }

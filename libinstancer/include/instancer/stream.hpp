@@ -22,7 +22,6 @@ enum class Readiness {
     readable,  ///< `try_read` would not block.
     writable,  ///< `try_write` would not block.
     gone,      ///< The peer reset the connection or closed it in both directions; a half-close alone does not count.
-    urgent,    ///< Urgent data is there, or an error; of streams without a descriptor never.
 };
 
 /// A byte stream with half-close and abort, whatever carries it: a TCP or Unix socket, pipes, a terminal, an
@@ -33,7 +32,7 @@ enum class Readiness {
 ///
 /// To carry a stream over something new, derive from `Stream::Impl`.
 ///
-/// Concurrency: one reader, one writer and one waiter for `gone` or `urgent` at a time.
+/// Concurrency: one reader, one writer and one waiter for `gone` at a time.
 /// Threads: call every member on `get_executor()`.
 class Stream {
 public:

@@ -190,7 +190,6 @@ public:
         case Readiness::readable: return !queue_.empty() || cut_ || departed_;
         case Readiness::writable: return cut_ || !sends_ || room() > 0;
         case Readiness::gone: return cut_;
-        case Readiness::urgent: return cut_;
         }
         return true;
     }

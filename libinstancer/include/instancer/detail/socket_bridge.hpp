@@ -118,7 +118,9 @@ private:
         bool readable = false;
         bool writable = true;
         bool to_the_end;            ///< A short read does not mean that nothing more is there.
-        bool maybe_urgent = false;  ///< Urgent data may come.
+        bool seen = false;          ///< What the next read begins with was reported, and is not urgent.
+        bool maybe_urgent = false;  ///< Urgent data have come.
+        bool complete = false;      ///< Nothing more will come.
         bool over = false;          ///< Nothing more is read here.
         bool failed = false;        ///< The connection was reset.
 
@@ -129,6 +131,9 @@ private:
     {
         link_.client().unwatch();
         link_.instance().unwatch();
+        if (carries_urgent())
+            for (const auto* side : {&client_, &instance_})
+                keep_urgent_inline(side->fd);
         if (auto added = poller_.add(client_.fd, client_); !added)
             return added;
         auto added = poller_.add(instance_.fd, instance_);
@@ -143,10 +148,12 @@ private:
         busy_ = true;
         if (events & ~static_cast<std::uint32_t>(EPOLLOUT))
             side.readable = true;
+        if (events & EPOLLIN)
+            side.seen = true;
         if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
             side.writable = true;
         if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-            side.to_the_end = true;
+            side.to_the_end = side.complete = true;
         if (events & EPOLLPRI)
             side.maybe_urgent = side.to_the_end = true;
         if (events & EPOLLERR)
@@ -189,11 +196,15 @@ private:
 
     void read(Side& from, Side& to)
     {
-        if (from.maybe_urgent && to.is_tcp && take_urgent(from))
-            return;
         if (from.large_reads == bulk_reads && splice(from, to))
             return;
-        const auto count = ::recv(from.fd, bridge_buffer().data(), bridge_buffer().size(), 0);
+        const auto ahead = ahead_of(from);
+        if (ahead == Ahead::nothing) {
+            from.readable = false;
+            return;
+        }
+        const auto count =
+            ::recv(from.fd, bridge_buffer().data(), ahead == Ahead::urgent ? 1 : bridge_buffer().size(), 0);
         if (count < 0) {
             if (errno == EAGAIN)
                 from.readable = false;
@@ -204,6 +215,10 @@ private:
         if (count == 0)
             return end_of_stream(from, to);
         const auto data = bridge_buffer().first(static_cast<std::size_t>(count));
+        if (ahead == Ahead::urgent) {
+            from.urgent = std::to_integer<std::int16_t>(data.front());
+            return;
+        }
         if (data.size() < bulk_size)
             from.large_reads = 0;
         else if (from.large_reads < bulk_reads)
@@ -266,12 +281,13 @@ private:
             link_.count_down(static_cast<std::uint64_t>(written));
     }
 
-    static bool take_urgent(Side& from)
+    bool carries_urgent() const noexcept { return client_.is_tcp && instance_.is_tcp; }
+
+    /// What a read would begin with. The first one after a report needs no look of its own.
+    Ahead ahead_of(Side& from) const noexcept
     {
-        const auto byte = detail::take_urgent(from.fd);
-        if (byte)
-            from.urgent = *byte;
-        return byte.has_value();
+        const bool seen = std::exchange(from.seen, false) || from.complete;
+        return carries_urgent() && (from.maybe_urgent || !seen) ? look_ahead(from.fd) : Ahead::plain;
     }
 
     /// Whether all that was read before has been written.

@@ -105,9 +105,7 @@ public:
             co_return watched;
         if (what == Readiness::gone)
             co_return co_await wait_gone();
-        const auto kind = what == Readiness::readable   ? Descriptor::wait_read
-                          : what == Readiness::writable ? Descriptor::wait_write
-                                                        : Descriptor::wait_error;
+        const auto kind = what == Readiness::readable ? Descriptor::wait_read : Descriptor::wait_write;
         const auto [error] = co_await watched_->async_wait(kind, as_result);
         if (error)
             co_return fail(error);

@@ -51,6 +51,9 @@ public:
                 &SessionHook::instance_ended),
           carries_urgent_(hook && has_mark(link.client()) && has_mark(link.instance()))
     {
+        if (carries_urgent_)
+            for (auto* stream : {&link.client(), &link.instance()})
+                keep_urgent_inline(stream->native_handle());
     }
     StreamBridge(const StreamBridge&) = delete;
     StreamBridge& operator=(const StreamBridge&) = delete;
@@ -220,12 +223,25 @@ private:
         // A wait that has come to its end already does not notice that it is cancelled.
         const auto cancellation = co_await asio::this_coro::cancellation_state;
         for (;;) {
-            if (carries_urgent_)
-                if (const auto byte = take_urgent(way.source.native_handle())) {
-                    const auto sent = co_await write_urgent(way.target, *byte);
+            if (carries_urgent_ && (&way != &up_ || early_.empty())) {
+                const auto ahead = look_ahead(way.source.native_handle());
+                if (ahead == Ahead::nothing) {
+                    const auto ready = co_await way.source.wait(Readiness::readable);
+                    if (!ready || is_cancelled(cancellation))
+                        co_return PumpEnd::cancelled;
+                    continue;
+                }
+                if (ahead == Ahead::urgent) {
+                    std::byte byte{};
+                    const auto taken = way.source.try_read(std::span(&byte, 1));
+                    if (!taken)
+                        co_return PumpEnd::source_reset;
+                    const auto sent = co_await write_urgent(way.target, byte);
                     if (!sent)
                         co_return not_written(back, sent.error());
+                    continue;
                 }
+            }
             std::unique_ptr<std::byte[]> shown;
             auto buffer = bridge_buffer();
             if (hook_) {
@@ -280,7 +296,7 @@ private:
             shown.reset();
             if (&way == &up_ && !early_.empty())
                 continue;
-            const auto ready = co_await wait_readable(way.source);
+            const auto ready = co_await way.source.wait(Readiness::readable);
             if (!ready || is_cancelled(cancellation))
                 co_return PumpEnd::cancelled;
         }
@@ -294,17 +310,6 @@ private:
         early_.remove_prefix(early.size());
         std::copy(early.begin(), early.end(), buffer.begin());
         return early.size();
-    }
-
-    asio::awaitable<Result<void>> wait_readable(Stream& source)
-    {
-        using namespace asio::experimental::awaitable_operators;
-        if (!carries_urgent_)
-            co_return co_await source.wait(Readiness::readable);
-        auto first = co_await (source.wait(Readiness::readable) || source.wait(Readiness::urgent));
-        if (first.index() == 0)
-            co_return std::move(std::get<0>(first));
-        co_return std::move(std::get<1>(first));
     }
 
     /// Nothing when all was written. A source that is not read meanwhile is watched; when it is reset the target still
@@ -356,7 +361,7 @@ private:
         return PumpEnd::target_reset;
     }
 
-    static asio::awaitable<Result<void>> write_urgent(Stream& target, unsigned char byte)
+    static asio::awaitable<Result<void>> write_urgent(Stream& target, std::byte byte)
     {
         while (::send(target.native_handle(), &byte, 1, MSG_OOB | MSG_NOSIGNAL) != 1) {
             if (errno != EAGAIN && errno != EINTR)

@@ -186,7 +186,6 @@ private:
                 case Readiness::readable: return session->readable();
                 case Readiness::writable: return link->multiplexer_.writable(*session);
                 case Readiness::gone: return session->broken();
-                case Readiness::urgent: break;
                 }
                 return false;
             }

@@ -125,7 +125,6 @@ private:
             case Readiness::readable: return reset || no_more || !segments.empty();
             case Readiness::writable: return reset || deaf || room != 0;
             case Readiness::gone: return reset || (no_more && deaf);
-            case Readiness::urgent: return reset;
             }
             return true;
         }

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+// Values of options, and files of tokens and servers: what is read can be written again and means the same; what is
+// wrong is said in one short line, and no part of a token is in it.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "require.hpp"
+#include "tokens.hpp"
+#include "values.hpp"
+
+using namespace instancer;
+using namespace instancer::daemon;
+
+namespace {
+
+template <class T>
+void check_message(const Parsed<T>& parsed)
+{
+    if (parsed)
+        return;
+    const auto& text = parsed.error();
+    REQUIRE(!text.empty());
+    REQUIRE(text.size() < 1500);
+    REQUIRE(std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20; }));
+}
+
+void check_address(std::string_view text)
+{
+    const auto address = parse_address(text);
+    check_message(address);
+    if (!address)
+        return;
+    const auto again = parse_address(address->text());
+    REQUIRE((again && *again == *address));
+    const auto other = Address::tcp("127.0.0.1", address->port());
+    REQUIRE(address->collides(other) == other.collides(*address));
+}
+
+void check_tokens(std::string_view text)
+{
+    const auto tokens = parse_tokens(text, "tokens");
+    check_message(tokens);
+    if (!tokens) {
+        // Nothing but place, sizes and remedy: the same for every text of that shape.
+        std::string hidden(text);
+        for (auto& c : hidden)
+            if (static_cast<unsigned char>(c) > 0x7f)
+                c = '\x7f';
+        const auto same = parse_tokens(hidden, "tokens");
+        REQUIRE((!same && same.error() == tokens.error()));
+        return;
+    }
+    std::string written;
+    for (const auto& token : *tokens) {
+        written += "hex:";
+        for (const unsigned char byte : token.bytes()) {
+            written += "0123456789abcdef"[byte >> 4];
+            written += "0123456789abcdef"[byte & 15];
+        }
+        written += "\r\n";
+    }
+    const auto again = parse_tokens(written, "tokens");
+    REQUIRE((again && again->size() == tokens->size()));
+    for (std::size_t i = 0; i < tokens->size(); ++i)
+        REQUIRE((*again)[i].bytes() == (*tokens)[i].bytes());
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size)
+{
+    const std::string_view text(reinterpret_cast<const char*>(bytes), size);
+    check_address(text);
+    check_tokens(text);
+    check_message(parse_duration(text));
+    check_message(parse_short_duration(text));
+    check_message(parse_size(text));
+    check_message(parse_count(text, 1, 65535));
+    check_message(parse_cpus(text));
+    check_message(parse_hex(text, 4));
+    check_message(parse_escaped(text));
+    check_message(parse_switch(text));
+    check_message(parse_ports(text));
+    check_message(parse_assignment(text));
+    check_message(parse_name(text));
+    if (const auto ports = parse_ports(text))
+        REQUIRE((ports->first() > 0 && ports->first() <= ports->last()));
+    return 0;
+}
