@@ -97,8 +97,8 @@ public:
         loop.settle();
     }
 
-    /// A client with a connection of its own.
-    Stream connect(const char* from = "127.0.0.1")
+    /// A client's connection, which the server has yet to notice.
+    detail::UniqueFd socket_to_server(const char* from = "127.0.0.1") const
     {
         detail::UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         sockaddr_in address{};
@@ -108,7 +108,13 @@ public:
         address.sin_port = htons(port_);
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         REQUIRE(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
-        auto stream = make_socket_stream(loop.executor(), std::move(socket));
+        return socket;
+    }
+
+    /// A client with a connection of its own.
+    Stream connect(const char* from = "127.0.0.1")
+    {
+        auto stream = make_socket_stream(loop.executor(), socket_to_server(from));
         loop.settle();
         return stream;
     }

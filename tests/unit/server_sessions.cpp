@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: MIT
 // How sessions begin and go on, and the reason for which each one ends.
+#include <algorithm>
+#include <cstddef>
+#include <functional>
+#include <vector>
+
+#include <asio/post.hpp>
 #include <doctest/doctest.h>
 
+#include <instancer/authenticator/shared.hpp>
 #include <instancer/authenticator/source_address.hpp>
 #include <instancer/authenticator/token.hpp>
 #include <instancer/bridge/hooked_bridge.hpp>
@@ -322,4 +329,29 @@ TEST_CASE("server: an instance that is taken away resets its clients")
     CHECK(fixture.end() == reason);
     if (other)
         CHECK(fixture.loop.until([&] { return fixture.backend.instances().size() == 2; }));
+}
+
+TEST_CASE("server: a crowd that comes at once leaves those who are served their turn")
+{
+    Setup setup;
+    setup.authenticator = std::make_unique<SharedAuthenticator>();
+    setup.pool.max_instances = 1;
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    const auto first = fixture.joined();
+    constexpr std::size_t crowd = 200;
+    std::vector<detail::UniqueFd> clients;
+    while (clients.size() < crowd)
+        clients.push_back(fixture.socket_to_server());
+    std::size_t seen = fixture.server.sessions(), most_between_turns = 0;
+    std::function<void()> turn = [&] {
+        const auto now = fixture.server.sessions();
+        most_between_turns = std::max(most_between_turns, now - seen);
+        seen = now;
+        if (seen <= crowd)
+            asio::post(fixture.workers.control(), turn);
+    };
+    turn();
+    REQUIRE(fixture.loop.until([&] { return fixture.server.sessions() == crowd + 1; }));
+    CHECK(most_between_turns < crowd / 4);
 }

@@ -3,6 +3,7 @@
 #include <string>
 
 #include <asio/io_context.hpp>
+#include <asio/strand.hpp>
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -176,6 +177,22 @@ TEST_CASE("socket stream: moved to another executor it goes on there")
         REQUIRE(elsewhere.until([&] { return reading.done(); }));
         CHECK(reading.value() == "hello");
     });
+}
+
+TEST_CASE("socket stream: it stays on its executor, of whatever kind")
+{
+    Loop loop;
+    const asio::any_io_executor plain = loop.executor(), strand = asio::make_strand(plain);
+    for (const auto& executor : {plain, strand}) {
+        auto pair = tcp();
+        const Stream other = make_socket_stream(plain, std::move(pair.second));
+        Stream stream = make_socket_stream(executor, std::move(pair.first));
+        CHECK(bool(stream.get_executor() == executor));
+        CHECK(stream.rebind(strand));
+        CHECK(bool(stream.get_executor() == strand));
+        CHECK(stream.rebind(plain));
+        CHECK(bool(stream.get_executor() == plain));
+    }
 }
 
 TEST_CASE("socket stream: the descriptor can be taken out, open")

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <memory>
-#include <utility>
+#include <typeinfo>
 #include <variant>
 
 #include <asio/any_io_executor.hpp>
@@ -29,8 +29,9 @@ private:
 
     static std::variant<Plain, Other> compact(const asio::any_io_executor& executor)
     {
-        if (const auto* plain = executor.target<Plain>())
-            return *plain;
+        // Asio 1.22 gives the target out whatever its type is.
+        if (executor.target_type() == typeid(Plain))
+            return *executor.target<Plain>();
         return std::make_unique<asio::any_io_executor>(executor);
     }
 
