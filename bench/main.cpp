@@ -12,7 +12,7 @@
 int main(int count, char** arguments)
 {
     const std::string usage = "usage: instancer_bench [--rounds N] [--json FILE] [--svg FILE] [WORK]...\n"
-                              "works: processes first-byte docker pool forward\n";
+                              "works: processes first-byte docker pool forward relay tunnel\n";
     std::vector<std::string> wanted;
     int rounds = 5;
     std::string json, svg;
@@ -25,13 +25,13 @@ int main(int count, char** arguments)
         else if (argument == "--svg" && i + 1 < count)
             svg = arguments[++i];
         else if (argument == "processes" || argument == "first-byte" || argument == "docker" || argument == "pool" ||
-                 argument == "forward")
+                 argument == "forward" || argument == "relay" || argument == "tunnel")
             wanted.push_back(argument);
         else
             return std::fputs(usage.c_str(), stderr), 2;
     }
     if (wanted.empty())
-        wanted = {"processes", "first-byte", "docker", "pool", "forward"};
+        wanted = {"processes", "first-byte", "docker", "pool", "forward", "relay", "tunnel"};
 
     int status = 0;
     std::vector<bench::Outcome> all;
@@ -47,8 +47,12 @@ int main(int count, char** arguments)
                 outcomes.push_back(bench::first_byte(rounds));
             else if (work == "docker")
                 outcomes.push_back(bench::docker_start(rounds));
+            else if (work == "relay")
+                outcomes = bench::relay(rounds);
             else
-                outcomes = work == "pool" ? bench::pool(rounds) : bench::forward(rounds);
+                outcomes = work == "pool"      ? bench::pool(rounds)
+                           : work == "forward" ? bench::forward(rounds)
+                                               : bench::tunnel(rounds);
             for (const auto& outcome : outcomes) {
                 outcome.table.print(outcome.baseline);
                 if (file)

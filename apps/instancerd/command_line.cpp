@@ -10,6 +10,7 @@
 
 #include "config.hpp"
 #include "options.hpp"
+#include "relay.hpp"
 #include "system.hpp"
 
 namespace instancer::daemon {
@@ -18,12 +19,16 @@ namespace {
 
 constexpr std::string_view purpose =
     "Every TCP client gets a server instance of its own: a process or a Docker container.\n"
-    "Or its connection is passed on to one of several servers.\n";
+    "Or its connection is passed on to one of several servers, joined with others in a channel, or taken through a\n"
+    "reverse tunnel.\n";
 
 constexpr std::string_view usage = R"(
   instancerd exec   --listen ADDR [options] -- COMMAND [ARG...]
   instancerd docker --listen ADDR --image IMAGE (--port N | --stdio) [options] [-- COMMAND...]
   instancerd forward --listen ADDR --to ADDR[=WEIGHT],... [options]
+  instancerd relay [-e] [-d] [-p PORT] [-v...] --auth-file FILE [options]
+  instancerd tunnel server -t ROUTES -c CONFIG -d USERS [-p ADDR] [options]
+  instancerd tunnel agent  -p HOST:PORT [options]
   instancerd run    --config FILE          several services in one daemon
   instancerd check  --config FILE          say what is wrong with it; exit 2, or 0 when all is well
   instancerd --help | --version            COMMAND --help shows the options of one command
@@ -33,8 +38,9 @@ constexpr std::string_view notes = R"(
 Durations read 300ms, 20s, 10m, 2h; 0 means no limit (--linger 0: no
 lingering). Sizes read 512k, 64m, 2g.
 SIGTERM and SIGINT let sessions finish, a second one stops now; SIGHUP reads the files of tokens,
-access rules and upstreams again; SIGUSR1 logs every instance and upstream. Exit codes: 0 all went
-well, 1 a failure while running, 2 a wrong command line or configuration.
+access rules, upstreams, the authentication string and a tunnel's configuration again; SIGUSR1 logs every instance and
+upstream. Exit codes: 0 all went well, 1 a failure while running, 2 a wrong command line or
+configuration.
 )";
 
 constexpr std::string_view exec_examples = R"(
@@ -45,6 +51,16 @@ constexpr std::string_view exec_examples = R"(
 constexpr std::string_view forward_examples = R"(
   instancerd forward --listen :80 --to 10.0.0.1:8080=2,10.0.0.2:8080 --balance least-connections
   instancerd forward 127.0.0.1 8080 10.0.0.1 80
+)";
+
+constexpr std::string_view relay_examples = R"(
+  instancerd relay -p 1111 --auth-file secret.txt
+  instancerd relay -e -d -vv --auth-file secret.txt --max-connections 16 --slow disconnect
+)";
+
+constexpr std::string_view tunnel_examples = R"(
+  instancerd tunnel server -p :8443 --route ':8080 10.0.0.1:80' --agents 203.0.113.7 --any-user
+  instancerd tunnel agent  -p tunnel.example:8443
 )";
 
 constexpr std::string_view docker_examples = R"(
@@ -103,7 +119,7 @@ std::string option_help(Scope scope)
 std::string help(std::optional<Mode> mode)
 {
     if (!mode)
-        return std::string(purpose) + std::string(usage) + option_help(Scope::service) + std::string(notes);
+        return std::string(purpose) + std::string(usage) + option_help(Scope::any_service) + std::string(notes);
     std::string_view form, examples;
     switch (*mode) {
     case Mode::exec:
@@ -120,6 +136,20 @@ std::string help(std::optional<Mode> mode)
                "       instancerd forward LOCAL_IP LOCAL_PORT FORWARD_IP FORWARD_PORT";
         examples = forward_examples;
         break;
+    case Mode::relay:
+        form = "relay [-e] [-d] [-p PORT] [-v...] --auth-file FILE | --auth-string TEXT [options]\n"
+               "       -e: --echo; -d: --control 127.0.0.1:32565; -p PORT: --listen :PORT, 1111 if not given;\n"
+               "       -v to -vvvv: --verbose 1 to 4";
+        examples = relay_examples;
+        break;
+    case Mode::tunnel_server:
+        form = "tunnel server -t ROUTES -c CONFIG -d USERS [-p ADDR] [-C ADDR] [options]";
+        examples = tunnel_examples;
+        break;
+    case Mode::tunnel_agent:
+        form = "tunnel agent -p HOST:PORT [options]";
+        examples = tunnel_examples;
+        break;
     }
     return "Usage: instancerd " + std::string(form) + "\n" + option_help(scope_of(*mode)) + std::string(notes) +
            std::string(examples);
@@ -133,7 +163,31 @@ std::string unknown_word(const std::string& word, const std::string& guess, cons
 
 Command misuse(const std::string& text) { return Command(Command::Kind::misuse, text); }
 
-/// One of the two quick forms: its options as CLI11 knows them.
+/// The letter that the original had for an option of a tunnel, as CLI11 wants it before the name.
+std::string short_form(const Option& option)
+{
+    static constexpr std::pair<std::string_view, std::string_view> letters[] = {
+        {"routing", "-t,"}, {"config", "-c,"}, {"proxy", "-p,"}, {"control", "-C,"},
+        {"verbose", "-v,"}, {"log", "-l,"},    {"db", "-d,"}};
+    for (const auto& [name, letter] : letters)
+        if (option.name == name)
+            return std::string(letter);
+    return {};
+}
+
+/// `tunnel server` and `tunnel agent` are one word for the rest.
+Parsed<void> join_tunnel(std::vector<std::string>& arguments)
+{
+    if (arguments.empty() || arguments.front() != "tunnel")
+        return {};
+    if (arguments.size() < 2 || (arguments[1] != "server" && arguments[1] != "agent"))
+        return wrong("which end of the tunnel? Write instancerd tunnel server, or instancerd tunnel agent");
+    arguments[1] = "tunnel-" + arguments[1];
+    arguments.erase(arguments.begin());
+    return {};
+}
+
+/// One of the quick forms: its options as CLI11 knows them.
 class QuickForm {
 public:
     QuickForm(CLI::App& app, Mode mode) : mode_(mode)
@@ -145,7 +199,7 @@ public:
         for (const auto& option : options()) {
             if (!includes(option.scope, scope_of(mode)) && !includes(option.scope, Scope::daemon))
                 continue;
-            const auto name = "--" + std::string(option.name);
+            const auto name = short_form(option) + "--" + std::string(option.name);
             CLI::Option* added;
             if (option.shape == Shape::flag)
                 added = app_->add_flag(name);
@@ -180,6 +234,8 @@ public:
             apply(*option, *added, target, result.problems);
         if (by_position)
             apply_positions(extras, target, result.problems);
+        if (mode_ == Mode::relay && !service.has("log-level"))
+            result.settings.log_level = log_level_of(service.relay.verbosity);
         service.complete();
         result.settings.services.push_back(std::move(service));
         return result;
@@ -225,11 +281,13 @@ private:
         if (argument.empty() || argument.front() != '-')
             return "unexpected " + in_quotes(argument) +
                    (mode_ == Mode::forward ? "; write --listen ADDR --to ADDR"
+                    : mode_ == Mode::relay ? "; write -p PORT --auth-file FILE"
+                    : is_tunnel(mode_)     ? "; remove it"
                                            : "; the command to run comes last, after --");
         auto bare = std::string_view(argument).substr(0, argument.find('='));
         bare.remove_prefix(std::min(bare.find_first_not_of('-'), bare.size()));
         if (const auto* option = find_option(bare))
-            for (const auto other : {Mode::exec, Mode::docker, Mode::forward})
+            for (const auto other : modes)
                 if (includes(option->scope, scope_of(other)))
                     return "--" + std::string(bare) + " works only with instancerd " + std::string(name_of(other)) +
                            "; remove it or use that";
@@ -268,6 +326,12 @@ Command parse_command_line(std::vector<std::string> arguments)
         arguments.erase(mark, arguments.end());
     }
 
+    if (const auto joined = join_tunnel(arguments); !joined)
+        return misuse(joined.error());
+
+    if (!arguments.empty() && arguments.front() == name_of(Mode::relay))
+        arguments = spell_out_relay(arguments);
+
     CLI::App app;
     app.set_help_flag();
     app.allow_extras();
@@ -277,6 +341,9 @@ Command parse_command_line(std::vector<std::string> arguments)
     const QuickForm exec(app, Mode::exec);
     const QuickForm docker(app, Mode::docker);
     const QuickForm forward(app, Mode::forward);
+    const QuickForm relay(app, Mode::relay);
+    const QuickForm tunnel_server(app, Mode::tunnel_server);
+    const QuickForm tunnel_agent(app, Mode::tunnel_agent);
     std::string file;
     const auto add_file_command = [&](const char* name) {
         auto* added = app.add_subcommand(name);
@@ -301,7 +368,7 @@ Command parse_command_line(std::vector<std::string> arguments)
         return misuse(one_line(error.what()));
     }
 
-    for (const auto* form : {&exec, &docker, &forward})
+    for (const auto* form : {&exec, &docker, &forward, &relay, &tunnel_server, &tunnel_agent})
         if (form->used())
             return form->read(std::move(command));
     if (help_flag->count() > 0 || (run->parsed() && run->count("--help") > 0) ||
@@ -325,11 +392,12 @@ Command parse_command_line(std::vector<std::string> arguments)
     const auto& word = extras.front();
     if (!word.empty() && word.front() == '-')
         return misuse("unexpected " + one_line(word, 100) +
-                      "; options follow a command: instancerd exec ..., or docker, forward, run, check");
+                      "; options follow a command: instancerd exec ..., or docker, forward, relay, tunnel, run, check");
     if (word == "help")
         return Command(Command::Kind::print, help(std::nullopt));
     return misuse(unknown_word("command " + in_quotes(word),
-                               suggestion(word, {"exec", "docker", "forward", "run", "check"}), "--help"));
+                               suggestion(word, {"exec", "docker", "forward", "relay", "tunnel", "run", "check"}),
+                               "--help"));
 }
 
 }  // namespace instancer::daemon

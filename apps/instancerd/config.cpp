@@ -28,7 +28,7 @@ public:
                 services = &member.value();
             else if (option)
                 apply(*option, Target(settings_, nullptr), settings_.given, member.place(), member.value());
-            else if (find(member.name(), Scope::service) || is_service_word(member.name()))
+            else if (find(member.name(), Scope::any_service) || is_service_word(member.name()))
                 problem(member.place(), "belongs into a service; move it into $.services.NAME");
             else
                 problem(member.place(), "is unknown" + suggestion(member.name(), names(Scope::daemon, {"services"})));
@@ -112,8 +112,9 @@ private:
 
     std::optional<Mode> read_mode(const Place& place, const Node& node)
     {
-        constexpr auto remedy = "write \"exec\" to run processes, \"docker\" to run containers, or \"forward\" to pass "
-                                "connections on";
+        constexpr auto remedy = "write \"exec\" to run processes, \"docker\" to run containers, \"forward\" to pass "
+                                "connections on, \"relay\" to join them in channels, or \"tunnel-server\" or "
+                                "\"tunnel-agent\" for a reverse tunnel";
         const auto& members = node.members();
         const auto found = std::find_if(members.begin(), members.end(), [](auto& m) { return m.name() == "mode"; });
         if (found == members.end()) {
@@ -124,7 +125,7 @@ private:
         if (!expect(found->value(), Kind::string, remedy))
             return std::nullopt;
         const auto& text = found->value().text();
-        for (const auto mode : {Mode::exec, Mode::docker, Mode::forward})
+        for (const auto mode : modes)
             if (text == name_of(mode))
                 return mode;
         problem(found->place(), in_quotes(text) + " is no mode; " + remedy);
@@ -148,12 +149,12 @@ private:
             return;
         for (const auto& member : node.members()) {
             const auto key = "limits." + member.name();
-            if (find(key, Scope::service)) {
+            if (find(key, Scope::any_service)) {
                 read_option(service, key, member.place(), member.value());
                 continue;
             }
             std::vector<std::string_view> known;
-            for (const auto candidate : names(Scope::service, {}))
+            for (const auto candidate : names(Scope::any_service, {}))
                 if (candidate.substr(0, 7) == "limits.")
                     known.push_back(candidate.substr(7));
             problem(member.place(), "is unknown" + suggestion(member.name(), known));
@@ -166,12 +167,12 @@ private:
             apply(*option, Target(settings_, &service), service.given, place, value);
             return;
         }
-        if (find(key, Scope::service))
+        if (find(key, Scope::any_service))
             problem(place, "works only in \"mode\": \"" + std::string(name_of(mode_with(key))) +
                                "\"; remove it or change the mode");
         else if (find(key, Scope::daemon))
             problem(place, "is for the whole daemon; move it to the top level");
-        else if (const auto option = find_option(key); option && includes(option->scope, Scope::service))
+        else if (const auto option = find_option(key); option && includes(option->scope, Scope::any_service))
             problem(place, "reads otherwise here; write " + written(*option));
         else
             problem(place, "is unknown" + suggestion(key, names(scope_of(service.mode), service_words)));
@@ -180,10 +181,10 @@ private:
     /// The first mode that has the option.
     static Mode mode_with(std::string_view key)
     {
-        for (const auto mode : {Mode::exec, Mode::docker})
+        for (const auto mode : modes)
             if (find(key, scope_of(mode)))
                 return mode;
-        return Mode::forward;
+        return modes.front();
     }
 
     /// How an option is written that is called otherwise on the command line.

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "daemon.hpp"
 
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <exception>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,8 +20,10 @@
 
 #include "listen.hpp"
 #include "log.hpp"
+#include "relay.hpp"
 #include "service.hpp"
 #include "tokens.hpp"
+#include "tunnel_service.hpp"
 #include "upstreams.hpp"
 
 namespace instancer::daemon {
@@ -44,6 +49,17 @@ void open_standard_streams()
     ::close(fd);
 }
 
+/// Standard error is that file from now on; without a name it stays what it is.
+Parsed<void> open_log_file(const std::string& file)
+{
+    if (file.empty())
+        return {};
+    const instancer::detail::UniqueFd fd(::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640));
+    if (!fd || ::dup2(fd.get(), STDERR_FILENO) < 0)
+        return wrong(file + " cannot be opened for the log: " + std::strerror(errno));
+    return {};
+}
+
 /// All services and the signals that they obey.
 class Daemon {
 public:
@@ -62,8 +78,15 @@ public:
         InheritedSockets inherited;
         const auto budget = std::make_shared<InstanceBudget>(settings_.max_instances);
         std::vector<Acceptors> listeners;
+        std::map<std::size_t, Tunnel> tunnels;
         for (const auto& service : settings_.services) {
             auto& acceptors = listeners.emplace_back();
+            if (is_tunnel(service.mode)) {
+                auto tunnel = prepare_tunnel(service, tunnels.size(), inherited);
+                if (!tunnel)
+                    return wrong((settings_.file.empty() ? "" : service.name + ": ") + tunnel.error());
+                tunnels.emplace(listeners.size() - 1, std::move(*tunnel));
+            }
             for (const auto& address : service.listen) {
                 auto opened = listen_on(workers_.control(), address, service.unix_mode, inherited);
                 if (!opened)
@@ -84,7 +107,7 @@ public:
                 if (!loaded)
                     return wrong(loaded.error());
                 tokens = std::move(*loaded);
-                warn_if_readable(service);
+                warn_if_readable(service, service.tokens);
             }
             std::vector<Upstream> upstreams;
             if (!service.upstreams_file.empty()) {
@@ -96,12 +119,19 @@ public:
             if (service.mode == Mode::docker && !settings_.has_lasting_name())
                 log_.warning(service.name, "port 0 is another port every time, so that a later start would not find "
                                            "containers that a crash left; give this daemon a --name");
+            auto relay = load_relay(service, inherited);
+            if (!relay)
+                return wrong(relay.error());
             auto rules = load_rules(service.access, service.access_file, service.time_zone);
             if (!rules)
                 return wrong(rules.error());
+            if (is_tunnel(service.mode)) {
+                add_tunnel(service, std::move(tunnels.at(i)), std::move(*rules));
+                continue;
+            }
             services_.push_back(std::make_unique<Service>(settings_, service, workers_, std::move(listeners[i]),
                                                           std::move(tokens), std::move(*rules), std::move(upstreams),
-                                                          budget, log_));
+                                                          std::move(*relay), budget, log_));
         }
         return {};
     }
@@ -122,11 +152,72 @@ public:
     }
 
 private:
-    void warn_if_readable(const ServiceSettings& service)
+    /// A tunnel before it runs.
+    class Tunnel {
+    public:
+        Tunnel(asio::any_io_executor where, TunnelListeners what) : home(std::move(where)), listeners(std::move(what))
+        {
+        }
+
+        asio::any_io_executor home;
+        TunnelListeners listeners;  ///< Of a server.
+    };
+
+    /// Each tunnel is at home on one worker.
+    Parsed<Tunnel> prepare_tunnel(const ServiceSettings& service, std::size_t number, InheritedSockets& inherited)
+    {
+        const auto home = workers_.executor((number + 1) % workers_.size());
+        if (service.mode == Mode::tunnel_agent)
+            return Tunnel(home, TunnelListeners());
+        auto listeners = TunnelListeners::open(service, workers_.control(), home, inherited);
+        if (!listeners)
+            return wrong(listeners.error());
+        return Tunnel(home, std::move(*listeners));
+    }
+
+    void add_tunnel(const ServiceSettings& service, Tunnel tunnel, AccessRules rules)
+    {
+        if (service.mode == Mode::tunnel_agent)
+            services_.push_back(
+                std::make_unique<TunnelAgentService>(settings_, service, workers_.control(), tunnel.home, log_));
+        else
+            services_.push_back(std::make_unique<TunnelServerService>(
+                settings_, service, workers_, tunnel.home, std::move(tunnel.listeners), std::move(rules), log_));
+    }
+
+    Parsed<RelayParts> load_relay(const ServiceSettings& service, InheritedSockets& inherited)
+    {
+        RelayParts parts;
+        if (service.mode != Mode::relay)
+            return parts;
+        auto authentication = load_authentication(service.relay);
+        if (!authentication)
+            return wrong(authentication.error());
+        parts.authentication = std::move(*authentication);
+        if (service.relay.auth_file.empty())
+            log_.warning(service.name, "every user of this machine can see an authentication string that is given so; "
+                                       "better have it read from a file by auth-file");
+        else
+            warn_if_readable(service, service.relay.auth_file);
+        if (!service.relay.control)
+            return parts;
+        const auto& control = *service.relay.control;
+        const auto& host = control.name();
+        if (control.kind() == Address::Kind::tcp && host != "::1" && host != "localhost" && host.substr(0, 4) != "127.")
+            log_.warning(service.name, "whoever reaches " + control.text() +
+                                           " can end every connection; listen on 127.0.0.1 or unix:/path instead");
+        auto opened = listen_on(workers_.control(), control, 0600, inherited);
+        if (!opened)
+            return wrong(opened.error());
+        parts.control = std::move(*opened);
+        return parts;
+    }
+
+    void warn_if_readable(const ServiceSettings& service, const std::string& file)
     {
         struct stat status {};
-        if (::stat(service.tokens.c_str(), &status) == 0 && (status.st_mode & S_IROTH))
-            log_.warning(service.name, "every user of this machine can read " + service.tokens + "; chmod o-r it");
+        if (::stat(file.c_str(), &status) == 0 && (status.st_mode & S_IROTH))
+            log_.warning(service.name, "every user of this machine can read " + file + "; chmod o-r it");
     }
 
     void wait_for_signal()
@@ -143,6 +234,8 @@ private:
     {
         switch (signal) {
         case SIGHUP:
+            if (const auto opened = open_log_file(settings_.log_file); !opened)
+                log_.warning({}, opened.error() + "; the log stays where it was");
             for (const auto& service : services_)
                 service->reload();
             return;
@@ -168,7 +261,7 @@ private:
             service->stop();
     }
 
-    void ended(const Service& service, std::exception_ptr failure, const Result<void>& result)
+    void ended(const RunningService& service, std::exception_ptr failure, const Result<void>& result)
     {
         std::string error;
         try {
@@ -195,7 +288,7 @@ private:
     Workers workers_;
     asio::signal_set signals_;
     instancer::detail::UniqueFd name_;
-    std::vector<std::unique_ptr<Service>> services_;
+    std::vector<std::unique_ptr<RunningService>> services_;
     std::size_t running_ = 0;
     bool draining_ = false;
     int exit_code_ = 0;
@@ -205,10 +298,15 @@ private:
 
 int serve(const Settings& settings)
 {
+    open_standard_streams();
+    const auto opened = open_log_file(settings.log_file);
     Log log(settings.log_level, settings.log_format);
     // A client or an instance that left is an error code, not a signal.
     std::signal(SIGPIPE, SIG_IGN);
-    open_standard_streams();
+    if (!opened) {
+        log.error(opened.error());
+        return 1;
+    }
     raise_descriptor_limit();
     try {
         Daemon daemon(settings, log);

@@ -111,6 +111,8 @@ Log::~Log()
     threads_.reset();
 }
 
+void Log::set_level(LogLevel level) { logger_->set_level(to_spdlog(level)); }
+
 void Log::report_losses()
 {
     const auto lost = threads_->overrun_counter() + traffic_lost_;

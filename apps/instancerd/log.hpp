@@ -34,6 +34,9 @@ public:
     Log(LogLevel level, LogFormat format);
     ~Log() override;
 
+    /// From now on. Threads: any.
+    void set_level(LogLevel level);
+
     void info(std::string_view text) { write(LogLevel::info, {}, {}, text); }
     void error(std::string_view text) { write(LogLevel::error, {}, {}, text); }
 

@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 
+#include "tunnel_settings.hpp"
 #include "upstreams.hpp"
 
 namespace instancer::daemon {
@@ -168,6 +169,48 @@ Parsed<void> add_proxy(Target to, const std::string& text)
     return {};
 }
 
+/// `-p`: where a tunnel's server listens for agents, or where an agent's server is.
+Parsed<void> set_tunnel_peer(Target to, const std::string& text)
+{
+    auto address = parse_address(text);
+    if (!address)
+        return wrong(address.error());
+    const bool is_agent = to.service->mode == Mode::tunnel_agent;
+    if (is_agent && (address->kind() != Address::Kind::tcp || address->name().empty() || address->port() == 0))
+        return wrong("'" + text + "' names no server; write host:port, with a port from 1 to 65535");
+    if (address->kind() == Address::Kind::unix_socket)
+        return wrong("'" + text + "' cannot be reached from elsewhere; write IP:PORT, as in 0.0.0.0:8443");
+    to.service->tunnel.peer = *address;
+    return {};
+}
+
+Parsed<void> set_tunnel_control(Target to, const std::string& text)
+{
+    if (text == "off") {
+        to.service->tunnel.control.reset();
+        return {};
+    }
+    auto address = parse_address(text);
+    if (!address)
+        return wrong(address.error());
+    if (address->kind() == Address::Kind::unix_socket)
+        address = Address::unix_socket(to.settings.resolve(address->name()));
+    to.service->tunnel.control = *address;
+    return {};
+}
+
+/// What the command line of the original calls the log level.
+Parsed<void> set_verbosity(Target to, const std::string& text)
+{
+    if (!to.settings.file.empty())
+        return wrong("is for the command line; write \"log-level\" at the top level");
+    const auto level = parse_verbosity(text);
+    if (!level)
+        return wrong(level.error());
+    to.settings.log_level = level->level;
+    return {};
+}
+
 Parsed<void> set_time_zone(Target to, const std::string& text)
 {
     if (text.empty())
@@ -180,8 +223,9 @@ Parsed<void> set_time_zone(Target to, const std::string& text)
 
 constexpr std::string_view listening = "Listening", access = "Access", clients = "Clients", instances = "Instances",
                            times = "Times", program = "What runs", process = "Processes (exec)",
-                           container = "Containers (docker)", upstream = "Upstreams (forward)", traffic = "Traffic",
-                           limits = "Limits of one instance", whole = "The daemon";
+                           container = "Containers (docker)", upstream = "Upstreams (forward)",
+                           channels = "Channels (relay)", tunnel = "Reverse tunnel (tunnel server, tunnel agent)",
+                           traffic = "Traffic", limits = "Limits of one instance", whole = "The daemon";
 
 using S = const std::string&;
 
@@ -191,7 +235,7 @@ constexpr Option table[] = {
     {listening, "listen", "ADDR", "-",
      "where clients connect: host:port, [v6]:port, :port (every address, IPv4 and IPv6), unix:/path, "
      "fd:NAME (a socket that systemd passes)",
-     Scope::service, Shape::list, {}, add_listen},
+     Scope::listeners, Shape::list, {}, add_listen},
     {listening, "unix-mode", "OCTAL", "0666", "permissions of the Unix sockets among them",
      Scope::service, Shape::text, {},
      [](Target to, S text) -> Parsed<void> {
@@ -220,8 +264,16 @@ constexpr Option table[] = {
          return set_choice(to.service->when_denied, text,
                            {{"reset", WhenDenied::reset}, {"hold", WhenDenied::hold}, {"close", WhenDenied::close}});
      }},
-    {access, "max-connections", "N", "0", "connections to the service at once; 0: no limit. Who is too many is reset",
+    {access, "max-connections", "N", "0; relay: 2",
+     "connections to the service at once; 0: no limit. Who is too many is reset. With relay: members of one channel, as "
+     "the original calls it; who is too many is told so (all connections: max-total)",
      Scope::service, Shape::number, {},
+     [](Target to, S text) {
+         const bool relays = to.service->mode == Mode::relay;
+         return set_count(relays ? to.service->relay.max_members : to.service->max_connections, text);
+     }},
+    {access, "max-total", "N", "0", "connections to the relay at once; 0: no limit. Who is too many is reset",
+     Scope::relay, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->max_connections, text); }},
     {access, "max-per-source", "N", "0",
      "of them from one address (IPv6: source-prefix), or of one user of a Unix socket; 0: no limit",
@@ -248,7 +300,8 @@ constexpr Option table[] = {
      Scope::instances, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->tokens, text); }},
     {clients, "reset-id", "HEX", "0000", "the identifier that asks for all instances of the token to go first",
      Scope::instances, Shape::text, {}, set_reset_id},
-    {clients, "auth-timeout", "DURATION", "10s", "how long a client may take to say who it is",
+    {clients, "auth-timeout", "DURATION", "10s; relay: 5s",
+     "how long a client may take to say who it is, and with relay which channel it wants",
      Scope::service, Shape::duration, {},
      [](Target to, S text) { return set(to.service->auth_timeout, parse_duration(text)); }},
 
@@ -280,14 +333,14 @@ constexpr Option table[] = {
                             {"cull-idle", WhenFull::cull_idle}});
      }},
     {instances, "queue-size", "N", "128", "clients that may wait; with forward for an upstream, and 0: none",
-     Scope::service, Shape::number, {},
+     Scope::queued, Shape::number, {},
      [](Target to, S text) {
          if (to.service->mode == Mode::forward)
              return set_count(to.service->upstream.queue_size, text);
          return set_count(to.service->pool.queue_size, text, 1);
      }},
     {instances, "queue-timeout", "DURATION", "30s", "how long a client waits",
-     Scope::service, Shape::duration, {},
+     Scope::queued, Shape::duration, {},
      [](Target to, S text) {
          if (to.service->mode == Mode::forward)
              return set(to.service->upstream.queue_timeout, parse_duration(text));
@@ -436,9 +489,14 @@ constexpr Option table[] = {
                             {"source-hash", Balance::source_hash},
                             {"random", Balance::random}});
      }},
-    {upstream, "connect-timeout", "DURATION", "5s", "how long a server may take to answer; then the next one is tried",
-     Scope::forward, Shape::duration, {},
-     [](Target to, S text) { return set_limit(to.service->upstream.connect_timeout, text, "5s"); }},
+    {upstream, "connect-timeout", "DURATION", "5s",
+     "how long a server may take to answer; then the next one is tried. With a tunnel's agent: a target, or its server",
+     Scope::dialers, Shape::duration, {},
+     [](Target to, S text) {
+         auto& limit = to.service->mode == Mode::tunnel_agent ? to.service->tunnel.connect_timeout
+                                                              : to.service->upstream.connect_timeout;
+         return set_limit(limit, text, "5s");
+     }},
     {upstream, "max-fails", "N", "3", "failures in a row after which a server is tried last; 0: never",
      Scope::forward, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->upstream.max_fails, text); }},
@@ -494,6 +552,205 @@ constexpr Option table[] = {
          return set_choice(to.service->upstream.send_proxy, text,
                            {{"off", Version()}, {"v1", Version(ProxyVersion::v1)}, {"v2", Version(ProxyVersion::v2)}});
      }},
+
+    {channels, "auth-string", "TEXT", "-",
+     "what every client must say first. Other users of this machine can see it in the list of processes: better use "
+     "auth-file",
+     Scope::relay, Shape::text, {}, [](Target to, S text) { return set_text(to.service->relay.auth_string, text); }},
+    {channels, "auth-file", "FILE", "-",
+     "a file that holds it; the end of its last line does not belong to it; read again on SIGHUP",
+     Scope::relay, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->relay.auth_file, text); }},
+    {channels, "max-pairs", "N", "65535",
+     "the largest number of a channel, the first one being 0; clients write it with as many hexadecimal digits as this has",
+     Scope::relay, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->relay.greeting.max_channel, text, 0, 0xffffffff); }},
+    {channels, "digit-pause", "DURATION", "200ms",
+     "a channel number with fewer digits is complete when nothing has followed for so long",
+     Scope::relay, Shape::duration, {},
+     [](Target to, S text) { return set_limit(to.service->relay.greeting.digit_pause, text, "200ms"); }},
+    {channels, "dialect", "code|documentation", "code",
+     "how clients are greeted: as the original's code does, with a newline after the banner and READY on joining, or as "
+     "its documentation says, with neither",
+     Scope::relay, Shape::text, {},
+     [](Target to, S text) {
+         bool code = true;
+         const auto done = set_choice(code, text, {{"code", true}, {"documentation", false}});
+         to.service->relay.greeting.newline = to.service->relay.greeting.ready = code;
+         return done;
+     }},
+    {channels, "echo", "", "off", "members get what they send themselves, too (-e)",
+     Scope::relay, Shape::flag, {}, [](Target to, S text) { return set_flag(to.service->relay.channels.echo, text); }},
+    {channels, "slow", "wait|disconnect|queue", "wait",
+     "what happens when a member does not take what the others send: they wait; they wait for slow-timeout, and then it "
+     "is disconnected; nobody waits, and it is disconnected when more than slow-queue is queued for it",
+     Scope::relay, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->relay.channels.slow, text,
+                           {{"wait", SlowMember::wait},
+                            {"disconnect", SlowMember::disconnect},
+                            {"queue", SlowMember::queue}});
+     }},
+    {channels, "slow-timeout", "DURATION", "10s", "for how long a member may hold up the others",
+     Scope::relay, Shape::duration, {},
+     [](Target to, S text) {
+         std::chrono::milliseconds limit{0};
+         const auto done = set_limit(limit, text, "10s");
+         to.service->relay.channels.slow_timeout = limit;
+         return done;
+     }},
+    {channels, "slow-queue", "SIZE", "1m", "how much may be queued for one member",
+     Scope::relay, Shape::size, {},
+     [](Target to, S text) { return set(to.service->relay.channels.slow_queue, parse_size(text)); }},
+    {channels, "alone", "discard|hold", "discard",
+     "what becomes of bytes that are sent while nobody else is in the channel: nobody gets them; or who joins next gets "
+     "them, and the sender waits when there are more than alone-limit",
+     Scope::relay, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->relay.channels.alone, text,
+                           {{"discard", SentAlone::discard}, {"hold", SentAlone::hold}});
+     }},
+    {channels, "alone-limit", "SIZE", "256k", "how much is held for who joins next",
+     Scope::relay, Shape::size, {},
+     [](Target to, S text) { return set(to.service->relay.channels.alone_limit, parse_size(text)); }},
+    {channels, "half-close", "leave|stay", "leave",
+     "what the end of a member's sending means: it leaves, after it has got what was sent before; or it stays and "
+     "listens, until its connection ends or half-close-timeout is over",
+     Scope::relay, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->relay.channels.end, text,
+                           {{"leave", MemberEnd::leave}, {"stay", MemberEnd::stay}});
+     }},
+    {channels, "control", "ADDR", "-",
+     "where the control prompt listens, for one connection at a time (-d: 127.0.0.1:32565); whoever reaches it can do "
+     "all that it can. Without it a relay that is started from a terminal has the prompt there",
+     Scope::relay, Shape::text, {},
+     [](Target to, S text) -> Parsed<void> {
+         auto address = parse_address(text);
+         if (!address)
+             return wrong(address.error());
+         if (address->kind() == Address::Kind::unix_socket)
+             address = Address::unix_socket(to.settings.resolve(address->name()));
+         to.service->relay.control = *address;
+         return {};
+     }},
+    {channels, "verbose", "0-4", "1",
+     "what is logged (-v to -vvvv): 0 warnings; 1 connections and channels; 2 also what happens before a client joins; 3 "
+     "also the size of all that is sent; 4 also the bytes, which may hold passwords. In a configuration log-level says "
+     "how much of the rest",
+     Scope::relay, Shape::number, {},
+     [](Target to, S text) { return set_count(to.service->relay.verbosity, text, 0, 4); }},
+
+    {tunnel, "proxy", "ADDR", "server: 0.0.0.0:8443",
+     "-p. Server: where agents connect. Agent: its server, as host:port",
+     Scope::tunnel, Shape::text, {}, set_tunnel_peer},
+    {tunnel, "routing", "FILE", "-",
+     "-t. The server's routes, one a line, as in 0.0.0.0:8080 10.0.0.1:80: where users connect, and which target the "
+     "agent connects them to; # starts a comment",
+     Scope::tunnel_server, Shape::text, {},
+     [](Target to, S text) { return set_path(to, to.service->tunnel.routing_file, text); }},
+    {tunnel, "route", "'LISTEN TARGET'", "-", "a route, as in the file",
+     Scope::tunnel_server, Shape::list, "routes",
+     [](Target to, S text) -> Parsed<void> {
+         auto route = parse_route(text);
+         if (!route)
+             return wrong(route.error());
+         to.service->tunnel.routes.push_back(std::move(*route));
+         return {};
+     }},
+    {tunnel, "config", "FILE", "-",
+     "-c. JSON with controller_user, an address for each user, and proxy_client_whitelist, a list of the addresses of "
+     "agents; read again on SIGHUP",
+     Scope::tunnel_server, Shape::text, {},
+     [](Target to, S text) { return set_path(to, to.service->tunnel.config_file, text); }},
+    {tunnel, "db", "FILE", "-", "-d. SQLite database of users: who connects from the ip of one of them is let in",
+     Scope::tunnel_server, Shape::text, {},
+     [](Target to, S text) { return set_path(to, to.service->tunnel.database, text); }},
+    {tunnel, "any-user", "", "off", "let everybody in, as far as the access rules do, instead of known users",
+     Scope::tunnel_server, Shape::flag, {},
+     [](Target to, S text) { return set_flag(to.service->tunnel.any_user, text); }},
+    {tunnel, "agents", "CIDR|ADDRESS|all", "-", "where agents may come from, beside proxy_client_whitelist",
+     Scope::tunnel_server, Shape::list, {},
+     [](Target to, S text) -> Parsed<void> {
+         const auto network = parse_network(text);
+         if (!network)
+             return wrong(network.error());
+         to.service->tunnel.agents.push_back(*network);
+         return {};
+     }},
+    {tunnel, "second-agent", "takes-over|refused", "takes-over",
+     "what becomes of an agent that comes while another one is connected",
+     Scope::tunnel_server, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->tunnel.second_agent, text,
+                           {{"takes-over", SecondAgent::takes_over}, {"refused", SecondAgent::refused}});
+     }},
+    {tunnel, "agent-wait", "DURATION", "10s", "how long users wait for an agent while none is connected; 0: not at all",
+     Scope::tunnel_server, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->tunnel.agent_wait, parse_duration(text)); }},
+    {tunnel, "control", "ADDR|off", "127.0.0.1:4430",
+     "-C. The server's control port: sessions, set userip NAME [IP], set loglvl N, disconnect IP:PORT. Whoever reaches "
+     "it may use it",
+     Scope::tunnel_server, Shape::text, {}, set_tunnel_control},
+    {tunnel, "hold-back", "DURATION", "100ms",
+     "between the message that opens a session and the data that follows, toward an agent of the original, which "
+     "would connect twice",
+     Scope::tunnel_server, Shape::duration, {},
+     [](Target to, S text) { return set(to.service->tunnel.link.hold_back, parse_duration(text)); }},
+    {tunnel, "half-close-hold", "DURATION", "30s",
+     "toward an end of the original, which knows no half-close: how long the other direction may be silent until the "
+     "session ends",
+     Scope::tunnel, Shape::duration, {},
+     [](Target to, S text) -> Parsed<void> {
+         std::chrono::milliseconds hold{};
+         const auto done = set_limit(hold, text, "30s");
+         to.service->tunnel.link.half_close_hold = hold;
+         return done;
+     }},
+    {tunnel, "session-buffer", "SIZE", "1m",
+     "what is kept of a session whose receiver is slow. Between two of ours no more is sent; toward the original the "
+     "whole link waits for a moment",
+     Scope::tunnel, Shape::size, {},
+     [](Target to, S text) -> Parsed<void> {
+         const auto size = parse_size(text);
+         if (size && (*size < 16 * 1024 || *size > (std::uint64_t{1} << 30)))
+             return wrong("'" + text + "' does not fit; write a size from 16k to 1g");
+         return set(to.service->tunnel.link.session_buffer, size);
+     }},
+    {tunnel, "stall-timeout", "DURATION", "2s",
+     "for how long; then, if others wait, the session is disconnected whose receiver has not taken half of that",
+     Scope::tunnel, Shape::duration, {},
+     [](Target to, S text) -> Parsed<void> {
+         std::chrono::milliseconds stall{};
+         const auto done = set_limit(stall, text, "2s");
+         to.service->tunnel.link.stall_timeout = stall;
+         return done;
+     }},
+    {tunnel, "targets", "CIDR|ADDRESS|all[:PORT]", "all",
+     "which targets the server may have the agent connect to, as in 10.0.0.0/8 or 10.0.0.1:80",
+     Scope::tunnel_agent, Shape::list, {},
+     [](Target to, S text) -> Parsed<void> {
+         const auto targets = parse_targets(text);
+         if (!targets)
+             return wrong(targets.error());
+         to.service->tunnel.targets.push_back(*targets);
+         return {};
+     }},
+    {tunnel, "keep-alive", "DURATION", "50s",
+     "after so long without traffic the agent asks the server for a sign of life, which may take 20s",
+     Scope::tunnel_agent, Shape::duration, {},
+     [](Target to, S text) -> Parsed<void> {
+         std::chrono::milliseconds interval{};
+         const auto done = set_limit(interval, text, "50s");
+         to.service->tunnel.link.keep_alive = interval;
+         return done;
+     }},
+    {tunnel, "reconnect", "DURATION", "5s", "before the agent tries its server again",
+     Scope::tunnel_agent, Shape::duration, {},
+     [](Target to, S text) { return set_limit(to.service->tunnel.reconnect, text, "5s"); }},
+    {tunnel, "verbose", "N", "20",
+     "-v. What is logged, as log-level: 10 (debug), 20 (info), 30 (warning), 40 (error), 50; or 1 to 4, from errors "
+     "alone to everything",
+     Scope::tunnel, Shape::number, {}, set_verbosity},
 
     {traffic, "traffic-log", "off|text|hex", "off",
      "show in the log what passes, > from the client and < to it: as text, control characters escaped, or as hex. It "
@@ -566,6 +823,8 @@ constexpr Option table[] = {
                             {"warning", LogLevel::warning},
                             {"error", LogLevel::error}});
      }},
+    {whole, "log", "FILE", "standard error", "-l. Append the log to a file, which is opened again on SIGHUP",
+     Scope::daemon, Shape::text, {}, [](Target to, S text) { return set_path(to, to.settings.log_file, text); }},
     {whole, "log-format", "text|json", "text", "lines to read, or one JSON object a line",
      Scope::daemon, Shape::text, {},
      [](Target to, S text) {

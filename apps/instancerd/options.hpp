@@ -28,10 +28,18 @@ enum class Scope : unsigned {
     docker = 2,
     instances = 3,  ///< Services that give every client an instance.
     forward = 8,
-    service = 11,   ///< Any service.
-    daemon = 4,     ///< The command line of the quick forms, and the top level of the configuration.
-    both = 7,       ///< A service with instances, or the top level for all services.
-    anywhere = 15,  ///< A service, or the top level for all services.
+    queued = 11,  ///< Services that can have clients wait.
+    relay = 16,
+    listeners = 27,  ///< Services with addresses of their own to listen on.
+    tunnel_server = 32,
+    tunnel_agent = 64,
+    tunnel = 96,   ///< Either end of one.
+    dialers = 72,  ///< Services that connect to servers.
+    service = 59,  ///< Services that have clients.
+    any_service = 123,
+    daemon = 4,      ///< The command line of the quick forms, and the top level of the configuration.
+    both = 7,        ///< A service with instances, or the top level for all services.
+    anywhere = 127,  ///< A service, or the top level for all services.
 };
 
 constexpr bool includes(Scope scope, Scope part)
@@ -44,9 +52,12 @@ constexpr Scope scope_of(Mode mode)
     switch (mode) {
     case Mode::exec: return Scope::exec;
     case Mode::docker: return Scope::docker;
-    case Mode::forward: break;
+    case Mode::forward: return Scope::forward;
+    case Mode::tunnel_server: return Scope::tunnel_server;
+    case Mode::tunnel_agent: return Scope::tunnel_agent;
+    case Mode::relay: break;
     }
-    return Scope::forward;
+    return Scope::relay;
 }
 
 /// What an option writes to. `service` is none at the top level of a configuration.

@@ -16,6 +16,8 @@
 #include <instancer/backend/docker_backend.hpp>
 #include <instancer/backend/process_backend.hpp>
 
+#include "control_terminal.hpp"
+#include "relay.hpp"
 #include "system.hpp"
 #include "tokens.hpp"
 #include "traffic.hpp"
@@ -79,18 +81,58 @@ DockerOptions docker_options(const Settings& settings, const ServiceSettings& se
 
 }  // namespace
 
+std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const ServiceSettings& service,
+                                AccessRules rules)
+{
+    GateOptions options;
+    options.rules = std::move(rules);
+    options.when_denied = service.when_denied;
+    options.max_connections = service.max_connections;
+    options.max_per_source = service.max_per_source;
+    options.source_prefix = service.source_prefix;
+    for (const auto& network : service.accept_proxy)
+        options.proxies.add(true, network);
+    return std::make_shared<Gate>(executor, std::move(options));
+}
+
+void reload_rules(Gate& gate, const ServiceSettings& service, Log& log)
+{
+    const auto& file = service.access_file;
+    if (file.empty())
+        return;
+    auto rules = load_rules(service.access, file, service.time_zone);
+    if (!rules) {
+        log.warning(service.name, rules.error() + "; the access rules stay as they were");
+        return;
+    }
+    log.notice(service.name, std::to_string(rules->size()) + " access rules, with those of " + file);
+    gate.set_rules(std::move(*rules));
+}
+
+ServerOptions make_server_options(const std::string& name, const ServiceSettings& service)
+{
+    ServerOptions options(name);
+    options.auth_timeout = service.auth_timeout;
+    options.session_idle = service.session_idle;
+    options.half_close_timeout = service.half_close_timeout;
+    options.session_timeout = service.session_timeout;
+    return options;
+}
+
 Service::Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
-                 std::vector<Token> tokens, AccessRules rules, std::vector<Upstream> upstreams,
+                 std::vector<Token> tokens, AccessRules rules, std::vector<Upstream> upstreams, RelayParts relay,
                  std::shared_ptr<InstanceBudget> budget, Log& log)
     : settings_(settings),
       service_(service),
       name_(service.name),
       drain_timeout_(service.drain_timeout.value_or(settings.drain_timeout)),
       control_(workers.control()),
-      log_(log)
+      log_(log),
+      control_acceptors_(std::move(relay.control))
 {
     const auto control = control_;
     auto pool = service.pool;
+    RelayBackend* channels = nullptr;
     switch (service.mode) {
     case Mode::exec:
         backend_ = std::make_unique<ProcessBackend>(control, name_, process_options(settings, service), log);
@@ -111,22 +153,71 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
         budget = nullptr;
         break;
     }
+    case Mode::relay:
+        relay_log_ = std::make_unique<RelayLog>(name_, service.relay.verbosity, log);
+        channels = new RelayBackend(workers, service.relay.channels, *relay_log_);
+        backend_.reset(channels);
+        pool = RelayBackend::channel_policy(service.relay.max_members);
+        budget = nullptr;
+        break;
+    case Mode::tunnel_server:
+    case Mode::tunnel_agent: break;  // Services of their own.
     }
     pool_ = std::make_unique<InstancePool>(control, name_, pool, *backend_, log, std::move(budget));
     bridge_ = make_bridge(service, log);
-    if (service.is_gated())
-        install_gate(control, std::move(rules), acceptors);
-    ServerOptions options(name_);
-    options.auth_timeout = service.auth_timeout;
-    options.session_idle = service.session_idle;
-    options.half_close_timeout = service.half_close_timeout;
-    options.session_timeout = service.session_timeout;
-    server_ = std::make_unique<Server>(workers, std::move(options), std::move(acceptors),
-                                       make_authenticator(service, std::move(tokens)), *pool_, *bridge_, log);
+    if (service.is_gated()) {
+        gate_ = make_gate(control, service, std::move(rules));
+        for (auto& acceptor : acceptors)
+            acceptor = std::make_unique<GatedAcceptor>(std::move(acceptor), gate_);
+    }
+    server_ = std::make_unique<Server>(workers, make_server_options(name_, service), std::move(acceptors),
+                                       make_authenticator(service, std::move(tokens), std::move(relay.authentication)),
+                                       *pool_, *bridge_, log);
+    if (channels)
+        install_prompt(*channels);
 }
 
-std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings& service, std::vector<Token> tokens)
+asio::awaitable<Result<void>> Service::run()
 {
+    co_await asio::this_coro::throw_if_cancelled(false);
+    if (control_port_) {
+        for (const auto& acceptor : control_acceptors_)
+            log_.notice(name_, "the control prompt is on " + acceptor->address());
+        control_port_->serve(std::move(control_acceptors_));
+    }
+    auto result = co_await server_->run();
+    if (control_port_) {
+        control_port_->close();
+        co_await control_port_->wait_closed();
+    }
+    co_return result;
+}
+
+void Service::install_prompt(RelayBackend& relay)
+{
+    const bool at_terminal = settings_.file.empty() && control_acceptors_.empty();
+    auto terminal = at_terminal ? open_terminal(control_) : Stream();
+    if (control_acceptors_.empty() && !terminal)
+        return;
+    auto set_level = [this](unsigned verbosity) {
+        // In a configuration the log belongs to other services, too.
+        if (settings_.file.empty())
+            log_.set_level(log_level_of(verbosity));
+    };
+    commands_ = std::make_unique<RelayCommands>(*server_, relay, *relay_log_, std::move(set_level), [this] { stop(); });
+    control_port_ = std::make_unique<ControlPort>(control_, *commands_, 1);
+    if (terminal)
+        control_port_->serve(std::move(terminal));
+}
+
+std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings& service, std::vector<Token> tokens,
+                                                           std::string authentication)
+{
+    if (service.mode == Mode::relay) {
+        auto authenticator = std::make_unique<RelayAuthenticator>(std::move(authentication), service.relay.greeting);
+        relay_authenticator_ = authenticator.get();
+        return authenticator;
+    }
     if (service.mode == Mode::forward)
         return std::make_unique<SharedAuthenticator>();
     switch (service.auth) {
@@ -141,40 +232,27 @@ std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings
     return std::make_unique<OpenAuthenticator>();
 }
 
-void Service::install_gate(const asio::any_io_executor& executor, AccessRules rules, Acceptors& acceptors)
-{
-    GateOptions options;
-    options.rules = std::move(rules);
-    options.when_denied = service_.when_denied;
-    options.max_connections = service_.max_connections;
-    options.max_per_source = service_.max_per_source;
-    options.source_prefix = service_.source_prefix;
-    for (const auto& network : service_.accept_proxy)
-        options.proxies.add(true, network);
-    gate_ = std::make_shared<Gate>(executor, std::move(options));
-    for (auto& acceptor : acceptors)
-        acceptor = std::make_unique<GatedAcceptor>(std::move(acceptor), gate_);
-}
-
 void Service::reload()
 {
     reload_tokens();
-    reload_rules();
+    if (gate_)
+        reload_rules(*gate_, service_, log_);
     reload_upstreams();
+    reload_authentication();
 }
 
-void Service::reload_rules()
+void Service::reload_authentication()
 {
-    const auto& file = service_.access_file;
-    if (file.empty())
+    const auto& file = service_.relay.auth_file;
+    if (!relay_authenticator_ || file.empty())
         return;
-    auto rules = load_rules(service_.access, file, service_.time_zone);
-    if (!rules) {
-        log_.warning(name_, rules.error() + "; the access rules stay as they were");
+    auto text = load_authentication(service_.relay);
+    if (!text) {
+        log_.warning(name_, text.error() + "; the authentication string stays as it was");
         return;
     }
-    log_.notice(name_, std::to_string(rules->size()) + " access rules, with those of " + file);
-    gate_->set_rules(std::move(*rules));
+    log_.notice(name_, "read the authentication string from " + file);
+    relay_authenticator_->set_authentication(std::move(*text));
 }
 
 void Service::reload_tokens()

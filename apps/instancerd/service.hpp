@@ -15,45 +15,71 @@
 #include <instancer/instance_backend.hpp>
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/pool/instance_pool.hpp>
+#include <instancer/relay/relay_authenticator.hpp>
 #include <instancer/server.hpp>
 #include <instancer/workers.hpp>
 
 #include "listen.hpp"
 #include "log.hpp"
+#include "relay_commands.hpp"
+#include "relay_log.hpp"
+#include "running_service.hpp"
 #include "settings.hpp"
 
 namespace instancer::daemon {
 
+/// Who may connect to a service.
+std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const ServiceSettings& service,
+                                AccessRules rules);
+
+/// Reads the file of access rules again, if there is one.
+void reload_rules(Gate& gate, const ServiceSettings& service, Log& log);
+
+/// The limits of time of a service's sessions.
+ServerOptions make_server_options(const std::string& name, const ServiceSettings& service);
+
+/// What a relay needs besides.
+class RelayParts {
+public:
+    std::string authentication;
+    Acceptors control;  ///< Of its control prompt.
+
+    RelayParts() = default;
+};
+
 /// One service as it runs: the library's objects, put together as the settings say.
 ///
 /// Threads: the control executor of the workers.
-class Service {
+class Service final : public RunningService {
 public:
-    /// `acceptors` listen already. `tokens` are used with Auth::token alone, `upstreams` if they come from a file.
+    /// `acceptors` listen already. `tokens` are used with Auth::token alone, `upstreams` if they come from a file,
+    /// `relay` with Mode::relay.
     /// `settings` and `service` must outlive this.
     Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
-            std::vector<Token> tokens, AccessRules rules, std::vector<Upstream> upstreams,
+            std::vector<Token> tokens, AccessRules rules, std::vector<Upstream> upstreams, RelayParts relay,
             std::shared_ptr<InstanceBudget> budget, Log& log);
 
     /// Serves until drained or stopped.
-    asio::awaitable<Result<void>> run() { return server_->run(); }
+    asio::awaitable<Result<void>> run() override;
 
-    void drain() { server_->drain(drain_timeout_); }
-    void stop() { server_->stop(); }
+    void drain() override { server_->drain(drain_timeout_); }
+    void stop() override { server_->stop(); }
 
-    /// Reads the files of tokens, access rules and upstreams again. What cannot be used leaves things as they are.
-    void reload();
+    /// Reads the files of tokens, access rules, upstreams and the authentication string again. What cannot be used
+    /// leaves things as they are.
+    void reload() override;
 
     /// Logs every instance, or every upstream.
-    void report();
+    void report() override;
 
-    const std::string& name() const noexcept { return name_; }
+    const std::string& name() const noexcept override { return name_; }
 
 private:
     void reload_tokens();
-    void reload_rules();
-    void install_gate(const asio::any_io_executor& executor, AccessRules rules, Acceptors& acceptors);
-    std::unique_ptr<Authenticator> make_authenticator(const ServiceSettings& service, std::vector<Token> tokens);
+    std::unique_ptr<Authenticator> make_authenticator(const ServiceSettings& service, std::vector<Token> tokens,
+                                                      std::string authentication);
+    void reload_authentication();
+    void install_prompt(RelayBackend& relay);
 
     void reload_upstreams();
     void note_available(bool available);
@@ -65,13 +91,18 @@ private:
     std::chrono::milliseconds drain_timeout_;
     asio::any_io_executor control_;
     Log& log_;
+    Acceptors control_acceptors_;
+    std::unique_ptr<RelayLog> relay_log_;  ///< None without a relay, and so are those below.
     std::unique_ptr<InstanceBackend> backend_;
     UpstreamBackend* upstreams_ = nullptr;  ///< The backend, if it is one.
     std::unique_ptr<InstancePool> pool_;
     std::unique_ptr<Bridge> bridge_;
     TokenAuthenticator* tokens_ = nullptr;  ///< The server's authenticator, if it is one.
     std::shared_ptr<Gate> gate_;            ///< None where everybody is let in.
+    RelayAuthenticator* relay_authenticator_ = nullptr;
     std::unique_ptr<Server> server_;
+    std::unique_ptr<RelayCommands> commands_;
+    std::unique_ptr<ControlPort> control_port_;
 };
 
 }  // namespace instancer::daemon

@@ -26,15 +26,35 @@ std::string_view name_of(Mode mode)
     switch (mode) {
     case Mode::exec: return "exec";
     case Mode::docker: return "docker";
-    case Mode::forward: break;
+    case Mode::forward: return "forward";
+    case Mode::tunnel_server: return "tunnel-server";
+    case Mode::tunnel_agent: return "tunnel-agent";
+    case Mode::relay: break;
     }
-    return "forward";
+    return "relay";
+}
+
+Parsed<Verbosity> parse_verbosity(const std::string& text)
+{
+    static constexpr std::pair<std::string_view, std::pair<LogLevel, std::string_view>> scale[] = {
+        {"0", {LogLevel::debug, "DEBUG"}},     {"1", {LogLevel::error, "ERROR"}},
+        {"2", {LogLevel::warning, "WARNING"}}, {"3", {LogLevel::info, "INFO"}},
+        {"4", {LogLevel::debug, "DEBUG"}},     {"10", {LogLevel::debug, "DEBUG"}},
+        {"20", {LogLevel::info, "INFO"}},      {"30", {LogLevel::warning, "WARNING"}},
+        {"40", {LogLevel::error, "ERROR"}},    {"50", {LogLevel::error, "CRITICAL"}}};
+    for (const auto& [number, meaning] : scale)
+        if (number == text)
+            return Verbosity(meaning.first, meaning.second);
+    return wrong(in_quotes(text) + " is no level; write 10 (debug), 20 (info), 30 (warning), 40 (error) or 50, or one "
+                                   "of 1 to 4, from errors alone to everything");
 }
 
 ServiceSettings::ServiceSettings(std::string service_name, Mode service_mode)
     : name(std::move(service_name)), mode(service_mode)
 {
     pool.max_starting = 2 * processors();
+    if (mode == Mode::relay)
+        auth_timeout = std::chrono::seconds(5);
     if (mode == Mode::docker) {
         limits.memory = docker.limits.memory;
         limits.cpus = docker.limits.cpus;
@@ -59,6 +79,8 @@ void ServiceSettings::complete()
     if (!has("max-instances") && ports)
         pool.max_instances = std::min(pool.max_instances, ports->size());
     pool.single_use = single_use();
+    if (mode == Mode::relay && !has("listen"))
+        listen.push_back(Address::tcp({}, RelaySettings::port));
 }
 
 Settings::Settings() : threads(processors()) {}
@@ -79,9 +101,12 @@ std::string Settings::daemon_name() const
         std::error_code ignored;
         parts.push_back(std::filesystem::weakly_canonical(std::filesystem::absolute(file), ignored).string());
     } else {
-        for (const auto& service : services)
+        for (const auto& service : services) {
+            if (service.mode == Mode::tunnel_server)
+                parts.push_back(service.tunnel.agents_listen().text());
             for (const auto& address : service.listen)
                 parts.push_back(address.text());
+        }
         std::sort(parts.begin(), parts.end());
         if (!has_lasting_name())
             parts.push_back(std::to_string(::getpid()));
@@ -101,6 +126,11 @@ bool Settings::has_lasting_name() const
         return address.kind() != Address::Kind::tcp || address.port() != 0;
     };
     return std::all_of(services.begin(), services.end(), [&](const auto& service) {
+        // Agents of one server may be many.
+        if (service.mode == Mode::tunnel_agent)
+            return false;
+        if (service.mode == Mode::tunnel_server)
+            return is_fixed(service.tunnel.agents_listen());
         return std::all_of(service.listen.begin(), service.listen.end(), is_fixed);
     });
 }

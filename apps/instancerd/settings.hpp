@@ -22,21 +22,43 @@
 #include <instancer/backend/stderr_to.hpp>
 #include <instancer/backend/upstream_options.hpp>
 #include <instancer/pool/pool_options.hpp>
+#include <instancer/relay/relay_greeting.hpp>
+#include <instancer/relay/relay_options.hpp>
 
 #include "access.hpp"
 #include "problem.hpp"
+#include "tunnel_settings.hpp"
 #include "values.hpp"
 
 namespace instancer::daemon {
 
-enum class Mode { exec, docker, forward };
+enum class Mode { exec, docker, forward, relay, tunnel_server, tunnel_agent };
+
+/// In the order in which they are explained.
+inline constexpr std::array modes = {Mode::exec,  Mode::docker,        Mode::forward,
+                                     Mode::relay, Mode::tunnel_server, Mode::tunnel_agent};
 
 /// The word for it on the command line and in the configuration.
 std::string_view name_of(Mode mode);
 
+constexpr bool is_tunnel(Mode mode) { return mode == Mode::tunnel_server || mode == Mode::tunnel_agent; }
+
 enum class Auth { open, source, token };
 enum class WhenDown { reset, close_listener };
 enum class LogLevel { debug, info, warning, error };
+
+/// A level of the log as an original command calls it.
+class Verbosity {
+public:
+    Verbosity(LogLevel log_level, std::string_view level_name) : level(log_level), name(level_name) {}
+
+    LogLevel level;
+    std::string_view name;
+};
+
+/// 10 to 50 by tens, from everything to almost nothing; 1 to 4, from little to everything; 0: everything.
+Parsed<Verbosity> parse_verbosity(const std::string& text);
+
 enum class LogFormat { text, json };
 enum class TrafficLogFormat { off, hex, text };
 
@@ -73,6 +95,23 @@ public:
     std::uint64_t total = std::uint64_t{1} << 30;   ///< Bytes of all files of the service; 0: no limit.
 
     RecordSettings() = default;
+};
+
+/// What concerns the relay alone.
+class RelaySettings {
+public:
+    static constexpr std::string_view control_address = "127.0.0.1:32565";
+    static constexpr std::uint16_t port = 1111;
+
+    RelayOptions channels;
+    RelayGreeting greeting;
+    std::string auth_string;
+    std::string auth_file;
+    std::size_t max_members = 2;
+    std::optional<Address> control;
+    unsigned verbosity = 1;
+
+    RelaySettings() = default;
 };
 
 /// One service.
@@ -127,6 +166,9 @@ public:
     std::string upstreams_file;
     WhenDown when_down = WhenDown::reset;
 
+    RelaySettings relay;    ///< What concerns channels alone.
+    TunnelSettings tunnel;  ///< What concerns reverse tunnels alone.
+
     TrafficLogSettings traffic_log;
     RecordSettings record;
 
@@ -160,6 +202,7 @@ public:
     std::string name;  ///< Empty unless given; see `daemon_name`.
     LogLevel log_level = LogLevel::info;
     LogFormat log_format = LogFormat::text;
+    std::string log_file;  ///< Empty: standard error.
     std::size_t threads;
     std::chrono::microseconds busy_poll{0};
     std::size_t max_instances = 0;

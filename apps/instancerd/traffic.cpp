@@ -58,18 +58,8 @@ private:
     /// Sixteen bytes with their place in the stream, in hex and as text. How much it was.
     std::size_t hex(std::string_view data)
     {
-        const auto piece = data.substr(0, 16);
-        char number[24];
-        std::snprintf(number, sizeof number, "%08llx ", static_cast<unsigned long long>(shown_));
-        std::string text = number, plain;
-        for (const char c : piece) {
-            std::snprintf(number, sizeof number, " %02x", static_cast<unsigned>(static_cast<unsigned char>(c)));
-            text += number;
-            plain += c >= ' ' && c <= '~' ? c : '.';
-        }
-        text.append(3 * (16 - piece.size()) + 2, ' ');
-        log_.traffic(session_, from_client_, text + plain);
-        return piece.size();
+        log_.traffic(session_, from_client_, hex_line(shown_, data));
+        return std::min<std::size_t>(16, data.size());
     }
 
     const SessionInfo& session_;
@@ -137,6 +127,21 @@ private:
 };
 
 }  // namespace
+
+std::string hex_line(std::uint64_t place, std::string_view data)
+{
+    const auto piece = data.substr(0, 16);
+    char number[24];
+    std::snprintf(number, sizeof number, "%08llx ", static_cast<unsigned long long>(place));
+    std::string text = number, plain;
+    for (const char c : piece) {
+        std::snprintf(number, sizeof number, " %02x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+        text += number;
+        plain += c >= ' ' && c <= '~' ? c : '.';
+    }
+    text.append(3 * (16 - piece.size()) + 2, ' ');
+    return text + plain;
+}
 
 std::unique_ptr<Bridge> make_bridge(const ServiceSettings& service, Log& log)
 {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <string>
+#include <string_view>
 
 #include <instancer/bridge.hpp>
 
@@ -9,6 +12,9 @@
 #include "settings.hpp"
 
 namespace instancer::daemon {
+
+/// The first 16 bytes of `data`, in hex and as text, behind their place in the stream.
+std::string hex_line(std::uint64_t place, std::string_view data);
 
 /// The bridge of a service: one that shows what passes where the settings ask for it, else the plain one.
 ///

@@ -10,9 +10,12 @@
 #include <instancer/detail/find_program.hpp>
 
 #include "options.hpp"
+#include "relay.hpp"
 #include "system.hpp"
 #include "tokens.hpp"
+#include "tunnel_settings.hpp"
 #include "upstreams.hpp"
+#include "user_database.hpp"
 
 namespace instancer::daemon {
 
@@ -43,11 +46,15 @@ public:
 
     void check()
     {
+        if (is_tunnel(service_.mode))
+            return check_tunnel();
         check_listen();
         check_traffic();
         check_access();
         if (service_.mode == Mode::forward)
             return check_forward();
+        if (service_.mode == Mode::relay)
+            return check_relay();
         check_clients();
         check_instances();
         if (service_.mode == Mode::exec) {
@@ -129,15 +136,17 @@ private:
             if (const auto rules = load_access(service_.access_file); !rules)
                 refuse("access-file", rules.error());
         if (service_.max_connections != 0 && service_.max_per_source > service_.max_connections)
-            refuse("max-per-source", "is more than " + say("max-connections") + ", " +
+            refuse("max-per-source", "is more than " +
+                                         say(service_.mode == Mode::relay ? "max-total" : "max-connections") + ", " +
                                          std::to_string(service_.max_connections) + "; lower it or raise that");
+        const bool has_instances = service_.mode == Mode::exec || service_.mode == Mode::docker;
         if (has("source-prefix") && service_.auth != Auth::source && service_.max_per_source == 0)
-            refuse("source-prefix", service_.mode == Mode::forward
-                                        ? "needs " + say("max-per-source") + "; add that or remove this"
-                                        : "needs " + say("auth", "source") + " or " + say("max-per-source") +
-                                              "; add one of them or remove this");
+            refuse("source-prefix", !has_instances ? "needs " + say("max-per-source") + "; add that or remove this"
+                                                   : "needs " + say("auth", "source") + " or " + say("max-per-source") +
+                                                         "; add one of them or remove this");
         const bool is_forward = service_.mode == Mode::forward;
-        const bool asks = (service_.auth == Auth::token && !is_forward) || has("accept-proxy");
+        const bool asks =
+            service_.mode == Mode::relay || (service_.auth == Auth::token && !is_forward) || has("accept-proxy");
         if (has("auth-timeout") && !asks)
             refuse("auth-timeout", is_forward ? "needs " + say("accept-proxy") + "; add that or remove this"
                                               : "needs " + say("auth", "token") + " or " + say("accept-proxy") +
@@ -166,6 +175,41 @@ private:
         check_upstreams();
     }
 
+    void check_relay()
+    {
+        const auto& relay = service_.relay;
+        if (has("auth-file") && has("auth-string"))
+            refuse("auth-file", "and " + say("auth-string") + " are two of one kind; remove one of them");
+        else if (!has("auth-file") && !has("auth-string"))
+            refuse("auth-file", "has no authentication string; add " + say("auth-file", "FILE") + " or " +
+                                    say("auth-string", "TEXT") + " (the original's is hi)");
+        else if (!relay.auth_file.empty())
+            if (const auto text = load_authentication(relay); !text)
+                refuse("auth-file", text.error());
+        if (!service_.command.empty() || has("command"))
+            refuse("command", "is not run: the relay joins its clients with each other; remove it");
+        if (has("max-instances"))
+            refuse("max-instances",
+                   "is for instances; the relay has channels: use " + say("max-pairs") + " and " + say("max-total"));
+        if (has("max-connections") && relay.max_members == 1)
+            refuse("max-connections", "has nobody to talk to in a channel of 1; write 2 or more, or 0 for no limit");
+        const auto needs = [&](std::string_view option, std::string_view other, std::string_view value, bool given) {
+            if (has(option) && !given)
+                refuse(option, "needs " + say(other, value) + "; add that or remove this");
+        };
+        needs("slow-timeout", "slow", "disconnect", relay.channels.slow == SlowMember::disconnect);
+        needs("slow-queue", "slow", "queue", relay.channels.slow == SlowMember::queue);
+        needs("alone-limit", "alone", "hold", relay.channels.alone == SentAlone::hold);
+        needs("half-close-timeout", "half-close", "stay", relay.channels.end == MemberEnd::stay);
+        if (has("alone-limit") && relay.channels.alone_limit == 0)
+            refuse("alone-limit", "of 0 holds nothing; raise it or use " + say("alone", "discard"));
+        if (relay.control)
+            for (const auto& address : service_.listen)
+                if (address.collides(*relay.control))
+                    refuse("control", relay.control->text() + " is taken by " + address.text() +
+                                          ", where clients connect; choose another");
+    }
+
     void check_upstreams()
     {
         const auto& upstream = service_.upstream;
@@ -183,6 +227,41 @@ private:
             refuse("when-down", "close-listener cannot work: without " + say("check-interval") + ", " +
                                     say("max-fails") + " and " + say("fail-timeout") +
                                     " no server is ever down; add one of them or remove this");
+    }
+
+    void check_tunnel()
+    {
+        const auto& tunnel = service_.tunnel;
+        if (!service_.command.empty() || has("command"))
+            refuse("command", "is not run: a tunnel reaches servers that run already; remove it");
+        if (service_.mode == Mode::tunnel_agent) {
+            if (!tunnel.peer && !has("proxy"))
+                refuse("proxy", "has no server to connect to; add " + say("proxy", "host:8443"));
+            return;
+        }
+        check_traffic();
+        check_access();
+        const auto files = load_tunnel_files(tunnel);
+        if (!files) {
+            refuse(tunnel.routing_file.empty() ? "config" : "routing", files.error());
+        } else {
+            if (files->routes.empty() && !has("route") && !has("routing"))
+                refuse("routing", "has no route; add " + say("routing", "FILE") + " or " +
+                                      say("route", "0.0.0.0:8080 10.0.0.1:80"));
+            if (files->agents.empty() && !has("agents"))
+                refuse("agents", "no agent may connect; add " + say("agents", "ADDRESS") +
+                                     ", or proxy_client_whitelist in " + say("config", "FILE"));
+            if (files->users.empty() && !has("db") && !tunnel.any_user)
+                refuse("db", "no user may connect; add " + say("db", "FILE") + ", controller_user in " +
+                                 say("config", "FILE") + ", or " + say("any-user"));
+        }
+        if (tunnel.any_user && has("db"))
+            refuse("any-user", "lets in whom " + say("db") + " does not know; remove one of them");
+        if (!tunnel.database.empty())
+            if (const auto users = UserDatabase::open(tunnel.database); !users)
+                refuse("db", users.error());
+        if (has("verbose") && has("log-level"))
+            refuse("verbose", "and " + say("log-level") + " say the same; remove one of them");
     }
 
     void check_clients()

@@ -20,8 +20,8 @@ public:
 
     static constexpr std::size_t max_size = 16 * 1024;
 
-    /// Takes what belongs to the head from the front of `data`, and says how much that is. At a refusal it is as much as
-    /// was looked at.
+    /// Takes what belongs to the head from the front of `data`, and says how much that is. At a refusal it is as much
+    /// as was looked at.
     std::size_t feed(std::string_view data)
     {
         std::size_t used = 0;

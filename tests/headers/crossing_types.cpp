@@ -23,10 +23,17 @@
 #include <instancer/pool/instance_pool.hpp>
 #include <instancer/pool/pool_options.hpp>
 #include <instancer/pool/pool_state.hpp>
+#include <instancer/relay/relay_greeting.hpp>
+#include <instancer/relay/relay_handshake.hpp>
+#include <instancer/relay/relay_observer.hpp>
+#include <instancer/relay/relay_options.hpp>
+#include <instancer/relay/relay_status.hpp>
 #include <instancer/result.hpp>
 #include <instancer/server.hpp>
 #include <instancer/session.hpp>
 #include <instancer/stream.hpp>
+#include <instancer/tunnel/tunnel_agent.hpp>
+#include <instancer/tunnel/tunnel_server.hpp>
 
 namespace {
 
@@ -41,8 +48,11 @@ static_assert(none_is_an_aggregate<
               i::HookAnswer, i::Identity, i::Instance, i::InstanceExit, i::InstanceInfo, i::InstanceRequest,
               i::InstanceSummary, i::Lease, i::Leftover, i::Link, i::Network, i::OpenRequest, i::PoolAction,
               i::PoolOptions, i::PortRange, i::ProcessOptions, i::ProcessUser, i::ProxyHeaderParser,
-              i::Result<i::Instance>, i::ServerOptions, i::SessionInfo, i::SessionStatus, i::SessionSummary, i::Stream,
-              i::Token, i::TokenGreeting, i::Upstream, i::UpstreamCheck, i::UpstreamOptions, i::UpstreamStatus>);
+              i::RelayChannelStatus, i::RelayGreeting, i::RelayHandshake, i::RelayMemberInfo, i::RelayMemberStatus,
+              i::RelayOptions, i::Result<i::Instance>, i::ServerOptions, i::SessionInfo, i::SessionStatus,
+              i::SessionSummary, i::Stream, i::Token, i::TokenGreeting, i::TunnelAddress, i::TunnelAgentOptions,
+              i::TunnelMessage, i::TunnelOptions, i::TunnelServerOptions, i::TunnelSession, i::TunnelSessionStatus,
+              i::Upstream, i::UpstreamCheck, i::UpstreamOptions, i::UpstreamStatus>);
 
 }  // namespace
 

@@ -48,7 +48,7 @@ public:
         auto& attempt = attempts.emplace_back(Balancer::hash_of(source));
         last = balancer.take(attempt, now);
         if (last == Turn::wait)
-            attempt.on_served = [this, &attempt] { served += attempt.member() ? name(attempt) : '-'; };
+            attempt.on_served([this, &attempt] { served += attempt.member() ? name(attempt) : '-'; });
         return attempt;
     }
 
@@ -508,7 +508,7 @@ TEST_CASE("balancer: room at one that works is worth waiting for, one that rests
         REQUIRE(world.name(retry) == 'b');
         world.balancer.failed(retry, world.now);
         CHECK(world.balancer.take(retry, world.now) == Turn::wait);
-        retry.on_served = [&] { world.served += "retry on a"; };
+        retry.on_served([&] { world.served += "retry on a"; });
         world.now += 10s;
         // `b` has rested: of use to others.
         auto& other = world.connect();

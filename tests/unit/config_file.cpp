@@ -103,7 +103,8 @@ TEST_CASE("the example of the documentation reads")
 TEST_CASE("every option can be set in a configuration")
 {
     const auto settings = read(R"({
-  "name": "box", "threads": 3, "busy-poll": "100us", "log-level": "debug", "log-format": "json", "max-instances": 50,
+  "name": "box", "threads": 3, "busy-poll": "100us", "log-level": "debug", "log-format": "json", "log": "l",
+  "max-instances": 50,
   "drain-timeout": "1m",
   "services": {
     "e": { "mode": "exec", "listen": ["127.0.0.1:1", "unix:e.sock"], "unix-mode": "0600", "command": ["./a", "{port}"],
@@ -129,7 +130,17 @@ TEST_CASE("every option can be set in a configuration")
            "check-timeout": "700ms", "check-send": "GET / HTTP/1.0\\r\\n\\r\\n", "check-expect": "\\x20200 ",
            "check-fall": 4, "check-rise": 6, "slow-start": "30s", "when-down": "close-listener",
            "max-per-upstream": 9, "queue-size": 0, "queue-timeout": "8s", "send-proxy": "v2" },
-    "g": { "mode": "forward", "listen": ":4", "to-file": "list" }
+    "g": { "mode": "forward", "listen": ":4", "to-file": "list" },
+    "h": { "mode": "relay", "listen": ":5", "auth-string": "a", "auth-file": "b", "max-total": 7, "max-connections": 3,
+           "max-pairs": 255, "digit-pause": "1s", "dialect": "documentation", "echo": true, "slow": "queue",
+           "slow-timeout": "2s", "slow-queue": "3k", "alone": "hold", "alone-limit": 4, "half-close": "stay",
+           "control": ":6", "verbose": 4 },
+    "i": { "mode": "tunnel-server", "proxy": ":8", "routing": "routes", "routes": [":5 10.0.0.1:80"], "config": "c",
+           "db": "u", "any-user": true, "agents": ["10.0.0.0/8", "::1"], "second-agent": "refused",
+           "agent-wait": "1s", "control": "unix:ctl", "hold-back": "2ms", "half-close-hold": "3s",
+           "session-buffer": "64k", "stall-timeout": "4s", "max-connections": 5 },
+    "j": { "mode": "tunnel-agent", "proxy": "host:9", "targets": ["10.0.0.0/8:80", "all"], "keep-alive": "5s",
+           "reconnect": "6s", "connect-timeout": "7s" }
   }
 })");
     CHECK(settings.name == "box");
@@ -137,6 +148,7 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(settings.busy_poll == 100us);
     CHECK(settings.log_level == LogLevel::debug);
     CHECK(settings.log_format == LogFormat::json);
+    CHECK(settings.log_file == "/etc/instancer/l");
     CHECK(settings.max_instances == 50);
     CHECK(settings.drain_timeout == 1min);
 
@@ -243,11 +255,58 @@ TEST_CASE("every option can be set in a configuration")
     const auto& g = settings.services.at(3);
     CHECK(g.upstreams_file == "/etc/instancer/list");
 
+    const auto& h = settings.services.at(4);
+    CHECK(h.relay.auth_string == "a");
+    CHECK(h.relay.auth_file == "/etc/instancer/b");
+    CHECK(h.max_connections == 7);
+    CHECK(h.relay.max_members == 3);
+    CHECK(h.relay.greeting.max_channel == 255);
+    CHECK(h.relay.greeting.digit_pause == 1s);
+    CHECK_FALSE(h.relay.greeting.ready);
+    CHECK(h.relay.channels.echo);
+    CHECK(h.relay.channels.slow == SlowMember::queue);
+    CHECK(h.relay.channels.slow_timeout == 2s);
+    CHECK(h.relay.channels.slow_queue == 3072);
+    CHECK(h.relay.channels.alone == SentAlone::hold);
+    CHECK(h.relay.channels.alone_limit == 4);
+    CHECK(h.relay.channels.end == MemberEnd::stay);
+    CHECK(h.relay.control->text() == ":6");
+    CHECK(h.relay.verbosity == 4);
+    const auto& i = settings.services.at(5);
+    CHECK(i.tunnel.agents_listen().text() == ":8");
+    CHECK(i.tunnel.routing_file == "/etc/instancer/routes");
+    REQUIRE(i.tunnel.routes.size() == 1);
+    CHECK(i.tunnel.routes[0].listen.text() == ":5");
+    CHECK(i.tunnel.routes[0].target.to_string() == "10.0.0.1:80");
+    CHECK(i.tunnel.config_file == "/etc/instancer/c");
+    CHECK(i.tunnel.database == "/etc/instancer/u");
+    CHECK(i.tunnel.any_user);
+    CHECK(i.tunnel.agents.size() == 2);
+    CHECK(i.tunnel.second_agent == SecondAgent::refused);
+    CHECK(i.tunnel.agent_wait == 1s);
+    CHECK(i.tunnel.control->text() == "unix:/etc/instancer/ctl");
+    CHECK(i.tunnel.link.hold_back == 2ms);
+    CHECK(i.tunnel.link.half_close_hold == 3s);
+    CHECK(i.tunnel.link.session_buffer == 64u << 10);
+    CHECK(i.tunnel.link.stall_timeout == 4s);
+    CHECK(i.is_gated());
+    const auto& j = settings.services.at(6);
+    CHECK(j.tunnel.peer->text() == "host:9");
+    REQUIRE(j.tunnel.targets.size() == 2);
+    CHECK(j.tunnel.targets[0].holds(TunnelAddress(0x0a010203, 80)));
+    CHECK_FALSE(j.tunnel.targets[0].holds(TunnelAddress(0x0a010203, 81)));
+    CHECK_FALSE(j.tunnel.targets[0].holds(TunnelAddress(0x0b010203, 80)));
+    CHECK(j.tunnel.targets[1].holds(TunnelAddress(0x0b010203, 81)));
+    CHECK(j.tunnel.link.keep_alive == 5s);
+    CHECK(j.tunnel.reconnect == 6s);
+    CHECK(j.tunnel.connect_timeout == 7s);
+
     for (const auto& option : options()) {
         CAPTURE(option.name);
-        // --port excludes --stdio, which is in use here.
-        const bool used = option.name == "port" || settings.given.count(option.name) || e.has(option.name) ||
-                          d.has(option.name) || f.has(option.name) || g.has(option.name);
+        // --port excludes --stdio, which is in use here; --verbose is what the original's command lines say.
+        const bool used = option.name == "port" || option.name == "verbose" || settings.given.count(option.name) ||
+                          std::any_of(settings.services.begin(), settings.services.end(),
+                                      [&](const auto& service) { return service.has(option.name); });
         CHECK(used);
     }
 }
@@ -255,13 +314,13 @@ TEST_CASE("every option can be set in a configuration")
 TEST_CASE("defaults are those that --help and the README print")
 {
     using Values = std::vector<std::string>;
-    for (const auto mode : {Mode::exec, Mode::docker, Mode::forward}) {
+    for (const auto mode : {Mode::exec, Mode::docker, Mode::forward, Mode::tunnel_server, Mode::tunnel_agent}) {
         const ServiceSettings fresh("s", mode);
         for (const auto& option : options()) {
             const auto text = std::string(option.fallback);
             const bool literal = option.shape == Shape::duration || option.shape == Shape::number ||
                                  option.shape == Shape::size || option.value.find('|') != option.value.npos;
-            if (!literal || text.find(' ') != text.npos || text == "-" || !includes(option.scope, Scope::service))
+            if (!literal || text.find(' ') != text.npos || text == "-" || !includes(option.scope, Scope::any_service))
                 continue;
             CAPTURE(option.name);
             // Applying the printed default to fresh settings must change nothing.
@@ -308,7 +367,17 @@ TEST_CASE("defaults are those that --help and the README print")
                               n(s.upstream.max_per_upstream),
                               n(s.upstream.queue_size),
                               n(s.upstream.queue_timeout.count()),
-                              n(s.upstream.send_proxy.has_value())};
+                              n(s.upstream.send_proxy.has_value()),
+                              s.tunnel.control->text(),
+                              n(s.tunnel.second_agent),
+                              n(s.tunnel.agent_wait.count()),
+                              n(s.tunnel.reconnect.count()),
+                              n(s.tunnel.connect_timeout.count()),
+                              n(s.tunnel.link.hold_back.count()),
+                              n(s.tunnel.link.half_close_hold.count()),
+                              n(s.tunnel.link.session_buffer),
+                              n(s.tunnel.link.stall_timeout.count()),
+                              n(s.tunnel.link.keep_alive.count())};
             };
             if (option.name != "drain-timeout")
                 CHECK(describe(service) == describe(fresh));

@@ -43,9 +43,12 @@ private:
 /// A client that an Acceptor took in.
 class Accepted {
 public:
+    /// A client at `stream`, of whom `info` is known.
     Accepted(Stream stream, ClientInfo info) : stream_(std::move(stream)), info_(std::move(info)) {}
 
+    /// The client's connection; whoever serves it takes it.
     Stream& stream() noexcept { return stream_; }
+    /// Who the client is, as far as is known by now.
     ClientInfo& info() noexcept { return info_; }
 
     /// Empty for a client of which nothing needs to be kept.
@@ -53,6 +56,7 @@ public:
 
     /// Why the client is not let in; its stream may be gone then.
     const std::optional<Error>& refusal() const noexcept { return refusal_; }
+    /// Says why the client is not let in.
     void refuse(Error error) { refusal_ = std::move(error); }
 
 private:

@@ -30,12 +30,16 @@ public:
         return admission;
     }
 
+    /// What caps and resets refer to; empty for a client that nobody can recognise.
     const std::string& owner() const noexcept { return owner_; }
+    /// Tells apart the instances of one owner.
     const std::string& identifier() const noexcept { return identifier_; }
+    /// Whether a later connection can be recognised as the same client.
     bool returning() const noexcept { return returning_; }
 
     /// Every instance of the owner goes before this client gets one.
     bool reset() const noexcept { return reset_; }
+    /// Sets whether every instance of the owner goes first.
     Admission& reset(bool value) noexcept
     {
         reset_ = value;
@@ -44,6 +48,7 @@ public:
 
     /// What an instance that is started for this client may be called in logs. Empty: as the backend likes.
     const std::string& label() const noexcept { return label_; }
+    /// Sets the label.
     Admission& label(std::string text)
     {
         label_ = std::move(text);
@@ -52,6 +57,7 @@ public:
 
     /// Bytes that were read and belong to the instance.
     const std::string& early_data() const noexcept { return early_data_; }
+    /// Sets the bytes that belong to the instance.
     Admission& early_data(std::string bytes)
     {
         early_data_ = std::move(bytes);
@@ -60,6 +66,7 @@ public:
 
     /// Bytes for the client once its instance is open. None unless the protocol demands it.
     const std::string& on_open() const noexcept { return on_open_; }
+    /// Sets the bytes for the client once its instance is open.
     Admission& on_open(std::string bytes)
     {
         on_open_ = std::move(bytes);
@@ -68,6 +75,7 @@ public:
 
     /// Bytes for the client when it gets no instance, by reason. None unless the protocol demands it.
     std::string on_refusal(const Error& reason) const { return on_refusal_ ? on_refusal_(reason) : std::string(); }
+    /// Sets what makes the bytes for a client that gets no instance.
     Admission& on_refusal(std::function<std::string(const Error&)> bytes)
     {
         on_refusal_ = std::move(bytes);

@@ -22,14 +22,18 @@ namespace instancer {
 /// Threads: any.
 class LinkState {
 public:
+    /// The clock of all limits.
     using Clock = std::chrono::steady_clock;
 
     /// Set before the instance is stopped from outside: the end of its stream, if it comes now, is not its own doing,
     /// and its client must not take it for an end in order.
     void stop() noexcept { stopped_ = true; }
+    /// Whether it is being stopped.
     bool stopped() const noexcept { return stopped_; }
 
+    /// A byte passed at `now`.
     void touch(Clock::time_point now) noexcept { store(active_, now); }
+    /// One direction ended at `now`.
     void half_close(Clock::time_point now) noexcept { store(half_closed_, now); }
 
     /// When the last byte passed; at first, when the link was made, and before that the epoch of the clock.
@@ -108,12 +112,17 @@ public:
     ///
     /// Lifetime: `data` must outlive the link.
     void set_early_data(std::string_view data) noexcept { early_data_ = data; }
+    /// What goes to the instance before all else; mostly empty.
     std::string_view early_data() const noexcept { return early_data_; }
 
+    /// The client's end.
     Stream& client() noexcept { return client_; }
+    /// The instance's end.
     Stream& instance() noexcept { return instance_; }
 
+    /// Bytes that went from client to instance.
     std::uint64_t bytes_up() const noexcept { return up_; }
+    /// Bytes that went from instance to client.
     std::uint64_t bytes_down() const noexcept { return down_; }
 
     /// For the bridge: bytes went from client to instance.
@@ -134,6 +143,7 @@ public:
         state_->touch(now);
     }
 
+    /// What others see of the session.
     LinkState& state() noexcept { return *state_; }
 
     /// For the bridge: moves the bytes from now on, without a coroutine.

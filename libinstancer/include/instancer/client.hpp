@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include <asio/ip/tcp.hpp>
 #include <sys/types.h>
@@ -14,37 +15,57 @@ namespace instancer {
 class ClientInfo {
 public:
     ClientInfo() = default;
-    ClientInfo(asio::ip::tcp::endpoint peer, asio::ip::tcp::endpoint local)
-        : peer_(unmapped(peer)), local_(unmapped(local))
+    /// Over TCP.
+    ClientInfo(const asio::ip::tcp::endpoint& peer, const asio::ip::tcp::endpoint& local)
+        : from_(Tcp(unmapped(peer), unmapped(local)))
     {
     }
-    ClientInfo(uid_t uid, std::string path) : uid_(uid), path_(std::move(path)) {}
+    /// Over the Unix socket at `path`, by the user `uid`.
+    ClientInfo(uid_t uid, std::string path) : from_(Unix(uid, std::move(path))) {}
 
     /// Over a Unix socket, by a user that nobody knows.
-    explicit ClientInfo(std::string path) : path_(std::move(path)) {}
+    explicit ClientInfo(std::string path) : from_(Unix(std::nullopt, std::move(path))) {}
 
     /// The client's address and port; none over a Unix socket. An IPv4 client of a dual-stack listener reads as IPv4.
-    const std::optional<asio::ip::tcp::endpoint>& peer() const noexcept { return peer_; }
+    std::optional<asio::ip::tcp::endpoint> peer() const noexcept
+    {
+        const auto* tcp = std::get_if<Tcp>(&from_);
+        return tcp ? std::optional(tcp->peer) : std::nullopt;
+    }
 
     /// The address and port that the client connected to.
-    const std::optional<asio::ip::tcp::endpoint>& local() const noexcept { return local_; }
+    std::optional<asio::ip::tcp::endpoint> local() const noexcept
+    {
+        const auto* tcp = std::get_if<Tcp>(&from_);
+        return tcp ? std::optional(tcp->local) : std::nullopt;
+    }
 
     /// The user at the other end of a Unix socket.
-    std::optional<uid_t> uid() const noexcept { return uid_; }
+    std::optional<uid_t> uid() const noexcept
+    {
+        const auto* local = std::get_if<Unix>(&from_);
+        return local ? local->uid : std::nullopt;
+    }
 
     /// The path of the Unix socket that the client connected to.
-    const std::string& path() const noexcept { return path_; }
+    const std::string& path() const noexcept
+    {
+        static const std::string none;
+        const auto* local = std::get_if<Unix>(&from_);
+        return local ? local->path : none;
+    }
 
     /// `192.0.2.1:5000`, `[2001:db8::1]:5000`, `uid 1000`, `unix:/path` or `unknown`.
     std::string to_string() const
     {
-        if (peer_)
-            return format(*peer_);
-        if (uid_)
-            return "uid " + std::to_string(*uid_);
-        return path_.empty() ? "unknown" : "unix:" + path_;
+        if (const auto client = peer())
+            return format(*client);
+        if (const auto user = uid())
+            return "uid " + std::to_string(*user);
+        return path().empty() ? "unknown" : "unix:" + path();
     }
 
+    /// `192.0.2.1:5000` or `[2001:db8::1]:5000`.
     static std::string format(const asio::ip::tcp::endpoint& endpoint)
     {
         const auto address = endpoint.address().to_string();
@@ -53,6 +74,19 @@ public:
     }
 
 private:
+    /// One or the other, because every session holds a ClientInfo for as long as it lasts.
+    struct Tcp {
+        Tcp(const asio::ip::tcp::endpoint& from, const asio::ip::tcp::endpoint& to) : peer(from), local(to) {}
+
+        asio::ip::tcp::endpoint peer, local;
+    };
+    struct Unix {
+        Unix(std::optional<uid_t> user, std::string to) : uid(user), path(std::move(to)) {}
+
+        std::optional<uid_t> uid;
+        std::string path;
+    };
+
     static asio::ip::tcp::endpoint unmapped(const asio::ip::tcp::endpoint& endpoint)
     {
         const auto& address = endpoint.address();
@@ -61,10 +95,7 @@ private:
         return {asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()), endpoint.port()};
     }
 
-    std::optional<asio::ip::tcp::endpoint> peer_;
-    std::optional<asio::ip::tcp::endpoint> local_;
-    std::optional<uid_t> uid_;
-    std::string path_;
+    std::variant<std::monostate, Tcp, Unix> from_;
 };
 
 }  // namespace instancer

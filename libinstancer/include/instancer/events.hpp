@@ -45,14 +45,14 @@ constexpr std::string_view to_string(InstanceEnd end) noexcept
 /// What there is to say about an instance when it has ended.
 class InstanceSummary {
 public:
-    std::string service;
-    std::string name;
-    std::string owner;  ///< Owner hash, 32 hex digits; empty for a warm instance nobody claimed.
-    InstanceEnd end = InstanceEnd::exited;
-    std::string detail;               ///< Exit code, last output; may have several lines.
-    std::chrono::nanoseconds age{0};  ///< Since its start.
-    std::uint64_t bytes_up = 0;
-    std::uint64_t bytes_down = 0;
+    std::string service;                    ///< Whose instance it was.
+    std::string name;                       ///< As the backend calls it.
+    std::string owner;                      ///< Owner hash, 32 hex digits; empty for a warm instance nobody claimed.
+    InstanceEnd end = InstanceEnd::exited;  ///< Why it ended.
+    std::string detail;                     ///< Exit code, last output; may have several lines.
+    std::chrono::nanoseconds age{0};        ///< Since its start.
+    std::uint64_t bytes_up = 0;             ///< Bytes from clients to the instance.
+    std::uint64_t bytes_down = 0;           ///< Bytes from the instance to clients.
 
     InstanceSummary() = default;
 };
@@ -67,10 +67,12 @@ public:
 
     /// A listener is open; `address` holds the port that it really got.
     virtual void listening(std::string_view service, std::string_view address) { (void)service, (void)address; }
+    /// A client was taken in; `id` is that of its session.
     virtual void session_started(std::string_view service, std::uint64_t id, const ClientInfo& client)
     {
         (void)service, (void)id, (void)client;
     }
+    /// A session has ended; the last that is heard of it.
     virtual void session_ended(const SessionSummary& summary) { (void)summary; }
     /// `owner` is empty for a warm instance.
     virtual void instance_started(std::string_view service, std::string_view name, std::string_view owner)
@@ -87,6 +89,7 @@ public:
     {
         (void)service, (void)name, (void)owner;
     }
+    /// An instance has ended; the last that is heard of it.
     virtual void instance_ended(const InstanceSummary& summary) { (void)summary; }
     /// A line that an instance wrote to its standard error, without its newline.
     virtual void output(std::string_view service, std::string_view instance, std::string_view line)

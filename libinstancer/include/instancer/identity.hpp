@@ -15,9 +15,10 @@ namespace instancer {
 /// Sixteen bytes that stand for something that must not be stored itself.
 class Digest {
 public:
-    static constexpr std::size_t size = 16;
+    static constexpr std::size_t size = 16;  ///< Bytes of a digest.
 
     Digest() = default;
+    /// These bytes as a digest.
     explicit Digest(const std::array<std::uint8_t, size>& bytes) : bytes_(bytes) {}
 
     /// Parses 32 hexadecimal digits; false when `text` is anything else.
@@ -58,6 +59,7 @@ public:
         return value;
     }
 
+    /// Whether both stand for the same.
     friend bool operator==(const Digest&, const Digest&) = default;
 
 private:
@@ -68,6 +70,7 @@ private:
 class Identity {
 public:
     Identity() = default;
+    /// Of digests that are known, as of an instance that was left behind.
     Identity(const Digest& owner, const Digest& id, bool returning) : owner_(owner), id_(id), returning_(returning) {}
 
     /// Hashes (service, owner, identifier) with SHA-256 (FIPS 180-4), truncated to 16 bytes, and

@@ -23,11 +23,13 @@ public:
     };
 
     Instance() = default;
+    /// An instance that logs call `name`, with what its backend remembers of it.
     Instance(std::string name, std::shared_ptr<State> state)
         : shared_(std::make_shared<const Shared>(std::move(name), std::move(state)))
     {
     }
 
+    /// Whether it names an instance at all.
     explicit operator bool() const noexcept { return shared_ != nullptr; }
 
     /// For logs: a process id, a container name. Empty without an instance.
@@ -44,6 +46,7 @@ public:
         return static_cast<T&>(*shared_->state);
     }
 
+    /// The same, to keep it alive beyond the handle.
     template <class T>
     std::shared_ptr<T> shared_state() const noexcept
     {
@@ -65,18 +68,24 @@ private:
 class InstanceRequest {
 public:
     InstanceRequest() = default;
+    /// A warm instance.
     explicit InstanceRequest(std::string service) : service_(std::move(service)) {}
+    /// An instance for a client.
     InstanceRequest(std::string service, const Identity& identity, ClientInfo client)
         : service_(std::move(service)), identity_(identity), client_(std::move(client))
     {
     }
 
+    /// The service that it is for.
     const std::string& service() const noexcept { return service_; }
+    /// Whose it will be; none for a warm one.
     const std::optional<Identity>& identity() const noexcept { return identity_; }
+    /// Who asked for it; none for a warm one.
     const std::optional<ClientInfo>& client() const noexcept { return client_; }
 
     /// What it may be called in logs; empty when nobody said.
     const std::string& label() const noexcept { return label_; }
+    /// Sets the label.
     InstanceRequest& label(std::string text)
     {
         label_ = std::move(text);
@@ -98,6 +107,7 @@ private:
 class InstanceExit {
 public:
     InstanceExit() = default;
+    /// Ended as `text` says.
     explicit InstanceExit(std::string text) : text_(std::move(text)) {}
 
     /// `exit code 1`, `signal 9`, `container removed`; output that explains it may follow on further lines.
@@ -110,12 +120,15 @@ private:
 /// An instance that a previous run of the program left behind.
 class Leftover {
 public:
+    /// The instance of `identity`, which has had it for `age`.
     Leftover(Instance instance, const Identity& identity, std::chrono::seconds age)
         : instance_(std::move(instance)), identity_(identity), age_(age)
     {
     }
 
+    /// The instance itself.
     const Instance& instance() const noexcept { return instance_; }
+    /// Whose it is.
     const Identity& identity() const noexcept { return identity_; }
 
     /// Since when it has had its owner.

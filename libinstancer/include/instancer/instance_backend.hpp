@@ -24,6 +24,7 @@ public:
 
     /// An instance serves one connection in its life: every connection gets an instance of its own.
     bool single_use() const noexcept { return single_use_; }
+    /// Sets whether an instance serves one connection.
     BackendTraits& single_use(bool value) noexcept
     {
         single_use_ = value;
@@ -32,6 +33,7 @@ public:
 
     /// `start` takes the client's own socket out of the request; `open` is never called.
     bool takes_client_socket() const noexcept { return takes_client_socket_; }
+    /// Sets whether `start` takes the client's socket.
     BackendTraits& takes_client_socket(bool value) noexcept
     {
         takes_client_socket_ = value;
@@ -41,6 +43,7 @@ public:
     /// What `start` gives serves from then on: no connection has to prove it, and one that fails says nothing about
     /// the instance as a whole.
     bool ready_at_start() const noexcept { return ready_at_start_; }
+    /// Sets whether instances serve from the start on.
     BackendTraits& ready_at_start(bool value) noexcept
     {
         ready_at_start_ = value;
@@ -49,6 +52,7 @@ public:
 
     /// No more instances than this can exist at once; 0 means no such limit.
     std::size_t max_instances() const noexcept { return max_instances_; }
+    /// Sets how many instances can exist.
     BackendTraits& max_instances(std::size_t value) noexcept
     {
         max_instances_ = value;
@@ -67,12 +71,15 @@ private:
 class OpenRequest {
 public:
     OpenRequest() = default;
+    /// A connection for a client.
     OpenRequest(const Identity& identity, ClientInfo client, Stream* stream = nullptr, std::uint64_t session = 0)
         : identity_(identity), client_(std::move(client)), stream_(stream), session_(session)
     {
     }
 
+    /// Whose instance it is; none when it is warm.
     const std::optional<Identity>& identity() const noexcept { return identity_; }
+    /// Who is to be connected; none when it is warm.
     const std::optional<ClientInfo>& client() const noexcept { return client_; }
 
     /// The client's end, for a backend that has it wait: only to notice that it has gone. May be null.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <functional>
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -17,38 +17,51 @@ namespace instancer {
 /// Threads: any one at a time.
 class Lease {
 public:
+    /// Who gives leases out and gets them back.
+    class Issuer {
+    public:
+        /// Must not end the caller, nor take long: it is called in the destructor of a lease, on any thread.
+        virtual void give_back(std::uint64_t instance, std::uint32_t session) noexcept = 0;
+
+    protected:
+        ~Issuer() = default;
+    };
+
     Lease() = default;
-    Lease(Instance instance, std::shared_ptr<Usage> usage, Stream stream, std::function<void()> give_back)
+
+    /// `key` and `session` are what the issuer knows the instance and the session by. A lease may outlive its issuer.
+    Lease(Instance instance, std::shared_ptr<Usage> usage, Stream stream, std::weak_ptr<Issuer> issuer,
+          std::uint64_t key, std::uint32_t session)
         : instance_(std::move(instance)),
           usage_(std::move(usage)),
           stream_(std::move(stream)),
-          give_back_(std::move(give_back))
+          issuer_(std::move(issuer)),
+          key_(key),
+          session_(session)
     {
     }
-    Lease(Lease&& other) noexcept
-        : instance_(std::move(other.instance_)),
-          usage_(std::move(other.usage_)),
-          stream_(std::move(other.stream_)),
-          give_back_(std::exchange(other.give_back_, nullptr))
-    {
-    }
+    /// Leaves `other` without a lease.
+    Lease(Lease&& other) noexcept = default;
+    /// Gives back what it held, and leaves `other` without a lease.
     Lease& operator=(Lease&& other) noexcept
     {
-        Lease old(std::move(*this));
+        if (this == &other)
+            return *this;
+        give_back();
         instance_ = std::move(other.instance_);
         usage_ = std::move(other.usage_);
         stream_ = std::move(other.stream_);
-        give_back_ = std::exchange(other.give_back_, nullptr);
+        issuer_ = std::move(other.issuer_);
+        key_ = other.key_;
+        session_ = other.session_;
         return *this;
     }
-    ~Lease()
-    {
-        if (give_back_)
-            give_back_();
-    }
+    ~Lease() { give_back(); }
 
-    explicit operator bool() const noexcept { return give_back_ != nullptr; }
+    /// Whether there is a lease at all.
+    explicit operator bool() const noexcept { return usage_ != nullptr; }
 
+    /// The instance that may be used.
     const Instance& instance() const noexcept { return instance_; }
 
     /// Counts what passes; alive as long as the lease.
@@ -59,10 +72,18 @@ public:
     Stream take_stream() noexcept { return std::move(stream_); }
 
 private:
+    void give_back() noexcept
+    {
+        if (const auto issuer = issuer_.lock())
+            issuer->give_back(key_, session_);
+    }
+
     Instance instance_;
     std::shared_ptr<Usage> usage_;
     Stream stream_;
-    std::function<void()> give_back_;
+    std::weak_ptr<Issuer> issuer_;
+    std::uint64_t key_ = 0;
+    std::uint32_t session_ = 0;
 };
 
 }  // namespace instancer

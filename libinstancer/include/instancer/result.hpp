@@ -74,9 +74,12 @@ inline std::error_code make_error_code(Errc code) noexcept { return {static_cast
 /// The text never reaches a client and never holds a secret.
 class Error {
 public:
+    /// A failure that the system, or another library, has a code for.
     Error(std::error_code code, std::string text = {}) : code_(code), text_(std::move(text)) {}
+    /// A failure of this library.
     Error(Errc code, std::string text = {}) : Error(make_error_code(code), std::move(text)) {}
 
+    /// To branch on.
     const std::error_code& code() const noexcept { return code_; }
 
     /// The text given at the place of failure; may be empty.
@@ -90,7 +93,9 @@ public:
         return code_.category() == make_error_code(Errc()).category() ? text_ : text_ + ": " + code_.message();
     }
 
+    /// Whether the code is that one; the text does not count.
     friend bool operator==(const Error& error, Errc code) noexcept { return error.code_ == make_error_code(code); }
+    /// Whether the code is that one; the text does not count.
     friend bool operator==(const Error& error, const std::error_code& code) noexcept { return error.code_ == code; }
 
 private:

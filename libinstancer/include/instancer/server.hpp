@@ -42,14 +42,16 @@ namespace instancer {
 /// Limits of time are kept to a quarter of the shortest of them, and to a second at worst; 0 means no limit.
 class ServerOptions {
 public:
+    /// A span of time.
     using Duration = std::chrono::steady_clock::duration;
 
-    std::string service;  ///< Part of every identity.
-    Duration auth_timeout = std::chrono::seconds(10);
-    Duration session_idle{0};        ///< Without a byte in either direction.
-    Duration half_close_timeout{0};  ///< After the end of one direction.
-    Duration session_timeout{0};     ///< From the connection on.
+    std::string service;                               ///< Part of every identity.
+    Duration auth_timeout = std::chrono::seconds(10);  ///< How long a client may take to say who it is.
+    Duration session_idle{0};                          ///< Without a byte in either direction.
+    Duration half_close_timeout{0};                    ///< After the end of one direction.
+    Duration session_timeout{0};                       ///< From the connection on.
 
+    /// The defaults, for the service `name`.
     explicit ServerOptions(std::string name) : service(std::move(name)) {}
 };
 
@@ -60,6 +62,7 @@ public:
 /// Threads: every member on the control executor of the workers.
 class Server {
 public:
+    /// A service made of these parts; nothing happens before `run`.
     Server(Workers& workers, ServerOptions options, std::vector<std::unique_ptr<Acceptor>> acceptors,
            std::unique_ptr<Authenticator> authenticator, InstancePool& pool, Bridge& bridge, Events& events)
         : workers_(workers),
@@ -189,7 +192,7 @@ private:
     /// Lives on its worker; the control executor only holds it and posts to it.
     ///
     /// While it is being bridged without a coroutine this is all that there is of it, so it is kept small.
-    struct Session final : BridgeObserver, std::enable_shared_from_this<Session> {
+    struct Session final : BridgeObserver {
         Session(Server& by, std::size_t on, std::uint64_t number, Accepted& accepted)
             : server(by),
               id(number),
@@ -289,13 +292,16 @@ private:
 
     asio::awaitable<void> accept_loop(Acceptor& acceptor)
     {
+        std::size_t in_a_row = 0;
         for (bool failing = false;;) {
             const auto taken = co_await take_client(acceptor);
             if (taken) {
                 failing = false;
-                // A crowd is not taken in before those that came first have got on.
-                if (starting_ >= crowd)
+                // A crowd is not taken in before those that came first have got on, nor without a turn for all others.
+                if (++in_a_row >= crowd || starting_ >= crowd) {
+                    in_a_row = 0;
                     co_await asio::post(workers_.control(), detail::as_result);
+                }
                 continue;
             }
             if (closing_.is_set() || taken.error() == std::error_code(asio::error::operation_aborted))

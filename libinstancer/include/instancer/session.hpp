@@ -70,8 +70,8 @@ constexpr std::string_view to_string(SessionEnd end) noexcept
 class SessionInfo {
 public:
     std::uint64_t id = 0;  ///< Counts from 1 in each Server.
-    std::string service;
-    ClientInfo client;
+    std::string service;   ///< Name of the service.
+    ClientInfo client;     ///< Where the client comes from.
     std::string owner;     ///< Owner hash, 32 hex digits; empty before authentication.
     std::string instance;  ///< Name of the instance; empty when there was none.
 
@@ -81,10 +81,10 @@ public:
 /// What there is to say about a session while it goes on.
 class SessionStatus : public SessionInfo {
 public:
-    bool joined = false;           ///< To its instance.
-    std::uint64_t bytes_up = 0;    ///< Client to instance.
-    std::uint64_t bytes_down = 0;  ///< Instance to client.
-    std::chrono::nanoseconds age{0};
+    bool joined = false;              ///< To its instance.
+    std::uint64_t bytes_up = 0;       ///< Client to instance.
+    std::uint64_t bytes_down = 0;     ///< Instance to client.
+    std::chrono::nanoseconds age{0};  ///< Since the client connected.
 
     SessionStatus() = default;
 };
@@ -92,11 +92,11 @@ public:
 /// What there is to say about a session when it has ended.
 class SessionSummary : public SessionInfo {
 public:
-    SessionEnd end = SessionEnd::failed;
-    std::string detail;            ///< More about the end, for the operator; often empty.
-    std::uint64_t bytes_up = 0;    ///< Client to instance.
-    std::uint64_t bytes_down = 0;  ///< Instance to client.
-    std::chrono::nanoseconds duration{0};
+    SessionEnd end = SessionEnd::failed;   ///< Why it ended.
+    std::string detail;                    ///< More about the end, for the operator; often empty.
+    std::uint64_t bytes_up = 0;            ///< Client to instance.
+    std::uint64_t bytes_down = 0;          ///< Instance to client.
+    std::chrono::nanoseconds duration{0};  ///< Since the client connected.
 
     SessionSummary() = default;
 };

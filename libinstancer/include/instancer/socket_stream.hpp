@@ -5,6 +5,8 @@
 #include <utility>
 
 #include <asio/any_io_executor.hpp>
+#include <asio/basic_stream_socket.hpp>
+#include <sys/socket.h>
 
 #include <instancer/detail/socket_stream.hpp>
 #include <instancer/stream.hpp>
@@ -14,13 +16,32 @@ namespace instancer {
 /// Makes a Stream of a connected stream socket (TCP, Unix) and sets what every connection of ours has: not blocking,
 /// no delay, keepalive.
 ///
-/// An Asio socket gives its descriptor away with `release()`.
-///
 /// Lifetime: `companion` is let go when the stream is destroyed.
 inline Stream make_socket_stream(const asio::any_io_executor& executor, detail::UniqueFd socket,
                                  std::shared_ptr<void> companion = nullptr)
 {
     return Stream(std::make_unique<detail::SocketStream>(executor, std::move(socket), std::move(companion)));
+}
+
+/// The same of a connected Asio socket, on the executor that the socket has. No operation on it may be outstanding.
+template <class Protocol, class Executor>
+Stream make_socket_stream(asio::basic_stream_socket<Protocol, Executor> socket,
+                          std::shared_ptr<void> companion = nullptr)
+{
+    const asio::any_io_executor executor = socket.get_executor();
+    return make_socket_stream(executor, detail::UniqueFd(socket.release()), std::move(companion));
+}
+
+/// Makes two Streams that are connected to each other, for an instance that lives in this process.
+///
+/// Errors: what the system reports, as when no descriptor is left.
+inline Result<std::pair<Stream, Stream>> make_stream_pair(const asio::any_io_executor& executor)
+{
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        return fail(detail::last_error(), "making a pair of sockets");
+    detail::UniqueFd first(ends[0]), second(ends[1]);
+    return std::pair(make_socket_stream(executor, std::move(first)), make_socket_stream(executor, std::move(second)));
 }
 
 }  // namespace instancer

@@ -37,32 +37,50 @@ enum class Readiness {
 /// Threads: call every member on `get_executor()`.
 class Stream {
 public:
+    /// What carries a stream: each member does what the one of the same name in Stream promises.
     class Impl {
     public:
         virtual ~Impl() = default;
+        /// See `Stream::get_executor`.
         virtual asio::any_io_executor get_executor() = 0;
+        /// See `Stream::try_read`.
         virtual Result<std::size_t> try_read(std::span<std::byte> buffer) = 0;
+        /// See `Stream::try_write`.
         virtual Result<std::size_t> try_write(std::span<const std::byte> data) = 0;
+        /// See `Stream::wait`.
         virtual asio::awaitable<Result<void>> wait(Readiness what) = 0;
+        /// See `Stream::shutdown_send`.
         virtual Result<void> shutdown_send() = 0;
+        /// See `Stream::abort`.
         virtual void abort() noexcept = 0;
+        /// See `Stream::close`.
         virtual void close() noexcept = 0;
+        /// See `Stream::rebind`.
         virtual Result<void> rebind(const asio::any_io_executor& executor) = 0;
+        /// See `Stream::native_handle`.
         virtual int native_handle() const noexcept { return -1; }
+        /// See `Stream::is_tcp`.
         virtual bool is_tcp() const noexcept { return false; }
+        /// See `Stream::unsent`.
         virtual std::size_t unsent() const noexcept { return 0; }
+        /// See `Stream::watch`.
         virtual Result<void> watch() { return {}; }
+        /// See `Stream::unwatch`.
         virtual void unwatch() noexcept {}
+        /// See `Stream::release`.
         virtual detail::UniqueFd release() noexcept { return {}; }
+        /// See `Stream::lender`.
         virtual Lender* lender() noexcept { return nullptr; }
     };
 
     Stream() = default;
+    /// A stream that `impl` carries.
     explicit Stream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
     /// Whether there is a stream at all: false after default construction and after a move.
     explicit operator bool() const noexcept { return impl_ != nullptr; }
 
+    /// Where it must be used.
     asio::any_io_executor get_executor() { return impl_->get_executor(); }
 
     /// Reads what is there, at most `buffer.size()` bytes; 0 is the end of the stream.

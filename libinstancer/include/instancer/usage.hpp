@@ -12,6 +12,7 @@ namespace instancer {
 /// Threads: any; the counters are relaxed atomics.
 class Usage {
 public:
+    /// The clock of all limits.
     using Clock = std::chrono::steady_clock;
 
     /// Counts bytes from client to instance.
@@ -28,7 +29,9 @@ public:
         touch(now);
     }
 
+    /// Bytes from clients to the instance.
     std::uint64_t bytes_up() const noexcept { return up_.load(std::memory_order_relaxed); }
+    /// Bytes from the instance to clients.
     std::uint64_t bytes_down() const noexcept { return down_.load(std::memory_order_relaxed); }
 
     /// When the last byte passed; the epoch of the clock before the first one.

@@ -30,12 +30,16 @@ public:
         }
     }
 
+    /// How many there are.
     std::size_t size() const noexcept { return contexts_.size(); }
 
+    /// The one of a worker, counted from 0.
     asio::io_context& context(std::size_t index) noexcept { return *contexts_[index]; }
 
+    /// The executor of the first worker.
     asio::any_io_executor control() noexcept { return contexts_.front()->get_executor(); }
 
+    /// The executor of a worker, counted from 0.
     asio::any_io_executor executor(std::size_t index) noexcept { return contexts_[index]->get_executor(); }
 
     /// The worker that `executor` belongs to; `size()` if none does.
@@ -71,6 +75,7 @@ public:
         contexts_.front()->run();
     }
 
+    /// Lets `run` return soon; what is still going on stays unfinished.
     void stop()
     {
         for (auto& context : contexts_)

@@ -23,6 +23,7 @@ namespace instancer {
 /// client is denied. A client that no rule holds for is denied if there is any rule that allows, in force or not.
 class AccessRules {
 public:
+    /// A moment on the system's clock.
     using Time = std::chrono::system_clock::time_point;
 
     /// Whether a rule is in force at that time.

@@ -40,8 +40,8 @@ enum class WhenDenied {
 /// Whom a Gate lets in, how many at once, and what becomes of the others.
 class GateOptions {
 public:
-    AccessRules rules;
-    WhenDenied when_denied = WhenDenied::reset;
+    AccessRules rules;                                                      ///< Who may connect, and when.
+    WhenDenied when_denied = WhenDenied::reset;                             ///< What a client meets that may not.
     std::chrono::steady_clock::duration hold_time = std::chrono::hours(1);  ///< Then a held client is reset.
     std::size_t max_held = 1000;                                            ///< What is denied beyond is reset.
     std::size_t max_connections = 0;                                        ///< At once; 0 means no limit.
@@ -61,6 +61,7 @@ public:
 /// Threads: `receive` and `close` on the executor that it was made with; `set_rules` on any.
 class Gate : public std::enable_shared_from_this<Gate> {
 public:
+    /// Its clocks and timers run on `executor`.
     Gate(const asio::any_io_executor& executor, GateOptions options)
         : options_(std::move(options)),
           rules_(std::make_shared<const AccessRules>(std::move(options_.rules))),

@@ -13,6 +13,7 @@ namespace instancer {
 /// Has a Gate judge the clients of another acceptor.
 class GatedAcceptor final : public Acceptor {
 public:
+    /// Takes clients in by `inner`; `gate` may be shared with others.
     GatedAcceptor(std::unique_ptr<Acceptor> inner, std::shared_ptr<Gate> gate)
         : inner_(std::move(inner)), gate_(std::move(gate))
     {

@@ -36,7 +36,9 @@ public:
     /// One address alone.
     explicit Network(const asio::ip::address& address) : Network(address, 128) {}
 
+    /// Whether it is a network of IPv4.
     bool is_v4() const noexcept { return v4_; }
+    /// Leading bits that count.
     unsigned bits() const noexcept { return bits_; }
 
     /// How many bits an address of this family has.
@@ -70,9 +72,12 @@ public:
         return address().to_string() + (bits_ == width() ? "" : "/" + std::to_string(bits_));
     }
 
+    /// Some order, for containers.
     friend auto operator<=>(const Network&, const Network&) = default;
 
+    /// For unordered containers.
     struct Hash {
+        /// The hash of `network`.
         std::size_t operator()(const Network& network) const noexcept
         {
             const auto mixed = (network.high_ ^ std::rotl(network.low_, 29)) + network.bits_;

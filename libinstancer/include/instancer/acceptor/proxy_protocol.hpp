@@ -98,11 +98,13 @@ inline std::string encode_proxy_header(ProxyVersion version, const ClientInfo& c
 /// As HAProxy's proxy-protocol.txt says. What version 2 says beyond addresses is skipped, checksums included.
 class ProxyHeaderParser {
 public:
+    /// How far the header has come.
     enum class State { incomplete, complete, malformed };
 
     static constexpr std::size_t max_line = 107;      ///< Version 1, with its end of line.
     static constexpr std::size_t max_payload = 4096;  ///< Version 2, after its first 16 bytes.
 
+    /// How far the header has come.
     State state() const noexcept { return state_; }
 
     /// What is wrong with a malformed header.

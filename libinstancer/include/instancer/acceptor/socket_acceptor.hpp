@@ -65,6 +65,8 @@ inline Result<UniqueFd> listening_unix_socket(const std::string& path, mode_t mo
     remove_abandoned(address);
     const auto* name = reinterpret_cast<const sockaddr*>(&address);
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    // The file begins with no more than that; what the umask takes away is given back when it exists.
+    ::fchmod(socket.get(), mode);
     auto listening = bind_and_listen(std::move(socket), name, sizeof address, text);
     if (listening && ::chmod(path.c_str(), mode) != 0) {
         const auto error = last_error();

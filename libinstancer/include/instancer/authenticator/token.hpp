@@ -21,11 +21,12 @@ namespace instancer {
 /// 128 secret bytes that a client shows.
 class Token {
 public:
-    static constexpr std::size_t size = 128;
+    static constexpr std::size_t size = 128;  ///< Bytes of a token.
 
     /// `bytes` holds exactly `size` bytes.
     explicit Token(std::string_view bytes) { std::memcpy(bytes_.data(), bytes.data(), size); }
 
+    /// The secret itself.
     std::string_view bytes() const noexcept { return {bytes_.data(), size}; }
 
 private:
@@ -35,8 +36,8 @@ private:
 /// What a client says first: a token, and which of its instances it wants. 130 bytes that come in pieces of any size.
 class TokenGreeting {
 public:
-    static constexpr std::size_t identifier_size = 2;
-    static constexpr std::size_t size = Token::size + identifier_size;
+    static constexpr std::size_t identifier_size = 2;                   ///< Bytes of an identifier.
+    static constexpr std::size_t size = Token::size + identifier_size;  ///< Bytes of a greeting.
 
     /// Where the next bytes go. It ends with the greeting: what follows that is not read.
     std::span<std::byte> missing() noexcept { return std::as_writable_bytes(std::span(bytes_)).subspan(received_); }
@@ -44,11 +45,15 @@ public:
     /// So many of the `missing` bytes are there now.
     void add(std::size_t count) noexcept { received_ += count; }
 
+    /// Bytes that have come.
     std::size_t received() const noexcept { return received_; }
+    /// Whether the whole greeting is there.
     bool is_complete() const noexcept { return received_ == size; }
 
     // Of a complete greeting:
+    /// The token; valid when the greeting is complete.
     std::string_view token() const noexcept { return {bytes_.data(), Token::size}; }
+    /// The identifier; valid when the greeting is complete.
     std::string_view identifier() const noexcept { return {bytes_.data() + Token::size, identifier_size}; }
 
 private:
@@ -62,8 +67,10 @@ private:
 /// Exactly the greeting is read from the stream: what follows stays there for the instance.
 class TokenAuthenticator final : public Authenticator {
 public:
+    /// Two bytes that tell apart the instances of one token.
     using Identifier = std::array<std::uint8_t, 2>;
 
+    /// Admits who shows one of `tokens`; `reset_identifier` is the one that asks for a reset.
     explicit TokenAuthenticator(std::vector<Token> tokens, Identifier reset_identifier = {0, 0})
         : tokens_(std::make_shared<const std::vector<Token>>(std::move(tokens))), reset_identifier_(reset_identifier)
     {

@@ -29,23 +29,27 @@ namespace instancer {
 /// Threads: one at a time.
 class Balancer {
 public:
+    /// A moment on the clock that never goes back.
     using TimePoint = std::chrono::steady_clock::time_point;
+    /// What a name stands for.
     using Endpoints = std::vector<asio::ip::tcp::endpoint>;
 
     /// One upstream.
     class Member {
     public:
+        /// A server as it is configured, in the group since `since`.
         Member(const Upstream& given, TimePoint since)
             : upstream(given), name(given.text()), hash_(hash_of(name)), weight_(given.weight), since_(since)
         {
         }
 
         const Upstream upstream;  ///< As first given: its weight may have changed.
-        const std::string name;
+        const std::string name;   ///< As it is configured, for logs.
 
         /// What its name stands for. The balancer only keeps it.
         std::shared_ptr<const Endpoints> endpoints = std::make_shared<const Endpoints>();
 
+        /// Connections that it has now.
         std::size_t connections() const noexcept { return connections_; }
 
         /// It is in the list no more.
@@ -70,6 +74,7 @@ public:
         unsigned checks_ = 0;  ///< In a row, that contradict `up_`.
         bool removed_ = false;
     };
+    /// A member of the group; it stays while a connection to it does.
     using MemberPtr = std::shared_ptr<Member>;
 
     /// One connection on its way to an upstream, and then at it.
@@ -86,25 +91,38 @@ public:
         /// Whether anybody cares that it succeeds: its upstream has failed before.
         bool matters() const noexcept { return matters_; }
 
-        /// Called when it has waited and `member` is decided.
-        std::function<void()> on_served;
+        /// `callback` is called when it has waited and `member` is decided.
+        void on_served(std::function<void()> callback) { detour().on_served = std::move(callback); }
 
     private:
         friend class Balancer;
 
-        bool is_first() const noexcept { return tried_.empty(); }
+        /// What most attempts do without.
+        struct Detour {
+            std::vector<MemberPtr> tried;
+            std::function<void()> on_served;
+            std::optional<std::list<Attempt*>::iterator> place;  ///< In the queue.
+        };
+
+        Detour& detour()
+        {
+            if (!detour_)
+                detour_ = std::make_unique<Detour>();
+            return *detour_;
+        }
+        bool is_first() const noexcept { return !detour_ || detour_->tried.empty(); }
         bool has_tried(const MemberPtr& member) const
         {
-            return std::find(tried_.begin(), tried_.end(), member) != tried_.end();
+            return detour_ && std::find(detour_->tried.begin(), detour_->tried.end(), member) != detour_->tried.end();
         }
 
         std::uint64_t source_;
         MemberPtr member_;
-        std::vector<MemberPtr> tried_;
-        std::optional<std::list<Attempt*>::iterator> place_;  ///< In the queue.
+        std::unique_ptr<Detour> detour_;
         bool matters_ = false;
     };
 
+    /// What a client that asked is to do.
     enum class Turn {
         go,    ///< To `member`.
         wait,  ///< Until `on_served`.
@@ -112,6 +130,7 @@ public:
         none,  ///< Nothing is left to try.
     };
 
+    /// An empty group; `seed` makes its choices repeatable.
     explicit Balancer(const UpstreamOptions& options, std::uint64_t seed = 0)
         : balance_(options.balance),
           max_fails_(options.max_fails),
@@ -127,6 +146,7 @@ public:
             members_.push_back(std::make_shared<Member>(upstream, long_ago));
     }
 
+    /// Spreads `bytes` evenly; the same on every machine.
     static std::uint64_t hash_of(std::string_view bytes) noexcept
     {
         std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a.
@@ -138,6 +158,7 @@ public:
     /// All of them; those that were removed and have connections yet come last.
     const std::vector<MemberPtr>& members() const noexcept { return members_; }
 
+    /// Clients that wait.
     std::size_t waiting() const noexcept { return queue_.size(); }
 
     /// Begins, or goes on after `failed`. Never the same upstream twice; those that rest come last, because one that
@@ -152,7 +173,7 @@ public:
             return turn;
         if (queue_.size() >= queue_size_)
             return Turn::full;
-        attempt.place_ = queue_.insert(queue_.end(), &attempt);
+        attempt.detour().place = queue_.insert(queue_.end(), &attempt);
         retries_waiting_ += !attempt.is_first();
         return turn;
     }
@@ -177,7 +198,7 @@ public:
             is_new = member.rests_until_ == TimePoint();
             member.rests_until_ = now + rest_;
         }
-        attempt.tried_.push_back(attempt.member_);
+        attempt.detour().tried.push_back(attempt.member_);
         end(attempt, now);
         return is_new;
     }
@@ -253,7 +274,7 @@ public:
                 continue;
             }
             leave(attempt);
-            attempt.on_served();
+            attempt.detour().on_served();
         }
     }
 
@@ -274,6 +295,7 @@ public:
         return first;
     }
 
+    /// The state of each member at `now`.
     std::vector<UpstreamStatus> snapshot(TimePoint now) const
     {
         std::vector<UpstreamStatus> all;
@@ -344,10 +366,9 @@ private:
 
     void leave(Attempt& attempt)
     {
-        if (!attempt.place_)
+        if (!attempt.detour_ || !attempt.detour_->place)
             return;
-        queue_.erase(*attempt.place_);
-        attempt.place_.reset();
+        queue_.erase(*std::exchange(attempt.detour_->place, std::nullopt));
         retries_waiting_ -= !attempt.is_first();
     }
 

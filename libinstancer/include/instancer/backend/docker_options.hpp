@@ -24,11 +24,11 @@ enum class DockerPull { missing, never };
 class DockerLimits {
 public:
     std::uint64_t memory = 256u << 20;  ///< Bytes, swap included.
-    double cpus = 1;
-    std::uint64_t pids = 64;
-    std::uint64_t nofile = 1024;
-    std::uint64_t tmp = 64u << 20;  ///< Bytes in /tmp, and in each volume that the image declares.
-    std::uint64_t log = 1u << 20;   ///< Bytes of output that the engine keeps.
+    double cpus = 1;                    ///< Processors.
+    std::uint64_t pids = 64;            ///< Processes and threads.
+    std::uint64_t nofile = 1024;        ///< Open files of each process.
+    std::uint64_t tmp = 64u << 20;      ///< Bytes in /tmp, and in each volume that the image declares.
+    std::uint64_t log = 1u << 20;       ///< Bytes of output that the engine keeps.
 
     DockerLimits() = default;
 };
@@ -36,6 +36,7 @@ public:
 /// A file or directory of the host that containers see, read-only.
 class DockerMount {
 public:
+    /// Mounts `from` of the host at `to`.
     DockerMount(std::string from, std::string to) : source(std::move(from)), target(std::move(to)) {}
 
     std::string source;  ///< Absolute path on the host.
@@ -45,6 +46,7 @@ public:
 /// A directory in memory.
 class DockerTmpfs {
 public:
+    /// Mounts `bytes` of memory at `path`.
     DockerTmpfs(std::string path, std::uint64_t bytes) : target(std::move(path)), size(bytes) {}
 
     std::string target;  ///< Absolute path in the container.
@@ -59,22 +61,22 @@ public:
     std::string daemon = "instancerd";  ///< Marks containers as ours, also after a crash: letters, digits, `_`, `-`.
     std::vector<std::string> services;  ///< All that this daemon serves: what a crash left of others is removed.
 
-    std::string image;
-    std::vector<std::string> command;  ///< Empty for the image's own.
-    DockerIo io = DockerIo::port;
-    std::uint16_t port = 0;              ///< 0 for the single TCP port that the image exposes.
-    bool pty = false;                    ///< stdio on a terminal.
-    StderrTo stderr_to = StderrTo::log;  ///< stdio only.
-    DockerPull pull = DockerPull::missing;
+    std::string image;                      ///< Name or id of the image.
+    std::vector<std::string> command;       ///< Empty for the image's own.
+    DockerIo io = DockerIo::port;           ///< How a client reaches the program.
+    std::uint16_t port = 0;                 ///< 0 for the single TCP port that the image exposes.
+    bool pty = false;                       ///< stdio on a terminal.
+    StderrTo stderr_to = StderrTo::log;     ///< stdio only.
+    DockerPull pull = DockerPull::missing;  ///< Whether an image that the engine does not have is fetched.
 
-    std::vector<std::pair<std::string, std::string>> env;
-    bool client_env = true;  ///< Tell an instance by its environment who its client is.
-    std::string user;        ///< Empty for the image's own, or 65534 where that is root.
-    DockerLimits limits;
-    std::string runtime;             ///< Empty for the engine's default.
-    bool read_only = true;           ///< The root file system.
-    std::vector<DockerTmpfs> tmpfs;  ///< Beside /tmp.
-    std::vector<DockerMount> mounts;
+    std::vector<std::pair<std::string, std::string>> env;  ///< Environment beside what the image has.
+    bool client_env = true;                                ///< Tell an instance by its environment who its client is.
+    std::string user;                                      ///< Empty for the image's own, or 65534 where that is root.
+    DockerLimits limits;                                   ///< What one container may use.
+    std::string runtime;                                   ///< Empty for the engine's default.
+    bool read_only = true;                                 ///< The root file system.
+    std::vector<DockerTmpfs> tmpfs;                        ///< Beside /tmp.
+    std::vector<DockerMount> mounts;                       ///< What it sees of the host.
     bool egress = false;  ///< Let containers connect to the outside; never to the host or each other.
 
     std::chrono::milliseconds stop_grace{2000};  ///< From the stop signal to the kill; 0 kills at once.

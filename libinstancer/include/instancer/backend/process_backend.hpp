@@ -48,6 +48,7 @@ namespace instancer {
 /// Lifetime: no instance may be left when it is destroyed; InstancePool sees to that.
 class ProcessBackend final : public InstanceBackend {
 public:
+    /// Starts processes as `options` say. Its coroutines run on `control`.
     ProcessBackend(asio::any_io_executor control, std::string service, ProcessOptions options, Events& events)
         : control_(std::move(control)),
           service_(std::move(service)),

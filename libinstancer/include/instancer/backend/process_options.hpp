@@ -24,10 +24,14 @@ enum class ProcessIo {
 /// Ports from `first` to `last`, both included.
 class PortRange {
 public:
+    /// From `first` to `last`.
     PortRange(std::uint16_t first, std::uint16_t last) : first_(first), last_(last) {}
 
+    /// The lowest port.
     std::uint16_t first() const noexcept { return first_; }
+    /// The highest port.
     std::uint16_t last() const noexcept { return last_; }
+    /// How many ports these are.
     std::size_t size() const noexcept { return last_ < first_ ? 0 : std::size_t{last_} - first_ + 1; }
 
 private:
@@ -37,10 +41,14 @@ private:
 /// Whom a process runs as.
 class ProcessUser {
 public:
+    /// The user, the group and the further groups, by number.
     ProcessUser(uid_t uid, gid_t gid, std::vector<gid_t> groups) : uid_(uid), gid_(gid), groups_(std::move(groups)) {}
 
+    /// The user.
     uid_t uid() const noexcept { return uid_; }
+    /// The group.
     gid_t gid() const noexcept { return gid_; }
+    /// The further groups.
     const std::vector<gid_t>& groups() const noexcept { return groups_; }
 
 private:
@@ -54,12 +62,12 @@ class ProcessOptions {
 public:
     /// Program and arguments. In each, `{port}` reads as the instance's port and `{dir}` as its directory.
     std::vector<std::string> command;
-    ProcessIo io = ProcessIo::stdio;
-    bool pty = false;  ///< With `ProcessIo::stdio`: a terminal instead of a socket pair.
-    StderrTo stderr_to = StderrTo::log;
-    std::optional<PortRange> ports;  ///< With `ProcessIo::port`; none lets us choose any free one.
-    std::string working_directory;   ///< May hold `{dir}`; empty: `{dir}` if there is one, else ours.
-    std::string dir_template;        ///< Copied to every instance's `{dir}`; empty for none.
+    ProcessIo io = ProcessIo::stdio;     ///< How a client reaches the process.
+    bool pty = false;                    ///< With `ProcessIo::stdio`: a terminal instead of a socket pair.
+    StderrTo stderr_to = StderrTo::log;  ///< Where its standard error goes.
+    std::optional<PortRange> ports;      ///< With `ProcessIo::port`; none lets us choose any free one.
+    std::string working_directory;       ///< May hold `{dir}`; empty: `{dir}` if there is one, else ours.
+    std::string dir_template;            ///< Copied to every instance's `{dir}`; empty for none.
     std::vector<std::pair<std::string, std::string>> env;  ///< The whole environment beside PATH and what we tell.
     bool client_env = true;                                ///< Tell the instance by environment who its client is.
     std::optional<ProcessUser> user;                       ///< None: whom we run as.

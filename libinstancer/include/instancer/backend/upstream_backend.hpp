@@ -198,6 +198,9 @@ private:
         });
     }
 
+    /// Tells a connection that it need not wait any more.
+    using ServedPtr = std::shared_ptr<detail::OneShot<bool>>;
+
     /// Counts until it is destroyed.
     class Connection {
     public:
@@ -208,21 +211,20 @@ private:
             group_->balancer.release(attempt, now());
         }
 
-        Group& group() const noexcept { return *group_; }
-
-        Turn take(const asio::any_io_executor& executor)
+        /// The first turn. `served` is there when it is to wait.
+        Turn take(const asio::any_io_executor& executor, ServedPtr& served)
         {
             const std::lock_guard lock(group_->mutex);
-            return take_locked(executor);
+            return take_locked(executor, served);
         }
 
         /// The next turn, after a failure.
-        Turn take_another(const asio::any_io_executor& executor)
+        Turn take_another(const asio::any_io_executor& executor, ServedPtr& served)
         {
             const auto name = attempt.member()->name;
             std::unique_lock lock(group_->mutex);
             const bool is_new = group_->balancer.failed(attempt, now());
-            const auto turn = take_locked(executor);
+            const auto turn = take_locked(executor, served);
             // Only then can it have become the end of something, and who waits may have room where it has rested.
             const bool concerns = !group_->balancer.available(now()) || group_->balancer.waiting() > 0;
             lock.unlock();
@@ -248,16 +250,15 @@ private:
         }
 
         Balancer::Attempt attempt;
-        std::shared_ptr<detail::OneShot<bool>> served;  ///< While it waits.
 
     private:
-        Turn take_locked(const asio::any_io_executor& executor)
+        Turn take_locked(const asio::any_io_executor& executor, ServedPtr& served)
         {
             const auto turn = group_->balancer.take(attempt, now());
             if (turn != Turn::wait)
                 return turn;
             served = std::make_shared<detail::OneShot<bool>>(executor);
-            attempt.on_served = [served = served] { served->complete(true); };
+            attempt.on_served([served] { served->complete(true); });
             if (group_->balancer.next_change(now()))
                 reconsider_soon(*group_);
             return turn;
@@ -499,12 +500,13 @@ private:
         const auto cancellation = co_await asio::this_coro::cancellation_state;
         const auto connection = std::make_shared<Connection>(group, source_of(request));
         std::string failures;
-        for (auto turn = connection->take(executor);; turn = connection->take_another(executor)) {
+        ServedPtr served;
+        for (auto turn = connection->take(executor, served);; turn = connection->take_another(executor, served)) {
             if (turn == Turn::full)
                 co_return fail(Errc::full, "every upstream has its maximum of connections, and too many clients wait");
             if (turn == Turn::wait)
-                if (const auto served = co_await wait_for_room(connection, request.stream()); !served)
-                    co_return tl::unexpected<Error>(served.error());
+                if (const auto room = co_await wait_for_room(*group, served, request.stream()); !room)
+                    co_return tl::unexpected<Error>(room.error());
             const auto member = connection->attempt.member();
             if (!member)
                 break;
@@ -538,13 +540,12 @@ private:
         return address.is_v4() ? hash(address.to_v4().to_bytes()) : hash(address.to_v6().to_bytes());
     }
 
-    static asio::awaitable<Result<void>> wait_for_room(ConnectionPtr connection, Stream* client)
+    static asio::awaitable<Result<void>> wait_for_room(const Group& group, ServedPtr served, Stream* client)
     {
-        const auto limit = connection->group().options.queue_timeout;
+        const auto limit = group.options.queue_timeout;
         asio::steady_timer deadline(co_await asio::this_coro::executor, Balancer::TimePoint::max());
         if (limit > limit.zero())
             deadline.expires_after(limit);
-        const auto served = connection->served;
         using namespace asio::experimental::awaitable_operators;
         const auto first = co_await (served->wait() || deadline.async_wait(detail::as_result) || leaving(client));
         if (first.index() == 0 && std::get<0>(first))

@@ -26,12 +26,15 @@ class Upstream {
 public:
     /// `host` is a name or an address, without brackets.
     static Upstream tcp(std::string host, std::uint16_t port) { return Upstream(std::move(host), port); }
+    /// The server that listens on the Unix socket at `path`.
     static Upstream unix_socket(std::string path) { return Upstream(std::move(path), 0); }
 
+    /// Whether it is a Unix socket.
     bool is_unix() const noexcept { return port_ == 0; }
 
     /// The host, or the path of a Unix socket.
     const std::string& name() const noexcept { return name_; }
+    /// The port; 0 for a Unix socket.
     std::uint16_t port() const noexcept { return port_; }
 
     /// As the user writes it: `host:port`, `[v6]:port` or `unix:/path`.
@@ -69,13 +72,13 @@ public:
 /// Where an UpstreamBackend connects to, and how.
 class UpstreamOptions {
 public:
-    std::vector<Upstream> upstreams;  ///< At least one.
-    Balance balance = Balance::round_robin;
+    std::vector<Upstream> upstreams;                  ///< At least one.
+    Balance balance = Balance::round_robin;           ///< How a connection's server is chosen.
     std::chrono::milliseconds connect_timeout{5000};  ///< Of one upstream, all its addresses together.
     unsigned max_fails = 3;  ///< In a row, before an upstream is left alone for `fail_timeout`; 0 means never.
-    std::chrono::milliseconds fail_timeout{10'000};
+    std::chrono::milliseconds fail_timeout{10'000};      ///< How long a server rests that failed too often.
     std::chrono::milliseconds resolve_interval{30'000};  ///< Between look-ups of names.
-    UpstreamCheck check;
+    UpstreamCheck check;                                 ///< How servers are checked.
 
     /// While an upstream that came back, or was added, gets its weight little by little; 0 means at once.
     std::chrono::milliseconds slow_start{0};

@@ -30,12 +30,13 @@ constexpr std::string_view to_string(UpstreamState state) noexcept
 /// What there is to say about an upstream now.
 class UpstreamStatus {
 public:
-    std::string name;  ///< `host:port`, `[v6]:port` or `unix:/path`.
-    UpstreamState state = UpstreamState::up;
-    std::size_t connections = 0;  ///< Those that are being made included.
-    unsigned weight = 0;          ///< As given; slow start does not show.
+    std::string name;                         ///< `host:port`, `[v6]:port` or `unix:/path`.
+    UpstreamState state = UpstreamState::up;  ///< Whether it gets clients.
+    std::size_t connections = 0;              ///< Those that are being made included.
+    unsigned weight = 0;                      ///< As given; slow start does not show.
 
     UpstreamStatus() = default;
+    /// All of it at once.
     UpstreamStatus(std::string text, UpstreamState now, std::size_t count, unsigned share)
         : name(std::move(text)), state(now), connections(count), weight(share)
     {

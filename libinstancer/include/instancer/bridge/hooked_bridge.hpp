@@ -21,6 +21,7 @@ namespace instancer {
 /// Lifetime: `events` must outlive the bridge.
 class HookedBridge final : public Bridge {
 public:
+    /// Asks `make_hook` for the hook of each session.
     HookedBridge(HookFactory make_hook, Events& events) : make_hook_(std::move(make_hook)), events_(events) {}
 
     bool takes_early_data() const noexcept override { return true; }

@@ -24,6 +24,7 @@ namespace instancer {
 ///     return ask_somebody(data);      // what that coroutine answers; its direction is not read until then
 class HookAnswer {
 public:
+    /// What happens after the answer is passed on.
     enum class Then {
         go_on,
         end,    ///< End the session in order.
@@ -34,8 +35,11 @@ public:
 
     /// Lifetime: the bytes must stay until the hook is called for this direction again.
     HookAnswer(std::span<char> data) noexcept : borrowed_(data) {}
+    /// Passes `data` on, which stays the caller's.
     HookAnswer(std::span<const char> data) noexcept : borrowed_(data) {}
+    /// Passes `data` on.
     HookAnswer(std::string data) noexcept : owned_(std::move(data)) {}
+    /// Passes `text` on.
     HookAnswer(const char* text) : owned_(text) {}
 
     /// Cancellation: terminal, when the session ends before it answers.
@@ -50,6 +54,7 @@ public:
         return last;
     }
 
+    /// Ends the session and passes nothing more on.
     static HookAnswer end() { return end(HookAnswer()); }
 
     /// Resets both connections at once.
@@ -62,14 +67,17 @@ public:
 
     // For the bridge.
 
+    /// What is passed on.
     std::span<const std::byte> bytes() const noexcept
     {
         return std::as_bytes(owned_.empty() ? borrowed_ : std::span<const char>(owned_));
     }
+    /// What happens then.
     Then then() const noexcept { return then_; }
 
     /// Whether the answer is what a coroutine is going to say.
     bool is_later() const noexcept { return later_.valid(); }
+    /// The coroutine; call it once.
     asio::awaitable<HookAnswer> later() && noexcept { return std::move(later_); }
 
 private:
@@ -104,7 +112,9 @@ public:
     SessionHook& operator=(const SessionHook&) = delete;
     virtual ~SessionHook() = default;
 
+    /// What the client sent; the answer goes to the instance.
     virtual HookAnswer from_client(std::span<char> data) { return data; }
+    /// What the instance sent; the answer goes to the client.
     virtual HookAnswer from_instance(std::span<char> data) { return data; }
 
     /// The client sends no more. What is passed on goes before the end.

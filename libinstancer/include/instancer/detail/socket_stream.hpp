@@ -21,6 +21,7 @@
 #include <sys/un.h>
 
 #include <instancer/detail/asio_compat.hpp>
+#include <instancer/detail/compact_executor.hpp>
 #include <instancer/stream.hpp>
 
 namespace instancer::detail {
@@ -83,7 +84,7 @@ public:
     }
     ~SocketStream() override { unwatch(); }
 
-    asio::any_io_executor get_executor() override { return executor_; }
+    asio::any_io_executor get_executor() override { return executor_.get(); }
 
     Result<std::size_t> try_read(std::span<std::byte> buffer) override
     {
@@ -144,7 +145,7 @@ public:
             return {};
         asio::error_code error;
         if (!watched_)
-            watched_ = std::make_unique<Descriptor>(executor_);
+            watched_ = std::make_unique<Descriptor>(executor_.get());
         watched_->assign(fd_.get(), error);
         // Asio would do it at the first wait.
         if (!error)
@@ -166,7 +167,7 @@ public:
     {
         unwatch();
         watched_.reset();
-        executor_ = executor;
+        executor_ = CompactExecutor(executor);
         return {};
     }
 
@@ -223,7 +224,7 @@ private:
             // Urgent data wakes this wait too, for as long as nobody reads it: then look now and then.
             if (::poll(&state, 1, 0) == 1)
                 co_return Result<void>();
-            asio::steady_timer pause(executor_, std::chrono::milliseconds(100));
+            asio::steady_timer pause(executor_.get(), std::chrono::milliseconds(100));
             const auto [cancelled] = co_await pause.async_wait(as_result);
             if (cancelled || !is_watched() || is_cancelled(cancellation))
                 co_return fail(std::error_code(asio::error::operation_aborted));
@@ -231,9 +232,9 @@ private:
     }
 
     std::shared_ptr<void> companion_;
-    asio::any_io_executor executor_;
-    UniqueFd fd_;
+    CompactExecutor executor_;
     std::unique_ptr<Descriptor> watched_;  ///< From the first wait on.
+    UniqueFd fd_;
     bool tcp_;
     bool finished_ = false;  ///< Our direction.
 };

@@ -15,13 +15,17 @@ namespace instancer {
 /// What a session asks the pool for.
 class AcquireRequest {
 public:
+    /// An instance of `identity`, for `client`.
     AcquireRequest(const Identity& identity, ClientInfo client) : identity_(identity), client_(std::move(client)) {}
 
+    /// Whose instance is wanted.
     const Identity& identity() const noexcept { return identity_; }
+    /// For whom.
     const ClientInfo& client() const noexcept { return client_; }
 
     /// Every instance of the owner goes first.
     bool reset() const noexcept { return reset_; }
+    /// Sets whether every instance of the owner goes first.
     AcquireRequest& reset(bool value) noexcept
     {
         reset_ = value;
@@ -30,6 +34,7 @@ public:
 
     /// What an instance that is started for it may be called in logs.
     const std::string& label() const noexcept { return label_; }
+    /// Sets the label.
     AcquireRequest& label(std::string text)
     {
         label_ = std::move(text);
@@ -42,6 +47,7 @@ public:
     /// Called, at most once, on the pool's control executor, when the instance is taken away or has ended
     /// (`InstanceEnd::exited`) while the lease is held.
     const std::function<void(InstanceEnd)>& on_end() const noexcept { return on_end_; }
+    /// Sets what is called when the instance ends.
     AcquireRequest& on_end(std::function<void(InstanceEnd)> callback)
     {
         on_end_ = std::move(callback);

@@ -17,8 +17,10 @@ public:
     /// `limit` of 0 means no limit.
     explicit InstanceBudget(std::size_t limit) : limit_(limit) {}
 
+    /// Whether nothing can be taken now.
     bool is_full() const noexcept { return limit_ != 0 && used_ >= limit_; }
 
+    /// Takes room for one instance; false when there is none.
     bool try_take() noexcept
     {
         if (is_full())
@@ -38,10 +40,12 @@ public:
             listener();
     }
 
+    /// Instances that there is room taken for.
     std::size_t used() const noexcept { return used_; }
 
     /// `listener` is called when something was given back; it must not call back into the budget at once.
     void subscribe(const void* key, std::function<void()> listener) { listeners_[key] = std::move(listener); }
+    /// Calls the listener of `key` no more.
     void unsubscribe(const void* key) { listeners_.erase(key); }
 
 private:

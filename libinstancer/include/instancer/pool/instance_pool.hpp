@@ -21,6 +21,7 @@
 #include <poll.h>
 
 #include <instancer/detail/async_event.hpp>
+#include <instancer/detail/numbered_list.hpp>
 #include <instancer/detail/one_shot.hpp>
 #include <instancer/events.hpp>
 #include <instancer/instance_backend.hpp>
@@ -35,13 +36,13 @@ namespace instancer {
 /// One line about an instance, for an operator who asks what there is.
 class InstanceInfo {
 public:
-    std::string name;
-    std::string owner;  ///< Owner hash, 32 hex digits; empty for a warm instance.
-    std::string state;  ///< `starting`, `warm`, `running` or `stopping`.
-    std::chrono::nanoseconds age{0};
-    std::size_t clients = 0;
-    std::uint64_t bytes_up = 0;
-    std::uint64_t bytes_down = 0;
+    std::string name;                 ///< As the backend calls it.
+    std::string owner;                ///< Owner hash, 32 hex digits; empty for a warm instance.
+    std::string state;                ///< `starting`, `warm`, `running` or `stopping`.
+    std::chrono::nanoseconds age{0};  ///< Since its start.
+    std::size_t clients = 0;          ///< Clients that are connected to it.
+    std::uint64_t bytes_up = 0;       ///< Bytes from clients to the instance.
+    std::uint64_t bytes_down = 0;     ///< Bytes from the instance to clients.
 
     InstanceInfo() = default;
 };
@@ -49,7 +50,7 @@ public:
 namespace detail {
 
 /// Carries out what a PoolState decides. Lives on the control executor.
-class PoolDriver : public std::enable_shared_from_this<PoolDriver> {
+class PoolDriver final : public Lease::Issuer, public std::enable_shared_from_this<PoolDriver> {
 public:
     using Clock = PoolState::Clock;
     using LeaseOneShot = OneShot<Result<Lease>>;
@@ -146,6 +147,14 @@ public:
         carry_out();
     }
 
+    void give_back(std::uint64_t instance, std::uint32_t session) noexcept override
+    {
+        asio::post(control_, [weak = weak_from_this(), instance, session] {
+            if (const auto pool = weak.lock())
+                pool->release(instance, session);
+        });
+    }
+
     void reset_owner(const Digest& owner)
     {
         state_.reset_owner(Clock::now(), owner);
@@ -197,8 +206,8 @@ private:
         Instance instance;
         Stream first;  ///< The connection that proved it ready, until somebody takes it.
         std::shared_ptr<Usage> usage = std::make_shared<Usage>();
-        std::unordered_map<std::uint64_t, std::function<void(InstanceEnd)>> sessions;
-        std::optional<Identity> claimed_by;  ///< Of a warm instance that was claimed.
+        NumberedList<std::function<void(InstanceEnd)>> sessions;  ///< What is called when it is taken from them.
+        std::optional<Identity> claimed_by;                       ///< Of a warm instance that was claimed.
         std::string owner;
         Clock::time_point since = Clock::now();
         asio::steady_timer wake;  ///< Cancelled when something below changes.
@@ -331,18 +340,9 @@ private:
             stream = Stream();
         if (stream && !stream.rebind(pending->executor()))
             stream = Stream();
-        const auto session = ++next_session_;
-        record->sessions.emplace(session, pending->request().on_end());
-        auto give_back = [weak = weak_from_this(), slot = action.slot, session] {
-            const auto self = weak.lock();
-            if (!self)
-                return;
-            asio::post(self->control_, [weak, slot, session] {
-                if (const auto pool = weak.lock())
-                    pool->release(slot, session);
-            });
-        };
-        pending->lease().complete(Lease(record->instance, record->usage, std::move(stream), std::move(give_back)));
+        const auto session = record->sessions.add(pending->request().on_end());
+        pending->lease().complete(
+            Lease(record->instance, record->usage, std::move(stream), weak_from_this(), action.slot.key(), session));
     }
 
     /// A server may lose patience with a connection that waited for its client.
@@ -352,17 +352,19 @@ private:
         return state.fd >= 0 && ::poll(&state, 1, 0) == 1;
     }
 
-    void release(SlotId slot, std::uint64_t session)
+    void release(std::uint64_t instance, std::uint32_t session)
     {
-        if (const auto found = records_.find(slot.key()); found != records_.end())
-            found->second->sessions.erase(session);
-        state_.release(Clock::now(), slot);
+        const auto found = records_.find(instance);
+        if (found == records_.end())
+            return;
+        found->second->sessions.erase(session);
+        state_.release(Clock::now(), found->second->slot);
         carry_out();
     }
 
     static void revoke(const RecordPtr& record, InstanceEnd end)
     {
-        for (auto& [session, on_end] : record->sessions)
+        for (auto& on_end : record->sessions)
             if (const auto callback = std::exchange(on_end, nullptr))
                 callback(end);
     }
@@ -601,7 +603,6 @@ private:
     std::unordered_map<std::uint64_t, RecordPtr> records_;
     std::unordered_map<WaiterId, std::shared_ptr<Pending>> pending_;
     std::string refusal_detail_;  ///< Why the start failed whose clients are being refused.
-    std::uint64_t next_session_ = 0;
     bool armed_ = false;
     bool preparing_ = false;
     bool draining_ = false;
@@ -612,6 +613,7 @@ private:
 /// A place in the line for a lease. Call `wait` once.
 class LeaseTicket {
 public:
+    /// For pools.
     LeaseTicket(std::shared_ptr<detail::PoolDriver> driver, const asio::any_io_executor& executor,
                 AcquireRequest request)
         : driver_(std::move(driver)),
@@ -651,6 +653,7 @@ private:
 /// Threads: `acquire` on any executor; every other member on the control executor.
 class InstancePool {
 public:
+    /// A pool of instances of `backend`. Several pools may share a `budget`.
     InstancePool(asio::any_io_executor control, std::string service, const PoolOptions& options,
                  InstanceBackend& backend, Events& events, std::shared_ptr<InstanceBudget> budget = nullptr)
         : driver_(std::make_shared<detail::PoolDriver>(std::move(control), std::move(service), options, backend, events,
@@ -699,9 +702,12 @@ public:
     /// Completes when, after `drain` or `close`, no instance is left.
     asio::awaitable<void> wait_empty() { return driver_->wait_empty(); }
 
+    /// What there is, an entry for each instance.
     std::vector<InstanceInfo> snapshot() const { return driver_->snapshot(); }
 
+    /// What its backend is like.
     const BackendTraits& traits() const noexcept { return traits_; }
+    /// Where its instances come from.
     InstanceBackend& backend() noexcept { return backend_; }
 
 private:

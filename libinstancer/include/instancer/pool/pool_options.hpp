@@ -17,15 +17,16 @@ enum class WhenFull {
 /// Policy of an InstancePool. A duration or a cap of 0 means that there is no such limit, if not said otherwise.
 class PoolOptions {
 public:
+    /// A span of time.
     using Duration = std::chrono::steady_clock::duration;
 
-    std::size_t max_instances = 64;  ///< Instances that exist, those that start or stop included.
-    std::size_t max_per_owner = 0;   ///< Instances per owner.
-    std::size_t max_sessions_per_instance = 0;
-    std::size_t max_starting = 4;           ///< Starts that run at once.
-    WhenFull when_full = WhenFull::refuse;  ///< A full owner competes with its own instances only.
-    std::size_t queue_size = 128;           ///< Clients that wait for room; 0 means none may.
-    Duration queue_timeout = std::chrono::seconds(30);
+    std::size_t max_instances = 64;                     ///< Instances that exist, those that start or stop included.
+    std::size_t max_per_owner = 0;                      ///< Instances per owner.
+    std::size_t max_sessions_per_instance = 0;          ///< Clients of one instance at once.
+    std::size_t max_starting = 4;                       ///< Starts that run at once.
+    WhenFull when_full = WhenFull::refuse;              ///< A full owner competes with its own instances only.
+    std::size_t queue_size = 128;                       ///< Clients that wait for room; 0 means none may.
+    Duration queue_timeout = std::chrono::seconds(30);  ///< How long a client waits for room.
     Duration start_timeout = std::chrono::seconds(30);  ///< From the start to the first connection.
     Duration ttl{0};                                    ///< From the first owner's claim to the end, used or not.
     Duration idle = std::chrono::minutes(10);   ///< Without a byte in either direction, clients connected or not.

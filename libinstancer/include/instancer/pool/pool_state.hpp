@@ -26,10 +26,14 @@ namespace instancer {
 class SlotId {
 public:
     SlotId() = default;
+    /// The slot at `index`, the `generation`th time that it is used.
     SlotId(std::uint32_t index, std::uint32_t generation) : index_(index), generation_(generation) {}
 
+    /// Where it is in the table.
     std::uint32_t index() const noexcept { return index_; }
+    /// Different for any two slots, past ones included.
     std::uint64_t key() const noexcept { return std::uint64_t{generation_} << 32 | index_; }
+    /// Whether both name the same slot.
     friend bool operator==(const SlotId&, const SlotId&) = default;
 
 private:
@@ -42,6 +46,7 @@ using WaiterId = std::uint64_t;
 /// What PoolState wants done.
 class PoolAction {
 public:
+    /// What is to be done.
     enum class Kind {
         start,   ///< Start an instance in `slot`; for `waiter`, or warm when that is 0. Answer: ready, start_failed.
         assign,  ///< The instance in `slot` now belongs to `identity`.
@@ -52,14 +57,15 @@ public:
         check_activity,  ///< Answer: active, with the time of the last byte on `slot`.
     };
 
+    /// An action of that kind.
     explicit PoolAction(Kind what) : kind(what) {}
 
-    Kind kind;
-    SlotId slot;
-    WaiterId waiter = 0;
-    Identity identity;
-    Errc error = Errc::full;
-    InstanceEnd end = InstanceEnd::exited;
+    Kind kind;                              ///< What is to be done.
+    SlotId slot;                            ///< With which instance.
+    WaiterId waiter = 0;                    ///< With which client that waits.
+    Identity identity;                      ///< For whom.
+    Errc error = Errc::full;                ///< Why a client is refused.
+    InstanceEnd end = InstanceEnd::exited;  ///< Why an instance is stopped.
 };
 
 /// Every decision of an InstancePool and nothing else: events go in with the time, actions come out. It starts
@@ -70,8 +76,11 @@ public:
 /// Threads: one at a time.
 class PoolState {
 public:
+    /// The clock of all limits.
     using Clock = std::chrono::steady_clock;
+    /// A moment on it.
     using Time = Clock::time_point;
+    /// A span of time.
     using Duration = Clock::duration;
 
     /// Lifetime: `budget`, if any, must outlive the state.

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -19,25 +18,16 @@
 
 #include <instancer/authenticator.hpp>
 #include <instancer/detail/asio_compat.hpp>
+#include <instancer/relay/relay_greeting.hpp>
 #include <instancer/relay/relay_handshake.hpp>
 
 namespace instancer {
-
-/// How clients of the relay are greeted.
-class RelayGreeting {
-public:
-    std::uint32_t max_channel = 65535;           ///< Channels have numbers from 0 to this.
-    bool newline = true;                         ///< After the banner.
-    bool ready = true;                           ///< `READY` once a client has joined its channel.
-    std::chrono::milliseconds digit_pause{200};  ///< After it, a channel number with fewer digits is complete.
-
-    RelayGreeting() = default;
-};
 
 /// Has clients say the authentication string and the number of their channel, and tells them what was wrong. Clients of
 /// one channel have one identity, and the channel is its owner.
 class RelayAuthenticator final : public Authenticator {
 public:
+    /// Expects `authentication` of each client, and says what `greeting` has.
     RelayAuthenticator(std::string authentication, const RelayGreeting& greeting)
         : authentication_(std::move(authentication)), greeting_(greeting)
     {

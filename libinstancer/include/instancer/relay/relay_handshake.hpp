@@ -16,6 +16,7 @@ namespace instancer {
 /// the number of a channel in hexadecimal digits, as many as the largest number has; leading zeros may be left out.
 class RelayHandshake {
 public:
+    /// What is expected next.
     enum class State {
         authentication,        ///< Not all of the authentication string is there.
         channel,               ///< More digits may come.
@@ -47,8 +48,10 @@ public:
         return std::to_string(digits(max_channel)) + "-BounceServer_1.0";
     }
 
+    /// What is expected next.
     State state() const noexcept { return state_; }
 
+    /// Whether nothing more is expected.
     bool is_over() const noexcept { return state_ != State::authentication && state_ != State::channel; }
 
     /// The most bytes that may be read now: not one too many of them belongs to the channel, but for those that follow
@@ -87,8 +90,10 @@ public:
             end_channel();
     }
 
+    /// Whether a digit has come.
     bool has_digit() const noexcept { return has_digit_; }
 
+    /// The number that was read.
     std::uint32_t channel() const noexcept { return static_cast<std::uint32_t>(channel_); }
 
 private:

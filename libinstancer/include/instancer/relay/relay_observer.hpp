@@ -15,14 +15,15 @@ namespace instancer {
 /// Who is in a channel.
 class RelayMemberInfo {
 public:
+    /// The member with that number, who it is and the channel that it is in.
     RelayMemberInfo(std::uint64_t number, ClientInfo who, std::string where)
         : session(number), client(std::move(who)), channel(std::move(where))
     {
     }
 
     std::uint64_t session;  ///< Its number in its Server.
-    ClientInfo client;
-    std::string channel;
+    ClientInfo client;      ///< Who it is.
+    std::string channel;    ///< The channel that it is in.
 };
 
 /// Hears what happens in channels. Derive, and override what is of interest.
@@ -34,6 +35,7 @@ public:
 
     /// `members`: how many there are now.
     virtual void joined(const RelayMemberInfo& member, std::size_t members) { (void)member, (void)members; }
+    /// A member has left; `members` stay.
     virtual void left(const RelayMemberInfo& member, std::size_t members) { (void)member, (void)members; }
 
     /// Its connection ends, because it took too little of what the others sent.

@@ -28,13 +28,13 @@ enum class MemberEnd {
 /// How the channels of a RelayBackend work.
 class RelayOptions {
 public:
-    bool echo = false;  ///< Senders get their own bytes, too.
-    SlowMember slow = SlowMember::wait;
+    bool echo = false;                   ///< Senders get their own bytes, too.
+    SlowMember slow = SlowMember::wait;  ///< What happens to a member that does not read fast enough.
     std::chrono::steady_clock::duration slow_timeout = std::chrono::seconds(10);  ///< For SlowMember::disconnect.
     std::size_t slow_queue = std::size_t{1} << 20;                                ///< Bytes, for SlowMember::queue.
-    SentAlone alone = SentAlone::discard;
+    SentAlone alone = SentAlone::discard;            ///< What happens to what is sent to nobody.
     std::size_t alone_limit = std::size_t{1} << 18;  ///< Bytes of a channel, for SentAlone::hold.
-    MemberEnd end = MemberEnd::leave;
+    MemberEnd end = MemberEnd::leave;                ///< What the end of one member means.
 
     RelayOptions() = default;
 };

@@ -23,8 +23,10 @@ namespace instancer::test {
 /// For tests: a point that operations pass, or where they wait for as long as the test holds it.
 class FakeGate {
 public:
+    /// An open gate; who waits at it waits on `executor`.
     explicit FakeGate(const asio::any_io_executor& executor) : executor_(executor) {}
 
+    /// Has operations wait from now on.
     void hold()
     {
         if (!held_)
@@ -41,6 +43,7 @@ public:
     /// Operations that wait here.
     std::size_t waiting() const noexcept { return waiting_; }
 
+    /// Goes through, at once or when the gate opens.
     asio::awaitable<void> pass()
     {
         const auto held = held_;
@@ -60,12 +63,15 @@ private:
 /// For tests: an instance that exists in memory only, as the test sees it.
 class FakeInstance : public Instance::State {
 public:
+    /// For FakeBackend, which makes them.
     FakeInstance(const asio::any_io_executor& executor, std::string name) : name_(std::move(name)), ended_(executor) {}
 
+    /// As the backend calls it.
     const std::string& name() const noexcept { return name_; }
 
     /// Whom it was started for; empty for a warm one.
     const std::optional<Identity>& identity() const noexcept { return identity_; }
+    /// Who asked for it; empty for a warm one.
     const std::optional<ClientInfo>& client() const noexcept { return client_; }
 
     /// Whom it was given to when it was warm.
@@ -89,6 +95,7 @@ public:
         ended_.set();
     }
 
+    /// It has ended, by itself or by being stopped.
     bool ended() const noexcept { return ended_.is_set(); }
 
     /// The pool has had it removed.
@@ -115,8 +122,10 @@ private:
 /// Threads: one thread runs everything.
 class FakeBackend final : public InstanceBackend {
 public:
+    /// An instance as the test holds it.
     using InstancePtr = std::shared_ptr<FakeInstance>;
 
+    /// Says of itself what `traits` say.
     explicit FakeBackend(const asio::any_io_executor& executor, const BackendTraits& traits = {})
         : prepares(executor), starts(executor), opens(executor), stops(executor), executor_(executor), traits_(traits)
     {
@@ -124,10 +133,17 @@ public:
 
     // What it does.
 
-    FakeGate prepares, starts, opens, stops;
-    std::optional<Error> prepare_error, list_error, start_error, open_error, stop_error;
-    std::size_t opens_to_refuse = 0;  ///< Each instance that starts from now on is not ready before so many tries.
-    std::string explanation;          ///< What `explain` answers.
+    FakeGate prepares;                   ///< Where `prepare` waits.
+    FakeGate starts;                     ///< Where `start` waits.
+    FakeGate opens;                      ///< Where `open` waits.
+    FakeGate stops;                      ///< Where `stop` waits.
+    std::optional<Error> prepare_error;  ///< What `prepare` fails with.
+    std::optional<Error> list_error;     ///< What `list` fails with.
+    std::optional<Error> start_error;    ///< What `start` fails with.
+    std::optional<Error> open_error;     ///< What `open` fails with.
+    std::optional<Error> stop_error;     ///< What `stop` fails with.
+    std::size_t opens_to_refuse = 0;     ///< Each instance that starts from now on is not ready before so many tries.
+    std::string explanation;             ///< What `explain` answers.
 
     /// An instance of a previous run, for `list` to find.
     InstancePtr leave_behind(const Identity& identity, std::chrono::seconds age)

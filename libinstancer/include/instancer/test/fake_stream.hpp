@@ -34,6 +34,7 @@ namespace instancer::test {
 /// Threads: the executor of the stream.
 class FakePeer {
 public:
+    /// The stream belongs to `executor`.
     explicit FakePeer(const asio::any_io_executor& executor) : wire_(std::make_shared<Wire>(executor)) {}
 
     /// The stream itself. Call it once.

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// An InstanceBackend of one's own: its instances are counters in this very process, one for each client address.
+#include <atomic>
+#include <iostream>
+
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/redirect_error.hpp>
+#include <instancer/acceptor/socket_acceptor.hpp>
+#include <instancer/authenticator/source_address.hpp>
+#include <instancer/bridge/pair_bridge.hpp>
+#include <instancer/read_line.hpp>
+#include <instancer/server.hpp>
+#include <instancer/socket_stream.hpp>
+
+using namespace instancer;
+
+struct Counter final : Instance::State {
+    explicit Counter(const asio::any_io_executor& control) : ended(control, asio::steady_timer::time_point::max()) {}
+
+    std::atomic<int> count = 0;  // Its connections are served by several threads.
+    asio::steady_timer ended;
+};
+
+class CounterBackend final : public InstanceBackend {
+    asio::awaitable<Result<Instance>> do_start(InstanceRequest) override
+    {
+        const auto control = co_await asio::this_coro::executor;
+        co_return Instance("counter", std::make_shared<Counter>(control));
+    }
+
+    asio::awaitable<Result<Stream>> do_open(Instance instance, OpenRequest) override
+    {
+        const auto executor = co_await asio::this_coro::executor;
+        auto ends = make_stream_pair(executor);
+        if (!ends)
+            co_return tl::unexpected<Error>(ends.error());
+        auto serving = serve(instance.shared_state<Counter>(), std::move(ends->first));
+        asio::co_spawn(executor, std::move(serving), asio::detached);
+        co_return std::move(ends->second);
+    }
+
+    static asio::awaitable<void> serve(std::shared_ptr<Counter> counter, Stream client)
+    {
+        for (auto line = co_await read_line(client, 1000); line; line = co_await read_line(client, 1000)) {
+            const auto answer = std::to_string(++counter->count) + "\n";
+            co_await client.write_all(std::as_bytes(std::span(answer)));
+        }
+    }
+
+    asio::awaitable<InstanceExit> do_wait(Instance instance) override
+    {
+        asio::error_code ignored;
+        auto token = asio::redirect_error(asio::use_awaitable, ignored);
+        co_await instance.state<Counter>().ended.async_wait(token);
+        co_return InstanceExit("forgotten");
+    }
+
+    asio::awaitable<Result<void>> do_stop(Instance instance) override
+    {
+        instance.state<Counter>().ended.expires_at(asio::steady_timer::time_point::min());
+        co_return Result<void>();
+    }
+};
+
+int main()
+{
+    Events events;
+    Workers workers(2);
+    CounterBackend backend;
+    InstancePool pool(workers.control(), "counter", PoolOptions(), backend, events);
+    PairBridge bridge;
+    std::vector<std::unique_ptr<Acceptor>> acceptors;
+    acceptors.push_back(listen_tcp(workers.control(), {asio::ip::address_v4::loopback(), 0}).value());
+    std::cout << acceptors.front()->address() << std::endl;
+    Server server(workers, ServerOptions("counter"), std::move(acceptors),
+                  std::make_unique<SourceAddressAuthenticator>(), pool, bridge, events);
+    asio::co_spawn(workers.control(), server.run(), asio::detached);
+    workers.run();
+}

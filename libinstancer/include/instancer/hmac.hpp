@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include <instancer/detail/constant_time.hpp>
+#include <instancer/detail/sha256.hpp>
+
+namespace instancer {
+
+/// HMAC-SHA-256 (RFC 2104, FIPS 180-4): whoever knows `key`, and nobody else, can say that `message` is genuine.
+/// The result has 64 lower-case hexadecimal digits.
+inline std::string hmac_sha256(std::string_view key, std::string_view message)
+{
+    constexpr std::size_t block_size = 64;
+    const auto hashed = [](std::string_view first, std::string_view second) {
+        detail::Sha256 hash;
+        hash.update(first);
+        hash.update(second);
+        const auto bytes = hash.finish();
+        return std::string(bytes.begin(), bytes.end());
+    };
+    std::string padded(key.size() > block_size ? hashed(key, {}) : std::string(key));
+    padded.resize(block_size, '\0');
+    std::string inner = padded, outer = padded;
+    for (std::size_t i = 0; i < block_size; ++i) {
+        inner[i] = static_cast<char>(inner[i] ^ 0x36);
+        outer[i] = static_cast<char>(outer[i] ^ 0x5c);
+    }
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string text;
+    for (const char byte : hashed(outer, hashed(inner, message))) {
+        text += digits[static_cast<unsigned char>(byte) >> 4];
+        text += digits[static_cast<unsigned char>(byte) & 15];
+    }
+    return text;
+}
+
+/// Compares secrets. All bytes are looked at, so that the time says nothing about the contents.
+inline bool equal_secrets(std::string_view a, std::string_view b) noexcept
+{
+    return detail::equal_in_constant_time(a, b);
+}
+
+}  // namespace instancer

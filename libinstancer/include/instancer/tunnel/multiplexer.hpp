@@ -1,0 +1,684 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <asio/error.hpp>
+
+#include <instancer/detail/byte_queue.hpp>
+#include <instancer/detail/tunnel_names.hpp>
+#include <instancer/detail/tunnel_turns.hpp>
+#include <instancer/result.hpp>
+#include <instancer/tunnel/message.hpp>
+#include <instancer/tunnel/tunnel_observer.hpp>
+#include <instancer/tunnel/tunnel_options.hpp>
+#include <instancer/tunnel/tunnel_session.hpp>
+
+namespace instancer {
+
+/// One end of a link between server and agent, without I/O and clock: bytes of the link go in and come out, and
+/// sessions are opened, read, written and ended. What it does by itself is due at `next_deadline`.
+///
+/// Two of our own kind say so in their greetings. Their sessions have half-close, and windows: no session is ever sent
+/// more than it has room for, so that none holds up another and nothing is lost. With anybody else a full session holds
+/// up the link for a moment, and is disconnected if others wait for it.
+class TunnelMultiplexer {
+public:
+    using Clock = TunnelSession::Clock;
+    using TimePoint = Clock::time_point;
+
+    enum class Role { server, agent };
+
+    /// Lifetime: `observer` must outlive this.
+    TunnelMultiplexer(Role role, TunnelOptions options, TunnelAddress local, TunnelAddress remote,
+                      TunnelObserver& observer, TimePoint now)
+        : role_(role), options_(options), local_(local), remote_(remote), observer_(observer), last_traffic_(now)
+    {
+        // Of the server, an agent of our own kind hears only once it has said what it is: from then on both are sure.
+        emit(TunnelCommand::greeting, local_, remote_, role == Role::agent ? greeting() : "instancer");
+    }
+    TunnelMultiplexer(const TunnelMultiplexer&) = delete;
+    TunnelMultiplexer& operator=(const TunnelMultiplexer&) = delete;
+
+    /// What both ends have agreed on so far; holds for sessions that are opened from now on.
+    bool agreed() const noexcept { return agreed_; }
+
+    /// Whether the other end has said anything.
+    bool heard() const noexcept { return heard_; }
+
+    // The link.
+
+    /// Takes bytes that came over the link.
+    ///
+    /// Errors: Errc::rejected; the link is to be ended then.
+    Result<void> receive(std::span<const std::byte> bytes, TimePoint now)
+    {
+        now_ = now;
+        last_traffic_ = now;
+        asked_.reset();
+        auto done = decoder_.feed(bytes, [this](const TunnelMessage& message) { return handle(message); });
+        if (done && output_.size() > max_output)
+            return fail(Errc::rejected, "the other end asks for more than it takes");
+        return done;
+    }
+
+    /// Whether the link may be read: not while a session is full and the other end cannot be told.
+    bool may_receive() const noexcept { return over_limit_ == 0; }
+
+    /// Bytes for the link.
+    std::span<const std::byte> output() const noexcept { return output_.front(); }
+
+    /// So many of them have been sent.
+    void sent(std::size_t count, TimePoint now)
+    {
+        now_ = now;
+        output_.consume(count);
+        if (output_.size() <= detail::TunnelTurns::output_limit / 2)
+            grant();
+    }
+
+    /// When `advance` has something to do, unless something happens before.
+    TimePoint next_deadline() const
+    {
+        auto next = deadlines_.empty() ? TimePoint::max() : deadlines_.begin()->first;
+        if (role_ == Role::agent)
+            next = std::min(next, asked_ ? *asked_ + options_.answer_timeout : last_traffic_ + options_.keep_alive);
+        return next;
+    }
+
+    /// Does what is due.
+    ///
+    /// Errors: Errc::timeout when the other end gives no sign of life; the link is to be ended then.
+    Result<void> advance(TimePoint now)
+    {
+        now_ = now;
+        while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+            const auto session = deadlines_.begin()->second;
+            deadlines_.erase(deadlines_.begin());
+            session->scheduled_ = TimePoint::max();
+            expire(session);
+            schedule(session);
+        }
+        return role_ == Role::agent ? stay_alive() : Result<void>();
+    }
+
+    /// Ends all sessions: the link is gone.
+    void lose()
+    {
+        for (const auto& [when, session] : std::exchange(deadlines_, {}))
+            break_off(session);
+        for (const auto& [user, session] : std::exchange(sessions_, {}))
+            break_off(session);
+        turns_.clear();
+    }
+
+    // Sessions.
+
+    /// Opens a session to `target`, at the server. `user` is kept unless somebody else has that address on this link.
+    TunnelSessionPtr open(std::optional<TunnelAddress> user, TunnelAddress target, std::string name, TimePoint now)
+    {
+        now_ = now;
+        const auto key = user && is_free(*user) ? *user : made_up();
+        const auto session = std::make_shared<TunnelSession>(key, target, std::move(name), agreed_);
+        sessions_.emplace(key, session);
+        session->credit_ = peer_window_;
+        if (agreed_)
+            introduce(*session);
+        else
+            session->hold_until_ = now_ + options_.hold_back;
+        schedule(session);
+        return session;
+    }
+
+    /// Sends what may be sent now.
+    ///
+    /// Errors: asio::error::would_block; asio::error::connection_reset, asio::error::broken_pipe when the other end is
+    /// gone.
+    Result<std::size_t> send(const TunnelSessionPtr& shared, std::span<const std::byte> data, TimePoint now)
+    {
+        now_ = now;
+        auto& session = *shared;
+        const auto room = turns_.take(session, output_.size());
+        if (session.broken_)
+            return fail(std::error_code(asio::error::connection_reset));
+        // What an agent's target still says to a user who has left goes nowhere, while it is told what the user said.
+        if (session.peer_closed_ && role_ == Role::agent)
+            return data.size();
+        if (session.peer_closed_ || session.output_ended_)
+            return fail(std::error_code(asio::error::broken_pipe));
+        if (is_held(session) || room == 0) {
+            if (room == 0)
+                turns_.wait(shared);
+            grant();
+            return fail(std::error_code(asio::error::would_block));
+        }
+        auto count = std::min(room, data.size());
+        if (session.agreed())
+            count = static_cast<std::size_t>(std::min<std::uint64_t>(count, session.credit_));
+        else if (!session.opened_)
+            count = std::min(count, foreign_data);
+        session.credit_ -= session.agreed() ? count : 0;
+        const auto most = session.agreed() ? TunnelMessage::max_data : foreign_data;
+        for (auto rest = data.first(count); !rest.empty();) {
+            const auto part = rest.first(std::min(rest.size(), most));
+            emit_to_peer(session, TunnelCommand::forward, part);
+            rest = rest.subspan(part.size());
+        }
+        if (!session.opened_)
+            note_opened(session);
+        schedule(shared);
+        grant();
+        return count;
+    }
+
+    /// Whether `send` may do more than block.
+    bool writable(const TunnelSession& session) const noexcept
+    {
+        if (session.broken_ || session.peer_closed_)
+            return true;
+        return !is_held(session) && (session.granted_ > 0 || turns_.free_room(output_.size()) > 0);
+    }
+
+    /// Reads what is there; 0 is the end.
+    ///
+    /// Errors: asio::error::would_block, asio::error::connection_reset.
+    Result<std::size_t> read(const TunnelSessionPtr& session, std::span<std::byte> buffer, TimePoint now)
+    {
+        now_ = now;
+        if (session->input_.empty()) {
+            if (session->broken_)
+                return fail(std::error_code(asio::error::connection_reset));
+            if (session->input_ended_)
+                return 0;
+            return fail(std::error_code(asio::error::would_block));
+        }
+        const auto count = session->input_.read(buffer);
+        if (session->agreed())
+            give_credit(*session, count);
+        else if (session->over_limit_ && session->input_.size() <= options_.session_buffer / 2)
+            release(session);
+        return count;
+    }
+
+    /// Says that no more is sent. Where the protocol cannot say it: the server keeps it to itself until the target has
+    /// ended or been silent for a while; of the agent it is the end of the session.
+    void finish(const TunnelSessionPtr& session, TimePoint now)
+    {
+        now_ = now;
+        if (std::exchange(session->output_ended_, true) || !is_live(*session))
+            return;
+        if (session->agreed()) {
+            emit_to_peer(*session, TunnelCommand::finish);
+            if (session->input_ended_)
+                forget(session);
+        } else if (role_ == Role::server) {
+            if (!session->opened_)
+                introduce(*session);
+            session->linger_until_ = now_ + options_.half_close_hold;
+            schedule(session);
+        } else {
+            emit_to_peer(*session, TunnelCommand::disconnect, bytes_of("target closed"));
+            session->input_ended_ = true;
+            bury(session);
+            session->change();
+        }
+    }
+
+    /// Lets go of a session; if it was not over, the other end is told that it is, and why.
+    void close(const TunnelSessionPtr& session, std::string_view reason, TimePoint now)
+    {
+        now_ = now;
+        if (std::exchange(session->closed_, true))
+            return;
+        session->changed_ = nullptr;
+        session->input_.clear();
+        if (is_live(*session) && !session->ending_)
+            disconnect(session, reason);
+        unschedule(session);
+        release(session);
+        turns_.take(*session, output_.size());
+        grant();
+    }
+
+    /// Ends a session by an operator's wish. False when there is none of that address or name.
+    bool disconnect(std::string_view address, TimePoint now)
+    {
+        now_ = now;
+        for (const auto& [user, session] : sessions_)
+            if (!session->ending_ && (user.to_string() == address || session->name() == address)) {
+                const auto ended = session;
+                end(ended, "disconnected by system");
+                return true;
+            }
+        return false;
+    }
+
+    /// The sessions that are going on.
+    std::vector<TunnelSessionPtr> sessions() const
+    {
+        std::vector<TunnelSessionPtr> all;
+        for (const auto& [user, session] : sessions_)
+            if (!session->ending_)
+                all.push_back(session);
+        std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a->user() < b->user(); });
+        return all;
+    }
+
+private:
+    /// What the original reads of a user at most, and so what its other end is known to take.
+    static constexpr std::size_t foreign_data = 8192;
+
+    /// Of short messages any number may wait for the link; who lets it come to this asks without ever reading.
+    static constexpr std::size_t max_output = 4 * 1024 * 1024;
+
+    static constexpr std::string_view mark = "instancer-tunnel 1 window=";
+    static constexpr std::uint32_t min_window = 4096;
+
+    static std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+    // What comes in.
+
+    Result<void> handle(const TunnelMessage& message)
+    {
+        heard_ = true;
+        switch (message.command) {
+        case TunnelCommand::greeting: greet(message.text()); return {};
+        case TunnelCommand::forward: return take_data(message);
+        case TunnelCommand::disconnect: take_disconnect(message); return {};
+        case TunnelCommand::control: take_control(message); return {};
+        case TunnelCommand::keep_alive: return take_keep_alive(message);
+        case TunnelCommand::finish: return take_finish(message);
+        case TunnelCommand::window: return take_window(message);
+        }
+        return {};
+    }
+
+    std::string greeting() const { return std::string(mark) + std::to_string(options_.session_buffer); }
+
+    void greet(std::string_view text)
+    {
+        if (text.substr(0, mark.size()) != mark || agreed_)
+            return;
+        const auto digits = text.substr(mark.size());
+        std::uint32_t window = 0;
+        const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), window);
+        if (error != std::errc() || window < min_window)
+            return;
+        peer_window_ = window;
+        agreed_ = true;
+        if (role_ == Role::server) {
+            // What the agent hears of from now on is as agreed; sessions that began before are not.
+            for (const auto& [user, session] : sessions_)
+                if (!session->opened_) {
+                    introduce(*session);
+                    schedule(session);
+                }
+            emit(TunnelCommand::greeting, local_, remote_, greeting());
+        }
+        observer_.agreed();
+    }
+
+    /// By whom the message's session is called.
+    TunnelAddress user_of(const TunnelMessage& message) const noexcept
+    {
+        return role_ == Role::server ? message.to : message.from;
+    }
+
+    TunnelSessionPtr find(TunnelAddress user) const
+    {
+        const auto found = sessions_.find(user);
+        return found == sessions_.end() ? nullptr : found->second;
+    }
+
+    Result<void> take_data(const TunnelMessage& message)
+    {
+        const auto user = user_of(message);
+        auto session = find(user);
+        if (!session && (role_ == Role::server || names_.is_retired(user, now_))) {
+            // Who does not know yet, or has forgotten, that it is over.
+            if (!agreed_)
+                emit(TunnelCommand::disconnect, message.to, message.from, "remote disconnected already");
+            return {};
+        }
+        if (!session) {
+            session = std::make_shared<TunnelSession>(user, message.to, std::string(), agreed_);
+            session->opened_ = true;
+            session->credit_ = peer_window_;
+            sessions_.emplace(user, session);
+            observer_.session_opened(session);
+        }
+        if (session->ending_)
+            return {};
+        if (session->input_ended_ && !message.data.empty())
+            return fail(Errc::rejected, "data came after the end of session " + user.to_string());
+        session->input_.append(message.data);
+        if (session->agreed() && session->input_.size() > options_.session_buffer)
+            return fail(Errc::rejected, "more came for session " + user.to_string() + " than its window allows");
+        if (!std::exchange(session->answered_, true) && session->opened_)
+            session->hold_until_ = TimePoint::max();
+        if (session->linger_until_ != TimePoint::max())
+            session->linger_until_ = now_ + options_.half_close_hold;
+        if (!session->agreed() && session->input_.size() > options_.session_buffer && !session->over_limit_) {
+            session->over_limit_ = true;
+            ++over_limit_;
+            session->stalled_at_ = now_ + options_.stall_timeout;
+        }
+        schedule(session);
+        session->change();
+        return {};
+    }
+
+    void take_disconnect(const TunnelMessage& message)
+    {
+        auto session = find(user_of(message));
+        if (!session && message.data.size() == TunnelAddress::wire_size)
+            session = find(TunnelAddress::decode(message.data));
+        if (!session)
+            return;
+        if (session->ending_)
+            return forget(session);
+        const bool is_address = message.data.size() == TunnelAddress::wire_size && !is_reset(message.text());
+        const auto reason = is_address ? std::string_view() : message.text();
+        if (session->agreed())
+            emit_to_peer(*session, TunnelCommand::disconnect);
+        forget(session);
+        if (is_reset(reason)) {
+            observer_.session_disconnected(*session, reason);
+            session->broken_ = true;
+        } else {
+            session->input_ended_ = true;
+            session->peer_closed_ = true;
+            session->linger_until_ = now_ + options_.half_close_hold;
+            schedule(session);
+        }
+        session->change();
+    }
+
+    /// Whether a text says that a session did not end in order, as the name of an error does.
+    static bool is_reset(std::string_view reason) noexcept
+    {
+        const auto is_name = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };
+        const auto word = reason.substr(0, reason.find(' '));
+        return (word.size() > 3 && word[0] == 'E' && std::all_of(word.begin(), word.end(), is_name)) ||
+               reason == "disconnected by system";
+    }
+
+    void take_control(const TunnelMessage& message)
+    {
+        const auto answer = observer_.control(message.text());
+        if (role_ == Role::agent)
+            emit(TunnelCommand::control, message.to, message.from, answer);
+    }
+
+    Result<void> take_keep_alive(const TunnelMessage& message)
+    {
+        if (message.data.size() != TunnelAddress::wire_size)
+            return fail(Errc::rejected,
+                        "an ALV message has " + std::to_string(message.data.size()) + " bytes of data, not 6");
+        if (role_ == Role::server)
+            emit(TunnelCommand::keep_alive, message.to, message.from, message.text());
+        else if (asked_at_)
+            observer_.round_trip(now_ - *std::exchange(asked_at_, std::nullopt));
+        return {};
+    }
+
+    Result<void> take_finish(const TunnelMessage& message)
+    {
+        const auto session = find(user_of(message));
+        if (!agreed_ || (session && !session->agreed()))
+            return fail(Errc::rejected, "a FIN message came that was not agreed on");
+        if (!session)
+            return {};
+        // Who has heard our end too has forgotten the session by now, and answers nothing more.
+        if (session->output_ended_)
+            forget(session);
+        if (session->ending_)
+            return {};
+        session->input_ended_ = true;
+        session->change();
+        return {};
+    }
+
+    Result<void> take_window(const TunnelMessage& message)
+    {
+        if (!agreed_ || message.data.size() != 4)
+            return fail(Errc::rejected, "a WND message came that was not agreed on");
+        const auto session = find(user_of(message));
+        if (!session || session->ending_ || !session->agreed())
+            return {};
+        std::uint32_t credit = 0;
+        for (const auto byte : message.data)
+            credit = credit << 8 | std::to_integer<std::uint32_t>(byte);
+        session->credit_ += credit;
+        session->change();
+        return {};
+    }
+
+    // What goes out.
+
+    void emit(TunnelCommand command, TunnelAddress from, TunnelAddress to, std::string_view text)
+    {
+        emit(command, from, to, bytes_of(text));
+    }
+
+    void emit(TunnelCommand command, TunnelAddress from, TunnelAddress to, std::span<const std::byte> data)
+    {
+        // As the original counts.
+        sequence_ = static_cast<std::uint16_t>((sequence_ + 1) % 65535);
+        last_traffic_ = std::max(last_traffic_, now_);
+        encode_tunnel_message(TunnelMessage(command, from, to, data, sequence_), output_.back());
+    }
+
+    void emit_to_peer(const TunnelSession& session, TunnelCommand command, std::span<const std::byte> data = {})
+    {
+        if (role_ == Role::server)
+            emit(command, session.user(), session.target(), data);
+        else
+            emit(command, session.target(), session.user(), data);
+    }
+
+    /// Has the agent connect before there is data.
+    void introduce(TunnelSession& session)
+    {
+        emit_to_peer(session, TunnelCommand::forward);
+        note_opened(session);
+    }
+
+    void note_opened(TunnelSession& session)
+    {
+        session.opened_ = true;
+        session.hold_until_ = session.agreed() || session.answered_ ? TimePoint::max() : now_ + options_.hold_back;
+    }
+
+    /// Small amounts are gathered, and an end that is known needs no room any more.
+    void give_credit(TunnelSession& session, std::size_t count)
+    {
+        session.consumed_ += count;
+        if (session.consumed_ < options_.session_buffer / 2 || session.input_ended_ || !is_live(session))
+            return;
+        const auto credit = static_cast<std::uint32_t>(std::exchange(session.consumed_, 0));
+        std::array<std::byte, 4> bytes;
+        for (int i = 0; i < 4; ++i)
+            bytes[static_cast<std::size_t>(i)] = static_cast<std::byte>(credit >> (24 - 8 * i));
+        emit_to_peer(session, TunnelCommand::window, bytes);
+    }
+
+    /// Whether the other end of the session is not ready for data, however much room the link has.
+    static bool is_held(const TunnelSession& session) noexcept
+    {
+        return session.agreed() ? session.credit_ == 0 : session.opened_ && session.hold_until_ != TimePoint::max();
+    }
+
+    void grant() { turns_.grant(output_.size()); }
+
+    // Ends, and what time brings.
+
+    bool is_live(const TunnelSession& session) const
+    {
+        const auto found = sessions_.find(session.user());
+        return found != sessions_.end() && found->second.get() == &session;
+    }
+
+    void forget(const TunnelSessionPtr& session)
+    {
+        if (is_live(*session))
+            sessions_.erase(session->user());
+    }
+
+    /// Tells the other end. One of our kind answers, and only then is the address free again; of others stragglers may
+    /// come for a while.
+    void disconnect(const TunnelSessionPtr& session, std::string_view reason)
+    {
+        if (session->opened_)
+            emit_to_peer(*session, TunnelCommand::disconnect, bytes_of(reason));
+        if (!session->opened_)
+            forget(session);
+        else if (!session->agreed())
+            bury(session);
+        else
+            session->ending_ = true;
+    }
+
+    void bury(const TunnelSessionPtr& session)
+    {
+        forget(session);
+        names_.retire(session->user(), now_);
+    }
+
+    bool is_free(TunnelAddress user) const { return !sessions_.contains(user) && !names_.is_retired(user, now_); }
+
+    TunnelAddress made_up()
+    {
+        auto name = names_.make_up();
+        while (!is_free(name))
+            name = names_.make_up();
+        return name;
+    }
+
+    /// It no longer holds up the link.
+    void release(const TunnelSessionPtr& session)
+    {
+        if (!std::exchange(session->over_limit_, false))
+            return;
+        --over_limit_;
+        session->stalled_at_ = TimePoint::max();
+        if (!session->closed_)
+            schedule(session);
+    }
+
+    void break_off(const TunnelSessionPtr& session)
+    {
+        session->broken_ = true;
+        session->change();
+    }
+
+    void expire(const TunnelSessionPtr& session)
+    {
+        if (session->hold_until_ <= now_) {
+            if (!session->opened_) {
+                introduce(*session);
+            } else {
+                session->hold_until_ = TimePoint::max();
+                session->change();
+            }
+        }
+        if (session->stalled_at_ <= now_) {
+            session->stalled_at_ = now_ + options_.stall_timeout;
+            // Whom nobody waits for may take its time.
+            if (sessions_.size() > (is_live(*session) ? 1 : 0))
+                end(session, "too slow: others wait for it");
+        }
+        if (session->linger_until_ <= now_) {
+            session->linger_until_ = TimePoint::max();
+            end(session, session->peer_closed_ ? "" : "nothing came after its half-close");
+        }
+    }
+
+    void end(const TunnelSessionPtr& session, std::string_view reason)
+    {
+        if (is_live(*session))
+            disconnect(session, reason);
+        if (!reason.empty())
+            observer_.session_disconnected(*session, reason);
+        session->input_.clear();
+        release(session);
+        session->linger_until_ = session->hold_until_ = TimePoint::max();
+        break_off(session);
+    }
+
+    void schedule(const TunnelSessionPtr& session)
+    {
+        const auto deadline = session->deadline();
+        if (deadline == session->scheduled_)
+            return;
+        unschedule(session);
+        if (deadline == TimePoint::max())
+            return;
+        session->scheduled_ = deadline;
+        deadlines_.emplace(deadline, session);
+    }
+
+    void unschedule(const TunnelSessionPtr& session)
+    {
+        if (const auto when = std::exchange(session->scheduled_, TimePoint::max()); when != TimePoint::max())
+            deadlines_.erase({when, session});
+    }
+
+    Result<void> stay_alive()
+    {
+        if (!may_receive())
+            asked_.reset();
+        else if (asked_ && now_ >= *asked_ + options_.answer_timeout)
+            return fail(Errc::timeout, "the server gives no sign of life");
+        if (asked_ || now_ < last_traffic_ + options_.keep_alive)
+            return {};
+        const auto time = std::chrono::system_clock::now().time_since_epoch();
+        const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
+        const auto seconds = static_cast<std::uint32_t>(milliseconds / 1000);
+        const auto rest = static_cast<std::uint16_t>(milliseconds % 1000);
+        std::array<std::byte, TunnelAddress::wire_size> data;
+        for (std::size_t i = 0; i < 4; ++i)
+            data[i] = static_cast<std::byte>(seconds >> (24 - 8 * i));
+        data[4] = static_cast<std::byte>(rest >> 8);
+        data[5] = static_cast<std::byte>(rest);
+        emit(TunnelCommand::keep_alive, remote_, remote_, data);
+        asked_ = asked_at_ = now_;
+        return {};
+    }
+
+    const Role role_;
+    const TunnelOptions options_;
+    const TunnelAddress local_, remote_;
+    TunnelObserver& observer_;
+    TunnelMessageDecoder decoder_;
+    detail::ByteQueue output_;
+    std::uint16_t sequence_ = 0;
+    TimePoint now_;
+    TimePoint last_traffic_;
+    std::optional<TimePoint> asked_;     ///< For a sign of life, and nothing has come since.
+    std::optional<TimePoint> asked_at_;  ///< The same, until that is answered.
+    bool heard_ = false;
+    bool agreed_ = false;
+    std::uint32_t peer_window_ = 0;
+    std::unordered_map<TunnelAddress, TunnelSessionPtr, TunnelAddress::Hash> sessions_;
+    detail::TunnelNames names_;
+    std::set<std::pair<TimePoint, TunnelSessionPtr>> deadlines_;
+    detail::TunnelTurns turns_;
+    std::size_t over_limit_ = 0;  ///< Sessions that hold up the link.
+};
+
+}  // namespace instancer

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+namespace instancer {
+
+/// What becomes of a second agent.
+enum class SecondAgent {
+    takes_over,  ///< The link of the first one ends, and its sessions with it.
+    refused,     ///< It has to wait until the first one has gone.
+};
+
+/// What both ends of a tunnel's link may choose for themselves.
+class TunnelOptions {
+public:
+    using Duration = std::chrono::steady_clock::duration;
+
+    /// After so long without traffic the agent asks for a sign of life.
+    Duration keep_alive = std::chrono::seconds(50);
+
+    /// Without any byte for so long after it asked, the agent gives the link up.
+    Duration answer_timeout = std::chrono::seconds(20);
+
+    /// How long the server waits, between the message that opens a session and the data that follows, for an agent that
+    /// would open another connection if the data came sooner. Not toward our own agents.
+    Duration hold_back = std::chrono::milliseconds(100);
+
+    /// How long an end of stream that the protocol cannot carry is held while nothing comes from the other end.
+    Duration half_close_hold = std::chrono::seconds(30);
+
+    /// Toward an end that knows no windows: who has not taken half of a full buffer after so long is disconnected, when
+    /// others wait for it.
+    Duration stall_timeout = std::chrono::seconds(2);
+
+    /// What is kept of a session whose user or target does not take it, and the window that our own kind is given.
+    std::size_t session_buffer = std::size_t{1} << 20;
+
+    TunnelOptions() = default;
+};
+
+}  // namespace instancer

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/experimental/awaitable_operators.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+
+#include <instancer/acceptor.hpp>
+#include <instancer/detail/async_event.hpp>
+#include <instancer/detail/tunnel_link.hpp>
+#include <instancer/events.hpp>
+#include <instancer/tunnel/tunnel_options.hpp>
+
+namespace instancer {
+
+class TunnelServerOptions {
+public:
+    TunnelOptions link;
+
+    /// Which addresses an agent may come from; nobody without it.
+    std::function<bool(const asio::ip::address&)> admits_agent;
+
+    SecondAgent second_agent = SecondAgent::takes_over;
+
+    /// How long users wait for an agent while there is none.
+    std::chrono::milliseconds agent_wait{10'000};
+
+    /// How long an agent may take to say that it is of our kind; another one need not say anything.
+    std::chrono::milliseconds greeting_wait{250};
+
+    TunnelServerOptions() = default;
+};
+
+/// A session that goes on, for whoever looks.
+class TunnelSessionStatus {
+public:
+    TunnelSessionStatus(TunnelAddress at, TunnelAddress to, std::string who)
+        : user(at), target(to), name(std::move(who))
+    {
+    }
+
+    TunnelAddress user;    ///< What the session is called on the link.
+    TunnelAddress target;  ///< What it is connected to.
+    std::string name;      ///< Who the user really is.
+};
+
+/// Where agents report, and through which users reach what is behind them: the public end of a reverse tunnel. It has
+/// one link at a time.
+///
+/// Lifetime: it must stay until `run` has completed and every stream that it opened is gone.
+/// Threads: every member on its executor, where all its streams live.
+class TunnelServer final : private TunnelObserver {
+public:
+    /// `acceptors` take agents in. They were made on `executor`.
+    ///
+    /// Lifetime: `events` must outlive the server.
+    TunnelServer(asio::any_io_executor executor, std::string service, TunnelServerOptions options,
+                 std::vector<std::unique_ptr<Acceptor>> acceptors, Events& events)
+        : executor_(std::move(executor)),
+          service_(std::move(service)),
+          options_(std::move(options)),
+          acceptors_(std::move(acceptors)),
+          events_(events),
+          arrival_(executor_, Clock::time_point::max()),
+          over_(executor_)
+    {
+    }
+    TunnelServer(const TunnelServer&) = delete;
+    TunnelServer& operator=(const TunnelServer&) = delete;
+
+    asio::any_io_executor get_executor() const { return executor_; }
+
+    /// Takes agents in until `stop`.
+    asio::awaitable<void> run()
+    {
+        for (const auto& acceptor : acceptors_) {
+            events_.listening(service_ + " (agents)", acceptor->address());
+            auto loop = accept_loop(*acceptor);
+            asio::co_spawn(executor_, std::move(loop), asio::detached);
+            ++running_;
+        }
+        check_over();
+        co_await over_.wait();
+    }
+
+    /// Ends the link, with a reset for its sessions, and takes no more agents in.
+    void stop()
+    {
+        stopping_ = true;
+        for (const auto& acceptor : acceptors_)
+            acceptor->close();
+        if (link_)
+            link_->end(Error(Errc::stopping, "the server is stopping"));
+        arrival_.cancel();
+        check_over();
+    }
+
+    /// Opens a session to `target`, for `client`. It waits for an agent if there is none, for as long as `stream`,
+    /// which may be null, is not gone.
+    ///
+    /// Time: `agent_wait` at most.
+    /// Cancellation: terminal.
+    /// Errors: Errc::backend_unavailable without an agent, Errc::cancelled, Errc::stopping.
+    asio::awaitable<Result<Stream>> open(TunnelAddress target, ClientInfo client, Stream* stream)
+    {
+        if (!is_ready()) {
+            auto came = co_await wait_for_agent(stream);
+            if (!came)
+                co_return tl::unexpected<Error>(std::move(came.error()));
+        }
+        std::optional<TunnelAddress> user;
+        if (client.peer() && client.peer()->address().is_v4())
+            user = TunnelAddress(*client.peer());
+        co_return link_->open(user, target, client.to_string());
+    }
+
+    /// Ends the session of the user who is called so, on the link or by a name of their own. False when there is none.
+    bool disconnect(std::string_view address) { return link_ && link_->disconnect(address); }
+
+    std::vector<TunnelSessionStatus> sessions() const
+    {
+        std::vector<TunnelSessionStatus> all;
+        if (link_)
+            for (const auto& session : link_->multiplexer().sessions())
+                all.emplace_back(session->user(), session->target(), session->name());
+        return all;
+    }
+
+    /// The address of the agent; empty without one.
+    const std::string& agent() const noexcept { return agent_; }
+
+private:
+    using Clock = std::chrono::steady_clock;
+    using LinkPtr = std::shared_ptr<detail::TunnelLink>;
+
+    bool is_ready() const noexcept { return link_ && ready_; }
+
+    asio::awaitable<Result<void>> wait_for_agent(Stream* client)
+    {
+        using namespace asio::experimental::awaitable_operators;
+        asio::steady_timer deadline(executor_, options_.agent_wait);
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        while (!is_ready()) {
+            if (stopping_)
+                co_return fail(Errc::stopping);
+            if (detail::is_cancelled(cancellation))
+                co_return fail(Errc::cancelled);
+            const auto first = co_await (arrival_.async_wait(detail::as_result) ||
+                                         deadline.async_wait(detail::as_result) || leaving(client));
+            if (first.index() == 1 && !is_ready())
+                co_return fail(Errc::backend_unavailable, "no agent is connected");
+            if (first.index() == 2)
+                co_return fail(Errc::cancelled, "the client left");
+        }
+        co_return Result<void>();
+    }
+
+    asio::awaitable<void> leaving(Stream* client)
+    {
+        asio::steady_timer never(executor_, Clock::time_point::max());
+        if (client)
+            co_await client->wait(Readiness::gone);
+        else
+            co_await never.async_wait(detail::as_result);
+    }
+
+    asio::awaitable<void> accept_loop(Acceptor& acceptor)
+    {
+        for (bool failing = false; !stopping_;) {
+            auto accepted = co_await acceptor.accept(executor_);
+            if (accepted) {
+                failing = false;
+                take_in(*accepted);
+                continue;
+            }
+            if (stopping_ || accepted.error() == std::error_code(asio::error::operation_aborted))
+                break;
+            if (!std::exchange(failing, true))
+                events_.warning(service_, accepted.error().message() + "; agents wait until it works again");
+            asio::steady_timer pause(executor_, std::chrono::milliseconds(100));
+            co_await pause.async_wait(detail::as_result);
+        }
+        --running_;
+        check_over();
+    }
+
+    void take_in(Accepted& accepted)
+    {
+        const auto& peer = accepted.info().peer();
+        const auto name = accepted.info().to_string();
+        auto stream = std::move(accepted.stream());
+        if (accepted.refusal() || !peer || !options_.admits_agent || !options_.admits_agent(peer->address())) {
+            events_.warning(service_, "agent " + name + " is not let in: its address is not on the list of agents");
+            return stream.abort();
+        }
+        if (link_ && options_.second_agent == SecondAgent::refused) {
+            events_.warning(service_, "agent " + name + " is refused: agent " + agent_ + " is connected");
+            return stream.abort();
+        }
+        auto task = serve(std::move(stream), name);
+        asio::co_spawn(executor_, std::move(task), asio::detached);
+        ++running_;
+    }
+
+    /// A link from its beginning to its end.
+    asio::awaitable<void> serve(Stream stream, std::string name)
+    {
+        if (link_)
+            link_->end(Error(Errc::cancelled, "agent " + name + " takes over"));
+        TunnelObserver& observer = *this;
+        const auto link = std::make_shared<detail::TunnelLink>(TunnelMultiplexer::Role::server, options_.link,
+                                                               std::move(stream), observer);
+        link_ = link;
+        agent_ = name;
+        ready_ = false;
+        events_.notice(service_, "agent " + name + " is connected");
+        const auto get_ready = [this, link = link.get()] {
+            if (link_.get() != link || std::exchange(ready_, true))
+                return;
+            arrival_.cancel();
+        };
+        link->on_heard(get_ready);
+        asio::steady_timer greeting(executor_, options_.greeting_wait);
+        greeting.async_wait([get_ready](const asio::error_code& error) {
+            if (!error)
+                get_ready();
+        });
+        const auto why = co_await link->run();
+        events_.warning(service_, "the link to agent " + name + " ended: " + why.message());
+        if (link_ == link) {
+            link_.reset();
+            agent_.clear();
+        }
+        --running_;
+        check_over();
+    }
+
+    void session_disconnected(const TunnelSession& session, std::string_view reason) override
+    {
+        events_.notice(service_, "session of " + session.name() + " to " + session.target().to_string() +
+                                     " is disconnected: " + std::string(reason));
+    }
+
+    void agreed() override
+    {
+        events_.notice(service_, "agent " + agent_ + " is of our kind: sessions have windows and half-close");
+    }
+
+    std::string control(std::string_view text) override
+    {
+        events_.notice(service_, "agent " + agent_ + " answers: " + std::string(text));
+        return {};
+    }
+
+    void check_over()
+    {
+        if (stopping_ && running_ == 0)
+            over_.set();
+    }
+
+    const asio::any_io_executor executor_;
+    const std::string service_;
+    const TunnelServerOptions options_;
+    const std::vector<std::unique_ptr<Acceptor>> acceptors_;
+    Events& events_;
+    asio::steady_timer arrival_;  ///< Of an agent that is ready.
+    detail::AsyncEvent over_;
+    LinkPtr link_;
+    std::string agent_;
+    bool ready_ = false;
+    bool stopping_ = false;
+    std::size_t running_ = 0;  ///< Coroutines of ours.
+};
+
+}  // namespace instancer

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <instancer/detail/byte_queue.hpp>
+#include <instancer/tunnel/message.hpp>
+
+namespace instancer {
+
+namespace detail {
+class TunnelTurns;
+}
+
+/// One user's connection through a link, as a TunnelMultiplexer keeps it.
+class TunnelSession {
+public:
+    using Clock = std::chrono::steady_clock;
+
+    /// `agreed` as in `agreed()`.
+    TunnelSession(TunnelAddress user, TunnelAddress target, std::string name, bool agreed)
+        : user_(user), target_(target), name_(std::move(name)), agreed_(agreed)
+    {
+    }
+
+    /// What the session is called on the link: the user's address, or a made-up one.
+    const TunnelAddress& user() const noexcept { return user_; }
+    const TunnelAddress& target() const noexcept { return target_; }
+
+    /// Who the user really is; empty at the agent.
+    const std::string& name() const noexcept { return name_; }
+
+    /// Whether both ends have windows and half-close, because both are ours.
+    bool agreed() const noexcept { return agreed_; }
+
+    /// Called whenever reading, writing or waiting for the end may get on. It must not call the multiplexer.
+    void on_change(std::function<void()> listener) { changed_ = std::move(listener); }
+
+    /// Whether a read gives something: data, the end, or why there is none.
+    bool readable() const noexcept { return !input_.empty() || input_ended_ || broken_; }
+
+    /// Whether it has ended otherwise than in order.
+    bool broken() const noexcept { return broken_; }
+
+private:
+    friend class TunnelMultiplexer;
+    friend class detail::TunnelTurns;
+
+    using TimePoint = Clock::time_point;
+
+    void change() const
+    {
+        if (changed_)
+            changed_();
+    }
+
+    TimePoint deadline() const noexcept { return std::min({hold_until_, linger_until_, stalled_at_}); }
+
+    const TunnelAddress user_, target_;
+    const std::string name_;
+    const bool agreed_;
+    std::function<void()> changed_;
+
+    detail::ByteQueue input_;
+    std::size_t consumed_ = 0;   ///< Of the input since the other end was last given credit.
+    bool input_ended_ = false;   ///< Nothing follows what is in `input_`.
+    bool output_ended_ = false;  ///< By us.
+    bool broken_ = false;
+    bool closed_ = false;                        ///< Nobody reads or writes here any more.
+    bool ending_ = false;                        ///< We have said that it is over, and the other end is to answer.
+    bool peer_closed_ = false;                   ///< The other end is over, without a half-close.
+    bool opened_ = false;                        ///< The other end has heard of it.
+    bool answered_ = false;                      ///< We have heard from the other end.
+    bool over_limit_ = false;                    ///< Holds up the link.
+    bool blocked_ = false;                       ///< Waits for its turn to send.
+    std::uint64_t credit_ = 0;                   ///< What may still be sent.
+    std::size_t granted_ = 0;                    ///< Of the room in the link's output.
+    TimePoint hold_until_ = TimePoint::max();    ///< Data must not follow the opening sooner; before: opens it.
+    TimePoint linger_until_ = TimePoint::max();  ///< A half-closed session that the protocol does not know ends.
+    TimePoint stalled_at_ = TimePoint::max();
+    TimePoint scheduled_ = TimePoint::max();
+};
+
+using TunnelSessionPtr = std::shared_ptr<TunnelSession>;
+
+}  // namespace instancer
