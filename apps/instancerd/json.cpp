@@ -56,7 +56,6 @@ public:
         return old;
     }
     friend bool operator==(const CountingIterator& a, const CountingIterator& b) noexcept { return a.at_ == b.at_; }
-    friend bool operator!=(const CountingIterator& a, const CountingIterator& b) noexcept { return a.at_ != b.at_; }
 
 private:
     const char* at_;

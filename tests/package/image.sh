@@ -30,14 +30,7 @@ clean_up() {
 }
 trap clean_up EXIT
 
-tar -C "$base" --exclude ./var/lib/apt/lists -c . | quietly docker import - "$tag-base"
-# With the host's network, because not every host lets containers out by a bridge.
-if ! DOCKER_BUILDKIT=0 docker build --network host --build-arg "BASE=$tag-base" -t "$tag" \
-        -f "$source/apps/instancerd/Dockerfile" "$dir" >"$dir/log" 2>&1; then
-    ! grep -q 'Failed to fetch\|Temporary failure' "$dir/log" || skip "no mirror of Debian answers"
-    cat "$dir/log" >&2
-    fail "The image cannot be built"
-fi
+build_image "$tag" "$tag-base" "$source/apps/instancerd/Dockerfile" "$dir"
 echo "ok: the image builds"
 
 # free_port: one that nobody listens on now.

@@ -62,13 +62,23 @@ by_hand headers instancer-headers
 by_hand docker instancer
 consume fetch-headers -DWAY=fetch -DINSTANCER_SOURCE="$source" -DINSTANCER_WITH_DOCKER=OFF "${hidden[@]}"
 
-# Who asks for a version that it is not, or for a part that there is not, is told so.
-if cmake -G Ninja -S "$consumer" -B "$dir/older" -DWAY=package -DCMAKE_PREFIX_PATH="$dir/prefix" \
-        -Dinstancer_DIR="$dir/prefix/lib/cmake/instancer" -DCMAKE_DISABLE_FIND_PACKAGE_tl-expected=ON \
-        >"$dir/log" 2>&1; then
-    fail "tl::expected is not looked for"
-fi
-grep -q tl-expected "$dir/log" || { cat "$dir/log" >&2; fail "It does not say that tl-expected is missing"; }
+# refused NAME TEXT OPTION...: a consumer that cannot be configured, and is told TEXT.
+refused() {
+    local name=$1 text=$2
+    shift 2
+    if cmake -G Ninja -S "$consumer" -B "$dir/$name" -DWAY=package "$@" >"$dir/log" 2>&1; then
+        fail "$name is not refused"
+    fi
+    grep -qF "$text" "$dir/log" || { cat "$dir/log" >&2; fail "$name is not told: $text"; }
+    echo "ok: $name"
+}
+
+refused without-expected tl-expected -DCMAKE_PREFIX_PATH="$dir/prefix" -DCMAKE_DISABLE_FIND_PACKAGE_tl-expected=ON
+quietly "the headers alone" cmake -G Ninja -S "$source" -B "$dir/only-headers" -DINSTANCER_WITH_DOCKER=OFF \
+    -DINSTANCER_BUILD_APPS=OFF -DINSTANCER_BUILD_TESTS=OFF -DINSTANCER_BUILD_BENCH=OFF "${hidden[@]}"
+quietly "the headers alone" cmake --install "$dir/only-headers" --prefix "$dir/only"
+refused without-docker "the latter is missing" -DDOCKER=ON -DCMAKE_PREFIX_PATH="$dir/only"
+[ -z "$(find "$dir/only" -name 'docker*')" ] || fail "The headers alone hold those of the Docker backend"
 
 # A subdirectory gives everything as well; here as a shared library, which is then used where it was installed.
 consume subdirectory -DWAY=subdirectory -DDOCKER=ON -DINSTANCER_SOURCE="$source" -DBUILD_SHARED_LIBS=ON \
