@@ -19,8 +19,8 @@ namespace {
 
 constexpr std::string_view purpose =
     "Every TCP client gets a server instance of its own: a process or a Docker container.\n"
-    "Or its connection is passed on to one of several servers, joined with others in a channel, or taken through a\n"
-    "reverse tunnel.\n";
+    "Or its connection is passed on to one of several servers, joined with others in a channel,\n"
+    "or taken through a reverse tunnel.\n";
 
 constexpr std::string_view usage = R"(
   instancerd exec   --listen ADDR [options] -- COMMAND [ARG...]
@@ -38,9 +38,9 @@ constexpr std::string_view notes = R"(
 Durations read 300ms, 20s, 10m, 2h; 0 means no limit (--linger 0: no
 lingering). Sizes read 512k, 64m, 2g.
 SIGTERM and SIGINT let sessions finish, a second one stops now; SIGHUP reads the files of tokens,
-access rules, upstreams, the authentication string and a tunnel's configuration again; SIGUSR1 logs every instance and
-upstream. Exit codes: 0 all went well, 1 a failure while running, 2 a wrong command line or
-configuration.
+access rules, upstreams, the authentication string and a tunnel's configuration again; SIGUSR1
+logs every instance and upstream. Exit codes: 0 all went well, 1 a failure while running, 2 a
+wrong command line or configuration.
 )";
 
 constexpr std::string_view exec_examples = R"(

@@ -179,6 +179,7 @@ TEST_CASE("--help shows every option of its command with its default")
     const auto exec = parse_command_line(words("exec --help"));
     const auto docker = parse_command_line(words("docker -h"));
     const auto forward = parse_command_line(words("forward --help"));
+    const auto relay = parse_command_line(words("relay --help"));
     const auto server = parse_command_line(words("tunnel server --help"));
     const auto agent = parse_command_line(words("tunnel agent --help"));
     CHECK(whole.kind == Command::Kind::print);
@@ -206,6 +207,7 @@ TEST_CASE("--help shows every option of its command with its default")
         const bool daemon = includes(option.scope, Scope::daemon);
         CHECK(shows(exec.text, option) == (daemon || includes(option.scope, Scope::exec)));
         CHECK(shows(forward.text, option) == (daemon || includes(option.scope, Scope::forward)));
+        CHECK(shows(relay.text, option) == (daemon || includes(option.scope, Scope::relay)));
         CHECK(shows(server.text, option) == (daemon || includes(option.scope, Scope::tunnel_server)));
         CHECK(shows(agent.text, option) == (daemon || includes(option.scope, Scope::tunnel_agent)));
         CHECK(shows(docker.text, option) == (daemon || includes(option.scope, Scope::docker)));
