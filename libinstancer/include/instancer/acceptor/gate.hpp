@@ -63,9 +63,7 @@ class Gate : public std::enable_shared_from_this<Gate> {
 public:
     /// Its clocks and timers run on `executor`.
     Gate(const asio::any_io_executor& executor, GateOptions options)
-        : options_(std::move(options)),
-          rules_(std::make_shared<const AccessRules>(std::move(options_.rules))),
-          sweep_(executor)
+        : options_(std::move(options)), rules_(std::make_shared<const AccessRules>(options_.rules)), sweep_(executor)
     {
     }
 

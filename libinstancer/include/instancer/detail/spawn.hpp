@@ -162,6 +162,7 @@ inline Result<SpawnedProcess> spawn(const SpawnPlan& plan)
 {
     const auto pointers = [](const std::vector<std::string>& texts) {
         std::vector<char*> result;
+        result.reserve(texts.size() + 1);
         for (const auto& text : texts)
             result.push_back(const_cast<char*>(text.c_str()));
         result.push_back(nullptr);

@@ -348,7 +348,7 @@ public:
     {
         if (actions_.empty())
             return std::nullopt;
-        PoolAction action = std::move(actions_.front());
+        const PoolAction action = actions_.front();
         actions_.pop_front();
         return action;
     }
