@@ -8,7 +8,6 @@
 #include <asio/post.hpp>
 #include <doctest/doctest.h>
 
-#include <instancer/authenticator/shared.hpp>
 #include <instancer/authenticator/source_address.hpp>
 #include <instancer/authenticator/token.hpp>
 #include <instancer/bridge/hooked_bridge.hpp>
@@ -331,11 +330,10 @@ TEST_CASE("server: an instance that is taken away resets its clients")
         CHECK(fixture.loop.until([&] { return fixture.backend.instances().size() == 2; }));
 }
 
-TEST_CASE("server: a crowd that comes at once leaves those who are served their turn")
+TEST_CASE("server: a crowd that is turned away at once leaves those who are served their turn")
 {
     Setup setup;
-    setup.authenticator = std::make_unique<SharedAuthenticator>();
-    setup.pool.max_instances = 1;
+    setup.gate.emplace().max_connections = 1;
     ServerFixture fixture(std::move(setup));
     fixture.start();
     const auto first = fixture.joined();
@@ -343,15 +341,15 @@ TEST_CASE("server: a crowd that comes at once leaves those who are served their 
     std::vector<detail::UniqueFd> clients;
     while (clients.size() < crowd)
         clients.push_back(fixture.socket_to_server());
-    std::size_t seen = fixture.server.sessions(), most_between_turns = 0;
+    std::size_t seen = 0, most_between_turns = 0;
     std::function<void()> turn = [&] {
-        const auto now = fixture.server.sessions();
+        const auto now = fixture.events.sessions().size();
         most_between_turns = std::max(most_between_turns, now - seen);
         seen = now;
-        if (seen <= crowd)
+        if (seen < crowd)
             asio::post(fixture.workers.control(), turn);
     };
     turn();
-    REQUIRE(fixture.loop.until([&] { return fixture.server.sessions() == crowd + 1; }));
+    REQUIRE(fixture.loop.until([&] { return seen == crowd; }));
     CHECK(most_between_turns < crowd / 4);
 }
