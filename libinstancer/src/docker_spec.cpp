@@ -302,6 +302,21 @@ json container_spec(const DockerOptions& options, const ImageFacts& image, std::
     return spec;
 }
 
+json container_labels(const DockerOptions& options, std::string_view service, std::string_view config)
+{
+    return {
+        {label_daemon, options.daemon},
+        {label_service, service},
+        {label_started, std::to_string(unix_time().count())},
+        {label_config, config},
+    };
+}
+
+std::chrono::seconds unix_time()
+{
+    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
+}
+
 std::string config_hash(const json& spec, const ImageFacts& image)
 {
     static constexpr char digits[] = "0123456789abcdef";
@@ -316,6 +331,8 @@ std::string config_hash(const json& spec, const ImageFacts& image)
     }
     return out;
 }
+
+std::string container_removal(const std::string& container) { return "/containers/" + container + "?force=1&v=1"; }
 
 std::string unframed(std::string_view frames)
 {

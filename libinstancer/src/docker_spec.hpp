@@ -79,8 +79,17 @@ std::string container_user(const DockerOptions& options, const ImageFacts& image
 /// Everything that all containers have in common, as the engine wants it. `port` is that of port mode.
 nlohmann::json container_spec(const DockerOptions& options, const ImageFacts& image, std::uint16_t port);
 
+/// What finds a container of the service again; `config` is its `config_hash`.
+nlohmann::json container_labels(const DockerOptions& options, std::string_view service, std::string_view config);
+
+/// Now, since the epoch.
+std::chrono::seconds unix_time();
+
 /// A short hash of all that shapes a container.
 std::string config_hash(const nlohmann::json& spec, const ImageFacts& image);
+
+/// The path whose DELETE kills and removes a container, named by name or id, with its volumes.
+std::string container_removal(const std::string& container);
 
 /// Splits the output that the engine keeps of a container without terminal into plain text.
 std::string unframed(std::string_view frames);

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <asio/any_io_executor.hpp>
+
+#include <instancer/detail/async_event.hpp>
+#include <instancer/detail/unique_fd.hpp>
+#include <instancer/instance.hpp>
+
+#include "docker_network.hpp"
+#include "docker_preparation.hpp"
+
+namespace instancer::detail::inline docker {
+
+/// One container of ours, and what its instance is known by.
+class Container final : public Instance::State {
+public:
+    /// Of its last output: so many lines, and one more than so many bytes at most.
+    static constexpr std::size_t most_lines = 20, most_bytes = 2048;
+
+    Container(const asio::any_io_executor& control, std::string container_id, std::string container_name,
+              std::shared_ptr<const Prepared> made_from)
+        : id(std::move(container_id)), name(std::move(container_name)), prepared(std::move(made_from)), ended(control)
+    {
+    }
+
+    const std::string id;
+    const std::string name;
+    const std::shared_ptr<const Prepared> prepared;
+
+    /// Known before the instance is given out, constant from then on.
+    UniqueFd network_namespace;
+    std::optional<DockerNetwork::Address> address;
+    std::uint16_t port = 0;
+
+    std::atomic<bool> opened = false;
+    std::atomic<bool> gone = false;
+
+    /// Only on the control executor.
+    AsyncEvent ended;
+    std::optional<int> exit_code;
+    bool started = false;
+    bool stopping = false;
+
+    UniqueFd take_attachment()
+    {
+        const std::lock_guard lock(mutex_);
+        return std::move(attachment_);
+    }
+
+    void attachment(UniqueFd fd)
+    {
+        const std::lock_guard lock(mutex_);
+        attachment_ = std::move(fd);
+    }
+
+    /// Keeps the last lines of standard error, where the engine keeps none.
+    void remember(std::string_view line)
+    {
+        const std::lock_guard lock(mutex_);
+        last_lines_.emplace_back(line);
+        last_bytes_ += line.size();
+        while (last_lines_.size() > most_lines || (last_bytes_ > most_bytes && last_lines_.size() > 1)) {
+            last_bytes_ -= last_lines_.front().size();
+            last_lines_.pop_front();
+        }
+    }
+
+    std::string last_lines() const
+    {
+        const std::lock_guard lock(mutex_);
+        std::string out;
+        for (const auto& line : last_lines_)
+            out += line + "\n";
+        return out;
+    }
+
+private:
+    mutable std::mutex mutex_;
+    UniqueFd attachment_;
+    std::deque<std::string> last_lines_;
+    std::size_t last_bytes_ = 0;  ///< In them.
+};
+
+}  // namespace instancer::detail::inline docker

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+#include "docker_preparation.hpp"
+
+#include <algorithm>
+#include <sstream>
+#include <string_view>
+#include <vector>
+
+#include <sys/utsname.h>
+
+#include "docker_json.hpp"
+
+namespace instancer::detail::inline docker {
+
+using nlohmann::json;
+
+namespace {
+
+/// Whether the engine's containers are processes of this host.
+bool is_local(const json& info)
+{
+    utsname host{};
+    ::uname(&host);
+    return text_at(info, "Name") == host.nodename && text_at(info, "KernelVersion") == host.release &&
+           text_at(info, "OperatingSystem") != "Docker Desktop";
+}
+
+bool is_rootless(const json& info)
+{
+    const auto options = value_at(info, "SecurityOptions", std::vector<std::string>());
+    return std::ranges::any_of(options, [](const auto& option) { return option.find("rootless") != option.npos; });
+}
+
+/// A sandbox that brings its own network stack has nothing listening in the namespace.
+bool uses_host_kernel(const std::string& runtime)
+{
+    return runtime.empty() || runtime == "runc" || runtime == "crun" || runtime.starts_with("io.containerd.runc.");
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Prepared>> DockerPreparation::get()
+{
+    const std::lock_guard lock(mutex_);
+    if (!outdated_.exchange(false) && prepared_)
+        return prepared_;
+    prepared_.reset();
+    if (auto checked = check(options_, service_); !checked)
+        return tl::unexpected<Error>(std::move(checked.error()));
+    auto image = find_image();
+    if (!image)
+        return tl::unexpected<Error>(std::move(image.error()));
+    auto next = std::make_shared<Prepared>();
+    next->image = std::move(*image);
+    if (options_.io == DockerIo::port) {
+        const auto port = service_port(options_, next->image);
+        if (!port)
+            return tl::unexpected<Error>(port.error());
+        next->port = *port;
+    }
+    const auto reach = choose_reach();
+    if (!reach)
+        return tl::unexpected<Error>(reach.error());
+    next->reach = *reach;
+    next->spec = container_spec(options_, next->image, next->port);
+    if (next->reach != Reach::inside)
+        next->spec["HostConfig"]["NetworkMode"] = network_.name();
+    next->config = config_hash(next->spec, next->image);
+    if (const auto tried = try_out(*next); !tried)
+        return tl::unexpected<Error>(tried.error());
+    prepared_ = next;
+    return prepared_;
+}
+
+Result<ImageFacts> DockerPreparation::find_image()
+{
+    const auto path = "/images/" + percent_encoded(options_.image) + "/json";
+    auto reply = engine_.call("GET", path);
+    if (reply && reply->status() == 404) {
+        if (auto pulled = pull(); !pulled)
+            return tl::unexpected<Error>(std::move(pulled.error()));
+        reply = engine_.call("GET", path);
+    }
+    if (!reply)
+        return tl::unexpected<Error>(std::move(reply.error()));
+    if (!reply->ok())
+        return fail(Errc::bad_request, "image '" + options_.image + "': " + reply->message());
+    return ImageFacts(reply->json());
+}
+
+Result<void> DockerPreparation::pull()
+{
+    const auto missing = [this](const std::string& why) {
+        return fail(Errc::bad_request, "the Docker engine has no image '" + options_.image + "'" + why +
+                                           "; make it with `docker build -t " + options_.image +
+                                           " .`, or bring it with `docker load`");
+    };
+    if (options_.pull == DockerPull::never)
+        return missing("");
+    events_.notice(service_, "pulling image '" + options_.image + "'");
+    const auto& image = options_.image;
+    const bool tagged = image.find(':', image.rfind('/') == image.npos ? 0 : image.rfind('/')) != image.npos;
+    const auto path = "/images/create?fromImage=" + percent_encoded(tagged ? image : image + ":latest");
+    // The answer is 200 whatever comes; a failure is one of the messages in it.
+    std::string progress;
+    pulls_.forget_version();
+    const auto reply = pulls_.stream(
+        "POST", path, [] {}, [&](std::string_view piece) { progress += piece; });
+    if (!reply)
+        return tl::unexpected<Error>(reply.error());
+    if (!reply->ok())
+        return missing(", and pulling it failed: " + reply->message());
+    std::istringstream lines(progress);
+    for (std::string line; std::getline(lines, line);) {
+        const auto message = json::parse(line, nullptr, false);
+        if (const auto error = text_at(message, "error"); !error.empty())
+            return missing(", and pulling it failed: " + error);
+    }
+    return {};
+}
+
+/// Chooses how instances are reached, and makes what network that takes.
+Result<Reach> DockerPreparation::choose_reach()
+{
+    const auto reply = engine_.call("GET", "/info");
+    if (!reply)
+        return tl::unexpected<Error>(reply.error());
+    if (!reply->ok())
+        return fail(Errc::backend_unavailable, "the Docker engine: " + reply->message());
+    const auto info = reply->json();
+    if (!options_.runtime.empty() && !object_at(info, "Runtimes").contains(options_.runtime))
+        return fail(Errc::bad_request, "the Docker engine has no runtime '" + options_.runtime + "'");
+    if (!value_at(info, "MemoryLimit", true) || !value_at(info, "PidsLimit", true) ||
+        !value_at(info, "CpuCfsQuota", true))
+        events_.warning(service_,
+                        "this host's kernel cannot enforce all limits of containers (memory, processes, CPU)");
+
+    if (options_.io == DockerIo::stdio && !options_.egress)
+        return Reach::inside;
+    const bool local = is_local(info) && !is_rootless(info);
+    if (!local && options_.io == DockerIo::port)
+        return fail(Errc::bad_request, "the Docker engine at " + options_.engine +
+                                           (is_rootless(info) ? " is rootless" : " runs on another host") +
+                                           ", where the ports of its containers cannot be reached from here; use one "
+                                           "that runs as root on this host, or --stdio");
+    const bool enter = uses_host_kernel(options_.runtime) && may_enter_namespaces();
+    if (enter && !options_.egress)
+        return Reach::inside;
+    if (const auto made = network_.ensure(options_.egress); !made)
+        return tl::unexpected<Error>(made.error());
+    network_made_ = true;
+    if (!enter && options_.io == DockerIo::port)
+        events_.notice(service_, "network namespaces cannot be entered (that takes CAP_SYS_ADMIN and a runtime like "
+                                 "runc), so containers get the bridge network '" +
+                                     network_.name() + "'");
+    if (const auto problem = network_.firewall_problem(); !problem.empty())
+        events_.warning(service_, "containers can connect to this host, because the firewall rule that keeps them "
+                                  "from it cannot be set: " +
+                                      problem);
+    return enter || options_.io == DockerIo::stdio ? Reach::egress : Reach::address;
+}
+
+/// Makes a container and removes it: the engine knows best which limits and mounts it refuses.
+Result<void> DockerPreparation::try_out(const Prepared& prepared)
+{
+    const ContainerName name(options_.daemon, service_);
+    auto spec = prepared.spec;
+    spec["Labels"] = container_labels(options_, service_, prepared.config);
+    const auto made = engine_.call("POST", "/containers/create?name=" + name.text(), spec.dump());
+    if (!made)
+        return tl::unexpected<Error>(made.error());
+    if (!made->ok())
+        return fail(Errc::bad_request, "the Docker engine refuses such containers: " + made->message());
+    const auto removed = engine_.call("DELETE", container_removal(name.text()));
+    if (!removed)
+        return tl::unexpected<Error>(removed.error());
+    return {};
+}
+
+std::shared_ptr<const Prepared> DockerPreparation::ready()
+{
+    // Taken only for an instant once all is prepared.
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    return lock && !outdated_ ? prepared_ : nullptr;
+}
+
+}  // namespace instancer::detail::inline docker

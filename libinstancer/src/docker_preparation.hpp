@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include <instancer/backend/docker_options.hpp>
+#include <instancer/events.hpp>
+#include <instancer/result.hpp>
+
+#include "docker_engine.hpp"
+#include "docker_network.hpp"
+#include "docker_spec.hpp"
+
+namespace instancer::detail::inline docker {
+
+/// How connections to a port are made, and what network that takes.
+enum class Reach {
+    inside,   ///< From inside a container that has no network.
+    egress,   ///< From inside a container on a bridge network.
+    address,  ///< To the container's address on a bridge network.
+};
+
+/// What is known once the engine and the image have been asked.
+class Prepared {
+public:
+    ImageFacts image;
+    std::uint16_t port = 0;
+    Reach reach = Reach::inside;
+    nlohmann::json spec;
+    std::string config;
+
+    Prepared() = default;
+};
+
+/// Finds out from the engine, and makes with it, what all containers of a service have in common.
+///
+/// Threads: any; `get` blocks, for as long as a pull takes.
+class DockerPreparation {
+public:
+    /// Lifetime: what is passed by reference must outlive it.
+    DockerPreparation(DockerEngine& engine, DockerNetwork& network, const DockerOptions& options, std::string service,
+                      Events& events)
+        : engine_(engine),
+          pulls_(options.engine),
+          network_(network),
+          options_(options),
+          service_(std::move(service)),
+          events_(events)
+    {
+    }
+
+    /// Does it, or hands out what was found the last time.
+    ///
+    /// Errors: Errc::bad_request, with the remedy; Errc::backend_unavailable.
+    Result<std::shared_ptr<const Prepared>> get();
+
+    /// What was found the last time, at once; null when that takes `get`.
+    std::shared_ptr<const Prepared> ready();
+
+    /// The image or the network is gone: the next `get` looks again.
+    void forget() noexcept { outdated_ = true; }
+
+    /// Interrupts a pull, and lets later ones fail.
+    void stop() { pulls_.stop(); }
+
+    /// Whether containers are, or were, on a network of their own.
+    bool has_network() const noexcept { return network_made_; }
+
+private:
+    Result<ImageFacts> find_image();
+    Result<void> pull();
+    Result<Reach> choose_reach();
+    Result<void> try_out(const Prepared& prepared);
+
+    DockerEngine& engine_;
+    DockerEngine pulls_;  ///< What a pull speaks through.
+    DockerNetwork& network_;
+    const DockerOptions& options_;
+    const std::string service_;
+    Events& events_;
+    std::mutex mutex_;  ///< Held while the engine works.
+    std::shared_ptr<const Prepared> prepared_;
+    std::atomic<bool> outdated_ = false;  ///< `prepared_` must be made again.
+    std::atomic<bool> network_made_ = false;
+};
+
+}  // namespace instancer::detail::inline docker

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+// Containers of a previous run, ends that nobody told us of, and removals that the engine could not carry out at once.
+#include <algorithm>
+#include <chrono>
+#include <exception>
+
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/steady_timer.hpp>
+
+#include <instancer/detail/asio_compat.hpp>
+#include <instancer/detail/async_event.hpp>
+
+#include "docker_backend_impl.hpp"
+#include "docker_json.hpp"
+
+namespace instancer {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::chrono::seconds removal_patience{5};
+constexpr std::chrono::seconds removal_pause{20};
+
+}  // namespace
+
+/// Asks for the ends that nobody told us of, and removes what could not be removed before.
+asio::awaitable<void> DockerBackend::Impl::reconcile()
+{
+    const auto self = shared_from_this();
+    Containers known;
+    for (const auto& [id, container] : containers_)
+        if (container->started && !container->ended.is_set())
+            known.push_back(container);
+    for (const auto& container : known) {
+        const auto reply = co_await call("GET", "/containers/" + container->id + "/json");
+        if (!reply)
+            break;
+        if (reply->status() == 404) {
+            ended(*container, {});
+        } else if (reply->ok()) {
+            const auto state = object_at(reply->json(), "State");
+            if (!value_at(state, "Running", false))
+                ended(*container, value_at(state, "ExitCode", -1));
+        }
+    }
+    const auto names = std::exchange(unremoved_, {});
+    co_await remove_all(names);
+}
+
+/// Kills the container, named by name or id, if it still runs, and removes it with its volumes.
+asio::awaitable<Result<void>> DockerBackend::Impl::remove(std::string container)
+{
+    const auto self = shared_from_this();
+    const auto deadline = std::chrono::steady_clock::now() + removal_patience;
+    for (;;) {
+        const auto reply = co_await call("DELETE", container_removal(container));
+        if (reply && (reply->ok() || reply->status() == 404))
+            co_return Result<void>();
+        if (std::chrono::steady_clock::now() < deadline && (reply || reply.error() != Errc::stopping)) {
+            // Somebody else is removing it, or the engine is away or ill.
+            asio::steady_timer pause(control_, std::chrono::milliseconds(100));
+            co_await pause.async_wait(as_result);
+            continue;
+        }
+        remove_later(container);
+        co_return fail(Errc::backend_unavailable, "container " + container.substr(0, 12) + " is not removed yet: " +
+                                                      (reply ? reply->message() : reply.error().text()));
+    }
+}
+
+/// When the engine is back, or after a while.
+void DockerBackend::Impl::remove_later(const std::string& container)
+{
+    const bool first = unremoved_.empty();
+    unremoved_.push_back(container);
+    if (first && !closed_)
+        asio::co_spawn(control_, retry_removals(), asio::detached);
+}
+
+asio::awaitable<void> DockerBackend::Impl::retry_removals()
+{
+    const std::weak_ptr<Impl> weak = weak_from_this();
+    asio::steady_timer pause(control_, removal_pause);
+    co_await pause.async_wait(as_result);
+    const auto self = weak.lock();
+    if (!self || closed_ || engine_lost_)
+        co_return;
+    const auto names = std::exchange(unremoved_, {});
+    co_await remove_all(names);
+}
+
+asio::awaitable<Result<std::vector<Leftover>>> DockerBackend::Impl::list()
+{
+    const auto self = shared_from_this();
+    const auto prepared = co_await this->prepared();
+    if (!prepared)
+        co_return tl::unexpected<Error>(prepared.error());
+    json filters;
+    filters["label"] = json::array({label(label_daemon, options_.daemon)});
+    const auto reply = co_await call("GET", "/containers/json?all=1&filters=" + percent_encoded(filters.dump()));
+    if (!reply)
+        co_return tl::unexpected<Error>(reply.error());
+    if (!reply->ok())
+        co_return fail(Errc::backend_unavailable, "listing containers: " + reply->message());
+
+    std::vector<Leftover> found;
+    std::vector<std::string> unwanted;
+    const auto summaries = reply->json();
+    for (const auto& summary : summaries) {
+        const auto id = text_at(summary, "Id");
+        const auto service = text_at(object_at(summary, "Labels"), label_service);
+        if (containers_.contains(id) || (service != service_ && is_served(service)))
+            continue;
+        auto leftover = co_await adopt(summary, *prepared);
+        if (leftover)
+            found.push_back(std::move(*leftover));
+        else
+            unwanted.push_back(id);
+    }
+    co_await remove_all(unwanted);
+    if ((*prepared)->reach == Reach::inside) {
+        auto clean = [this] {
+            network_.remove();
+            return Result<void>();
+        };
+        (void)co_await offload(std::move(clean));
+    }
+    co_return found;
+}
+
+/// Removes them side by side.
+asio::awaitable<void> DockerBackend::Impl::remove_all(const std::vector<std::string>& containers)
+{
+    const auto removed = std::make_shared<AsyncEvent>(control_);
+    const auto left = std::make_shared<std::size_t>(containers.size());
+    const auto on_removal = [removed, left](std::exception_ptr, const Result<void>&) {
+        if (--*left == 0)
+            removed->set();
+    };
+    for (const auto& container : containers)
+        asio::co_spawn(control_, remove(container), on_removal);
+    if (!containers.empty())
+        co_await removed->wait();
+}
+
+/// Fails for what cannot be taken over.
+asio::awaitable<Result<Leftover>> DockerBackend::Impl::adopt(const json& summary,
+                                                             std::shared_ptr<const Prepared> prepared)
+{
+    const auto names = value_at(summary, "Names", std::vector<std::string>());
+    const auto labels = object_at(summary, "Labels");
+    if (stdio() || names.empty() || text_at(summary, "State") != "running" ||
+        text_at(labels, label_config) != prepared->config)
+        co_return fail(Errc::not_supported);
+    const auto name = ContainerName::parse(std::string_view(names.front()).substr(1), options_.daemon, service_);
+    if (!name || !name->identity() || !name->identity()->returning())
+        co_return fail(Errc::not_supported);
+
+    const auto id = text_at(summary, "Id");
+    const auto container = std::make_shared<Container>(control_, id, name->text(), prepared);
+    container->port = prepared->port;
+    container->started = true;
+    container->opened = true;
+    if (prepared->reach != Reach::inside) {
+        const auto networks = object_at(object_at(summary, "NetworkSettings"), "Networks");
+        asio::error_code error;
+        const auto address =
+            asio::ip::make_address_v4(text_at(object_at(networks, network_.name()), "IPAddress"), error);
+        if (error)
+            co_return fail(Errc::not_supported);
+        container->address = address;
+        network_.take_address(address);
+    }
+    containers_.emplace(id, container);
+    const auto located = co_await locate(*container, prepared->reach);
+    if (!located) {
+        forget(*container);
+        co_return tl::unexpected<Error>(located.error());
+    }
+    const auto age = std::max(unix_time() - name->claimed(), std::chrono::seconds(0));
+    co_return Leftover(Instance(container->name, container), *name->identity(), age);
+}
+
+}  // namespace instancer
