@@ -26,6 +26,7 @@ namespace {
 
 constexpr std::chrono::seconds connect_timeout{3};
 constexpr std::chrono::seconds end_patience{3};
+constexpr std::chrono::seconds firewall_pause{5};
 
 tl::unexpected<Error> refused(const std::string& what, const EngineReply& reply)
 {
@@ -61,6 +62,7 @@ void DockerBackend::Impl::shutdown()
     if (preparation_.has_network())
         network_.remove();
     closed_ = true;
+    firewall_look_.cancel();
     watch_.stop();
     preparation_.stop();
     engine_.stop();
@@ -119,7 +121,30 @@ asio::awaitable<Result<std::shared_ptr<const Prepared>>> DockerBackend::Impl::pr
             watch_.start();
         return made;
     };
-    co_return co_await offload(std::move(work));
+    auto made = co_await offload(std::move(work));
+    if (preparation_.has_network() && !std::exchange(keeps_firewall_, true))
+        asio::co_spawn(control_, keep_firewall(), asio::detached);
+    co_return made;
+}
+
+/// Nobody tells us when the host's firewall is loaded again and our rule is lost with the old one.
+asio::awaitable<void> DockerBackend::Impl::keep_firewall()
+{
+    const std::weak_ptr<Impl> weak = weak_from_this();
+    for (;;) {
+        firewall_look_.expires_after(firewall_pause);
+        const auto [cancelled] = co_await firewall_look_.async_wait(as_result);
+        const auto self = weak.lock();
+        if (cancelled || !self || closed_)
+            co_return;
+        auto look = [this] {
+            preparation_.restore_firewall();
+            return Result<void>();
+        };
+        (void)co_await offload(std::move(look));
+        if (closed_)
+            co_return;
+    }
 }
 
 asio::awaitable<Result<void>> DockerBackend::Impl::prepare()

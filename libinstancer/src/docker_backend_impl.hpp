@@ -16,6 +16,7 @@
 
 #include <asio/awaitable.hpp>
 #include <asio/ip/tcp.hpp>
+#include <asio/steady_timer.hpp>
 #include <nlohmann/json.hpp>
 
 #include <instancer/detail/helper_threads.hpp>
@@ -42,6 +43,7 @@ public:
           engine_(options_.engine),
           network_(engine_, options_.daemon, service_),
           preparation_(engine_, network_, options_, service_, events_),
+          firewall_look_(control_),
           watch_(engine_, {label(label_daemon, options_.daemon), label(label_service, service_)}, *this)
     {
     }
@@ -86,6 +88,8 @@ private:
     void ended(Container& container, std::optional<int> exit_code);
 
     asio::awaitable<Result<std::shared_ptr<const Prepared>>> prepared();
+    asio::awaitable<void> keep_firewall();
+
     /// Does blocking work on a helper thread.
     template <class Work>
     asio::awaitable<std::invoke_result_t<Work&>> offload(Work work)
@@ -119,6 +123,7 @@ private:
     DockerEngine engine_;
     DockerNetwork network_;
     DockerPreparation preparation_;
+    asio::steady_timer firewall_look_;
     DockerWatch watch_;
     HelperThreads helpers_{8};
     HelperThreads namespace_thread_{1};
@@ -127,6 +132,7 @@ private:
     /// Only on the control executor.
     std::unordered_map<std::string, std::shared_ptr<Container>> containers_;
     std::vector<std::string> unremoved_;  ///< Containers that should be gone, by name or id.
+    bool keeps_firewall_ = false;         ///< `keep_firewall` runs.
     bool closed_ = false;
 };
 

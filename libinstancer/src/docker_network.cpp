@@ -171,6 +171,16 @@ Result<void> DockerNetwork::ensure(bool egress)
     return {};
 }
 
+bool DockerNetwork::restore_firewall()
+{
+    const std::lock_guard lock(mutex_);
+    // Where it could not be had, that has been said.
+    if (!firewall_problem_.empty() || !has_subnet() || firewall("-C").empty())
+        return false;
+    firewall_problem_ = firewall("-I");
+    return true;
+}
+
 std::string DockerNetwork::firewall_problem() const
 {
     const std::lock_guard lock(mutex_);
@@ -257,6 +267,12 @@ void DockerNetwork::set_subnet(const network_v4& subnet)
     const auto start = std::random_device()() % count;
     for (std::uint32_t i = 0; i < count; ++i)
         free_.emplace_back(address_v4(base + 2 + (start + i) % count), Clock::time_point::min());
+}
+
+bool DockerNetwork::has_subnet() const
+{
+    const std::lock_guard lock(addresses_mutex_);
+    return subnet_.has_value();
 }
 
 Result<DockerNetwork::Address> DockerNetwork::take_address(Clock::time_point now)

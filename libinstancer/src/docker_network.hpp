@@ -39,7 +39,7 @@ bool may_enter_namespaces();
 /// Addresses are handed out by us, and none again within a minute: who still knows the previous holder must not meet
 /// the next one.
 ///
-/// Threads: any; `ensure`, `firewall_problem` and `remove` block.
+/// Threads: any; all but those about addresses block.
 class DockerNetwork {
 public:
     using Address = asio::ip::address_v4;
@@ -53,6 +53,10 @@ public:
 
     /// Makes the network and its firewall rule, or takes over what is there.
     Result<void> ensure(bool egress);
+
+    /// Puts the firewall rule back if it has gone, as a reload of the host's firewall takes it away. Whether it had
+    /// gone; see `firewall_problem` for whether it is back.
+    bool restore_firewall();
 
     /// Why containers can reach the host; empty when they cannot.
     std::string firewall_problem() const;
@@ -76,6 +80,7 @@ private:
 
     Result<bool> adopt(bool egress);
     Result<void> create(bool egress);
+    bool has_subnet() const;
     void set_subnet(const asio::ip::network_v4& subnet);
     std::string firewall(const char* action) const;
 

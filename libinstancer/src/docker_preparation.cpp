@@ -153,11 +153,26 @@ Result<Reach> DockerPreparation::choose_reach()
         events_.notice(service_, "network namespaces cannot be entered (that takes CAP_SYS_ADMIN and a runtime like "
                                  "runc), so containers get the bridge network '" +
                                      network_.name() + "'");
+    warn_of_firewall();
+    return enter || options_.io == DockerIo::stdio ? Reach::egress : Reach::address;
+}
+
+void DockerPreparation::warn_of_firewall()
+{
     if (const auto problem = network_.firewall_problem(); !problem.empty())
         events_.warning(service_, "containers can connect to this host, because the firewall rule that keeps them "
                                   "from it cannot be set: " +
                                       problem);
-    return enter || options_.io == DockerIo::stdio ? Reach::egress : Reach::address;
+}
+
+void DockerPreparation::restore_firewall()
+{
+    if (!network_made_ || !network_.restore_firewall())
+        return;
+    if (network_.firewall_problem().empty())
+        events_.warning(service_, "the firewall rule that keeps containers from connecting to this host had gone, as "
+                                  "at a reload of the firewall; it is there again");
+    warn_of_firewall();
 }
 
 /// Makes a container and removes it: the engine knows best which limits and mounts it refuses.

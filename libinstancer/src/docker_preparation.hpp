@@ -70,6 +70,9 @@ public:
     /// Interrupts a pull, and lets later ones fail.
     void stop() { pulls_.stop(); }
 
+    /// Puts the firewall rule of the containers' network back if it has gone, and says so. Blocks.
+    void restore_firewall();
+
     /// Whether containers are, or were, on a network of their own.
     bool has_network() const noexcept { return network_made_; }
 
@@ -77,6 +80,7 @@ private:
     Result<ImageFacts> find_image();
     Result<void> pull();
     Result<Reach> choose_reach();
+    void warn_of_firewall();
     Result<void> try_out(const Prepared& prepared);
 
     DockerEngine& engine_;

@@ -142,6 +142,20 @@ TEST_CASE("with egress an instance reaches the outside, but neither a neighbour 
     CHECK(!run("iptables-save | grep -q 'instancer " + options.daemon + "'"));
 }
 
+TEST_CASE("a firewall rule that the host has lost is put back")
+{
+    auto options = Bench::options();
+    options.egress = true;
+    Bench bench(options);
+    const auto rule = "iptables-save | grep 'instancer " + options.daemon + ".svc'";
+    REQUIRE(run(rule));
+    REQUIRE(run("eval iptables $(" + rule + " | sed 's/^-A/-D/')"));
+    REQUIRE(!run(rule));
+    bench.until([&] { return !bench.events.all("warning").empty(); });
+    CHECK(run(rule));
+    CHECK(bench.events.all("warning").front().find("it is there again") != std::string::npos);
+}
+
 TEST_CASE("where namespaces may not be entered a closed bridge network takes their place")
 {
     const Outside outside;
