@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include <instancer/detail/split.hpp>
+
 namespace instancer::daemon {
 
 /// `text` in one line that no terminal acts upon: control characters and bytes that are no UTF-8 read as `\x1b`;
@@ -23,7 +25,6 @@ std::string_view nearest(std::string_view word, const std::vector<std::string_vi
 std::string suggestion(std::string_view word, const std::vector<std::string_view>& candidates,
                        std::string_view prefix = {});
 
-/// Splits at every `separator`.
-std::vector<std::string> split(std::string_view text, char separator);
+using instancer::detail::split;
 
 }  // namespace instancer::daemon

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <instancer/detail/find_program.hpp>
+#include <instancer/detail/holds_path.hpp>
 
 #include "options.hpp"
 #include "relay.hpp"
@@ -25,15 +26,6 @@ std::string text_of(const PortRange& ports)
 {
     const auto first = std::to_string(ports.first());
     return ports.size() == 1 ? first : first + "-" + std::to_string(ports.last());
-}
-
-/// Whether `path`, or a directory that holds it, is `source` once all links are followed.
-bool shows(const std::string& source, const std::string& path)
-{
-    std::error_code ignored;
-    const auto outer = std::filesystem::weakly_canonical(source, ignored);
-    const auto inner = std::filesystem::weakly_canonical(path, ignored);
-    return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
 }
 
 /// Checks one service on its own.
@@ -425,8 +417,8 @@ private:
             std::error_code error;
             if (!std::filesystem::exists(mount.source, error))
                 refuse("mount", "there is no " + mount.source + "; create it or correct the path");
-            else if (shows(mount.source, docker.engine.substr(std::string_view("unix://").size())) ||
-                     shows(mount.source, "/var/run/docker.sock"))
+            else if (holds_path(mount.source, docker.engine.substr(std::string_view("unix://").size())) ||
+                     holds_path(mount.source, "/var/run/docker.sock"))
                 refuse("mount", mount.source + " would give containers the Docker engine, and with it the host; mount "
                                                "something smaller");
         }

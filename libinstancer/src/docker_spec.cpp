@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
-#include <filesystem>
 #include <random>
 #include <span>
 
+#include <instancer/detail/holds_path.hpp>
 #include <instancer/detail/sha256.hpp>
+#include <instancer/detail/split.hpp>
 
 #include "docker_frames.hpp"
 #include "docker_json.hpp"
@@ -45,28 +46,6 @@ std::string random_digits()
 std::string prefix(std::string_view daemon, std::string_view service)
 {
     return std::string(daemon) + "." + std::string(service) + ".";
-}
-
-std::vector<std::string_view> split(std::string_view text, char separator)
-{
-    std::vector<std::string_view> parts;
-    for (;;) {
-        const auto end = text.find(separator);
-        parts.push_back(text.substr(0, end));
-        if (end == text.npos)
-            return parts;
-        text.remove_prefix(end + 1);
-    }
-}
-
-/// Whether `inner` is `outer` or something in it, links followed.
-bool lies_in(const std::string& inner, const std::string& outer)
-{
-    std::error_code ignored;
-    const auto inner_path = std::filesystem::weakly_canonical(inner, ignored);
-    const auto outer_path = std::filesystem::weakly_canonical(outer, ignored);
-    return std::mismatch(outer_path.begin(), outer_path.end(), inner_path.begin(), inner_path.end()).first ==
-           outer_path.end();
 }
 
 std::string tmpfs_options(std::uint64_t size)
@@ -178,7 +157,7 @@ Result<void> check(const DockerOptions& options, std::string_view service)
     for (const auto& mount : options.mounts) {
         if (!mount.source.starts_with('/') || !mount.target.starts_with('/'))
             return bad("mount '" + mount.source + "' to '" + mount.target + "': both paths must be absolute");
-        if (lies_in(engine_socket, mount.source) || lies_in("/var/run/docker.sock", mount.source))
+        if (holds_path(mount.source, engine_socket) || holds_path(mount.source, "/var/run/docker.sock"))
             return bad("mount '" + mount.source +
                        "': it holds the Docker engine's socket, which gives an instance "
                        "the whole host; mount something smaller");

@@ -18,15 +18,19 @@ namespace instancer::detail {
 /// Where an instance's own environment lets it look for programs, unless it is configured otherwise.
 inline constexpr std::string_view default_search_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Null when `path` can be executed, else why it cannot.
-inline const char* execution_problem(const std::string& path) noexcept
+/// Whether a path can be executed.
+enum class Execution { possible, unknown_path, directory, not_permitted };
+
+/// After `unknown_path`, `errno` says why it cannot be looked at.
+inline Execution execution_of(const std::string& path) noexcept
 {
     struct stat status {};
     if (::stat(path.c_str(), &status) != 0)
-        return std::strerror(errno);
+        return Execution::unknown_path;
     if (S_ISDIR(status.st_mode))
-        return "is a directory";
-    return S_ISREG(status.st_mode) && ::access(path.c_str(), X_OK) == 0 ? nullptr : "is not executable";
+        return Execution::directory;
+    return S_ISREG(status.st_mode) && ::access(path.c_str(), X_OK) == 0 ? Execution::possible
+                                                                        : Execution::not_permitted;
 }
 
 /// What the command of `options` starts: a path as it is written, anything else as found along the PATH that the
@@ -42,13 +46,14 @@ inline Result<std::string> find_program(const ProcessOptions& options)
         if (varies(name) || (relative && varies(options.working_directory)))
             return name;
         const bool elsewhere = relative && !options.working_directory.empty();
-        const auto problem = execution_problem(elsewhere ? options.working_directory + "/" + name : name);
-        if (!problem)
-            return name;
-        const bool is_file = problem == std::string_view("is not executable");
-        return fail(Errc::bad_request,
-                    name + ": " + problem + "; " +
-                        (is_file ? "chmod +x it, or name its interpreter first" : "correct the path"));
+        const auto wrong = [&](const std::string& what) { return fail(Errc::bad_request, name + ": " + what); };
+        switch (execution_of(elsewhere ? options.working_directory + "/" + name : name)) {
+        case Execution::possible: return name;
+        case Execution::unknown_path: return wrong(std::strerror(errno) + std::string("; correct the path"));
+        case Execution::directory: return wrong("is a directory; correct the path");
+        case Execution::not_permitted: break;
+        }
+        return wrong("is not executable; chmod +x it, or name its interpreter first");
     }
     std::string path(default_search_path);
     for (const auto& [key, value] : options.env)
@@ -58,12 +63,13 @@ inline Result<std::string> find_program(const ProcessOptions& options)
         const auto end = std::min(path.find(':', begin), path.size());
         const auto directory = path.substr(begin, end - begin);
         // A relative directory would be another one for the instance.
-        if (const auto candidate = directory + "/" + name; directory.starts_with('/') && !execution_problem(candidate))
+        const auto candidate = directory + "/" + name;
+        if (directory.starts_with('/') && execution_of(candidate) == Execution::possible)
             return candidate;
         begin = end + 1;
     }
     const auto local = (options.working_directory.empty() ? "." : options.working_directory) + "/" + name;
-    if (!execution_problem(local))
+    if (execution_of(local) == Execution::possible)
         return fail(Errc::bad_request,
                     "there is no program '" + name + "' in " + path + "; did you mean ./" + name + "?");
     return fail(Errc::bad_request, "there is no program '" + name + "' in " + path +
