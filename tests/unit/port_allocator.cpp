@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <optional>
 #include <set>
+#include <thread>
+#include <vector>
 
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
@@ -134,6 +136,28 @@ TEST_CASE("port allocator: two of one process never hand out the same port")
     const auto port = *other.taken().begin();
     other.give_back(port);
     CHECK(one.take() == port);
+}
+
+TEST_CASE("port allocator: several threads at a time get different ports")
+{
+    PortAllocator allocator(std::nullopt);
+    std::vector<std::vector<std::uint16_t>> taken(4);
+    std::vector<std::thread> threads;
+    for (auto& mine : taken)
+        threads.emplace_back([&] {
+            for (int i = 0; i < 50; ++i)
+                if (const auto port = allocator.take())
+                    mine.push_back(*port);
+        });
+    for (auto& thread : threads)
+        thread.join();
+    std::set<std::uint16_t> all;
+    for (const auto& mine : taken)
+        for (const auto port : mine) {
+            CHECK(all.insert(port).second);
+            allocator.give_back(port);
+        }
+    CHECK(all.size() == 200);
 }
 
 TEST_CASE("port allocator: a port that somebody else listens on is passed over, even if on loopback only")

@@ -153,14 +153,10 @@ private:
     {
         const auto process = std::make_shared<Process>(control_);
         process->number = std::to_string(++last_number_);
-        if (options_.io == ProcessIo::port) {
-            auto port = ports_.take();
-            if (!port)
-                co_return tl::unexpected<Error>(port.error());
-            process->port = *port;
-        }
         auto start = [this, &request, &process] { return start_process(request, *process); };
         auto started = co_await helpers_.run(std::move(start));
+        if (!started && started.error() == Errc::full)
+            co_return tl::unexpected<Error>(started.error());
         if (!started) {
             ports_.give_back(process->port);
             co_return fail(Errc::start_failed, started.error().message());
@@ -182,8 +178,14 @@ private:
     }
 
     /// On a helper thread.
-    Result<Started> start_process(InstanceRequest& request, const Process& process)
+    Result<Started> start_process(InstanceRequest& request, Process& process)
     {
+        if (options_.io == ProcessIo::port) {
+            auto port = ports_.take();
+            if (!port)
+                return tl::unexpected<Error>(port.error());
+            process.port = *port;
+        }
         std::string directory;
         if (directories_) {
             auto made = directories_->add(process.number, options_.dir_template, options_.user);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -22,7 +24,7 @@ namespace instancer::detail {
 /// Hands out TCP ports that can be listened on now, each to one holder at a time: a port that another allocator of
 /// this process has handed out may look free still.
 ///
-/// Threads: each allocator on one at a time.
+/// Threads: any. It may block for some milliseconds where many ports are taken.
 class PortAllocator {
 public:
     /// Without a range of its own it stays below the ports that the system gives to outgoing connections, and begins
@@ -38,7 +40,8 @@ public:
         // A port with fading connections suits only servers that set SO_REUSEADDR: the second choice.
         for (const bool reuse_address : {false, true})
             for (std::size_t tried = 0; tried < std::min(range_.size(), most_tries); ++tried) {
-                const auto port = static_cast<std::uint16_t>(range_.first() + next_++ % range_.size());
+                const auto port = static_cast<std::uint16_t>(
+                    range_.first() + next_.fetch_add(1, std::memory_order_relaxed) % range_.size());
                 if (!Taken::insert(port))
                     continue;
                 const auto free = can_bind(port, reuse_address);
@@ -105,7 +108,7 @@ private:
     }
 
     PortRange range_;
-    std::size_t next_;
+    std::atomic<std::size_t> next_;
 };
 
 }  // namespace instancer::detail
