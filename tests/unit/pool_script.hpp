@@ -193,6 +193,7 @@ private:
     {
         static const std::map<Errc, std::string> names = {
             {Errc::full, "full"},
+            {Errc::culled, "culled"},
             {Errc::queue_timeout, "queue timeout"},
             {Errc::start_failed, "start failed"},
             {Errc::start_timeout, "start timeout"},

@@ -96,7 +96,7 @@ TEST_CASE("pool state: an instance that still starts can be the oldest; its clie
 {
     PoolScript pool(capped(1, WhenFull::cull_oldest));
     CHECK(pool.acquire("ann") == "start i1 for c1");
-    CHECK(pool.acquire("bob") == "refuse c1 full, stop i1 culled");
+    CHECK(pool.acquire("bob") == "refuse c1 culled, stop i1 culled");
     CHECK(pool.ready(1) == "");
     CHECK(pool.stopped(1) == "start i2 for c2");
     CHECK(pool.ready(2) == "grant c2 i2");

@@ -294,6 +294,21 @@ TEST_CASE("server: the end of an instance is the end of its clients, after its l
     CHECK(fixture.events.instances().at(0).end == InstanceEnd::exited);
 }
 
+TEST_CASE(
+    "server: a client whose instance makes room for another one before it is ready is told apart from a refused one")
+{
+    Setup setup;
+    setup.pool.max_instances = 1;
+    setup.pool.when_full = WhenFull::cull_oldest;
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    fixture.backend.starts.hold();
+    auto client = fixture.connect();
+    auto other = fixture.connect();
+    CHECK(fixture.rest(client) == " reset");
+    CHECK(fixture.end() == SessionEnd::culled);
+}
+
 TEST_CASE("server: an instance that is taken away resets its clients")
 {
     Setup setup;

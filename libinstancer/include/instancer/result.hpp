@@ -16,6 +16,7 @@ enum class Errc {
     denied,               ///< The client's address is not let in.
     timeout,              ///< A deadline passed.
     full,                 ///< A cap is reached and the policy does not wait.
+    culled,               ///< The instance made room for another one before it was ready.
     queue_timeout,        ///< Waited in the queue for too long.
     start_failed,         ///< The instance ended, or was refused, before it was ready.
     start_timeout,        ///< The instance did not become ready in time.
@@ -42,6 +43,7 @@ public:
         case Errc::denied: return "the client's address is not let in";
         case Errc::timeout: return "timed out";
         case Errc::full: return "no instance is free";
+        case Errc::culled: return "the instance made room for another one before it was ready";
         case Errc::queue_timeout: return "no instance became free in time";
         case Errc::start_failed: return "the instance failed to start";
         case Errc::start_timeout: return "the instance did not become ready in time";

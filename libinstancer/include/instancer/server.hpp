@@ -660,6 +660,7 @@ private:
         }
         static constexpr std::pair<Errc, SessionEnd> ends[] = {
             {Errc::full, SessionEnd::refused},
+            {Errc::culled, SessionEnd::culled},
             {Errc::queue_timeout, SessionEnd::queue_timeout},
             {Errc::start_failed, SessionEnd::start_failed},
             {Errc::start_timeout, SessionEnd::start_failed},

@@ -675,7 +675,8 @@ public:
     /// Time: at most the queue timeout and the start timeout together; at once when the instance runs.
     /// Concurrency: any number of calls; those of one identity share one start.
     /// Cancellation: terminal; an instance that only this call waited for is stopped.
-    /// Errors: Errc::full, queue_timeout, start_failed, start_timeout, backend_unavailable, reset, stopping, cancelled.
+    /// Errors: Errc::full, culled, queue_timeout, start_failed, start_timeout, backend_unavailable, reset, stopping,
+    /// cancelled.
     asio::awaitable<Result<Lease>> acquire(AcquireRequest request)
     {
         const auto executor = co_await asio::this_coro::executor;

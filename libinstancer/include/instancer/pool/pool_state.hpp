@@ -783,7 +783,7 @@ private:
         } else if (options_.when_full != WhenFull::refuse) {
             const std::uint32_t victim = choose_victim(index, lacking);
             if (victim != none) {
-                refuse_all(victim, Errc::full);
+                refuse_all(victim, Errc::culled);
                 stop(victim, InstanceEnd::culled);
                 return;
             }
