@@ -98,14 +98,4 @@ std::size_t AttachStream::unframe(std::span<std::byte> bytes)
     return kept;
 }
 
-Result<void> TerminalStream::shutdown_send()
-{
-    std::array<std::byte, 16> ends_of_file;
-    ends_of_file.fill(std::byte{4});
-    const auto sent = try_write(ends_of_file);
-    if (!sent && sent.error() != std::error_code(asio::error::would_block))
-        return tl::unexpected<Error>(sent.error());
-    return {};
-}
-
 }  // namespace instancer::detail::inline docker

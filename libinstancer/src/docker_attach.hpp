@@ -10,6 +10,7 @@
 #include <instancer/backend/stderr_to.hpp>
 #include <instancer/detail/output_lines.hpp>
 #include <instancer/detail/socket_stream.hpp>
+#include <instancer/detail/terminal_end.hpp>
 #include <instancer/detail/unique_fd.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
@@ -55,13 +56,19 @@ class TerminalStream final : public SocketStream {
 public:
     using SocketStream::SocketStream;
 
-    /// A terminal knows no half-close; what ends its input is a character. Within a line the first one ends only the
-    /// line, and an end that was read is forgotten, so there are enough for whoever reads on. The connection stays
-    /// open both ways: the engine would end the output together with the input.
-    Result<void> shutdown_send() override;
+    /// The connection stays open both ways: the engine would end the output together with the input.
+    ///
+    /// Errors: asio::error::would_block while the terminal is full.
+    Result<void> shutdown_send() override
+    {
+        return end_.write([this](std::span<const std::byte> data) { return try_write(data); });
+    }
 
     int native_handle() const noexcept override { return -1; }
     UniqueFd release() noexcept override { return {}; }
+
+private:
+    TerminalEnd end_;
 };
 
 }  // namespace instancer::detail::inline docker

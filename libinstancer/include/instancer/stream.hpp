@@ -130,6 +130,9 @@ public:
     }
 
     /// Half-close: the peer reads the end of the stream after what was written before; reading goes on.
+    ///
+    /// Errors: what the system reports; of a terminal, whose end is a character, asio::error::would_block: try again
+    /// when it is writable.
     Result<void> shutdown_send() { return impl_->shutdown_send(); }
 
     /// Ends the stream at once; over TCP the peer sees a reset. Outstanding waits complete as cancelled.

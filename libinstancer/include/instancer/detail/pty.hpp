@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <cstdlib>
 #include <fcntl.h>
 #include <termios.h>
 
 #include <instancer/detail/socket_stream.hpp>
+#include <instancer/detail/terminal_end.hpp>
 
 namespace instancer::detail {
 
@@ -29,17 +29,14 @@ public:
         return counted([&] { return ::write(native_handle_of_terminal(), data.data(), data.size()); });
     }
 
-    /// A terminal knows no half-close; what ends its input is a character. Within a line the first one ends only the
-    /// line, and an end that was read is forgotten: so there are enough for whoever reads on, like a shell whose
-    /// command met the end.
+    /// Errors: asio::error::would_block while the terminal is full.
     Result<void> shutdown_send() override
     {
-        std::array<std::byte, 16> ends_of_file;
-        ends_of_file.fill(std::byte{4});
-        const auto sent = try_write(ends_of_file);
-        if (!sent && sent.error() != std::error_code(asio::error::would_block))
-            return tl::unexpected<Error>(sent.error());
-        return {};
+        auto ended = end_.write([this](std::span<const std::byte> data) { return try_write(data); });
+        // Nobody has its other side open any more, and so nobody waits for the end.
+        if (!ended && ended.error() == system_error(EIO))
+            return {};
+        return ended;
     }
 
     /// Bytes do not pass unchanged.
@@ -47,6 +44,8 @@ public:
 
 private:
     int native_handle_of_terminal() const noexcept { return SocketStream::native_handle(); }
+
+    TerminalEnd end_;
 };
 
 /// Opens a terminal: both sides. No echo and no change of line ends, so that the client sees what the program wrote.

@@ -288,10 +288,10 @@ private:
                     end_->came.set();
                     co_return PumpEnd::hook;
                 }
-                if (*read == 0)
+                if (*read == 0) {
                     link_.state().half_close(LinkState::Clock::now());
-                if (*read == 0)
-                    co_return way.target.shutdown_send() ? PumpEnd::end_of_stream : PumpEnd::target_reset;
+                    co_return co_await end_target(way, back);
+                }
             }
             shown.reset();
             if (&way == &up_ && !early_.empty())
@@ -317,7 +317,6 @@ private:
     asio::awaitable<std::optional<PumpEnd>> write_parked(Direction& way, Direction& back,
                                                          std::span<const std::byte> data)
     {
-        using namespace asio::experimental::awaitable_operators;
         asio::steady_timer look(way.target.get_executor());
         Patience patience;
         while (!data.empty()) {
@@ -329,7 +328,6 @@ private:
             }
             if (written.error() != std::error_code(asio::error::would_block))
                 co_return not_written(back, written.error());
-            Result<void> ready;
             if (way.reset) {
                 if (patience.ends_at(~std::uint64_t{data.size()}))
                     co_return PumpEnd::source_reset;
@@ -337,19 +335,43 @@ private:
                 const auto [cancelled] = co_await look.async_wait(as_result);
                 if (cancelled)
                     co_return PumpEnd::cancelled;
-            } else if (!way.source.is_tcp() || back.over.is_set()) {
-                ready = co_await way.target.wait(Readiness::writable);
-            } else {
-                auto first = co_await (way.target.wait(Readiness::writable) || is_gone(way.source, back.over));
-                if (first.index() == 0)
-                    ready = std::move(std::get<0>(first));
-                else
-                    way.reset = std::get<1>(first);
+                continue;
             }
+            const auto ready = co_await wait_writable(way, back);
             if (!ready)
                 co_return not_written(back, ready.error());
         }
         co_return std::nullopt;
+    }
+
+    /// Passes on the end of the source. A terminal that is full has no room for it yet.
+    asio::awaitable<PumpEnd> end_target(Direction& way, Direction& back)
+    {
+        for (;;) {
+            const auto ended = way.target.shutdown_send();
+            if (ended)
+                co_return PumpEnd::end_of_stream;
+            if (ended.error() != std::error_code(asio::error::would_block))
+                co_return PumpEnd::target_reset;
+            const auto ready = co_await wait_writable(way, back);
+            if (!ready)
+                co_return not_written(back, ready.error());
+            if (way.reset)
+                co_return PumpEnd::source_reset;
+        }
+    }
+
+    /// Until the target takes more, or the source is reset.
+    static asio::awaitable<Result<void>> wait_writable(Direction& way, Direction& back)
+    {
+        using namespace asio::experimental::awaitable_operators;
+        if (!way.source.is_tcp() || back.over.is_set())
+            co_return co_await way.target.wait(Readiness::writable);
+        auto first = co_await (way.target.wait(Readiness::writable) || is_gone(way.source, back.over));
+        if (first.index() == 0)
+            co_return std::move(std::get<0>(first));
+        way.reset = std::get<1>(first);
+        co_return Result<void>();
     }
 
     static PumpEnd not_written(Direction& back, const Error& error)
