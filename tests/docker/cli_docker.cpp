@@ -74,6 +74,30 @@ TEST_CASE("a signal ends a daemon that still waits for its image")
     CHECK(daemon.wait_for_line("info ended") != "");
 }
 
+TEST_CASE("a client that resets ends a container that goes on writing, long before its grace is over")
+{
+    for (const auto* terminal : {"--stdio", "--pty"}) {
+        CAPTURE(terminal);
+        const Name name;
+        Words options{"--stdio", "--stop-grace", "10m"};
+        if (options.front() != terminal)
+            options.emplace_back(terminal);
+        Daemon daemon(name.docker(options, {"sh", "-c", "while :; do echo more; done"}));
+        for (const bool reads : {true, false}) {
+            CAPTURE(reads);
+            RawClient client(daemon.port());
+            CHECK(client.receive_line().starts_with("more"));
+            for (int i = 0; reads && i < 100; ++i)
+                client.receive_line();
+            client.reset();
+            CHECK(daemon.wait_for_line("session ended: client reset", reads ? 1 : 2) != "");
+            CHECK(eventually([&] { return name.containers().empty(); }));
+        }
+        daemon.signal(SIGTERM);
+        CHECK(daemon.wait() == 0);
+    }
+}
+
 TEST_CASE("a client meets a container of its own, and none outlives the daemon")
 {
     const Name name;
