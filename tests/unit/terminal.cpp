@@ -3,6 +3,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <doctest/doctest.h>
@@ -36,14 +37,16 @@ public:
         }
     }
 
-    /// Reads on as a program does; true at the end of its input.
+    /// Reads what is there, as a program does; true at the end of its input.
     bool read()
     {
-        char buffer[1000];
-        const auto count = ::read(program.get(), buffer, sizeof buffer);
-        if (count > 0)
+        for (;;) {
+            char buffer[1000];
+            const auto count = ::read(program.get(), buffer, sizeof buffer);
+            if (count <= 0)
+                return count == 0;
             got.append(buffer, static_cast<std::size_t>(count));
-        return count == 0;
+        }
     }
 
     UniqueFd program;
@@ -51,11 +54,12 @@ public:
     std::string written, got;
 };
 
-/// A client that has ended its sending, joined to a full terminal.
+/// A client that is joined to a full terminal, and sends `more` and the end.
 class EndedClient {
 public:
-    EndedClient()
+    explicit EndedClient(std::string_view more = {})
     {
+        loop.run(client.write_all(bytes_of(more)));
         REQUIRE(client.shutdown_send());
         loop.settle();
     }
@@ -120,4 +124,12 @@ TEST_CASE("terminal: a program that leaves a full terminal ends its client in or
     CHECK(!reset);
     REQUIRE(ended.loop.until([&] { return ended.bridging.done(); }));
     CHECK(ended.bridging.value() == BridgeEnd::completed);
+}
+
+TEST_CASE("terminal: a program that leaves a full terminal unread ends a client that had more to say")
+{
+    EndedClient ended("more");
+    ended.terminal.program.reset();
+    CHECK(ended.loop.run(read_all(ended.client)).empty());
+    REQUIRE(ended.loop.until([&] { return ended.bridging.done(); }));
 }

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <fcntl.h>
+#include <poll.h>
 #include <termios.h>
 
 #include <instancer/detail/socket_stream.hpp>
@@ -26,7 +27,11 @@ public:
 
     Result<std::size_t> try_write(std::span<const std::byte> data) override
     {
-        return counted([&] { return ::write(native_handle_of_terminal(), data.data(), data.size()); });
+        auto count = counted([&] { return ::write(native_handle_of_terminal(), data.data(), data.size()); });
+        // A full one never says that its other side is gone, and would count as writable for ever.
+        if (!count && count.error() == std::error_code(asio::error::would_block) && is_left())
+            return fail(system_error(EIO));
+        return count;
     }
 
     /// Errors: asio::error::would_block while the terminal is full.
@@ -44,6 +49,12 @@ public:
 
 private:
     int native_handle_of_terminal() const noexcept { return SocketStream::native_handle(); }
+
+    bool is_left() const noexcept
+    {
+        pollfd state{native_handle_of_terminal(), 0, 0};
+        return ::poll(&state, 1, 0) == 1 && (state.revents & POLLHUP) != 0;
+    }
 
     TerminalEnd end_;
 };
