@@ -417,8 +417,9 @@ private:
             std::error_code error;
             if (!std::filesystem::exists(mount.source, error))
                 refuse("mount", "there is no " + mount.source + "; create it or correct the path");
-            else if (holds_path(mount.source, docker.engine.substr(std::string_view("unix://").size())) ||
-                     holds_path(mount.source, "/var/run/docker.sock"))
+            else if (instancer::detail::holds_path(mount.source,
+                                                   docker.engine.substr(std::string_view("unix://").size())) ||
+                     instancer::detail::holds_path(mount.source, "/var/run/docker.sock"))
                 refuse("mount", mount.source + " would give containers the Docker engine, and with it the host; mount "
                                                "something smaller");
         }
