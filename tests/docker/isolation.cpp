@@ -147,6 +147,7 @@ TEST_CASE("a firewall rule that the host has lost is put back")
     auto options = Bench::options();
     options.egress = true;
     Bench bench(options);
+    bench.start();
     const auto rule = "iptables-save | grep 'instancer " + options.daemon + ".svc'";
     REQUIRE(run(rule));
     REQUIRE(run("eval iptables $(" + rule + " | sed 's/^-A/-D/')"));
