@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
 # `cpack -G DEB` makes the Debian package of the daemon. The library is installed by `cmake --install`.
+if(BUILD_SHARED_LIBS)
+    return()  # the package holds the daemon alone, with the library in it
+endif()
 set(packaging ${PROJECT_SOURCE_DIR}/apps/instancerd/packaging)
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)

@@ -22,6 +22,7 @@
 #include "log.hpp"
 #include "relay.hpp"
 #include "service.hpp"
+#include "service_manager.hpp"
 #include "tokens.hpp"
 #include "tunnel_service.hpp"
 #include "upstreams.hpp"
@@ -147,6 +148,7 @@ public:
                            [this, &service = *service](std::exception_ptr failure, Result<void> result) {
                                ended(service, failure, result);
                            });
+        tell_service_manager("READY=1");
         workers_.run();
         return exit_code_;
     }
@@ -251,6 +253,7 @@ private:
             return;
         }
         log_.info("finishing the sessions that are going on; once more to stop now");
+        tell_service_manager("STOPPING=1");
         for (const auto& service : services_)
             service->drain();
     }

@@ -10,6 +10,7 @@
 #include <listener.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
+#include <socket_address.hpp>
 #include <temporary_directory.hpp>
 
 using namespace daemon_test;
@@ -177,6 +178,29 @@ TEST_CASE("a socket that systemd passes is served, and nobody inherits it")
 
     holds(failure({"exec", "--listen", "fd:web", "--", "/bin/cat"}), "start it from a systemd socket unit with "
                                                                      "FileDescriptorName=web");
+}
+
+TEST_CASE("the service manager is told when clients are served, and when the end begins")
+{
+    const TemporaryDirectory directory;
+    const auto path = directory.path("notify");
+    const UniqueFd manager(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const SocketAddress address("unix:" + path);
+    REQUIRE(::bind(manager.get(), address.get(), address.size()) == 0);
+    const timeval limit{20, 0};
+    ::setsockopt(manager.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    const auto told = [&] {
+        char text[100];
+        const auto size = ::recv(manager.get(), text, sizeof text, 0);
+        return std::string(text, size > 0 ? static_cast<std::size_t>(size) : 0);
+    };
+
+    Daemon daemon(instancerd(echo_on("127.0.0.1:0")), {"NOTIFY_SOCKET=" + path}, -1);
+    CHECK(told() == "READY=1");
+    CHECK(echoes(daemon.port()));
+    daemon.signal(SIGTERM);
+    CHECK(told() == "STOPPING=1");
+    CHECK(daemon.wait() == 0);
 }
 
 TEST_CASE("two live daemons cannot have one name; a dead one's is free again")
