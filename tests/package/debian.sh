@@ -96,6 +96,7 @@ inside instancerd --help >"$dir/help"
 for option in $(grep -oE '^  --[a-z-]+' "$dir/help"); do
     grep -qF -- "fB${option//-/\\-}\\fR" "$dir/page" || fail "The manual page does not know $option"
 done
+grep -q SIGHUP "$dir/page" || fail "The manual page does not tell of signals"
 echo "ok: manual pages"
 
 # completed WORD...: what bash offers for the last one.

@@ -99,16 +99,10 @@ std::vector<Command> read_commands()
 /// The paragraph of --help that follows the options.
 std::vector<std::string> notes()
 {
-    std::vector<std::string> lines;
-    for (const auto& line : split(help_of(""), '\n')) {
-        if (line.empty())
-            lines.clear();
-        else
-            lines.push_back(line);
-        if (line.starts_with("Durations"))
-            lines = {line};
-    }
-    return lines;
+    const auto lines = split(help_of(""), '\n');
+    const auto begin =
+        std::find_if(lines.begin(), lines.end(), [](const auto& line) { return line.starts_with("Durations"); });
+    return {begin, std::find(begin, lines.end(), "")};
 }
 
 /// Text in which troff sees nothing but text.
