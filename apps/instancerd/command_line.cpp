@@ -39,8 +39,8 @@ Durations read 300ms, 20s, 10m, 2h; 0 means no limit (--linger 0: no
 lingering). Sizes read 512k, 64m, 2g.
 SIGTERM and SIGINT let sessions finish, a second one stops now; SIGHUP reads the files of tokens,
 access rules, upstreams, the authentication string and a tunnel's configuration again; SIGUSR1
-logs every instance and upstream. Exit codes: 0 all went well, 1 a failure while running, 2 a
-wrong command line or configuration.
+logs every instance, session and upstream. Exit codes: 0 all went well, 1 a failure while running,
+2 a wrong command line or configuration.
 )";
 
 constexpr std::string_view exec_examples = R"(
@@ -61,6 +61,28 @@ constexpr std::string_view relay_examples = R"(
 constexpr std::string_view tunnel_examples = R"(
   instancerd tunnel server -p :8443 --route ':8080 10.0.0.1:80' --agents 203.0.113.7 --any-user
   instancerd tunnel agent  -p tunnel.example:8443
+)";
+
+constexpr std::string_view tunnel_help =
+    R"(Usage: instancerd tunnel server -t ROUTES -c CONFIG -d USERS [-p ADDR] [-C ADDR] [options]
+       instancerd tunnel agent -p HOST:PORT [options]
+
+Users connect to the server, and the agent, inside a closed network, connects them to their targets.
+The options of each end: instancerd tunnel server --help, instancerd tunnel agent --help.
+)";
+
+constexpr std::string_view file_help =
+    R"(Usage: instancerd run --config FILE      serves all that the configuration describes
+       instancerd check --config FILE    says what is wrong with it; exit 2, or 0 when all is well
+
+The configuration is JSON, with comments:
+
+  { "log-level": "info",
+    "services": { "shell": { "mode": "exec", "listen": ":1337", "command": ["/bin/cat"] } } }
+
+Keys are the long options without the dashes, of the daemon at the top and of its mode in each
+service; "mode" and "command" say what the command line says by position. instancerd MODE --help
+shows the options of a mode: exec, docker, forward, relay, tunnel server, tunnel agent.
 )";
 
 constexpr std::string_view docker_examples = R"(
@@ -326,6 +348,8 @@ Command parse_command_line(std::vector<std::string> arguments)
         arguments.erase(mark, arguments.end());
     }
 
+    if (arguments.size() == 2 && arguments[0] == "tunnel" && (arguments[1] == "--help" || arguments[1] == "-h"))
+        return Command(Command::Kind::print, std::string(tunnel_help));
     if (const auto joined = join_tunnel(arguments); !joined)
         return misuse(joined.error());
 
@@ -371,8 +395,10 @@ Command parse_command_line(std::vector<std::string> arguments)
     for (const auto* form : {&exec, &docker, &forward, &relay, &tunnel_server, &tunnel_agent})
         if (form->used())
             return form->read(std::move(command));
-    if (help_flag->count() > 0 || (run->parsed() && run->count("--help") > 0) ||
-        (check->parsed() && check->count("--help") > 0))
+    for (const auto* form : {run, check})
+        if (form->parsed() && form->count("--help") > 0)
+            return Command(Command::Kind::print, std::string(file_help));
+    if (help_flag->count() > 0)
         return Command(Command::Kind::print, help(std::nullopt));
     if (version_flag->count() > 0)
         return Command(Command::Kind::print, "instancerd " INSTANCER_VERSION "\n");
@@ -381,7 +407,9 @@ Command parse_command_line(std::vector<std::string> arguments)
             continue;
         if (const auto extras = form->remaining(); !extras.empty() || has_command)
             return misuse("unexpected " + in_quotes(extras.empty() ? "--" : extras.front()) +
-                          "; what to run, and how, stands in the configuration");
+                          (file.empty() && extras.size() == 1
+                               ? "; is that the configuration? Write --config " + one_line(extras.front(), 100)
+                               : "; what to run, and how, stands in the configuration"));
         if (file.empty())
             return misuse("which configuration? Add --config FILE");
         return read_file_command(form == run ? Command::Kind::serve : Command::Kind::check, file);

@@ -184,6 +184,16 @@ void Log::traffic(const SessionInfo& session, bool from_client, std::string_view
           "session " + std::to_string(session.id) + (from_client ? " > " : " < ") + std::string(text));
 }
 
+void Log::session(const SessionStatus& session)
+{
+    Details details = {{"session", session.id}, {"client", session.client.to_string()}};
+    if (!session.owner.empty())
+        details["owner"] = session.owner;
+    details.update({{"age", seconds(session.age)}, {"bytes_up", session.bytes_up}, {"bytes_down", session.bytes_down}});
+    write(LogLevel::info, session.service, session.instance,
+          session.joined ? "session is open" : "session waits for its instance", details);
+}
+
 void Log::upstream(std::string_view service, const UpstreamStatus& status)
 {
     const Details details = {{"connections", status.connections}, {"weight", status.weight}};
@@ -248,7 +258,9 @@ void Log::instance_ended(const InstanceSummary& summary)
     const auto lines = split(summary.detail, '\n');
     if (!lines.front().empty())
         text += ": " + lines.front();
-    const bool failed = summary.end == InstanceEnd::start_failed || summary.end == InstanceEnd::start_timeout;
+    // A warm instance that exits had no client whose doing it could be.
+    const bool failed = summary.end == InstanceEnd::start_failed || summary.end == InstanceEnd::start_timeout ||
+                        (summary.end == InstanceEnd::exited && summary.owner.empty());
     const auto level = failed ? LogLevel::warning : LogLevel::info;
     write(level, summary.service, summary.name, text, details);
     for (std::size_t i = 1; i < lines.size(); ++i)

@@ -47,6 +47,9 @@ public:
     /// A piece of what passed through a session. Where the log falls behind, these lines are the first to be lost.
     void traffic(const SessionInfo& session, bool from_client, std::string_view text);
 
+    /// One line about a session that goes on.
+    void session(const SessionStatus& session);
+
     /// One line about an upstream.
     void upstream(std::string_view service, const UpstreamStatus& status);
 

@@ -389,7 +389,7 @@ constexpr Option table[] = {
          return set(to.settings.drain_timeout, parse_duration(text));
      }},
 
-    {program, "stderr", "log|client|null", "log",
+    {program, "stderr", "log|client|null", "log; with pty: client",
      "standard error of the instance: into the log, to the client with the output, or nowhere",
      Scope::instances, Shape::text, {},
      [](Target to, S text) {

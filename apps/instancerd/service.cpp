@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -311,6 +312,7 @@ void Service::report()
             log_.notice(name_, std::to_string(waiting) + " clients wait for an upstream");
     }
     report_instances();
+    asio::co_spawn(control_, report_sessions(), asio::detached);
 }
 
 void Service::report_instances()
@@ -321,6 +323,14 @@ void Service::report_instances()
     for (const auto& instance : instances)
         log_.instance(name_, instance.name, instance.state, instance.owner, instance.age, instance.clients,
                       instance.bytes_up, instance.bytes_down);
+}
+
+asio::awaitable<void> Service::report_sessions()
+{
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const auto sessions = co_await server_->list();
+    for (const auto& session : sessions)
+        log_.session(session);
 }
 
 }  // namespace instancer::daemon

@@ -84,6 +84,7 @@ private:
     void reload_upstreams();
     void note_available(bool available);
     void report_instances();
+    asio::awaitable<void> report_sessions();
 
     const Settings& settings_;
     const ServiceSettings& service_;

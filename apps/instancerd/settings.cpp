@@ -74,6 +74,9 @@ void ServiceSettings::complete()
         pool.linger = auth == Auth::open ? milliseconds(0) : milliseconds(300'000);
     if (!has("idle") && mode == Mode::exec && io == ProcessIo::socket)
         pool.idle = milliseconds(0);
+    // A terminal has one screen.
+    if (!has("stderr") && pty)
+        stderr_to = StderrTo::client;
     if (!has("client-env"))
         client_env = pool.warm == 0;
     if (!has("max-instances") && ports)

@@ -326,7 +326,7 @@ private:
         }
         if (service_.pty && io != ProcessIo::stdio)
             refuse("pty", "needs " + say("io", "stdio") + "; use that or remove this");
-        if (io == ProcessIo::port && service_.stderr_to == StderrTo::client)
+        if (io == ProcessIo::port && has("stderr") && service_.stderr_to == StderrTo::client)
             refuse("stderr", "client cannot work together with " + say("io", "port") +
                                  ", where the connection is the process's own; use log or null");
         if (io == ProcessIo::socket) {
@@ -406,10 +406,10 @@ private:
             refuse("port", "cannot work together with " + say("stdio") + "; remove one of them");
         if (!stdio && service_.pty)
             refuse("pty", "needs " + say("stdio") + "; add that or remove this");
-        if (stdio && service_.pty && has("stderr") && service_.stderr_to != StderrTo::client)
+        if (stdio && service_.pty && service_.stderr_to != StderrTo::client)
             refuse("stderr", "cannot work together with " + say("pty") +
                                  ": a container's terminal is its standard error as well; remove one of them");
-        if (!stdio && service_.stderr_to != StderrTo::log)
+        if (!stdio && !service_.pty && service_.stderr_to != StderrTo::log)
             refuse("stderr", "needs " + say("stdio") +
                                  ": with a port the program's output is no part of the "
                                  "connection; add that or remove this");

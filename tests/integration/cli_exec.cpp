@@ -120,9 +120,20 @@ TEST_CASE("exec: standard error goes into the log, to the client or nowhere")
 
 TEST_CASE("exec: a terminal on request")
 {
-    Daemon daemon(exec({"--pty"}, {"/bin/sh", "-c", "test -t 0 && test -t 1 && echo terminal"}));
-    RawClient client(daemon.port());
-    CHECK(client.receive_line().find("terminal") == 0);
+    const std::vector<std::string> program = {"/bin/sh", "-c", "test -t 0 && test -t 1 && echo prompt >&2; echo done"};
+    {
+        Daemon daemon(exec({"--pty"}, program));
+        RawClient client(daemon.port());
+        CHECK(client.receive_all() == "prompt\ndone\n");
+        CHECK(daemon.wait_for_line("instance ended") != "");
+        CHECK(daemon.count("| prompt") == 0);
+    }
+    {
+        Daemon daemon(exec({"--pty", "--stderr", "log"}, program));
+        RawClient client(daemon.port());
+        CHECK(client.receive_all() == "done\n");
+        CHECK(daemon.wait_for_line("| prompt") != "");
+    }
 }
 
 TEST_CASE("exec: the client's own socket is handed over")

@@ -205,7 +205,7 @@ TEST_CASE("SIGHUP reads the tokens again, and keeps them when the file is broken
     CHECK(daemon.log().find("too-short") == std::string::npos);
 }
 
-TEST_CASE("SIGUSR1 logs one line per instance")
+TEST_CASE("SIGUSR1 logs one line per instance and one per session")
 {
     Daemon daemon(exec({}, with_runaway));
     daemon.signal(SIGUSR1);
@@ -221,4 +221,9 @@ TEST_CASE("SIGUSR1 logs one line per instance")
     CHECK(line.find(" age=", owner) == owner + 32);
     CHECK(line.find(" clients=1 bytes_up=4 bytes_down=") != std::string::npos);
     CHECK(daemon.count("instance is running") == 2);
+    CHECK(daemon.wait_for_line("session is open", 2) != "");
+    const auto session = daemon.wait_for_line("exec/pid " + std::to_string(first.instance) + ": session is open");
+    CHECK(session.find(" client=127.0.0.1:") != std::string::npos);
+    CHECK(session.find(line.substr(owner - 7, 39)) != std::string::npos);
+    CHECK(session.find(" bytes_up=4 bytes_down=") != std::string::npos);
 }

@@ -169,6 +169,7 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("docker --listen :1 --image i --stdio --pty --stderr log", "--stderr: cannot work together with --pty");
     says("run", "Add --config FILE");
     says("check --config /no/such.json", "cannot read /no/such.json");
+    says("check services.json", "Write --config services.json");
     says("run --config /dev/null --listen :1", "unexpected '--listen'");
     says("run --config /dev/null -- cat", "unexpected '--'");
 }
@@ -184,7 +185,14 @@ TEST_CASE("--help shows every option of its command with its default")
     const auto agent = parse_command_line(words("tunnel agent --help"));
     CHECK(whole.kind == Command::Kind::print);
     CHECK(exec.kind == Command::Kind::print);
-    CHECK(parse_command_line(words("run --help")).kind == Command::Kind::print);
+    for (const std::string command : {"run", "check"}) {
+        const auto of_file = parse_command_line(words(command + " --help"));
+        CHECK(of_file.kind == Command::Kind::print);
+        CHECK(of_file.text.find("Usage: instancerd run --config FILE") == 0);
+    }
+    const auto tunnel = parse_command_line(words("tunnel --help"));
+    CHECK(tunnel.kind == Command::Kind::print);
+    CHECK(tunnel.text.find("Usage: instancerd tunnel server") == 0);
     // Wrapping may fall anywhere, so compare without blanks.
     const auto squeezed = [](std::string_view text) {
         std::string result;
