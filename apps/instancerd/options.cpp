@@ -463,7 +463,7 @@ constexpr Option table[] = {
      }},
     {container, "runtime", "NAME", "the engine's own", "another container runtime, such as runsc",
      Scope::docker, Shape::text, {}, [](Target to, S text) { return set_text(to.service->docker.runtime, text); }},
-    {container, "engine", "unix://PATH", "unix:///var/run/docker.sock", "where the Docker engine listens",
+    {container, "engine", "unix://PATH", "DOCKER_HOST, else unix:///var/run/docker.sock", "where the Docker engine listens",
      Scope::docker, Shape::text, {},
      [](Target to, S text) -> Parsed<void> {
          if (text.substr(0, 8) != "unix:///")

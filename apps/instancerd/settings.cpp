@@ -2,6 +2,7 @@
 #include "settings.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <thread>
 
 #include <sched.h>
@@ -74,6 +75,9 @@ void ServiceSettings::complete()
         pool.linger = auth == Auth::open ? milliseconds(0) : milliseconds(300'000);
     if (!has("idle") && mode == Mode::exec && io == ProcessIo::socket)
         pool.idle = milliseconds(0);
+    // As the engine's own command line does.
+    if (const char* host = std::getenv("DOCKER_HOST"); mode == Mode::docker && !has("engine") && host && *host)
+        docker.engine = host;
     // A terminal has one screen.
     if (!has("stderr") && pty)
         stderr_to = StderrTo::client;

@@ -400,6 +400,10 @@ private:
     {
         const auto& docker = service_.docker;
         const bool stdio = docker.io == DockerIo::stdio;
+        if (!docker.engine.starts_with("unix:///"))
+            refuse("engine", "is by DOCKER_HOST " + in_quotes(docker.engine) +
+                                 ", which is no engine on this host; add " +
+                                 say("engine", "unix:///var/run/docker.sock"));
         if (docker.image.empty() && !has("image"))
             refuse("image", "has no image to run; add " + say("image", "NAME"));
         if (stdio && has("port"))

@@ -174,6 +174,25 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("run --config /dev/null -- cat", "unexpected '--'");
 }
 
+TEST_CASE("docker: the engine is the one of DOCKER_HOST unless there is an option")
+{
+    const auto engine = [](const std::string& more) {
+        const auto command = parse_command_line(words("docker --listen :1 --image i --stdio" + more));
+        return command.settings.services.at(0).docker.engine;
+    };
+    const char* before = std::getenv("DOCKER_HOST");
+    const std::string kept = before ? before : "";
+    ::setenv("DOCKER_HOST", "unix:///run/another.sock", 1);
+    CHECK(engine("") == "unix:///run/another.sock");
+    CHECK(engine(" --engine unix:///run/mine.sock") == "unix:///run/mine.sock");
+    ::setenv("DOCKER_HOST", "tcp://192.0.2.1:2375", 1);
+    says("docker --listen :1 --image i --stdio", "DOCKER_HOST 'tcp://192.0.2.1:2375', which is no engine on this host");
+    ::unsetenv("DOCKER_HOST");
+    CHECK(engine("") == "unix:///var/run/docker.sock");
+    if (before)
+        ::setenv("DOCKER_HOST", kept.c_str(), 1);
+}
+
 TEST_CASE("--help shows every option of its command with its default")
 {
     const auto whole = parse_command_line(words("--help"));
