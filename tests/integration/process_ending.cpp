@@ -95,6 +95,22 @@ TEST_CASE("ending: first TERM, then KILL after the grace time")
         CHECK(service.events().wait_for_output("bye"));
         CHECK(service.events().wait_for_instances(1));
     }
+    SUBCASE("a program gets TERM once: the second one is an order to many")
+    {
+        auto options = ServiceOptions::python("import signal, sys\n"
+                                              "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+                                              "print('ready', flush=True)\n"
+                                              "signal.sigwait([signal.SIGTERM])\n"
+                                              "again = signal.sigtimedwait([signal.SIGTERM], 0.2)\n"
+                                              "print('twice' if again else 'once', file=sys.stderr, flush=True)\n");
+        options.process.stop_grace = 20s;
+        Service service(options);
+        RawClient client(service.port());
+        REQUIRE(client.receive_line() == "ready");
+        client.reset();
+        REQUIRE(service.events().wait_for_instances(1));
+        CHECK(service.events().record().output == std::vector<std::string>{"once"});
+    }
     SUBCASE("a program that does not obey is killed")
     {
         auto options = ServiceOptions::shell("trap '' TERM HUP; echo ready; while :; do sleep 0.01; done");

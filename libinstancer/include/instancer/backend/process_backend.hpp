@@ -389,8 +389,9 @@ private:
         if (process->exited.is_set() && (!group || !group->is_populated()))
             co_return;
         ::kill(-process->pid, SIGTERM);
+        // Nobody gets it twice: many a program takes that for an order to end at once.
         if (group)
-            group->signal(SIGTERM);
+            group->signal(SIGTERM, process->pid);
         const auto deadline = std::chrono::steady_clock::now() + options_.stop_grace;
         asio::steady_timer timer(control_, deadline);
         co_await (process->exited.wait() || timer.async_wait(detail::as_result));

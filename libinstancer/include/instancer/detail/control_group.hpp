@@ -116,12 +116,13 @@ public:
                status.st_nlink == 2;
     }
 
-    /// Sends `signal` to every process in the group.
-    void signal(int number) const
+    /// Sends the signal to every process in the group that is not in the process group `except`.
+    void signal(int number, pid_t except) const
     {
         std::ifstream members(path_ + "/cgroup.procs");
         for (pid_t pid; members >> pid;)
-            ::kill(pid, number);
+            if (::getpgid(pid) != except)
+                ::kill(pid, number);
     }
 
     /// Kills everything in the group and below, children that left their session and process group included.
