@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // However an instance or the whole daemon ends, everything that was started ends with it.
+#include <no_descriptors.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <temporary_directory.hpp>
@@ -159,6 +160,20 @@ TEST_CASE("ending: a process that runs as root cannot hold up its end" * doctest
     CHECK(service.events().wait_for_instances(1));
     CHECK(eventually([&] { return service.leftovers().processes().empty(); }));
     CHECK(service.events().record().warnings.empty());
+}
+
+TEST_CASE("ending: a control group that could not be watched is none, and none is left" * doctest::skip(!is_root))
+{
+    const auto name = "test" + std::to_string(::getpid()) + "-unwatched";
+    const auto groups = detail::ControlGroup::create(name);
+    REQUIRE(groups);
+    {
+        const NoDescriptors lack;
+        CHECK_FALSE(groups->take());
+    }
+    CHECK_FALSE(std::filesystem::exists(groups->path() + "/1"));
+    CHECK(groups->take());
+    detail::clear_control_group(groups->path());
 }
 
 #ifdef INSTANCERD_PATH
