@@ -12,6 +12,7 @@
 #include <instancer/acceptor/socket_acceptor.hpp>
 #include <instancer/backend/process_backend.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
+#include <instancer/equal_secrets.hpp>
 #include <instancer/hmac.hpp>
 #include <instancer/read_line.hpp>
 #include <instancer/server.hpp>

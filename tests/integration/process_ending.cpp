@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // However an instance or the whole daemon ends, everything that was started ends with it.
+#include <no_descriptors.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <temporary_directory.hpp>
@@ -95,6 +96,22 @@ TEST_CASE("ending: first TERM, then KILL after the grace time")
         CHECK(service.events().wait_for_output("bye"));
         CHECK(service.events().wait_for_instances(1));
     }
+    SUBCASE("a program gets TERM once: the second one is an order to many")
+    {
+        auto options = ServiceOptions::python("import signal, sys\n"
+                                              "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+                                              "print('ready', flush=True)\n"
+                                              "signal.sigwait([signal.SIGTERM])\n"
+                                              "again = signal.sigtimedwait([signal.SIGTERM], 0.2)\n"
+                                              "print('twice' if again else 'once', file=sys.stderr, flush=True)\n");
+        options.process.stop_grace = 20s;
+        Service service(options);
+        RawClient client(service.port());
+        REQUIRE(client.receive_line() == "ready");
+        client.reset();
+        REQUIRE(service.events().wait_for_instances(1));
+        CHECK(service.events().record().output == std::vector<std::string>{"once"});
+    }
     SUBCASE("a program that does not obey is killed")
     {
         auto options = ServiceOptions::shell("trap '' TERM HUP; echo ready; while :; do sleep 0.01; done");
@@ -143,6 +160,20 @@ TEST_CASE("ending: a process that runs as root cannot hold up its end" * doctest
     CHECK(service.events().wait_for_instances(1));
     CHECK(eventually([&] { return service.leftovers().processes().empty(); }));
     CHECK(service.events().record().warnings.empty());
+}
+
+TEST_CASE("ending: a control group that could not be watched is none, and none is left" * doctest::skip(!is_root))
+{
+    const auto name = "test" + std::to_string(::getpid()) + "-unwatched";
+    const auto groups = detail::ControlGroup::create(name);
+    REQUIRE(groups);
+    {
+        const NoDescriptors lack;
+        CHECK_FALSE(groups->take());
+    }
+    CHECK_FALSE(std::filesystem::exists(groups->path() + "/1"));
+    CHECK(groups->take());
+    detail::clear_control_group(groups->path());
 }
 
 #ifdef INSTANCERD_PATH

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,8 @@
 
 class EventLog final : public instancer::Events {
 public:
+    bool fails_at_sessions = false;  ///< It throws when one starts.
+
     std::vector<std::string> lines() const
     {
         const std::lock_guard lock(mutex_);
@@ -56,6 +59,8 @@ private:
     void session_started(std::string_view, std::uint64_t id, const instancer::ClientInfo&) override
     {
         add("session " + std::to_string(id));
+        if (fails_at_sessions)
+            throw std::runtime_error("broken observer");
     }
     void session_ended(const instancer::SessionSummary& summary) override
     {

@@ -352,6 +352,47 @@ TEST_CASE("instance pool: a stop that fails is told, and the instance counts as 
     fixture.backend.stop_error.reset();
 }
 
+TEST_CASE("instance pool: a backend that throws when it is asked beside the rest fails in that alone")
+{
+    using namespace instancer;
+    class Throwing final : public InstanceBackend {
+    public:
+        bool stopped = false;
+
+    private:
+        asio::awaitable<Result<Instance>> do_start(InstanceRequest) override { co_return Instance("bad", nullptr); }
+        asio::awaitable<Result<Stream>> do_open(Instance, OpenRequest) override { co_return fail(Errc::not_ready); }
+        asio::awaitable<InstanceExit> do_wait(Instance) override { co_return InstanceExit("exit code 1"); }
+        asio::awaitable<Result<void>> do_stop(Instance) override
+        {
+            stopped = true;
+            co_return Result<void>();
+        }
+        asio::awaitable<Result<void>> do_assign(Instance, Identity) override
+        {
+            throw std::runtime_error("cannot assign");
+            co_return Result<void>();
+        }
+        asio::awaitable<std::string> do_explain(Instance) override
+        {
+            throw std::runtime_error("cannot explain");
+            co_return std::string();
+        }
+    };
+    Loop loop;
+    EventLog events;
+    Throwing backend;
+    InstancePool pool(loop.executor(), "service", timeless(), backend, events);
+    auto asked = loop.start(pool.acquire(AcquireRequest(identity("ann"), ClientInfo())));
+    REQUIRE(loop.until([&] { return asked.done(); }));
+    CHECK_FALSE(asked.value());
+    pool.close();
+    loop.run(pool.wait_empty());
+    CHECK(backend.stopped);
+    REQUIRE(events.instances().size() == 1);
+    CHECK(events.instances().front().detail == "exit code 1\ncannot explain");
+}
+
 TEST_CASE("instance pool: waiting for the end can be given up, before and after")
 {
     PoolFixture fixture;

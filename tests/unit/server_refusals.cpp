@@ -200,3 +200,17 @@ TEST_CASE("server: an authenticator that throws costs one client, not the server
     auto again = fixture.connect();
     CHECK(fixture.rest(again) == " reset");
 }
+
+TEST_CASE("server: an observer that throws when a session begins costs one client, not the server")
+{
+    ServerFixture fixture;
+    fixture.start();
+    fixture.events.fails_at_sessions = true;
+    auto client = fixture.connect();
+    CHECK(fixture.rest(client) == " reset");
+    CHECK(fixture.end() == SessionEnd::failed);
+    CHECK(fixture.summary().detail == "broken observer");
+    fixture.events.fails_at_sessions = false;
+    auto again = fixture.joined();
+    CHECK(fixture.server.sessions() == 1);
+}

@@ -81,7 +81,8 @@ TEST_CASE("server: everybody is somebody else, unless the authenticator says oth
     SUBCASE("source address, but one connection per instance")
     {
         setup.authenticator = std::make_unique<SourceAddressAuthenticator>();
-        setup.traits.single_use(true);
+        SUBCASE("as the backend has it") { setup.traits.single_use(true); }
+        SUBCASE("as the pool is told") { setup.pool.single_use = true; }
     }
     ServerFixture fixture(std::move(setup));
     fixture.start();
@@ -141,6 +142,25 @@ TEST_CASE("server: what follows the greeting belongs to the instance, what prece
     CHECK(fixture.rest(client) == "READY\nanswer");
     CHECK(fixture.summary().bytes_up == 11);
     CHECK(fixture.summary().bytes_down == 6);
+}
+
+TEST_CASE("server: a client that is gone before it can be told that its instance is open has reset, not the instance")
+{
+    Setup setup;
+    setup.pool.linger = 1h;
+    Admission admission{"ann", "id"};
+    admission.on_open("READY\n");
+    setup.authenticator = std::make_unique<ScriptedAuthenticator>(admission);
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto first = fixture.joined();
+    fixture.backend.opens.hold();
+    auto second = fixture.connect();
+    REQUIRE(fixture.loop.until([&] { return fixture.backend.opens.waiting() == 1; }));
+    second.abort();
+    fixture.backend.opens.release();
+    CHECK(fixture.end() == SessionEnd::client_reset);
+    CHECK(fixture.summary().id == 2);
 }
 
 TEST_CASE("server: bytes behind a token reach the instance, the token does not")

@@ -10,6 +10,7 @@
 
 #include "async_test.hpp"
 #include "event_log.hpp"
+#include "no_descriptors.hpp"
 
 using namespace async_test;
 using instancer::Errc;
@@ -74,4 +75,29 @@ TEST_CASE("upstream backend: a stop ends a look-up as what it is")
     REQUIRE(lists.loop.until([&] { return list.done(); }));
     REQUIRE_FALSE(list.value());
     CHECK(list.value().error() == Errc::stopping);
+}
+
+TEST_CASE("upstream backend: a lack of descriptors here is no failure of an upstream")
+{
+    UpstreamOptions options;
+    options.upstreams.push_back(Upstream::tcp("127.0.0.1", 1));
+    options.max_fails = 1;
+    Loop loop;
+    EventLog events;
+    UpstreamBackend backend(loop.executor(), "web", std::move(options), events);
+    REQUIRE(loop.run(backend.prepare()));
+    const auto instance = loop.run(backend.start(instancer::InstanceRequest("web")));
+    REQUIRE(instance);
+    const auto state = [&] { return backend.snapshot().at(0).state; };
+    {
+        const NoDescriptors lack;
+        const auto stream = loop.run(backend.open(*instance, {}));
+        REQUIRE_FALSE(stream);
+        CHECK(stream.error() == instancer::detail::system_error(EMFILE));
+    }
+    CHECK(state() == instancer::UpstreamState::up);
+    CHECK(events.count_beginning("warning") == 0);
+    CHECK_FALSE(loop.run(backend.open(*instance, {})));
+    CHECK(state() == instancer::UpstreamState::resting);
+    REQUIRE(loop.run(backend.stop(*instance)));
 }

@@ -6,7 +6,6 @@
 #include <string>
 #include <string_view>
 
-#include <instancer/detail/constant_time.hpp>
 #include <instancer/detail/sha256.hpp>
 
 namespace instancer {
@@ -37,12 +36,6 @@ inline std::string hmac_sha256(std::string_view key, std::string_view message)
         text += digits[static_cast<unsigned char>(byte) & 15];
     }
     return text;
-}
-
-/// Compares secrets. All bytes are looked at, so that the time says nothing about the contents.
-inline bool equal_secrets(std::string_view a, std::string_view b) noexcept
-{
-    return detail::equal_in_constant_time(a, b);
 }
 
 }  // namespace instancer

@@ -33,6 +33,7 @@
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
 #include <instancer/detail/dismiss.hpp>
+#include <instancer/detail/socket_stream.hpp>
 #include <instancer/events.hpp>
 #include <instancer/pool/instance_pool.hpp>
 #include <instancer/workers.hpp>
@@ -334,14 +335,20 @@ private:
     {
         const auto session = std::make_shared<Session>(*this, worker, ++last_id_, accepted);
         sessions_.emplace(session->id, session);
-        events_.session_started(options_.service, session->id, session->info);
-        if (accepted.refusal()) {
-            session->end = reject(*session, *accepted.refusal());
-            return finish(*session);
+        try {
+            events_.session_started(options_.service, session->id, session->info);
+            if (accepted.refusal()) {
+                session->end = reject(*session, *accepted.refusal());
+                return finish(*session);
+            }
+            ++starting_;
+            session->starting = true;
+            spawn(session, nullptr);
+        } catch (const std::exception& error) {
+            session->detail = error.what();
+            finish(*session);
+            throw;
         }
-        ++starting_;
-        session->starting = true;
-        spawn(session, nullptr);
     }
 
     /// Begins the coroutine of a session, or lets it go on with what it knows.
@@ -362,7 +369,11 @@ private:
     void move(const SessionPtr& session, VisitPtr visit)
     {
         const auto worker = *std::exchange(visit->next_worker, std::nullopt);
-        static_cast<void>(session->client.rebind(workers_.executor(worker)));
+        if (const auto moved = session->client.rebind(workers_.executor(worker)); !moved) {
+            session->detail = moved.error().message();
+            conclude(*session, SessionEnd::failed);
+            return finish(*session);
+        }
         session->worker = static_cast<std::uint32_t>(worker);
         asio::post(session->executor(),
                    [this, session, visit = std::move(visit)]() mutable { spawn(session, std::move(visit)); });
@@ -511,6 +522,9 @@ private:
                 session->lease = std::move(*lease);
                 if (session->handed_over)
                     co_return co_await wait_for_instance(*session);
+                // What begins after a cancellation hears nothing of it.
+                if (session->ended)
+                    break;
                 visit.next_worker = next_worker(*session);
                 if (visit.next_worker)
                     co_return std::nullopt;
@@ -547,6 +561,8 @@ private:
         if (const auto watched = session.client.watch(); !watched)
             return tl::unexpected<Error>(watched.error());
         request.client_socket().reset(::fcntl(socket, F_DUPFD_CLOEXEC, 3));
+        if (!request.client_socket())
+            return fail(detail::last_error(), "handing over a client's connection");
         return request;
     }
 
@@ -607,7 +623,8 @@ private:
     static SessionEnd reject(Session& session, const Error& error)
     {
         session.detail = error.message();
-        if (error == std::error_code(asio::error::operation_aborted))
+        // The deadline, too, is cancelled with the session.
+        if (session.ended || error == std::error_code(asio::error::operation_aborted))
             return SessionEnd::stopped;
         if (error == Errc::timeout || error == Errc::rejected)
             detail::dismiss(session.client);
@@ -622,7 +639,7 @@ private:
 
     Identity identify(const Admission& admission) const
     {
-        const bool returns = admission.returning() && !pool_.traits().single_use();
+        const bool returns = admission.returning() && !pool_.single_use();
         if (returns && admission.owner().empty() && admission.identifier().empty())
             return shared_identity_;
         if (returns)
@@ -705,11 +722,11 @@ private:
     {
         auto& link =
             session.link.emplace(std::move(session.client), std::move(instance), session.lease.usage(), session.state);
-        const auto greeted = co_await greet(link, admission);
-        if (!greeted || session.ended) {
+        const auto failure = co_await greet(link, admission);
+        if (failure || session.ended) {
             link.client().abort();
             link.instance().abort();
-            co_return end_of(session, BridgeEnd::instance_reset);
+            co_return end_of(session, failure.value_or(BridgeEnd::cancelled));
         }
         got_on(session);
         if (session.instance_ended)
@@ -750,20 +767,21 @@ private:
         return SessionEnd::stopped;
     }
 
-    /// What the protocol of the greeting owes to either side before the bridge takes over.
-    asio::awaitable<Result<void>> greet(Link& link, const Admission& admission)
+    /// What the protocol of the greeting owes to either side before the bridge takes over. When a connection fails, the
+    /// answer says whose.
+    asio::awaitable<std::optional<BridgeEnd>> greet(Link& link, const Admission& admission)
     {
         if (const auto& text = admission.on_open(); !text.empty())
-            if (auto sent = co_await link.client().write_all(std::as_bytes(std::span(text))); !sent)
-                co_return sent;
+            if (const auto sent = co_await link.client().write_all(std::as_bytes(std::span(text))); !sent)
+                co_return BridgeEnd::client_reset;
         if (const auto& early = admission.early_data(); bridge_.takes_early_data()) {
             link.set_early_data(early);
         } else if (!early.empty()) {
-            if (auto sent = co_await link.instance().write_all(std::as_bytes(std::span(early))); !sent)
-                co_return sent;
+            if (const auto sent = co_await link.instance().write_all(std::as_bytes(std::span(early))); !sent)
+                co_return BridgeEnd::instance_reset;
             link.count_up(early.size());
         }
-        co_return Result<void>();
+        co_return std::nullopt;
     }
 
     // Ends from outside.

@@ -99,6 +99,10 @@ public:
     asio::awaitable<Result<void>> wait(Readiness what) { return impl_->wait(what); }
 
     /// Reads at least one byte, waiting for it; 0 is the end of the stream.
+    ///
+    /// Cancellation: that of `wait`; nothing is lost.
+    /// Errors: those of `wait` and, but for would_block, of `try_read`.
+    /// Lifetime: the stream and `buffer` must stay until completion.
     asio::awaitable<Result<std::size_t>> read_some(std::span<std::byte> buffer)
     {
         for (;;) {
@@ -112,6 +116,10 @@ public:
     }
 
     /// Writes all of `data`.
+    ///
+    /// Cancellation: that of `wait`; some of `data` may have been written.
+    /// Errors: those of `wait` and, but for would_block, of `try_write`.
+    /// Lifetime: the stream and `data` must stay until completion.
     asio::awaitable<Result<void>> write_all(std::span<const std::byte> data)
     {
         while (!data.empty()) {

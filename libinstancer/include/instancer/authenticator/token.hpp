@@ -14,7 +14,7 @@
 #include <vector>
 
 #include <instancer/authenticator.hpp>
-#include <instancer/detail/constant_time.hpp>
+#include <instancer/equal_secrets.hpp>
 
 namespace instancer {
 
@@ -117,7 +117,7 @@ private:
         }
         unsigned found = 0;
         for (const auto& token : *tokens)
-            found |= detail::equal_in_constant_time(token.bytes(), candidate) ? 1u : 0u;
+            found |= equal_secrets(token.bytes(), candidate) ? 1u : 0u;
         return found != 0;
     }
 

@@ -162,19 +162,41 @@ private:
             co_return fail(Errc::start_failed, started.error().message());
         }
         process->pid = started->process.pid();
-        process->pidfd.assign(started->process.pidfd().release());
         process->group = std::move(started->group);
         process->our_end = std::move(started->our_end);
         process->directory = std::move(started->directory);
+        if (const auto watched = watch(*process, *started); !watched) {
+            auto finish = [this, process] { return finish_process(*process); };
+            static_cast<void>(co_await helpers_.run(std::move(finish)));
+            ports_.give_back(process->port);
+            co_return fail(Errc::start_failed, watched.error().message());
+        }
         auto exit = notice_exit(process);
         asio::co_spawn(control_, std::move(exit), asio::detached);
-        if (started->errors) {
-            process->errors.assign(started->errors.release());
-            process->errors.native_non_blocking(true);
+        if (process->errors.is_open()) {
             auto reader = read_errors(process);
             asio::co_spawn(control_, std::move(reader), asio::detached);
         }
         co_return Instance("pid " + std::to_string(process->pid), process);
+    }
+
+    static Result<void> watch(Process& process, Started& started)
+    {
+        asio::error_code error;
+        process.pidfd.assign(started.process.pidfd().get(), error);
+        if (error)
+            return fail(error, "watching a process");
+        started.process.pidfd().release();
+        if (!started.errors)
+            return {};
+        process.errors.assign(started.errors.get(), error);
+        if (error)
+            return fail(error, "watching its standard error");
+        started.errors.release();
+        process.errors.native_non_blocking(true, error);
+        if (error)
+            return fail(error, "watching its standard error");
+        return {};
     }
 
     /// On a helper thread.
@@ -389,8 +411,9 @@ private:
         if (process->exited.is_set() && (!group || !group->is_populated()))
             co_return;
         ::kill(-process->pid, SIGTERM);
+        // Nobody gets it twice: many a program takes that for an order to end at once.
         if (group)
-            group->signal(SIGTERM);
+            group->signal(SIGTERM, process->pid);
         const auto deadline = std::chrono::steady_clock::now() + options_.stop_grace;
         asio::steady_timer timer(control_, deadline);
         co_await (process->exited.wait() || timer.async_wait(detail::as_result));
@@ -409,8 +432,7 @@ private:
             detail::kill_marked(mark_ + process.number + ".");
         // One that runs as root can have left its control group.
         ::kill(-process.pid, SIGKILL);
-        siginfo_t info{};
-        ::waitid(P_PID, static_cast<id_t>(process.pid), &info, WEXITED);
+        detail::reap(process.pid);
         return clean_up(process.group, process.directory);
     }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
@@ -76,12 +77,15 @@ public:
     ///
     /// Errors: an empty list, a name that cannot be looked up; Errc::cancelled when a later list was taken meanwhile;
     /// Errc::stopping. The list stays as it was then.
+    /// Threads: the control executor.
     asio::awaitable<Result<void>> set_upstreams(std::vector<Upstream> upstreams)
     {
         return replace(upkeep_, std::move(upstreams));
     }
 
     /// Every upstream; those that are in the list no more and have connections come last.
+    ///
+    /// Threads: any.
     std::vector<UpstreamStatus> snapshot() const
     {
         const std::lock_guard lock(group_->mutex);
@@ -89,6 +93,8 @@ public:
     }
 
     /// How many clients wait because each upstream has its maximum of connections.
+    ///
+    /// Threads: any.
     std::size_t waiting() const
     {
         const std::lock_guard lock(group_->mutex);
@@ -296,8 +302,10 @@ private:
         if (upkeep->stopped.is_set())
             co_return fail(Errc::stopping);
         upkeep->prepared = true;
-        auto refresh = keep_looking_up(upkeep);
-        asio::co_spawn(group->control, std::move(refresh), asio::detached);
+        if (group->options.resolve_interval > group->options.resolve_interval.zero()) {
+            auto refresh = keep_looking_up(upkeep);
+            asio::co_spawn(group->control, std::move(refresh), asio::detached);
+        }
         start_checks(upkeep);
         co_return Result<void>();
     }
@@ -425,7 +433,8 @@ private:
             const auto works = co_await check(group, member);
             if (upkeep->stopped.is_set())
                 break;
-            note_check(*upkeep, *member, works);
+            if (works || !is_want_of_ours(works.error()))
+                note_check(*upkeep, *member, works);
             const std::chrono::duration<double, std::milli> duration = interval * part;
             co_await upkeep->pause(std::chrono::duration_cast<std::chrono::milliseconds>(duration));
             part = later(upkeep->jitter);
@@ -486,6 +495,13 @@ private:
         co_return Result<void>();
     }
 
+    /// Descriptors or memory are lacking here, which says nothing about an upstream.
+    static bool is_want_of_ours(const Error& error)
+    {
+        return std::ranges::any_of(std::array{EMFILE, ENFILE, ENOBUFS, ENOMEM},
+                                   [&error](int number) { return error == detail::system_error(number); });
+    }
+
     // Connections.
 
     asio::awaitable<Result<Instance>> do_start(InstanceRequest) override
@@ -519,6 +535,8 @@ private:
                 connection->note_success();
                 co_return stream;
             }
+            if (is_want_of_ours(stream.error()))
+                co_return stream;
             failures += (failures.empty() ? ": " : ", ") + stream.error().message();
         }
         co_return fail(Errc::backend_unavailable,

@@ -77,7 +77,7 @@ public:
     std::chrono::milliseconds connect_timeout{5000};  ///< Of one upstream, all its addresses together.
     unsigned max_fails = 3;  ///< In a row, before an upstream is left alone for `fail_timeout`; 0 means never.
     std::chrono::milliseconds fail_timeout{10'000};      ///< How long a server rests that failed too often.
-    std::chrono::milliseconds resolve_interval{30'000};  ///< Between look-ups of names.
+    std::chrono::milliseconds resolve_interval{30'000};  ///< Between look-ups of names; 0 means just one.
     UpstreamCheck check;                                 ///< How servers are checked.
 
     /// While an upstream that came back, or was added, gets its weight little by little; 0 means at once.

@@ -94,10 +94,23 @@ inline void clear_control_group(const std::string& path)
 /// Threads: any, one at a time.
 class InstanceGroup {
 public:
-    /// Of a group that exists.
-    explicit InstanceGroup(std::string path)
-        : path_(std::move(path)), events_(::open((path_ + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC))
+    /// Makes the group at `path`.
+    ///
+    /// Errors: what the system reports; nothing is left behind then.
+    static Result<InstanceGroup> create(const std::string& path)
     {
+        const auto failed = [&path] {
+            return fail(std::error_code(errno, std::system_category()), "making the control group " + path);
+        };
+        if (::mkdir(path.c_str(), 0755) != 0)
+            return failed();
+        // Without it nobody would know whether anything is left to kill.
+        UniqueFd events(::open((path + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC));
+        if (events)
+            return InstanceGroup(path, std::move(events));
+        const auto failure = failed();
+        ::rmdir(path.c_str());
+        return failure;
     }
 
     const std::string& path() const noexcept { return path_; }
@@ -116,12 +129,13 @@ public:
                status.st_nlink == 2;
     }
 
-    /// Sends `signal` to every process in the group.
-    void signal(int number) const
+    /// Sends the signal to every process in the group that is not in the process group `except`.
+    void signal(int number, pid_t except) const
     {
         std::ifstream members(path_ + "/cgroup.procs");
         for (pid_t pid; members >> pid;)
-            ::kill(pid, number);
+            if (::getpgid(pid) != except)
+                ::kill(pid, number);
     }
 
     /// Kills everything in the group and below, children that left their session and process group included.
@@ -147,6 +161,8 @@ public:
     }
 
 private:
+    InstanceGroup(std::string path, UniqueFd events) : path_(std::move(path)), events_(std::move(events)) {}
+
     bool has_event(std::string_view event) const noexcept
     {
         char text[128];
@@ -198,9 +214,7 @@ public:
         }
         const auto path = path_ + "/" + std::to_string(++last_number_);
         lock.unlock();
-        if (::mkdir(path.c_str(), 0755) != 0)
-            return fail(std::error_code(errno, std::system_category()), "making the control group " + path);
-        return InstanceGroup(path);
+        return InstanceGroup::create(path);
     }
 
     /// Takes back a group in which everything was killed.

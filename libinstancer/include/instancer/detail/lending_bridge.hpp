@@ -133,6 +133,8 @@ private:
             if (!writable_)
                 return;
             const auto sent = send(*lent);
+            if (sent == 0)
+                continue;
             lender_.taken(sent);
             link_.count_down(sent);
         }

@@ -154,6 +154,13 @@ inline constexpr auto& clone_process = __clone;
 inline constexpr auto& clone_process = ::clone;
 #endif
 
+/// Waits for the end of a child of ours, so that it does not stay as a zombie.
+inline void reap(pid_t pid) noexcept
+{
+    siginfo_t info{};
+    while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED) != 0 && errno == EINTR) {}
+}
+
 /// Starts a process without copying our memory: the child borrows it, and this thread, until it runs its program.
 ///
 /// Time: blocks for some 0.1 to 0.4 ms: call it on a helper thread. The process dies when that thread ends.
@@ -187,8 +194,7 @@ inline Result<SpawnedProcess> spawn(const SpawnPlan& plan)
         return fail(std::error_code(clone_errno, std::system_category()), "starting a process");
     UniqueFd descriptor(pidfd);
     if (child.failed_step() != nullptr) {
-        siginfo_t info;
-        ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd), &info, WEXITED);
+        reap(pid);
         return fail(std::error_code(child.failed_errno(), std::system_category()),
                     plan.program + ": " + child.failed_step());
     }

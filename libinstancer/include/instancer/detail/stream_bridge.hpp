@@ -249,8 +249,9 @@ private:
                 buffer = std::span(shown.get(), hooked_read);
             }
             const auto read = read_next(way, buffer);
+            // What the other direction has closed was not reset.
             if (!read && read.error() != std::error_code(asio::error::would_block))
-                co_return PumpEnd::source_reset;
+                co_return end_->came.is_set() ? PumpEnd::cancelled : PumpEnd::source_reset;
             if (read) {
                 if (*read == 0 && link_.state().stopped())
                     co_return PumpEnd::cancelled;

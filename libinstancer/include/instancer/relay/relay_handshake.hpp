@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-#include <instancer/detail/constant_time.hpp>
+#include <instancer/equal_secrets.hpp>
 
 namespace instancer {
 
@@ -99,7 +99,7 @@ public:
 private:
     void authenticate()
     {
-        const bool right = detail::equal_in_constant_time(received_, authentication_);
+        const bool right = equal_secrets(received_, authentication_);
         state_ = right ? State::channel : State::wrong_authentication;
     }
 

@@ -4,11 +4,10 @@
 #include <cstddef>
 #include <string_view>
 
-namespace instancer::detail {
+namespace instancer {
 
-/// Whether two texts of one length are equal. All of their bytes are looked at, so that the time says nothing about
-/// the contents.
-inline bool equal_in_constant_time(std::string_view a, std::string_view b) noexcept
+/// Compares secrets. All bytes are looked at, so that the time says nothing about the contents.
+inline bool equal_secrets(std::string_view a, std::string_view b) noexcept
 {
     volatile unsigned char difference = a.size() == b.size() ? 0 : 1;
     for (std::size_t i = 0; i < a.size() && i < b.size(); ++i)
@@ -16,4 +15,4 @@ inline bool equal_in_constant_time(std::string_view a, std::string_view b) noexc
     return difference == 0;
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer
