@@ -43,20 +43,6 @@ bool looks_like_days(std::string_view word)
 
 bool looks_like_hours(std::string_view word) { return word.find(':') != word.npos && word.find('-') != word.npos; }
 
-std::vector<std::string> words_of(std::string_view text)
-{
-    std::vector<std::string> words(1);
-    for (const char c : text) {
-        if (c != ' ' && c != '\t')
-            words.back() += c;
-        else if (!words.back().empty())
-            words.emplace_back();
-    }
-    if (words.back().empty())
-        words.pop_back();
-    return words;
-}
-
 }  // namespace
 
 Parsed<WallClock> find_clock(const std::string& zone)
@@ -189,10 +175,7 @@ Parsed<std::vector<AccessRule>> parse_access(std::string_view text, const std::s
     int number = 0;
     for (const auto& raw : split(text, '\n')) {
         ++number;
-        std::string_view line = raw;
-        line = line.substr(0, line.find('#'));
-        if (!line.empty() && line.back() == '\r')
-            line.remove_suffix(1);
+        const auto line = std::string_view(raw).substr(0, raw.find('#'));
         const auto words = words_of(line);
         if (words.empty())
             continue;

@@ -270,7 +270,7 @@ constexpr Option table[] = {
      Scope::service, Shape::number, {},
      [](Target to, S text) {
          const bool relays = to.service->mode == Mode::relay;
-         return set_count(relays ? to.service->relay.max_members : to.service->max_connections, text);
+         return set_count(relays ? to.service->relay.channels.max_members : to.service->max_connections, text);
      }},
     {access, "max-total", "N", "0", "connections to the relay at once; 0: no limit. Who is too many is reset",
      Scope::relay, Shape::number, {},

@@ -28,17 +28,6 @@ constexpr auto help =
     "help                 this list\n"
     "Words may be shortened, as in: p con\n";
 
-std::vector<std::string> words_of(std::string_view line)
-{
-    std::vector<std::string> words;
-    for (auto& word : split(line, ' ')) {
-        std::erase(word, '\t');
-        if (!word.empty())
-            words.push_back(std::move(word));
-    }
-    return words;
-}
-
 std::string list_of(const std::vector<std::string_view>& words)
 {
     std::string text;

@@ -158,7 +158,7 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
         relay_log_ = std::make_unique<RelayLog>(name_, service.relay.verbosity, log);
         channels = new RelayBackend(workers, service.relay.channels, *relay_log_);
         backend_.reset(channels);
-        pool = RelayBackend::channel_policy(service.relay.max_members);
+        pool = RelayBackend::channel_policy();
         budget = nullptr;
         break;
     case Mode::tunnel_server:

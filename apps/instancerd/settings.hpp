@@ -107,11 +107,10 @@ public:
     RelayGreeting greeting;
     std::string auth_string;
     std::string auth_file;
-    std::size_t max_members = 2;
     std::optional<Address> control;
     unsigned verbosity = 1;
 
-    RelaySettings() = default;
+    RelaySettings() { channels.max_members = 2; }
 };
 
 /// One service.

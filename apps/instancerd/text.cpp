@@ -88,4 +88,16 @@ std::string suggestion(std::string_view word, const std::vector<std::string_view
     return found.empty() ? std::string() : "; did you mean " + std::string(prefix) + std::string(found) + "?";
 }
 
+std::vector<std::string> words_of(std::string_view line)
+{
+    constexpr std::string_view blanks = " \t\r";
+    std::vector<std::string> words;
+    for (auto begin = line.find_first_not_of(blanks); begin != line.npos;) {
+        const auto end = std::min(line.find_first_of(blanks, begin), line.size());
+        words.emplace_back(line.substr(begin, end - begin));
+        begin = line.find_first_not_of(blanks, end);
+    }
+    return words;
+}
+
 }  // namespace instancer::daemon

@@ -27,4 +27,7 @@ std::string suggestion(std::string_view word, const std::vector<std::string_view
 
 using instancer::detail::split;
 
+/// The words of a line, between blanks.
+std::vector<std::string> words_of(std::string_view line);
+
 }  // namespace instancer::daemon

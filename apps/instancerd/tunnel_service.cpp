@@ -35,15 +35,6 @@ bool is_local(std::string_view address)
     return address.starts_with("127.") || address.starts_with("[::1]") || address.starts_with("unix:");
 }
 
-std::vector<std::string> words_of(std::string_view line)
-{
-    std::vector<std::string> words;
-    for (auto& word : split(line, ' '))
-        if (!word.empty())
-            words.push_back(std::move(word));
-    return words;
-}
-
 bool is_address(const std::string& text)
 {
     asio::error_code error;
@@ -231,15 +222,22 @@ void TunnelServerService::reload()
 {
     if (gate_)
         reload_rules(*gate_, service_, log_);
-    if (service_.tunnel.config_file.empty())
+    const auto& tunnel = service_.tunnel;
+    if (tunnel.config_file.empty() && tunnel.routing_file.empty())
         return;
-    auto files = load_tunnel_files(service_.tunnel);
+    auto files = load_tunnel_files(tunnel);
     if (!files) {
-        log_.warning(name_, files.error() + "; users and agents stay as they were");
+        log_.warning(name_, files.error() + "; users, agents and routes stay as they were");
         return;
     }
-    log_.notice(name_, std::to_string(files->users.size()) + " users and " + std::to_string(files->agents.size()) +
-                           " addresses of agents, with those of " + service_.tunnel.config_file);
+    const auto running = this->files()->routes;
+    if (files->routes != running)
+        log_.warning(name_, tunnel.routing_file + " does not hold the routes that are served; other routes take a " +
+                                "restart");
+    files->routes = running;
+    if (!tunnel.config_file.empty())
+        log_.notice(name_, std::to_string(files->users.size()) + " users and " + std::to_string(files->agents.size()) +
+                               " addresses of agents, with those of " + tunnel.config_file);
     const std::lock_guard lock(files_mutex_);
     files_ = std::make_shared<const TunnelFiles>(std::move(*files));
 }

@@ -11,21 +11,6 @@ namespace instancer::daemon {
 
 namespace {
 
-constexpr std::string_view blanks = " \t\r";
-
-/// The words of a line, without its comment.
-std::vector<std::string> words_of(std::string_view line)
-{
-    line = line.substr(0, line.find('#'));
-    std::vector<std::string> words;
-    for (auto begin = line.find_first_not_of(blanks); begin != line.npos;) {
-        const auto end = std::min(line.find_first_of(blanks, begin), line.size());
-        words.emplace_back(line.substr(begin, end - begin));
-        begin = line.find_first_not_of(blanks, end);
-    }
-    return words;
-}
-
 Parsed<TunnelRoute> route_of(const std::vector<std::string>& words)
 {
     if (words.size() != 2)
@@ -116,7 +101,7 @@ Parsed<std::vector<TunnelRoute>> parse_routing(std::string_view text, const std:
     int number = 0;
     for (const auto& line : split(text, '\n')) {
         ++number;
-        const auto words = words_of(line);
+        const auto words = words_of(line.substr(0, line.find('#')));
         if (words.empty())
             continue;
         const auto place = file + ":" + std::to_string(number) + ": ";

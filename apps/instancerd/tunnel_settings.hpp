@@ -23,6 +23,12 @@ class TunnelRoute {
 public:
     TunnelRoute(Address at, TunnelAddress to) : listen(std::move(at)), target(to) {}
 
+    /// Whether it is the same as it is written.
+    friend bool operator==(const TunnelRoute& a, const TunnelRoute& b)
+    {
+        return a.listen.text() == b.listen.text() && a.target == b.target;
+    }
+
     Address listen;
     TunnelAddress target;
 };

@@ -183,7 +183,7 @@ private:
         if (has("max-instances"))
             refuse("max-instances",
                    "is for instances; the relay has channels: use " + say("max-pairs") + " and " + say("max-total"));
-        if (has("max-connections") && relay.max_members == 1)
+        if (has("max-connections") && relay.channels.max_members == 1)
             refuse("max-connections", "has nobody to talk to in a channel of 1; write 2 or more, or 0 for no limit");
         const auto needs = [&](std::string_view option, std::string_view other, std::string_view value, bool given) {
             if (has(option) && !given)

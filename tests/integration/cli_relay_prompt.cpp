@@ -157,8 +157,8 @@ TEST_CASE("relay prompt: all commands, and any beginning that can mean only one"
     const auto list = op.ask("p con");
     CHECK(list.starts_with("connections: 2\n  1 " + from_a + ", channel 2a, for "));
     CHECK(list.find(" s, sent 5 bytes, got 0 bytes\n  2 ") != std::string::npos);
-    CHECK(op.ask("pr  ch\r") == "channels: 1\n  channel 2a: 2 members\n    1 " + from_a +
-                                    "\n    2 127.0.0.1:" + std::to_string(b.local_port()) + "\n");
+    CHECK(op.ask("pr \tch\r") == "channels: 1\n  channel 2a: 2 members\n    1 " + from_a +
+                                     "\n    2 127.0.0.1:" + std::to_string(b.local_port()) + "\n");
 
     CHECK(op.ask("ec") == "echo is off\n");
     CHECK(op.ask("echo on") == "echo is on\n");

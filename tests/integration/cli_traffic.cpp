@@ -200,7 +200,8 @@ TEST_CASE("traffic: recordings that cannot be written disturb no session, and ar
     CHECK(exchange(RawClient(daemon.port()), "text") == "text");
     CHECK(daemon.wait_for_line("sessions are recorded again") != "");
     CHECK(daemon.count("cannot record") == 1);
-    CHECK(files_in(records).size() == 1);
+    // The recording of an earlier session may begin late enough to find the directory.
+    CHECK(files_in(records).size() >= 1);
 }
 
 TEST_CASE("traffic: a full disk disturbs no session, and what was recorded before can be read")

@@ -212,6 +212,26 @@ TEST_CASE("tunnel: a second agent takes over, or is refused")
     }
 }
 
+TEST_CASE("tunnel: an original's agent is gone when it is reset, though a stuck user holds up its link")
+{
+    TunnelServer server({"10.0.0.1:80"}, {"--second-agent", "refused"});
+    auto agent = std::make_unique<Wire>(daemon_test::connect_to("127.0.0.1:" + std::to_string(server.agents_port())));
+    REQUIRE(server.has_agent());
+    RawClient stuck(server.port());
+    stuck.send("question");
+    const auto question = agent->receive("FWD");
+    REQUIRE(question);
+    const timeval patience{1, 0};
+    ::setsockopt(agent->fd(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    while (agent->send("FWD", question->to, question->from, std::string(8192, 'x'))) {}
+    const linger at_once{1, 0};
+    ::setsockopt(agent->fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    agent.reset();
+    CHECK(server.wait_for_line("the link to agent ") != "");
+    const OriginalAgent next(server.agents_port());
+    CHECK(server.has_agent(2));
+}
+
 TEST_CASE("tunnel: what is no message ends that link, with a reason, and nothing else")
 {
     const Named a("a");

@@ -128,10 +128,30 @@ TEST_CASE("tunnel: agents of other addresses are not let in; the list is read ag
     CHECK(server.wait_for_line("is not let in: its address is not on the list of agents") != "");
     directory.file("config.json", "{\"proxy_client_whitelist\": [\"127.0.0.1\"");
     server.signal(SIGHUP);
-    CHECK(server.wait_for_line("users and agents stay as they were") != "");
+    CHECK(server.wait_for_line("users, agents and routes stay as they were") != "");
     directory.file("config.json", "{\"proxy_client_whitelist\": [\"127.0.0.1\"]}");
     server.signal(SIGHUP);
     CHECK(server.has_agent());
+}
+
+TEST_CASE("tunnel: SIGHUP says that a changed routing table takes a restart, and the routes go on")
+{
+    const TemporaryDirectory directory;
+    const Named a("a");
+    const auto routes = directory.file("routes.txt", "127.0.0.1:0 " + a.address() + "\n");
+    TunnelServer server({}, {"--routing", routes});
+    TunnelAgent agent(server);
+    REQUIRE(server.has_agent());
+    const std::string warning = "does not hold the routes that are served; other routes take a restart";
+    directory.file("routes.txt", "# the same\n127.0.0.1:0\t" + a.address() + "\n");
+    server.signal(SIGHUP);
+    server.signal(SIGUSR1);
+    REQUIRE(server.wait_for_line("0 sessions") != "");
+    CHECK(server.count(warning) == 0);
+    directory.file("routes.txt", "127.0.0.1:0 10.0.0.1:80\n");
+    server.signal(SIGHUP);
+    CHECK(server.wait_for_line(routes + " " + warning) != "");
+    CHECK(RawClient(server.port()).receive_line() == "a");
 }
 
 TEST_CASE("tunnel: the common rules and limits hold for the users of all routes together")

@@ -27,6 +27,9 @@ public:
     explicit RawClient(std::uint16_t port, const std::string& from = "127.0.0.1")
         : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
     {
+        // The port is chosen by connect, which knows all four numbers of the connection.
+        const int on = 1;
+        ::setsockopt(socket_.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
         sockaddr_in address{};
         address.sin_family = AF_INET;
         REQUIRE(::inet_pton(AF_INET, from.c_str(), &address.sin_addr) == 1);

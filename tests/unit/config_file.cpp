@@ -259,7 +259,7 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(h.relay.auth_string == "a");
     CHECK(h.relay.auth_file == "/etc/instancer/b");
     CHECK(h.max_connections == 7);
-    CHECK(h.relay.max_members == 3);
+    CHECK(h.relay.channels.max_members == 3);
     CHECK(h.relay.greeting.max_channel == 255);
     CHECK(h.relay.greeting.digit_pause == 1s);
     CHECK_FALSE(h.relay.greeting.ready);
@@ -311,7 +311,7 @@ TEST_CASE("every option can be set in a configuration")
     }
 }
 
-TEST_CASE("defaults are those that --help and the README print")
+TEST_CASE("defaults are those that --help and the page on options print")
 {
     using Values = std::vector<std::string>;
     for (const auto mode : {Mode::exec, Mode::docker, Mode::forward, Mode::tunnel_server, Mode::tunnel_agent}) {

@@ -49,7 +49,7 @@ TEST_CASE("relay: defaults are the original's")
     REQUIRE(service.listen.size() == 1);
     CHECK(service.listen.front().text() == ":1111");
     CHECK(service.auth_timeout == 5s);
-    CHECK(service.relay.max_members == 2);
+    CHECK(service.relay.channels.max_members == 2);
     CHECK(service.max_connections == 0);
     CHECK(service.relay.greeting.max_channel == 65535);
     CHECK(service.relay.greeting.newline);
@@ -71,7 +71,7 @@ TEST_CASE("relay: the original's short options, and ours")
     CHECK(service.listen.front().text() == ":2222");
     CHECK(service.listen.size() == 1);
     CHECK(service.relay.verbosity == 3);
-    CHECK(service.relay.max_members == 8);
+    CHECK(service.relay.channels.max_members == 8);
     CHECK(service.max_connections == 100);
     CHECK(service.relay.greeting.max_channel == 255);
     CHECK(service.relay.channels.slow == SlowMember::disconnect);

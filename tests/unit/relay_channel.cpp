@@ -353,6 +353,24 @@ TEST_CASE("relay channel: who ends its sending leaves once it has got what was s
     }
 }
 
+TEST_CASE("relay channel: a full one says so, and a member that has ended its sending has left its place to others")
+{
+    RelayOptions options;
+    options.max_members = 2;
+    Room room(options);
+    auto a = room.join(), b = room.join();
+    const auto third = room.loop.run(room.backend.open(room.channel, OpenRequest()));
+    REQUIRE_FALSE(third);
+    CHECK(third.error() == Errc::full);
+    CHECK(third.error().message() == "channel 7 is full: of members it may have 2");
+    CHECK(write(a, "last words") == "10");
+    REQUIRE(b.shutdown_send());
+    auto c = room.join();
+    CHECK(write(c, "hello") == "5");
+    CHECK(try_read(a) == "hello");
+    CHECK(try_read(b) == "last words");
+}
+
 TEST_CASE("relay channel: a wait that is cancelled, or whose stream ends, completes; a closed channel takes nobody")
 {
     Room room;

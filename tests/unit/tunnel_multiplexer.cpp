@@ -422,6 +422,70 @@ TEST_CASE("multiplexer: an original server's user who leaves is heard to the end
     CHECK(session->broken());
 }
 
+TEST_CASE("multiplexer: after an original server's user has left, a target that takes what came is not cut off")
+{
+    TunnelMultiplexer::TimePoint now{1h};
+    TunnelOptions options;
+    options.keep_alive = 24h;
+    End agent(End::Role::agent, now, options);
+    REQUIRE(agent.gets(TunnelCommand::forward, user, target, "all of the file"));
+    REQUIRE(agent.gets(TunnelCommand::disconnect, user, target));
+    const auto session = agent.opened.front();
+    std::size_t on_its_way = 0;
+    session->on_silence([&] { return on_its_way; });
+    const auto wait = [&] {
+        now += 30s;
+        REQUIRE(agent.all.advance(now));
+    };
+    wait();
+    CHECK(!session->broken());
+    CHECK(agent.read(session, 4) == "all ");
+    wait();
+    CHECK(!session->broken());
+    CHECK(agent.read(session) == "of the file");
+    for (on_its_way = 3; on_its_way > 0; --on_its_way) {
+        wait();
+        CHECK(!session->broken());
+    }
+    SUBCASE("it has everything") {}
+    SUBCASE("it takes no more") { on_its_way = 1; }
+    wait();
+    CHECK(session->broken());
+}
+
+TEST_CASE("multiplexer: what an original agent's target sent before its end waits for the user, however long")
+{
+    Foreign link;
+    const auto session = link.server.all.open(user, target, "somebody", link.now);
+    link.server.send(session, "question");
+    REQUIRE(link.server.gets(TunnelCommand::forward, target, user, "answer"));
+    SUBCASE("who has not ended") {}
+    SUBCASE("who has ended") { link.server.all.finish(session, link.now); }
+    REQUIRE(link.server.gets(TunnelCommand::disconnect, target, user));
+    link.now += 24h;
+    REQUIRE(link.server.all.advance(link.now));
+    CHECK(link.server.read(session) == "answer");
+    CHECK(link.server.read(session) == "eof");
+    CHECK(!session->broken());
+}
+
+TEST_CASE("multiplexer: while a half-close is held, a user who is slow to take the answer is not cut off")
+{
+    Foreign link;
+    const auto session = link.server.all.open(user, target, "somebody", link.now);
+    link.server.send(session, "question");
+    link.server.all.finish(session, link.now);
+    REQUIRE(link.server.gets(TunnelCommand::forward, target, user, "long answer"));
+    for (const std::string part : {"lo", "ng ", "answer"}) {
+        link.now += 30s;
+        REQUIRE(link.server.all.advance(link.now));
+        CHECK(link.server.read(session, part.size()) == part);
+    }
+    link.now += 30s;
+    REQUIRE(link.server.all.advance(link.now));
+    CHECK(session->broken());
+}
+
 TEST_CASE("multiplexer: a full session holds up the link of an original, and is ended when others wait for it")
 {
     TunnelOptions options;

@@ -26,6 +26,7 @@
 #include <instancer/relay/relay_observer.hpp>
 #include <instancer/relay/relay_options.hpp>
 #include <instancer/relay/relay_status.hpp>
+#include <instancer/result.hpp>
 #include <instancer/stream.hpp>
 
 namespace instancer::detail {
@@ -65,8 +66,10 @@ public:
     const std::string& name() const noexcept { return name_; }
     const asio::any_io_executor& executor() const noexcept { return executor_; }
 
-    /// A new member; null when the channel is closed.
-    std::shared_ptr<RelayMember> join(std::uint64_t session, const ClientInfo& client);
+    /// A new member.
+    ///
+    /// Errors: Errc::full; Errc::instance_gone when the channel is closed.
+    Result<std::shared_ptr<RelayMember>> join(std::uint64_t session, const ClientInfo& client);
 
     /// Nobody joins any more, and whoever is there is cut off.
     void close();
@@ -282,10 +285,13 @@ private:
     bool closed_ = false;
 };
 
-inline std::shared_ptr<RelayMember> RelayChannel::join(std::uint64_t session, const ClientInfo& client)
+inline Result<std::shared_ptr<RelayMember>> RelayChannel::join(std::uint64_t session, const ClientInfo& client)
 {
     if (closed_)
-        return nullptr;
+        return fail(Errc::instance_gone, "the channel has just ended");
+    const auto limit = options().max_members;
+    if (limit != 0 && members_.size() >= limit)
+        return fail(Errc::full, name_ + " is full: of members it may have " + std::to_string(limit));
     const auto member = std::make_shared<RelayMember>(shared_from_this(), session, client);
     members_.push_back(member.get());
     rules_->observer.joined(member->info_, members_.size());

@@ -16,6 +16,7 @@
 
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
+#include <asio/experimental/awaitable_operators.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <netinet/tcp.h>
@@ -256,11 +257,14 @@ private:
 
     asio::awaitable<void> receive_all()
     {
+        using namespace asio::experimental::awaitable_operators;
         progress();
         while (!end_) {
-            if (!multiplexer_.may_receive()) {
+            if (!multiplexer_.may_receive() && !gone_) {
                 paused_ = true;
-                co_await room_.async_wait(as_result);
+                const auto first = co_await (room_.async_wait(as_result) || connection_.wait(Readiness::gone));
+                // What it had sent before is still there, and then comes the reason.
+                gone_ = first.index() == 1;
                 continue;
             }
             const auto ready = co_await connection_.wait(Readiness::readable);
@@ -356,6 +360,7 @@ private:
     std::optional<Error> end_;
     bool writing_ = false;
     bool paused_ = false;
+    bool gone_ = false;  ///< The other end was reset while the link was not read.
 };
 
 }  // namespace instancer::detail

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -34,13 +35,12 @@ public:
     {
     }
 
-    /// A policy under which a channel lasts as long as anybody is in it, of `max_members` at most; 0: no such limit.
-    static PoolOptions channel_policy(std::size_t max_members)
+    /// A policy under which a channel lasts as long as anybody is in it.
+    static PoolOptions channel_policy()
     {
         PoolOptions pool;
         pool.max_instances = 0;
         pool.max_starting = 0;
-        pool.max_sessions_per_instance = max_members;
         pool.idle = pool.linger = pool.idle.zero();
         return pool;
     }
@@ -85,7 +85,7 @@ private:
         next_ = (next_ + 1) % workers_.size();
         auto name = request.label().empty() ? "channel" : request.label();
         const auto channel = std::make_shared<Channel>(workers_.control(), workers_.executor(next_), name, rules_);
-        channels_.push_back(channel);
+        channels_.insert(channel);
         co_return Instance(std::move(name), channel);
     }
 
@@ -93,8 +93,8 @@ private:
     {
         auto member = instance.state<Channel>().join(request.session(), request.client().value_or(ClientInfo()));
         if (!member)
-            co_return fail(Errc::instance_gone, "the channel has just ended");
-        co_return Stream(std::make_unique<detail::RelayStream>(std::move(member)));
+            co_return tl::unexpected<Error>(std::move(member.error()));
+        co_return Stream(std::make_unique<detail::RelayStream>(std::move(*member)));
     }
 
     asio::any_io_executor do_home(const Instance& instance) const override
@@ -111,7 +111,7 @@ private:
     asio::awaitable<Result<void>> do_stop(Instance instance) override
     {
         const auto channel = instance.shared_state<Channel>();
-        std::erase(channels_, channel);
+        channels_.erase(channel);
         channel->ended.set();
         asio::post(channel->executor(), [channel] { channel->close(); });
         co_return Result<void>();
@@ -119,7 +119,7 @@ private:
 
     Workers& workers_;
     std::shared_ptr<detail::RelayRules> rules_;
-    std::vector<std::shared_ptr<Channel>> channels_;
+    std::unordered_set<std::shared_ptr<Channel>> channels_;
     std::size_t next_ = 0;
 };
 

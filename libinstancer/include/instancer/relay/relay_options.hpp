@@ -28,6 +28,7 @@ enum class MemberEnd {
 /// How the channels of a RelayBackend work.
 class RelayOptions {
 public:
+    std::size_t max_members = 0;         ///< Of one channel; 0: no limit.
     bool echo = false;                   ///< Senders get their own bytes, too.
     SlowMember slow = SlowMember::wait;  ///< What happens to a member that does not read fast enough.
     std::chrono::steady_clock::duration slow_timeout = std::chrono::seconds(10);  ///< For SlowMember::disconnect.

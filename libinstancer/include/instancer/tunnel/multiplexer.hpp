@@ -248,6 +248,7 @@ public:
         if (std::exchange(session->closed_, true))
             return;
         session->changed_ = nullptr;
+        session->undelivered_ = nullptr;
         session->input_.clear();
         if (is_live(*session) && !session->ending_)
             disconnect(session, reason);
@@ -405,7 +406,9 @@ private:
         } else {
             session->input_ended_ = true;
             session->peer_closed_ = true;
-            session->linger_until_ = now_ + options_.half_close_hold;
+            // A target that has everything and stays is let go some time. A user may stay, as with any server that has
+            // closed: what is still on its way must not be lost.
+            session->linger_until_ = role_ == Role::agent ? now_ + options_.half_close_hold : TimePoint::max();
             schedule(session);
         }
         session->change();
@@ -606,8 +609,9 @@ private:
                 end(session, "too slow: others wait for it");
         }
         if (session->linger_until_ <= now_) {
-            session->linger_until_ = TimePoint::max();
-            end(session, session->peer_closed_ ? "" : "nothing came after its half-close");
+            session->linger_until_ = now_ + options_.half_close_hold;
+            if (!session->delivers())
+                end(session, session->peer_closed_ ? "" : "nothing came after its half-close");
         }
     }
 

@@ -234,6 +234,7 @@ private:
         Usage usage;
         LinkState state;
         Link both(std::move(user), std::move(*connection), usage, state);
+        session->on_silence([&both] { return both.instance().unsent(); });
         co_await bridge_.run(both);
     }
 

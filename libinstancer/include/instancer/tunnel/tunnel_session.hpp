@@ -45,6 +45,10 @@ public:
     /// Called whenever reading, writing or waiting for the end may get on. It must not call the multiplexer.
     void on_change(std::function<void()> listener) { changed_ = std::move(listener); }
 
+    /// Asked when the other end has been silent for long: how many bytes were read here and have yet to arrive where
+    /// they go. As long as that changes, the session is not given up.
+    void on_silence(std::function<std::size_t()> undelivered) { undelivered_ = std::move(undelivered); }
+
     /// Whether a read gives something: data, the end, or why there is none.
     bool readable() const noexcept { return !input_.empty() || input_ended_ || broken_; }
 
@@ -63,12 +67,20 @@ private:
             changed_();
     }
 
+    /// Whether any of what came has been delivered since it was last asked, and more is to be.
+    bool delivers()
+    {
+        const auto left = input_.size() + (undelivered_ ? undelivered_() : 0);
+        return std::exchange(left_, left) != left && left > 0;
+    }
+
     TimePoint deadline() const noexcept { return std::min({hold_until_, linger_until_, stalled_at_}); }
 
     const TunnelAddress user_, target_;
     const std::string name_;
     const bool agreed_;
     std::function<void()> changed_;
+    std::function<std::size_t()> undelivered_;
 
     detail::ByteQueue input_;
     std::size_t consumed_ = 0;   ///< Of the input since the other end was last given credit.
@@ -84,6 +96,7 @@ private:
     bool blocked_ = false;                       ///< Waits for its turn to send.
     std::uint64_t credit_ = 0;                   ///< What may still be sent.
     std::size_t granted_ = 0;                    ///< Of the room in the link's output.
+    std::size_t left_ = 0;                       ///< To be delivered, when it was last asked.
     TimePoint hold_until_ = TimePoint::max();    ///< Data must not follow the opening sooner; before: opens it.
     TimePoint linger_until_ = TimePoint::max();  ///< A half-closed session that the protocol does not know ends.
     TimePoint stalled_at_ = TimePoint::max();
