@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "system.hpp"
 
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <optional>
 
 #include <fcntl.h>
@@ -13,9 +13,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <instancer/detail/unique_fd.hpp>
+
 namespace instancer::daemon {
 
 namespace {
+
+/// Far more than any list needs: what never ends, as /dev/zero, must not take up the memory.
+constexpr std::size_t largest_file = 256 * 1024 * 1024;
 
 std::optional<unsigned> to_id(const std::string& text)
 {
@@ -28,12 +33,25 @@ std::optional<unsigned> to_id(const std::string& text)
 
 Parsed<std::string> read_file(const std::string& path)
 {
+    const auto cannot = [&path](const std::string& why) { return wrong("cannot read " + path + ": " + why); };
     if (is_directory(path))
-        return wrong("cannot read " + path + ": it is a directory");
-    std::ifstream file(path, std::ios::binary);
+        return cannot("it is a directory");
+    const instancer::detail::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file)
-        return wrong("cannot read " + path + ": " + std::strerror(errno));
-    return std::string(std::istreambuf_iterator<char>(file), {});
+        return cannot(std::strerror(errno));
+    std::string text;
+    for (std::array<char, 16 * 1024> part;;) {
+        const auto count = ::read(file.get(), part.data(), part.size());
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return cannot(std::strerror(errno));
+        if (count == 0)
+            return text;
+        text.append(part.data(), static_cast<std::size_t>(count));
+        if (text.size() > largest_file)
+            return cannot("it is larger than 256 MiB; name another one");
+    }
 }
 
 Parsed<User> find_user(const std::string& text)

@@ -11,7 +11,7 @@
 
 namespace instancer::daemon {
 
-/// The whole contents. The error names the file.
+/// The whole contents, of 256 MiB at most. The error names the file.
 Parsed<std::string> read_file(const std::string& path);
 
 /// The user, group and further groups that instances run with.

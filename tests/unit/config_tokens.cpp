@@ -49,5 +49,8 @@ TEST_CASE("a token file that cannot be read is named")
     CHECK(load_tokens(directory.path("none")).error() ==
           "cannot read " + directory.path("none") + ": No such file or directory");
     CHECK(load_tokens(directory.path()).error() == "cannot read " + directory.path() + ": it is a directory");
+    // What never ends, and what fails after its beginning.
+    CHECK(load_tokens("/dev/zero").error() == "cannot read /dev/zero: it is larger than 256 MiB; name another one");
+    CHECK(load_tokens("/proc/self/mem").error() == "cannot read /proc/self/mem: Input/output error");
     CHECK(load_tokens(directory.file("t", token_a + "\n"))->size() == 1);
 }
