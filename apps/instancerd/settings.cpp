@@ -152,7 +152,10 @@ std::string Settings::program(const ServiceSettings& service) const
 std::string Settings::say(std::string_view option, std::string_view value) const
 {
     if (file.empty())
-        return "--" + std::string(option) + (value.empty() ? "" : " " + std::string(value));
+        return "--" + std::string(option) +
+               (value.empty()                   ? ""
+                : value.find(' ') == value.npos ? " " + std::string(value)
+                                                : " '" + std::string(value) + "'");
     return "\"" + key_of(option) + "\"" + (value.empty() ? "" : ": \"" + std::string(value) + "\"");
 }
 

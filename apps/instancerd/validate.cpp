@@ -235,7 +235,9 @@ private:
         check_access();
         const auto files = load_tunnel_files(tunnel);
         if (!files) {
-            refuse(tunnel.routing_file.empty() ? "config" : "routing", files.error());
+            const bool in_config =
+                !tunnel.config_file.empty() && files.error().find(tunnel.config_file) != std::string::npos;
+            refuse(in_config ? "config" : "routing", files.error());
         } else {
             if (files->routes.empty() && !has("route") && !has("routing"))
                 refuse("routing", "has no route; add " + say("routing", "FILE") + " or " +

@@ -281,7 +281,7 @@ TEST_CASE("tunnel: what is wrong with files and options is said by place, with t
         CHECK(text.find(part) != std::string::npos);
     };
     const auto bare = with({});
-    contains(bare, "has no route; add --routing FILE or --route");
+    contains(bare, "has no route; add --routing FILE or --route '0.0.0.0:8080 10.0.0.1:80'");
     contains(bare, "no agent may connect; add --agents ADDRESS");
     contains(bare, "no user may connect; add --db FILE");
     const auto routes = directory.file("routes", "127.0.0.1:1 10.0.0.1:80\n127.0.0.1:2\n");
