@@ -2,7 +2,9 @@
 #include "report.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <limits>
 
 #include <nlohmann/json.hpp>
 
@@ -10,6 +12,7 @@ namespace bench {
 
 double median(std::vector<double> values)
 {
+    std::erase_if(values, [](double value) { return std::isnan(value); });
     if (values.empty())
         return 0;
     std::sort(values.begin(), values.end());
@@ -19,10 +22,12 @@ double median(std::vector<double> values)
 
 void Table::add(const std::string& subject, double value)
 {
-    if (!samples_.contains(subject))
+    if (std::find(order_.begin(), order_.end(), subject) == order_.end())
         order_.push_back(subject);
     samples_[subject].push_back(value);
 }
+
+void Table::skip(const std::string& subject) { samples_[subject].push_back(std::numeric_limits<double>::quiet_NaN()); }
 
 double Table::ratio(const std::string& subject, const std::string& other) const
 {
@@ -41,7 +46,8 @@ void Table::print(const std::string& baseline) const
     std::printf("\n%s (%s, %s is better)\n", work_.c_str(), unit_.c_str(), more_is_better_ ? "more" : "less");
     std::printf("  %-34s %12s %12s %12s   %s\n", "", "median", "min", "max", ("/ " + baseline).c_str());
     for (const auto& subject : order_) {
-        const auto& values = samples_.at(subject);
+        auto values = samples_.at(subject);
+        std::erase_if(values, [](double value) { return std::isnan(value); });
         const auto [least, most] = std::minmax_element(values.begin(), values.end());
         std::printf("  %-34s %12.1f %12.1f %12.1f   %.2f\n", subject.c_str(), median(values), *least, *most,
                     ratio(subject, baseline));

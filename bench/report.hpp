@@ -20,6 +20,9 @@ public:
 
     void add(const std::string& subject, double value);
 
+    /// In place of `add`, where the subject failed: the rounds that follow keep their numbers.
+    void skip(const std::string& subject);
+
     /// The median over the rounds of subject / other.
     double ratio(const std::string& subject, const std::string& other) const;
 
