@@ -139,7 +139,7 @@ public:
 
     int run()
     {
-        for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1})
+        for (const int signal : obeyed)
             signals_.add(signal);
         wait_for_signal();
         running_ = services_.size();
@@ -150,10 +150,16 @@ public:
                            });
         tell_service_manager("READY=1");
         workers_.run();
+        // One that comes while everything is being put away changes nothing any more.
+        signals_.clear();
+        for (const int signal : obeyed)
+            std::signal(signal, SIG_IGN);
         return exit_code_;
     }
 
 private:
+    static constexpr int obeyed[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+
     /// A tunnel before it runs.
     class Tunnel {
     public:

@@ -3,8 +3,10 @@
 
 #include <filesystem>
 #include <string_view>
+#include <utility>
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 namespace instancer::daemon {
 
@@ -56,11 +58,12 @@ private:
 Parsed<std::unique_ptr<UserDatabase>> UserDatabase::open(const std::string& file)
 {
     std::error_code ignored;
+    const auto identity = identity_of(file);
     if (!std::filesystem::is_regular_file(file, ignored))
         return wrong(file + ": there is no such user database" + remedy(file));
     sqlite3* handle = nullptr;
     const int opened = ::sqlite3_open_v2(file.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
-    std::unique_ptr<UserDatabase> database(new UserDatabase(file, handle));
+    std::unique_ptr<UserDatabase> database(new UserDatabase(file, identity, handle));
     if (opened != SQLITE_OK)
         return database->failure();
     ::sqlite3_busy_timeout(handle, 2000);
@@ -75,8 +78,28 @@ UserDatabase::~UserDatabase() { ::sqlite3_close_v2(handle_); }
 
 tl::unexpected<std::string> UserDatabase::failure() const { return wrong(file_ + ": " + ::sqlite3_errmsg(handle_)); }
 
+UserDatabase::FileIdentity UserDatabase::identity_of(const std::string& file) noexcept
+{
+    struct stat status {};
+    return ::stat(file.c_str(), &status) == 0 ? FileIdentity(status.st_dev, status.st_ino) : FileIdentity();
+}
+
+Parsed<void> UserDatabase::keep_up()
+{
+    if (identity_of(file_) == identity_)
+        return {};
+    auto fresh = open(file_);
+    if (!fresh)
+        return wrong(fresh.error());
+    std::swap(handle_, (*fresh)->handle_);
+    identity_ = (*fresh)->identity_;
+    return {};
+}
+
 Parsed<std::optional<std::string>> UserDatabase::find(const std::string& address)
 {
+    if (const auto current = keep_up(); !current)
+        return wrong(current.error());
     Statement query(handle_, "SELECT username FROM user WHERE ip = ?1");
     query.bind(1, address);
     switch (query.step()) {
@@ -97,6 +120,8 @@ Parsed<void> UserDatabase::note_login(const std::string& name)
 
 Parsed<void> UserDatabase::set_address(const std::string& name, const std::optional<std::string>& address)
 {
+    if (const auto current = keep_up(); !current)
+        return current;
     if (address) {
         const auto owner = find(*address);
         if (!owner)
@@ -116,6 +141,8 @@ Parsed<void> UserDatabase::set_address(const std::string& name, const std::optio
 
 Parsed<std::vector<std::string>> UserDatabase::names()
 {
+    if (const auto current = keep_up(); !current)
+        return wrong(current.error());
     std::vector<std::string> all;
     Statement query(handle_, "SELECT username FROM user ORDER BY id");
     int state = query.step();

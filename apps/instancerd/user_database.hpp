@@ -4,7 +4,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include <sys/types.h>
 
 #include "values.hpp"
 
@@ -13,6 +16,9 @@ struct sqlite3;
 namespace instancer::daemon {
 
 /// The users of a tunnel's server: the table `user` of an SQLite database, as the original made it.
+///
+/// Another file that takes the place of the one that was opened is opened instead; while there is none that can be
+/// used, every function says why.
 ///
 /// Every function may block, for two seconds at most while another process has the database.
 ///
@@ -41,12 +47,24 @@ public:
 private:
     class Statement;
 
-    UserDatabase(std::string file, sqlite3* handle) : file_(std::move(file)), handle_(handle) {}
+    /// Of a file as long as somebody has it open, whatever its name has become.
+    using FileIdentity = std::pair<dev_t, ino_t>;
+
+    UserDatabase(std::string file, FileIdentity identity, sqlite3* handle)
+        : file_(std::move(file)), identity_(identity), handle_(handle)
+    {
+    }
+
+    static FileIdentity identity_of(const std::string& file) noexcept;
+
+    /// Opens what has taken the place of the file.
+    Parsed<void> keep_up();
 
     tl::unexpected<std::string> failure() const;
 
     const std::string file_;
-    sqlite3* const handle_;
+    FileIdentity identity_;
+    sqlite3* handle_;
 };
 
 }  // namespace instancer::daemon

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Who may use a reverse tunnel, its control port, and what is said of files that are wrong.
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -116,6 +117,30 @@ TEST_CASE("tunnel: while another process has the database, users wait and those 
     CHECK(second.receives_nothing());
     holder.signal(SIGKILL);
     CHECK(second.receive_line() == "a");
+}
+
+TEST_CASE("tunnel: a database that takes the place of another one holds at once")
+{
+    const TemporaryDirectory directory, other;
+    const auto users = make_users(directory, {"tom"});
+    sql(users, "UPDATE user SET ip = '127.0.0.2'");
+    const auto fresh = make_users(other, {"ann"});
+    sql(fresh, "UPDATE user SET ip = '127.0.0.3'");
+    const Named a("a");
+    TunnelServer server({a.address()}, {"-d", users}, {"--agents", "127.0.0.1"});
+    TunnelAgent agent(server);
+    REQUIRE(server.has_agent());
+    CHECK(is_let_in(server, "127.0.0.2"));
+
+    std::filesystem::remove(users);
+    CHECK(!is_let_in(server, "127.0.0.2"));
+    CHECK(server.wait_for_line("rejected: " + users + ": there is no such user database") != "");
+
+    std::filesystem::rename(fresh, users);
+    CHECK(!is_let_in(server, "127.0.0.2"));
+    CHECK(is_let_in(server, "127.0.0.3"));
+    CHECK(server.control("set userip ann 127.0.0.4\n") == "Done\n");
+    CHECK(sql(users, "SELECT ip FROM user") == "[('127.0.0.4',)]\n");
 }
 
 TEST_CASE("tunnel: agents of other addresses are not let in; the list is read again on SIGHUP")

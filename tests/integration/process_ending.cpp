@@ -289,6 +289,14 @@ void check_that_nothing_outlives(const std::string& program, const std::vector<s
         CHECK(daemon.leftovers().none());
         CHECK(!runs(guards.front()));
     }
+    SUBCASE("an end in order while the guard is stopped, as an instance of the same user can do")
+    {
+        ::kill(guards.front(), SIGSTOP);
+        clients.clear();
+        CHECK(daemon->terminate() == 0);
+        CHECK(daemon.leftovers().none());
+        CHECK(!runs(guards.front()));
+    }
 }
 
 }  // namespace

@@ -90,6 +90,12 @@ TEST_CASE("gate: a denied client may be held: in silence, until it leaves")
             client.close();
             CHECK(fixture.loop.until([&] { return open_descriptors() == before; }));
         }
+        SUBCASE("it closes after more than anybody keeps for it")
+        {
+            fixture.send(client, std::string(400'000, 'x'));
+            client.close();
+            CHECK(fixture.loop.until([&] { return open_descriptors() == before; }));
+        }
         SUBCASE("it resets")
         {
             client.abort();

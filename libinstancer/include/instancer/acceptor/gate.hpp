@@ -264,12 +264,13 @@ private:
         });
     }
 
-    /// Lets go of those that have left, or were held for long enough. One call asks about all of them, so that
-    /// nothing else is spent on a client that is held.
+    /// Lets go of those that have left, or were held for long enough.
     void sweep()
     {
         const std::lock_guard lock(mutex_);
         std::vector<pollfd> states;
+        for (const auto& held : held_)
+            discard_input(held.socket.get());
         for (const auto& held : held_)
             states.push_back({held.socket.get(), POLLRDHUP, 0});
         ::poll(states.data(), states.size(), 0);
@@ -285,6 +286,15 @@ private:
         sweeping_ = !held_.empty();
         if (sweeping_)
             sweep_later();
+    }
+
+    /// What is not read keeps the end of a client from being seen, which comes after it.
+    static void discard_input(int socket) noexcept
+    {
+        static thread_local std::array<std::byte, 64 * 1024> waste;
+        for (int reads = 0; reads < 16; ++reads)
+            if (::recv(socket, waste.data(), waste.size(), MSG_DONTWAIT | MSG_TRUNC) <= 0)
+                return;
     }
 
     static void reset(detail::UniqueFd socket)

@@ -52,6 +52,8 @@ public:
         if (pid_ < 0)
             return;
         pipe_.reset();
+        // An instance of the same user may have stopped it.
+        ::kill(pid_, SIGCONT);
         while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {}
     }
 
