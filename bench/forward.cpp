@@ -114,6 +114,9 @@ std::vector<Outcome> forward(int rounds)
         connects("Connect, a byte and its echo, close; 4 clients", "1/s", true),
         connect_cost("Processor time of the proxy for each of them", "us", false),
         idle("Memory of an idle connection", "KiB", false);
+    const auto tables = {&bulk_one,       &bulk_many,    &bulk_cost,  &trips_one,
+                         &trips_one_cost, &trips_many,   &trips_tail, &trips_many_cost,
+                         &connects,       &connect_cost, &idle};
     for (int round = 0; round < rounds; ++round)
         for (const auto& name : names) {
             const Sink echo(Sink::Kind::echo), discard(Sink::Kind::discard);
@@ -139,8 +142,10 @@ std::vector<Outcome> forward(int rounds)
                 if (echo_pid != 0) {
                     trips_one_cost.add(name, one.cost);
                     trips_many_cost.add(name, many.cost);
-                    connect_cost.add(name,
-                                     connect_time / rate / std::chrono::duration<double>(measured_for).count() * 1e6);
+                    // The time of processes that have ended is gone with them.
+                    if (name != "socat")
+                        connect_cost.add(name, connect_time / rate /
+                                                   std::chrono::duration<double>(measured_for).count() * 1e6);
                 }
                 // A process for each connection is beyond what is compared here.
                 if (to_echo && name != "socat")
@@ -152,10 +157,11 @@ std::vector<Outcome> forward(int rounds)
                 std::fprintf(stderr, "forward: %s: %s; the rest of its round is left out\n", name.c_str(),
                              error.what());
             }
+            for (auto* table : tables)
+                table->complete(name, round + 1);
         }
     std::vector<Outcome> outcomes;
-    for (auto* table : {&bulk_one, &bulk_many, &bulk_cost, &trips_one, &trips_one_cost, &trips_many, &trips_tail,
-                        &trips_many_cost, &connects, &connect_cost, &idle})
+    for (auto* table : tables)
         outcomes.emplace_back(std::move(*table), baseline);
     return outcomes;
 }

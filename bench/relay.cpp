@@ -297,7 +297,7 @@ std::vector<Outcome> relay(int rounds)
             const auto measure = [&](Table& table, double (*work)(const Meeting&), const char* channel,
                                      std::size_t members) {
                 if (!attempt(table.work(), [&] { table.add(name, work(with(channel, members))); }))
-                    table.skip(name);
+                    table.complete(name, round + 1);
             };
             std::unique_ptr<Subject> subject;
             const bool started = attempt("Relay", [&] {
@@ -311,7 +311,7 @@ std::vector<Outcome> relay(int rounds)
             });
             if (!started) {
                 for (auto* table : tables)
-                    table->skip(name);
+                    table->complete(name, round + 1);
                 continue;
             }
             measure(pair_bulk, bulk, "0001", 2);

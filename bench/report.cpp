@@ -27,7 +27,10 @@ void Table::add(const std::string& subject, double value)
     samples_[subject].push_back(value);
 }
 
-void Table::skip(const std::string& subject) { samples_[subject].push_back(std::numeric_limits<double>::quiet_NaN()); }
+void Table::complete(const std::string& subject, int rounds)
+{
+    samples_[subject].resize(static_cast<std::size_t>(rounds), std::numeric_limits<double>::quiet_NaN());
+}
 
 double Table::ratio(const std::string& subject, const std::string& other) const
 {

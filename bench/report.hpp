@@ -20,8 +20,9 @@ public:
 
     void add(const std::string& subject, double value);
 
-    /// In place of `add`, where the subject failed: the rounds that follow keep their numbers.
-    void skip(const std::string& subject);
+    /// So many rounds are over: what the subject lacks of them, because it failed, is left out, and those that follow
+    /// keep their numbers.
+    void complete(const std::string& subject, int rounds);
 
     /// The median over the rounds of subject / other.
     double ratio(const std::string& subject, const std::string& other) const;

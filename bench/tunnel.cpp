@@ -100,8 +100,9 @@ std::vector<Outcome> tunnel(int rounds)
         trips_one("Tunnel, round trips of 64 bytes, 1 user", "1/s", true),
         trips_many("Tunnel, round trips of 64 bytes, 64 users", "1/s", true),
         sessions("Tunnel, connect, a byte and its echo, close; 4 users", "1/s", true);
+    const auto tables = {&bulk_one, &bulk_many, &trips_one, &trips_many, &sessions};
     for (int round = 0; round < rounds; ++round)
-        for (const auto& name : names)
+        for (const auto& name : names) {
             try {
                 const Sink echo(Sink::Kind::echo), discard(Sink::Kind::discard);
                 const auto via = [&](const Sink& sink) {
@@ -125,8 +126,11 @@ std::vector<Outcome> tunnel(int rounds)
                     throw std::runtime_error(name + ": " + error.what());
                 std::fprintf(stderr, "tunnel: %s: %s; the rest of its round is left out\n", name.c_str(), error.what());
             }
+            for (auto* table : tables)
+                table->complete(name, round + 1);
+        }
     std::vector<Outcome> outcomes;
-    for (auto* table : {&bulk_one, &bulk_many, &trips_one, &trips_many, &sessions})
+    for (auto* table : tables)
         outcomes.emplace_back(std::move(*table), "direct");
     return outcomes;
 }
