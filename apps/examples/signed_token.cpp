@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// An Authenticator of one's own. The first line of a client is `NAME EXPIRY SIGNATURE`: who it is, until when that
-// holds in seconds since 1970, and the HMAC-SHA-256 of `NAME EXPIRY` in hex. A web page that shares the key with this
-// server can make such a line, for example with: printf 'alice 2000000000' | openssl dgst -sha256 -hmac "$SIGNING_KEY"
+// An Authenticator of one's own. A client's first line is `NAME EXPIRY SIGNATURE`: until when, in seconds since 1970,
+// and the HMAC-SHA-256 of both in hex, as of: printf 'alice 2000000000' | openssl dgst -sha256 -hmac "$SIGNING_KEY"
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
