@@ -2,6 +2,7 @@
 // Both ends of a reverse tunnel in one program, as somebody embeds them: sessions come in on any worker and go on where
 // the link lives.
 #include <atomic>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -123,8 +124,13 @@ TEST_CASE("tunnel, embedded: users on several threads, looked at and disconnecte
     std::atomic<bool> done = false;
     std::thread looking([&] {
         while (!done) {
-            asio::post(home, [&] { tunnel.sessions(); });
-            std::this_thread::yield();
+            // One look at a time: many that are queued would leave the tunnel no turn.
+            std::promise<void> looked;
+            asio::post(home, [&] {
+                tunnel.sessions();
+                looked.set_value();
+            });
+            looked.get_future().wait();
         }
     });
     std::vector<std::thread> clients;
