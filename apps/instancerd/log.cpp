@@ -39,6 +39,14 @@ spdlog::level::level_enum to_spdlog(LogLevel level)
 
 double seconds(std::chrono::nanoseconds duration) { return static_cast<double>(duration.count() / 1'000'000) / 1000; }
 
+Details whose(const SessionInfo& session)
+{
+    Details details = {{"session", session.id}, {"client", session.client.to_string()}};
+    if (!session.owner.empty())
+        details["owner"] = session.owner;
+    return details;
+}
+
 }  // namespace
 
 /// Writes to standard error, from the logger's thread: a reader that does not read holds up nobody else.
@@ -186,9 +194,7 @@ void Log::traffic(const SessionInfo& session, bool from_client, std::string_view
 
 void Log::session(const SessionStatus& session)
 {
-    Details details = {{"session", session.id}, {"client", session.client.to_string()}};
-    if (!session.owner.empty())
-        details["owner"] = session.owner;
+    auto details = whose(session);
     details.update({{"age", seconds(session.age)}, {"bytes_up", session.bytes_up}, {"bytes_down", session.bytes_down}});
     write(LogLevel::info, session.service, session.instance,
           session.joined ? "session is open" : "session waits for its instance", details);
@@ -218,9 +224,7 @@ void Log::session_ended(const SessionSummary& summary)
 {
     if (!wants(LogLevel::info))
         return;
-    Details details = {{"session", summary.id}, {"client", summary.client.to_string()}};
-    if (!summary.owner.empty())
-        details["owner"] = summary.owner;
+    auto details = whose(summary);
     details["duration"] = seconds(summary.duration);
     details["bytes_up"] = summary.bytes_up;
     details["bytes_down"] = summary.bytes_down;
