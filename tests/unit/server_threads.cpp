@@ -9,6 +9,7 @@
 
 #include <doctest/doctest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <instancer/acceptor/gated_acceptor.hpp>
@@ -103,6 +104,12 @@ private:
     std::size_t count_ = 0;
 };
 
+std::uint16_t port_of(const Acceptor& acceptor)
+{
+    const auto address = acceptor.address();
+    return static_cast<std::uint16_t>(std::atoi(address.c_str() + address.rfind(':') + 1));
+}
+
 UniqueFd connect_to(std::uint16_t port)
 {
     UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -196,8 +203,7 @@ TEST_CASE("server on several threads: clients come and go at random, and in the 
     gate_options.proxies.add(true, std::nullopt);
     const auto gate = std::make_shared<Gate>(workers.control(), std::move(gate_options));
     acceptors.push_back(std::make_unique<GatedAcceptor>(std::move(*listen_tcp(workers.control(), any_port)), gate));
-    const auto address = acceptors.front()->address();
-    const auto port = static_cast<std::uint16_t>(std::atoi(address.c_str() + address.rfind(':') + 1));
+    const auto port = port_of(*acceptors.front());
     Server server(workers, ServerOptions("echo"), std::move(acceptors), std::move(tokens), pool, bridge, events);
 
     std::atomic<bool> over = false;
@@ -237,4 +243,48 @@ TEST_CASE("server on several threads: clients come and go at random, and in the 
     CHECK(events.count_beginning("session ") == 2 * sessions.size());
     CHECK(std::any_of(sessions.begin(), sessions.end(), [](auto& s) { return s.end == SessionEnd::denied; }));
     CHECK(events.count_beginning("started ") == events.count_beginning("ended "));
+}
+
+TEST_CASE("workers that are stopped with sessions going on: what is destroyed after that touches nothing that is gone")
+{
+    EventLog events;
+    Workers workers(3);
+    EchoBackend backend(workers.control());
+    PoolOptions options;
+    options.max_instances = 2;
+    options.when_full = WhenFull::queue;
+    InstancePool pool(workers.control(), "echo", options, backend, events);
+    PairBridge bridge;
+    const asio::ip::tcp::endpoint any_port(asio::ip::address_v4::loopback(), 0);
+    std::vector<std::unique_ptr<Acceptor>> acceptors;
+    acceptors.push_back(std::move(*listen_tcp(workers.control(), any_port)));
+    const auto port = port_of(*acceptors.front());
+    auto tokens = std::make_unique<TokenAuthenticator>(
+        std::vector<Token>{Token(std::string(Token::size, 'x')), Token(std::string(Token::size, 'y')),
+                           Token(std::string(Token::size, 'z'))});
+    Server server(workers, ServerOptions("echo"), std::move(acceptors), std::move(tokens), pool, bridge, events);
+    asio::co_spawn(workers.control(), server.run(), asio::detached);
+    std::thread serving([&] { workers.run(); });
+
+    std::vector<UniqueFd> clients;
+    // More than there are instances, so one waits for its turn.
+    for (const char letter : {'x', 'y', 'z'}) {
+        clients.push_back(connect_to(port));
+        std::string greeting(Token::size, letter);
+        greeting += "abhello";
+        ::send(clients.back().get(), greeting.data(), greeting.size(), MSG_NOSIGNAL);
+    }
+    std::vector<pollfd> answers;
+    for (const auto& client : clients)
+        answers.push_back({client.get(), POLLIN, 0});
+    CHECK(::poll(answers.data(), answers.size(), 20'000) > 0);
+    for (int i = 0; i < 6; ++i) {
+        clients.push_back(connect_to(port));  // Says nothing: it is being authenticated.
+        ::send(clients.back().get(), "x", 1, MSG_NOSIGNAL);
+    }
+    while (events.count_beginning("session ") < clients.size())
+        std::this_thread::yield();
+    workers.stop();
+    serving.join();
+    CHECK(server.sessions() > 6);
 }

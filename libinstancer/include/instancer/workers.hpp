@@ -25,9 +25,21 @@ public:
     explicit Workers(std::size_t count)
     {
         for (std::size_t i = 0; i < std::max<std::size_t>(count, 1); ++i) {
-            contexts_.push_back(std::make_unique<asio::io_context>(1));
+            contexts_.push_back(std::make_unique<Context>());
             work_.emplace_back(contexts_.back()->get_executor());
         }
+    }
+
+    /// Destroys what `stop` has left unfinished.
+    ///
+    /// Lifetime: the server, its pool and its backend may be gone; their executors may not be used any more after this.
+    ~Workers()
+    {
+        // What one leaves behind may still post to another one, so all are emptied before the first is destroyed; what
+        // that posts in turn is the second round's.
+        for (int round = 0; round < 2; ++round)
+            for (auto& context : contexts_)
+                context->shutdown();
     }
 
     /// How many there are.
@@ -83,7 +95,13 @@ public:
     }
 
 private:
-    std::vector<std::unique_ptr<asio::io_context>> contexts_;
+    struct Context final : asio::io_context {
+        Context() : asio::io_context(1) {}
+
+        using asio::io_context::shutdown;
+    };
+
+    std::vector<std::unique_ptr<Context>> contexts_;
     std::vector<asio::executor_work_guard<asio::io_context::executor_type>> work_;
     std::size_t next_ = 0;
 };
