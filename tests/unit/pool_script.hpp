@@ -145,6 +145,7 @@ public:
 
     PoolState::Time now = PoolState::Time() + 1000h;
     PoolState state;
+    std::string limit;  ///< Why the last refusal was.
     std::size_t ticks = 0;
 
 private:
@@ -181,7 +182,7 @@ private:
             return "start " + name(action.slot) + (action.waiter == 0 ? " warm" : " for " + client);
         case PoolAction::Kind::assign: return "assign " + name(action.slot);
         case PoolAction::Kind::grant: return "grant " + client + " " + name(action.slot);
-        case PoolAction::Kind::refuse: return "refuse " + client + " " + error_name(action.error);
+        case PoolAction::Kind::refuse: limit = action.limit; return "refuse " + client + " " + error_name(action.error);
         case PoolAction::Kind::revoke: return "revoke " + name(action.slot) + end;
         case PoolAction::Kind::stop: return "stop " + name(action.slot) + end;
         case PoolAction::Kind::check_activity: return "check " + name(action.slot);

@@ -65,6 +65,22 @@ TEST_CASE("pool state: a reset takes the owner's starts that wait for their turn
     CHECK(pool.ready(1) == "grant c1 i1, start i2 for c3");
 }
 
+TEST_CASE("pool state: a reset by who waits in the queue already still waits for what must go first")
+{
+    auto options = unlimited();
+    options.max_starting = 1;
+    options.max_instances = 3;
+    options.when_full = WhenFull::queue;
+    PoolScript pool(options);
+    pool.served("ann/1");
+    CHECK(pool.acquire("bob") == "start i2 for c2");
+    pool.acquire("ann/2");  // has room, may not start yet
+    pool.acquire("ann/3");  // waits for room
+    CHECK(pool.acquire("ann/3", true) == "refuse c3 reset, revoke i1 reset by owner, stop i1 reset by owner");
+    CHECK(pool.ready(2) == "grant c2 i2");
+    CHECK(pool.stopped(1) == "start i3 for c4");
+}
+
 TEST_CASE("pool state: a client that waits in the queue keeps waiting when its owner resets")
 {
     auto options = unlimited();

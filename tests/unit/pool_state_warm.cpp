@@ -178,11 +178,18 @@ TEST_CASE("pool state: warm starts that fail are tried again, later each time")
         ++instance;
         CHECK(pool.pass(1ms) == "start i" + std::to_string(instance) + " warm");
     }
+    // Being ready for a moment does not count.
     pool.ready(instance);
     pool.died(instance);
     CHECK(pool.stopped(instance) == "");
-    CHECK(pool.pass(999ms) == "");
+    CHECK(pool.pass(30s - 1ms) == "");
     CHECK(pool.pass(1ms) == "start i9 warm");
+    pool.ready(9);
+    CHECK(pool.pass(61s) == "");
+    pool.died(9);
+    CHECK(pool.stopped(9) == "");
+    CHECK(pool.pass(1s - 1ms) == "");
+    CHECK(pool.pass(1ms) == "start i10 warm");
 }
 
 TEST_CASE("pool state: warm starts that fail together are one failure")

@@ -249,7 +249,7 @@ private:
         case PoolAction::Kind::grant: grant(action); break;
         case PoolAction::Kind::refuse:
             if (const auto pending = take_pending(action.waiter))
-                pending->lease().complete(refusal(action.error));
+                pending->lease().complete(refusal(action));
             break;
         case PoolAction::Kind::revoke: revoke(record(action.slot), action.end); break;
         case PoolAction::Kind::stop: request_stop(record(action.slot), action.end); break;
@@ -259,10 +259,10 @@ private:
         }
     }
 
-    Result<Lease> refusal(Errc error) const
+    Result<Lease> refusal(const PoolAction& action) const
     {
-        const bool failed = error == Errc::start_failed || error == Errc::backend_unavailable;
-        return fail(error, failed ? refusal_detail_ : std::string());
+        const bool failed = action.error == Errc::start_failed || action.error == Errc::backend_unavailable;
+        return fail(action.error, failed ? refusal_detail_ : std::string(action.limit));
     }
 
     const RecordPtr& record(SlotId slot) const { return records_.at(slot.key()); }

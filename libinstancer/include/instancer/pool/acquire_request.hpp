@@ -6,9 +6,9 @@
 #include <utility>
 
 #include <instancer/client.hpp>
-#include <instancer/detail/unique_fd.hpp>
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer {
 
@@ -42,7 +42,7 @@ public:
     }
 
     /// The client's own socket, for a backend that hands it over.
-    detail::UniqueFd& client_socket() noexcept { return client_socket_; }
+    UniqueFd& client_socket() noexcept { return client_socket_; }
 
     /// Called, at most once, on the pool's control executor, when the instance is taken away or has ended
     /// (`InstanceEnd::exited`) while the lease is held.
@@ -58,7 +58,7 @@ private:
     Identity identity_;
     ClientInfo client_;
     std::string label_;
-    detail::UniqueFd client_socket_;
+    UniqueFd client_socket_;
     std::function<void(InstanceEnd)> on_end_;
     bool reset_ = false;
 };

@@ -44,6 +44,7 @@ public:
 
     /// Checks the backend, takes over what a previous run left, and begins to start warm instances.
     ///
+    /// Cancellation: none; `drain` and `close` have it end soon.
     /// Errors: those of `InstanceBackend::prepare` and `list`; nothing runs then.
     asio::awaitable<Result<void>> start() { return driver_->start(); }
 
@@ -78,6 +79,8 @@ public:
     void close() { driver_->close(); }
 
     /// Completes when, after `drain` or `close`, no instance is left.
+    ///
+    /// Cancellation: any type; nothing is changed by it.
     asio::awaitable<void> wait_empty() { return driver_->wait_empty(); }
 
     /// What there is, an entry for each instance.

@@ -41,6 +41,7 @@ private:
     std::uint32_t generation_ = 0;
 };
 
+/// Names a client that waits.
 using WaiterId = std::uint64_t;
 
 /// What PoolState wants done.
@@ -65,6 +66,7 @@ public:
     WaiterId waiter = 0;                    ///< With which client that waits.
     Identity identity;                      ///< For whom.
     Errc error = Errc::full;                ///< Why a client is refused.
+    const char* limit = "";                 ///< Which limit that comes from, for the operator.
     InstanceEnd end = InstanceEnd::exited;  ///< Why an instance is stopped.
 };
 
@@ -101,8 +103,13 @@ public:
             refuse(waiter, Errc::stopping);
             return waiter;
         }
-        if (reset)
-            reset_owner(now, identity.owner());
+        if (reset) {
+            stop_owner(identity.owner());
+            // Before the room that this made is given to who waits.
+            if (const std::uint32_t same = by_id_.find(identity.id(), id_of()); same != none)
+                entries_[same].after_stops = true;
+            admit_waiting(now);
+        }
         const std::uint32_t found = by_id_.find(identity.id(), id_of());
         if (found == none) {
             if (budget_)
@@ -116,9 +123,8 @@ public:
             grant(now, found, waiter);
         } else if (entries_[found].state == State::waiting && queue_is_full() &&
                    !displace(owners_[entries_[found].owner].queued + 1)) {
-            refuse(waiter, Errc::full);
+            refuse(waiter, Errc::full, full_queue);
         } else {
-            entries_[found].after_stops |= reset;
             add_waiter(found, waiter);
         }
         if (const auto waiting = waiters_.find(waiter); waiting != waiters_.end() &&
@@ -181,7 +187,6 @@ public:
         entries_[index].state = State::ready;
         entries_[index].last_used = now;
         if (entries_[index].warm) {
-            warm_delay_ = Duration::zero();
             std::erase(warm_starts_, index);
             spares_.push_back(index);
             wheel_.disarm(index);
@@ -247,27 +252,7 @@ public:
     /// Stops every instance of `owner` and refuses its clients that wait for one to start.
     void reset_owner(Time now, const Digest& owner)
     {
-        const std::uint32_t found = by_owner_.find(owner, owner_digest_of());
-        if (found == none)
-            return;
-        for (std::uint32_t index = owners_[found].first; index != none;) {
-            const std::uint32_t next = entries_[index].owner_links.next;
-            switch (entries_[index].state) {
-            case State::permit:
-                refuse_all(index, Errc::reset);
-                give_up_room(index);
-                remove_entry(index);
-                break;
-            case State::starting:
-                refuse_all(index, Errc::reset);
-                stop(index, InstanceEnd::reset);
-                break;
-            case State::ready: stop(index, InstanceEnd::reset); break;
-            case State::waiting:
-            case State::stopping: break;
-            }
-            index = next;
-        }
+        stop_owner(owner);
         admit_waiting(now);
     }
 
@@ -625,19 +610,20 @@ private:
         waiters_.erase(found);
     }
 
-    void refuse(WaiterId waiter, Errc error)
+    void refuse(WaiterId waiter, Errc error, const char* limit = "")
     {
         PoolAction action(PoolAction::Kind::refuse);
         action.waiter = waiter;
         action.error = error;
+        action.limit = limit;
         actions_.push_back(action);
     }
 
-    void refuse_all(std::uint32_t index, Errc error)
+    void refuse_all(std::uint32_t index, Errc error, const char* limit = "")
     {
         while (!entries_[index].waiters.empty()) {
             const auto found = waiters_.find(entries_[index].waiters.back());
-            refuse(found->first, error);
+            refuse(found->first, error, limit);
             remove_waiter(found);
         }
     }
@@ -659,7 +645,7 @@ private:
         if (most == none || owners_[entries_[most].owner].queued <= own)
             return false;
         const auto last = waiters_.find(entries_[most].waiters.back());
-        refuse(last->first, Errc::full);
+        refuse(last->first, Errc::full, full_queue);
         remove_waiter(last);
         if (entries_[most].waiters.empty())
             remove_entry(most);
@@ -669,6 +655,19 @@ private:
     // Room: what counts against the caps.
 
     enum class Lacking { nothing, owner, service, budget };
+
+    static constexpr const char* full_queue = "all instances are taken and the queue is full";
+
+    static const char* name_of(Lacking lacking) noexcept
+    {
+        switch (lacking) {
+        case Lacking::owner: return "its owner has as many as one may have";
+        case Lacking::service: return "the service has as many as it may have";
+        case Lacking::budget: return "the services together have as many as they may have";
+        case Lacking::nothing: break;
+        }
+        return "";
+    }
 
     bool owner_is_full(std::uint32_t owner) const
     {
@@ -706,6 +705,32 @@ private:
     }
 
     // Decisions.
+
+    /// Everything but that somebody may have room now.
+    void stop_owner(const Digest& owner)
+    {
+        const std::uint32_t found = by_owner_.find(owner, owner_digest_of());
+        if (found == none)
+            return;
+        for (std::uint32_t index = owners_[found].first; index != none;) {
+            const std::uint32_t next = entries_[index].owner_links.next;
+            switch (entries_[index].state) {
+            case State::permit:
+                refuse_all(index, Errc::reset);
+                give_up_room(index);
+                remove_entry(index);
+                break;
+            case State::starting:
+                refuse_all(index, Errc::reset);
+                stop(index, InstanceEnd::reset);
+                break;
+            case State::ready: stop(index, InstanceEnd::reset); break;
+            case State::waiting:
+            case State::stopping: break;
+            }
+            index = next;
+        }
+    }
 
     /// Tries to move an entry on from `waiting`. `fresh` is its first try, when the policy for a full pool applies.
     /// What it lacks.
@@ -788,7 +813,7 @@ private:
                 return;
             }
         }
-        refuse_all(index, Errc::full);
+        refuse_all(index, Errc::full, options_.when_full == WhenFull::queue ? full_queue : name_of(lacking));
         remove_entry(index);
     }
 
@@ -912,7 +937,7 @@ private:
         Entry& entry = entries_[index];
         const std::size_t limit = options_.single_use ? 1 : options_.max_sessions_per_instance;
         if (limit != 0 && entry.clients >= limit) {
-            refuse(waiter, Errc::full);
+            refuse(waiter, Errc::full, "its instance has as many clients as it may");
             return;
         }
         ++entry.clients;
@@ -1070,6 +1095,10 @@ private:
     {
         if (warm_again_ && now < *warm_again_)
             return;
+        // What went well for a while was not the same trouble.
+        if (now - warm_failed_ > std::chrono::minutes(1))
+            warm_delay_ = Duration::zero();
+        warm_failed_ = now;
         warm_delay_ = std::clamp<Duration>(warm_delay_ * 2, std::chrono::seconds(1), std::chrono::seconds(30));
         warm_again_ = now + warm_delay_;
     }
@@ -1115,6 +1144,7 @@ private:
     std::size_t queued_ = 0;
     WaiterId next_waiter_ = 1;
     Duration warm_delay_{0};
+    Time warm_failed_;
     std::optional<Time> warm_again_;
     bool warming_ = false;
     bool admitting_ = false;
