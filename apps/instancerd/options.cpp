@@ -284,23 +284,29 @@ constexpr Option table[] = {
      "proxy-protocol.txt), of 4 KiB at most, within auth-timeout; that client is meant from then on",
      Scope::service, Shape::list, {}, add_proxy},
 
-    {clients, "auth", "open|source|token", "open",
+    {clients, "auth", "open|source|token|prompt", "open",
      "how clients are told apart: not at all, every connection gets a new instance; by source address (by user id on "
-     "a Unix socket); by the 130-byte token greeting",
+     "a Unix socket); by the 130-byte token greeting; by a token that they are asked to type, for nc and telnet",
      Scope::instances, Shape::text, {},
      [](Target to, S text) {
          return set_choice(to.service->auth, text,
-                           {{"open", Auth::open}, {"source", Auth::source}, {"token", Auth::token}});
+                           {{"open", Auth::open},
+                            {"source", Auth::source},
+                            {"token", Auth::token},
+                            {"prompt", Auth::prompt}});
      }},
     {clients, "source-prefix", "BITS", "64", "IPv6 clients that share so many leading bits count as one",
      Scope::service, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->source_prefix, text, 1, 128); }},
     {clients, "tokens", "FILE", "-",
-     "accepted tokens, one a line: 128 characters, or hex: and 256 digits; # starts a comment; read again on SIGHUP",
+     "accepted tokens, one a line: 128 characters, or hex: and 256 digits; with prompt whatever is typed, 256 "
+     "characters at most; # starts a comment; read again on SIGHUP",
      Scope::instances, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->tokens, text); }},
+    {clients, "prompt", "TEXT", "'token: '", "what a client is asked with, with auth prompt",
+     Scope::instances, Shape::text, {}, [](Target to, S text) { return set_text(to.service->prompt, text); }},
     {clients, "reset-id", "HEX", "0000", "the identifier that asks for all instances of the token to go first",
      Scope::instances, Shape::text, {}, set_reset_id},
-    {clients, "auth-timeout", "DURATION", "10s; relay: 5s",
+    {clients, "auth-timeout", "DURATION", "10s; prompt: 1m; relay: 5s",
      "how long a client may take to say who it is, and with relay which channel it wants",
      Scope::service, Shape::duration, {},
      [](Target to, S text) { return set(to.service->auth_timeout, parse_duration(text)); }},
@@ -398,7 +404,8 @@ constexpr Option table[] = {
      }},
     {program, "pty", "", "off", "a terminal instead of plain standard input and output",
      Scope::instances, Shape::flag, {}, [](Target to, S text) { return set_flag(to.service->pty, text); }},
-    {program, "env", "NAME=VALUE", "-", "environment of the instance, which has nothing else of the daemon's",
+    {program, "env", "NAME=VALUE", "-", "environment of the instance, which has nothing else of the daemon's. "
+     "exec: {port} and {dir} in VALUE are as in the arguments",
      Scope::instances, Shape::map, {}, add_env},
     {program, "client-env", "on|off", "on (off with warm)",
      "tell the instance who its client is: INSTANCER_CLIENT_ADDRESS, INSTANCER_CLIENT_PORT, INSTANCER_IDENTITY, "

@@ -12,8 +12,10 @@
 
 #include <instancer/acceptor/gated_acceptor.hpp>
 #include <instancer/authenticator/open.hpp>
+#include <instancer/authenticator/prompt.hpp>
 #include <instancer/authenticator/shared.hpp>
 #include <instancer/authenticator/source_address.hpp>
+#include <instancer/authenticator/token.hpp>
 #include <instancer/backend/docker_backend.hpp>
 #include <instancer/backend/process_backend.hpp>
 
@@ -121,7 +123,7 @@ ServerOptions make_server_options(const std::string& name, const ServiceSettings
 }
 
 Service::Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
-                 std::vector<Token> tokens, AccessRules rules, std::vector<Upstream> upstreams, RelayParts relay,
+                 std::vector<std::string> tokens, AccessRules rules, std::vector<Upstream> upstreams, RelayParts relay,
                  std::shared_ptr<InstanceBudget> budget, Log& log)
     : settings_(settings),
       service_(service),
@@ -211,8 +213,8 @@ void Service::install_prompt(RelayBackend& relay)
         control_port_->serve(std::move(terminal));
 }
 
-std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings& service, std::vector<Token> tokens,
-                                                           std::string authentication)
+std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings& service,
+                                                           std::vector<std::string> tokens, std::string authentication)
 {
     if (service.mode == Mode::relay) {
         auto authenticator = std::make_unique<RelayAuthenticator>(std::move(authentication), service.relay.greeting);
@@ -224,8 +226,16 @@ std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings
     switch (service.auth) {
     case Auth::source: return std::make_unique<SourceAddressAuthenticator>(service.source_prefix);
     case Auth::token: {
-        auto authenticator = std::make_unique<TokenAuthenticator>(std::move(tokens), service.reset_id);
-        tokens_ = authenticator.get();
+        const auto to_tokens = [](const std::vector<std::string>& all) {
+            return std::vector<Token>(all.begin(), all.end());
+        };
+        auto authenticator = std::make_unique<TokenAuthenticator>(to_tokens(tokens), service.reset_id);
+        set_tokens_ = [to_tokens, &by = *authenticator](const auto& all) { by.set_tokens(to_tokens(all)); };
+        return authenticator;
+    }
+    case Auth::prompt: {
+        auto authenticator = std::make_unique<PromptAuthenticator>(std::move(tokens), service.prompt);
+        set_tokens_ = [&by = *authenticator](auto all) { by.set_tokens(std::move(all)); };
         return authenticator;
     }
     case Auth::open: break;
@@ -258,15 +268,15 @@ void Service::reload_authentication()
 
 void Service::reload_tokens()
 {
-    if (!tokens_)
+    if (!set_tokens_)
         return;
-    auto tokens = load_tokens(service_.tokens);
+    auto tokens = load_tokens(service_.tokens, service_.auth);
     if (!tokens) {
         log_.warning(name_, tokens.error() + "; the tokens stay as they were");
         return;
     }
     log_.notice(name_, "read " + std::to_string(tokens->size()) + " tokens from " + service_.tokens);
-    tokens_->set_tokens(std::move(*tokens));
+    set_tokens_(std::move(*tokens));
 }
 
 void Service::reload_upstreams()

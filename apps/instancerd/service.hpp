@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,7 +10,6 @@
 #include <asio/awaitable.hpp>
 
 #include <instancer/acceptor/gate.hpp>
-#include <instancer/authenticator/token.hpp>
 #include <instancer/backend/upstream_backend.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/instance_backend.hpp>
@@ -52,11 +52,11 @@ public:
 /// Threads: the control executor of the workers.
 class Service final : public RunningService {
 public:
-    /// `acceptors` listen already. `tokens` are used with Auth::token alone, `upstreams` if they come from a file,
+    /// `acceptors` listen already. `tokens` are used where clients show one, `upstreams` if they come from a file,
     /// `relay` with Mode::relay.
     /// `settings` and `service` must outlive this.
     Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
-            std::vector<Token> tokens, AccessRules rules, std::vector<Upstream> upstreams, RelayParts relay,
+            std::vector<std::string> tokens, AccessRules rules, std::vector<Upstream> upstreams, RelayParts relay,
             std::shared_ptr<InstanceBudget> budget, Log& log);
 
     /// Serves until drained or stopped.
@@ -76,7 +76,7 @@ public:
 
 private:
     void reload_tokens();
-    std::unique_ptr<Authenticator> make_authenticator(const ServiceSettings& service, std::vector<Token> tokens,
+    std::unique_ptr<Authenticator> make_authenticator(const ServiceSettings& service, std::vector<std::string> tokens,
                                                       std::string authentication);
     void reload_authentication();
     void install_prompt(RelayBackend& relay);
@@ -98,8 +98,8 @@ private:
     UpstreamBackend* upstreams_ = nullptr;  ///< The backend, if it is one.
     std::unique_ptr<InstancePool> pool_;
     std::unique_ptr<Bridge> bridge_;
-    TokenAuthenticator* tokens_ = nullptr;  ///< The server's authenticator, if it is one.
-    std::shared_ptr<Gate> gate_;            ///< None where everybody is let in.
+    std::function<void(std::vector<std::string>)> set_tokens_;  ///< Of the server's authenticator, if it has any.
+    std::shared_ptr<Gate> gate_;                                ///< None where everybody is let in.
     RelayAuthenticator* relay_authenticator_ = nullptr;
     std::unique_ptr<Server> server_;
     std::unique_ptr<RelayCommands> commands_;

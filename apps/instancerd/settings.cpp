@@ -71,6 +71,9 @@ void ServiceSettings::complete()
     using std::chrono::milliseconds;
     if (!has("max-per-owner"))
         pool.max_per_owner = auth == Auth::open ? 0 : 4;
+    // Typing takes longer than sending.
+    if (!has("auth-timeout") && auth == Auth::prompt)
+        auth_timeout = std::chrono::minutes(1);
     if (!has("linger"))
         pool.linger = auth == Auth::open ? milliseconds(0) : milliseconds(300'000);
     if (!has("idle") && mode == Mode::exec && io == ProcessIo::socket)

@@ -43,7 +43,10 @@ std::string_view name_of(Mode mode);
 
 constexpr bool is_tunnel(Mode mode) { return mode == Mode::tunnel_server || mode == Mode::tunnel_agent; }
 
-enum class Auth { open, source, token };
+enum class Auth { open, source, token, prompt };
+
+constexpr bool has_tokens(Auth auth) { return auth == Auth::token || auth == Auth::prompt; }
+
 enum class WhenDown { reset, close_listener };
 enum class LogLevel { debug, info, warning, error };
 
@@ -131,6 +134,7 @@ public:
     Auth auth = Auth::open;
     unsigned source_prefix = 64;
     std::string tokens;
+    std::string prompt = "token: ";
     std::array<std::uint8_t, 2> reset_id{0, 0};
     std::chrono::milliseconds auth_timeout{10'000};
     std::chrono::milliseconds session_idle{0}, half_close_timeout{0}, session_timeout{0};

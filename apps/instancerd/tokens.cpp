@@ -1,13 +1,40 @@
 // SPDX-License-Identifier: MIT
 #include "tokens.hpp"
 
+#include <instancer/authenticator/prompt.hpp>
+#include <instancer/authenticator/token.hpp>
+
 #include "system.hpp"
 
 namespace instancer::daemon {
 
-Parsed<std::vector<Token>> parse_tokens(std::string_view text, const std::string& file)
+namespace {
+
+Parsed<std::string> parse_token(std::string_view line)
 {
-    std::vector<Token> tokens;
+    if (line.substr(0, 4) == "hex:") {
+        const auto bytes = parse_hex(line.substr(4), 2 * Token::size);
+        return bytes ? bytes : wrong("after hex: " + bytes.error());
+    }
+    if (line.size() == Token::size)
+        return std::string(line);
+    return wrong("has " + std::to_string(line.size()) +
+                 " characters; a token has 128, or is written hex: and 256 digits");
+}
+
+Parsed<std::string> parse_typed_token(std::string_view line)
+{
+    if (line.size() <= PromptAuthenticator::max_token)
+        return std::string(line);
+    return wrong("has " + std::to_string(line.size()) + " characters; a token has at most " +
+                 std::to_string(PromptAuthenticator::max_token));
+}
+
+}  // namespace
+
+Parsed<std::vector<std::string>> parse_tokens(std::string_view text, const std::string& file, Auth auth)
+{
+    std::vector<std::string> tokens;
     int number = 0;
     for (std::string_view rest = text; !rest.empty();) {
         ++number;
@@ -18,30 +45,23 @@ Parsed<std::vector<Token>> parse_tokens(std::string_view text, const std::string
         if (line.empty() || line.front() == '#')
             continue;
 
-        const auto place = file + ":" + std::to_string(number) + ": ";
-        if (line.substr(0, 4) == "hex:") {
-            const auto bytes = parse_hex(line.substr(4), 2 * Token::size);
-            if (!bytes)
-                return wrong(place + "after hex: " + bytes.error());
-            tokens.emplace_back(*bytes);
-        } else if (line.size() == Token::size) {
-            tokens.emplace_back(line);
-        } else {
-            return wrong(place + "has " + std::to_string(line.size()) +
-                         " characters; a token has 128, or is written hex: and 256 digits");
-        }
+        auto token = auth == Auth::prompt ? parse_typed_token(line) : parse_token(line);
+        if (!token)
+            return wrong(file + ":" + std::to_string(number) + ": " + token.error());
+        tokens.push_back(std::move(*token));
     }
     if (tokens.empty())
-        return wrong(file + ": holds no token; write one a line, 128 characters, or hex: and 256 digits");
+        return wrong(file + ": holds no token; write one a line" +
+                     (auth == Auth::prompt ? "" : ", 128 characters, or hex: and 256 digits"));
     return tokens;
 }
 
-Parsed<std::vector<Token>> load_tokens(const std::string& file)
+Parsed<std::vector<std::string>> load_tokens(const std::string& file, Auth auth)
 {
     const auto text = read_file(file);
     if (!text)
         return wrong(text.error());
-    return parse_tokens(*text, file);
+    return parse_tokens(*text, file, auth);
 }
 
 }  // namespace instancer::daemon

@@ -5,17 +5,17 @@
 #include <string_view>
 #include <vector>
 
-#include <instancer/authenticator/token.hpp>
-
+#include "settings.hpp"
 #include "values.hpp"
 
 namespace instancer::daemon {
 
-/// Reads tokens, one a line: 128 characters, or `hex:` and 256 digits; `#` starts a comment. The error names `file` and
-/// the line, and never holds any part of a token.
-Parsed<std::vector<Token>> parse_tokens(std::string_view text, const std::string& file);
+/// Reads tokens, one a line, as `auth` has them: with Auth::token 128 characters, or `hex:` and 256 digits; with
+/// Auth::prompt what the client types. `#` starts a comment. The error names `file` and the line, and never holds any
+/// part of a token.
+Parsed<std::vector<std::string>> parse_tokens(std::string_view text, const std::string& file, Auth auth);
 
 /// Reads the file and parses it.
-Parsed<std::vector<Token>> load_tokens(const std::string& file);
+Parsed<std::vector<std::string>> load_tokens(const std::string& file, Auth auth);
 
 }  // namespace instancer::daemon

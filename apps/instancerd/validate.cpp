@@ -138,11 +138,11 @@ private:
                                                          "; add one of them or remove this");
         const bool is_forward = service_.mode == Mode::forward;
         const bool asks =
-            service_.mode == Mode::relay || (service_.auth == Auth::token && !is_forward) || has("accept-proxy");
+            service_.mode == Mode::relay || (has_tokens(service_.auth) && !is_forward) || has("accept-proxy");
         if (has("auth-timeout") && !asks)
             refuse("auth-timeout", is_forward ? "needs " + say("accept-proxy") + "; add that or remove this"
-                                              : "needs " + say("auth", "token") + " or " + say("accept-proxy") +
-                                                    "; add one of them or remove this");
+                                              : "needs " + say("auth", "token") + ", " + say("auth", "prompt") +
+                                                    " or " + say("accept-proxy") + "; add one of them or remove this");
     }
 
     void check_forward()
@@ -260,17 +260,20 @@ private:
 
     void check_clients()
     {
-        if (service_.auth == Auth::token) {
+        if (has_tokens(service_.auth)) {
             if (service_.tokens.empty() && !has("tokens"))
-                refuse("auth", "token needs a list of accepted tokens; add " + say("tokens", "FILE"));
+                refuse("auth", "needs a list of accepted tokens; add " + say("tokens", "FILE"));
             else if (!service_.tokens.empty())
-                if (const auto tokens = load_tokens(service_.tokens); !tokens)
+                if (const auto tokens = load_tokens(service_.tokens, service_.auth); !tokens)
                     refuse("tokens", tokens.error());
-        } else {
-            for (const auto option : {"tokens", "reset-id"})
-                if (has(option))
-                    refuse(option, "needs " + say("auth", "token") + "; add that or remove this");
+        } else if (has("tokens")) {
+            refuse("tokens", "needs " + say("auth", "token") + " or " + say("auth", "prompt") +
+                                 "; add one of them or remove this");
         }
+        for (const auto& [option, auth, name] :
+             {std::tuple("reset-id", Auth::token, "token"), std::tuple("prompt", Auth::prompt, "prompt")})
+            if (service_.auth != auth && has(option))
+                refuse(option, "needs " + say("auth", name) + "; add that or remove this");
         if (service_.auth == Auth::open && has("max-per-owner") && service_.pool.max_per_owner != 0)
             refuse("max-per-owner", "needs clients that can be told apart; add " + say("auth", "source") + " or " +
                                         say("auth", "token") + ", or remove this");
@@ -394,7 +397,9 @@ private:
             refuse("dir-template",
                    "there is no directory " + service_.dir_template + "; create it or correct the path");
         if (!directory.empty() && is_fixed(directory) &&
-            std::all_of(service_.command.begin(), service_.command.end(), is_fixed))
+            std::all_of(service_.command.begin(), service_.command.end(), is_fixed) &&
+            std::all_of(service_.env.begin(), service_.env.end(),
+                        [&](const auto& entry) { return is_fixed(entry.second); }))
             refuse("dir-template", "is never used; write {dir} in the command or as " + say("workdir", "{dir}"));
     }
 

@@ -348,6 +348,44 @@ TEST_CASE("a client that does not finish its greeting in time is dropped without
     CHECK(daemon.wait_for_line("session ended: authentication timeout") != "");
 }
 
+TEST_CASE("clients type their token, and find their instance again")
+{
+    const TemporaryDirectory directory;
+    const auto tokens = directory.file("tokens.txt", "# teams\nblue whale\nred fox\n");
+    Daemon daemon(exec({"--auth", "prompt", "--prompt", "team? ", "--tokens", tokens, "--io", "port", "--max-instances",
+                        "1", "--when-full", "refuse"},
+                       {"python3", "-c", reverser, "{port}"}));
+    for (int visit = 0; visit < 2; ++visit) {
+        RawClient client(daemon.port());
+        CHECK(client.receive(6) == "team? ");
+        client.send("blue whale\nxy");
+        CHECK(client.receive(2) == "yx");
+    }
+    CHECK(daemon.count("instance started") == 1);
+
+    RawClient stranger(daemon.port());
+    stranger.send("blue\n");
+    CHECK(stranger.receive_all() == "team? unknown token\n");
+    CHECK(stranger.ended_in_order());
+    CHECK(daemon.wait_for_line("session ended: rejected") != "");
+    RawClient late(daemon.port());
+    late.send("red fox\n");
+    CHECK(late.receive_all() == "team? no instance is free\n");
+    CHECK(late.ended_in_order());
+    const auto line = daemon.wait_for_line("session ended: refused");
+    CHECK(line.find("the service has as many as it may have") != std::string::npos);
+
+    directory.file("tokens.txt", "grey wolf\n");
+    daemon.signal(SIGHUP);
+    REQUIRE(daemon.wait_for_line("read 1 tokens from " + tokens) != "");
+    RawClient blue(daemon.port());
+    blue.send("blue whale\n");
+    CHECK(blue.receive_all() == "team? unknown token\n");
+    const auto log = daemon.whole_log();
+    for (const auto* secret : {"blue", "red fox", "grey"})
+        CHECK(log.find(secret) == std::string::npos);
+}
+
 TEST_CASE("another reset identifier")
 {
     const TemporaryDirectory directory;

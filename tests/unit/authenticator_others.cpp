@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <instancer/authenticator/open.hpp>
+#include <instancer/authenticator/prompt.hpp>
 #include <instancer/authenticator/source_address.hpp>
 #include <instancer/test/fake_stream.hpp>
 
@@ -14,6 +15,7 @@ using instancer::Admission;
 using instancer::Authenticator;
 using instancer::ClientInfo;
 using instancer::OpenAuthenticator;
+using instancer::PromptAuthenticator;
 using instancer::Result;
 using instancer::SourceAddressAuthenticator;
 using instancer::Stream;
@@ -110,4 +112,53 @@ TEST_CASE("source address authenticator: a client without an address is rejected
 {
     SourceAddressAuthenticator authenticator;
     CHECK(admit(authenticator, ClientInfo()).error() == instancer::Errc::rejected);
+}
+
+namespace {
+
+/// What becomes of a client that types this and may then leave, and what is left for the instance.
+Result<Admission> type(PromptAuthenticator& authenticator, std::string_view text, std::string_view answer,
+                       std::size_t unread = 0)
+{
+    Loop loop;
+    FakePeer peer(loop.executor());
+    peer.send(text);
+    peer.shutdown_send();
+    Stream stream = peer.take_stream();
+    auto admission = loop.run(authenticator.authenticate(stream, from("192.0.2.1")));
+    CHECK(peer.received() == answer);
+    CHECK(peer.unread() == unread);
+    return admission;
+}
+
+}  // namespace
+
+TEST_CASE("prompt authenticator: asks, and admits who types a token of the list")
+{
+    PromptAuthenticator authenticator({"blue whale", "red fox"}, "who? ");
+    const auto admission = type(authenticator, "blue whale\r\nls\n", "who? ", 3);
+    REQUIRE(admission);
+    CHECK(admission->returning());
+    CHECK(admission->owner() == "blue whale");
+    CHECK(admission->on_refusal(instancer::Error(instancer::Errc::full, "for the operator")) ==
+          "no instance is free\n");
+    CHECK(type(authenticator, "red fox\n", "who? ")->owner() == "red fox");
+    authenticator.set_tokens({"red fox"});
+    CHECK(type(authenticator, "blue whale\n", "who? unknown token\n").error() == instancer::Errc::rejected);
+}
+
+TEST_CASE("prompt authenticator: who types something else is told so, and who leaves is told nothing")
+{
+    PromptAuthenticator authenticator({"blue whale"});
+    for (const auto* text : {"blue\n", "\n", "blue whale \n", "Blue whale\nblue whale\n"}) {
+        CAPTURE(text);
+        const std::string_view typed(text);
+        const auto rest = typed.size() - typed.find('\n') - 1;
+        const auto admission = type(authenticator, typed, "token: unknown token\n", rest);
+        CHECK(admission.error() == instancer::Errc::rejected);
+        CHECK(admission.error().message().find("blue") == std::string::npos);
+    }
+    CHECK(type(authenticator, "blue wha", "token: ").error() == instancer::Errc::rejected);
+    const std::string endless(1000, 'x');
+    CHECK(type(authenticator, endless, "token: ", 1000 - 257).error() == instancer::Errc::rejected);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <doctest/doctest.h>
+#include <instancer/detail/find_program.hpp>
 
 #include "config.hpp"
 #include "options.hpp"
@@ -140,7 +141,8 @@ TEST_CASE("every option can be set in a configuration")
            "agent-wait": "1s", "control": "unix:ctl", "hold-back": "2ms", "half-close-hold": "3s",
            "session-buffer": "64k", "stall-timeout": "4s", "max-connections": 5 },
     "j": { "mode": "tunnel-agent", "proxy": "host:9", "targets": ["10.0.0.0/8:80", "all"], "keep-alive": "5s",
-           "reconnect": "6s", "connect-timeout": "7s" }
+           "reconnect": "6s", "connect-timeout": "7s" },
+    "k": { "mode": "exec", "listen": ":10", "command": ["a"], "auth": "prompt", "tokens": "t", "prompt": "who? " }
   }
 })");
     CHECK(settings.name == "box");
@@ -300,6 +302,10 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(j.tunnel.link.keep_alive == 5s);
     CHECK(j.tunnel.reconnect == 6s);
     CHECK(j.tunnel.connect_timeout == 7s);
+    const auto& k = settings.services.at(7);
+    CHECK(k.auth == Auth::prompt);
+    CHECK(k.prompt == "who? ");
+    CHECK(k.auth_timeout == 1min);
 
     for (const auto& option : options()) {
         CAPTURE(option.name);
@@ -518,6 +524,8 @@ TEST_CASE("combinations that cannot work name a remedy")
     only(exec_problems("\"tokens\": \"t\""), "tokens", "needs \"auth\": \"token\"");
     only(exec_problems("\"reset-id\": \"ffff\""), "reset-id", "needs \"auth\": \"token\"");
     only(exec_problems("\"auth\": \"token\""), "auth", "add \"tokens\"");
+    only(exec_problems("\"auth\": \"prompt\""), "auth", "add \"tokens\"");
+    only(exec_problems("\"prompt\": \"who? \""), "prompt", "needs \"auth\": \"prompt\"");
     only(exec_problems("\"source-prefix\": 48"), "source-prefix", "needs \"auth\": \"source\" or \"max-per-source\"");
     only(exec_problems("\"time-zone\": \"UTC\""), "time-zone",
          "needs rules; add \"allow\", \"deny\" or \"access-file\"");
@@ -528,7 +536,7 @@ TEST_CASE("combinations that cannot work name a remedy")
     only(problems_of(service("\"mode\": \"forward\", \"listen\": \":1\", \"to\": \"a:1\",\n\"auth-timeout\": \"1s\"")),
          "auth-timeout", "needs \"accept-proxy\"");
     only(exec_problems("\"auth-timeout\": \"1s\""), "auth-timeout",
-         "needs \"auth\": \"token\" or \"accept-proxy\"; add one of them or remove this");
+         "needs \"auth\": \"token\", \"auth\": \"prompt\" or \"accept-proxy\"; add one of them or remove this");
     CHECK(exec_problems("\"accept-proxy\": \"10.0.0.1\", \"auth-timeout\": \"1s\"").empty());
     only(problems_of(service("\"mode\": \"forward\", \"listen\": \":1\", \"to\": \"a:1\",\n\"source-prefix\": 48")),
          "source-prefix", "needs \"max-per-source\"");
@@ -616,6 +624,9 @@ TEST_CASE("relative paths are relative to the file, the program too")
     const daemon_test::TemporaryDirectory directory;
     directory.file("serve", "#!/bin/sh\n", true);
     directory.file("plain", "#!/bin/sh\n");
+    directory.file("lost", "#! /no/such/shell -e\n", true);
+    directory.file("windows", "#!/bin/sh\r\nexit\r\n", true);
+    directory.file("text", "echo hello\n", true);
     const auto check = [&](const std::string& program) {
         Problems problems;
         const auto settings = read_config(directory.path("c.json"),
@@ -633,6 +644,9 @@ TEST_CASE("relative paths are relative to the file, the program too")
     CHECK(check("serve").at(0).text().find("did you mean ./serve?") != std::string::npos);
     CHECK(check("no-such-program").at(0).text().find("install it, write its path") != std::string::npos);
     CHECK(check(".").at(0).text().find("there is no program '.'") != std::string::npos);
+    CHECK(check("./lost").at(0).text().find("interpreter /no/such/shell, which is not there") != std::string::npos);
+    CHECK(check("./windows").at(0).text().find("its lines end in CR LF") != std::string::npos);
+    CHECK(check("./text").empty() == instancer::detail::knows_other_formats());
     CHECK(check("./").at(0).text().find("is a directory; correct the path") != std::string::npos);
 }
 

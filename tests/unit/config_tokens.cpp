@@ -19,18 +19,19 @@ TEST_CASE("tokens: text, hexadecimal, comments, either kind of line end")
     std::string digits;
     for (int i = 0; i < 128; ++i)
         digits += "0F";
-    const auto tokens = parse_tokens("# two of them\n\n" + token_a + "\r\nhex:" + digits + "\n" + token_b, "t");
+    const auto tokens =
+        parse_tokens("# two of them\n\n" + token_a + "\r\nhex:" + digits + "\n" + token_b, "t", Auth::token);
     REQUIRE(tokens);
     REQUIRE(tokens->size() == 3);
-    CHECK((*tokens)[0].bytes() == token_a);
-    CHECK((*tokens)[1].bytes() == std::string(128, '\x0f'));
-    CHECK((*tokens)[2].bytes() == token_b);
+    CHECK((*tokens)[0] == token_a);
+    CHECK((*tokens)[1] == std::string(128, '\x0f'));
+    CHECK((*tokens)[2] == token_b);
 }
 
 TEST_CASE("an error in a token file names file and line, and no part of a token")
 {
     const auto error_of = [](const std::string& text) {
-        const auto tokens = parse_tokens(text, "t.txt");
+        const auto tokens = parse_tokens(text, "t.txt", Auth::token);
         REQUIRE_FALSE(tokens);
         CHECK(tokens.error().find("aaaa") == std::string::npos);
         return tokens.error();
@@ -46,11 +47,26 @@ TEST_CASE("an error in a token file names file and line, and no part of a token"
 TEST_CASE("a token file that cannot be read is named")
 {
     const daemon_test::TemporaryDirectory directory;
-    CHECK(load_tokens(directory.path("none")).error() ==
+    CHECK(load_tokens(directory.path("none"), Auth::token).error() ==
           "cannot read " + directory.path("none") + ": No such file or directory");
-    CHECK(load_tokens(directory.path()).error() == "cannot read " + directory.path() + ": it is a directory");
+    CHECK(load_tokens(directory.path(), Auth::token).error() ==
+          "cannot read " + directory.path() + ": it is a directory");
     // What never ends, and what fails after its beginning.
-    CHECK(load_tokens("/dev/zero").error() == "cannot read /dev/zero: it is larger than 256 MiB; name another one");
-    CHECK(load_tokens("/proc/self/mem").error() == "cannot read /proc/self/mem: Input/output error");
-    CHECK(load_tokens(directory.file("t", token_a + "\n"))->size() == 1);
+    CHECK(load_tokens("/dev/zero", Auth::token).error() ==
+          "cannot read /dev/zero: it is larger than 256 MiB; name another one");
+    CHECK(load_tokens("/proc/self/mem", Auth::token).error() == "cannot read /proc/self/mem: Input/output error");
+    CHECK(load_tokens(directory.file("t", token_a + "\n"), Auth::token)->size() == 1);
+}
+
+TEST_CASE("tokens that are typed: any line that is no comment and not too long")
+{
+    const auto tokens =
+        parse_tokens("# teams\nhex:zz\nblue whale \r\n" + std::string(256, 'x') + "\n", "t", Auth::prompt);
+    REQUIRE(tokens);
+    REQUIRE(tokens->size() == 3);
+    CHECK((*tokens)[0] == "hex:zz");
+    CHECK((*tokens)[1] == "blue whale ");
+    CHECK(parse_tokens("a\n" + std::string(257, 'x'), "t", Auth::prompt).error() ==
+          "t:2: has 257 characters; a token has at most 256");
+    CHECK(parse_tokens("#\n", "t", Auth::prompt).error() == "t: holds no token; write one a line");
 }

@@ -5,8 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,7 +12,7 @@
 #include <vector>
 
 #include <instancer/authenticator.hpp>
-#include <instancer/equal_secrets.hpp>
+#include <instancer/detail/secret_set.hpp>
 
 namespace instancer {
 
@@ -71,20 +69,15 @@ public:
     using Identifier = std::array<std::uint8_t, 2>;
 
     /// Admits who shows one of `tokens`; `reset_identifier` is the one that asks for a reset.
-    explicit TokenAuthenticator(std::vector<Token> tokens, Identifier reset_identifier = {0, 0})
-        : tokens_(std::make_shared<const std::vector<Token>>(std::move(tokens))), reset_identifier_(reset_identifier)
+    explicit TokenAuthenticator(const std::vector<Token>& tokens, Identifier reset_identifier = {0, 0})
+        : tokens_(bytes_of(tokens)), reset_identifier_(reset_identifier)
     {
     }
 
     /// Replaces the accepted tokens; sessions that are admitted already stay.
     ///
     /// Threads: any.
-    void set_tokens(std::vector<Token> tokens)
-    {
-        auto fresh = std::make_shared<const std::vector<Token>>(std::move(tokens));
-        const std::lock_guard lock(mutex_);
-        tokens_.swap(fresh);
-    }
+    void set_tokens(const std::vector<Token>& tokens) { tokens_.replace(bytes_of(tokens)); }
 
 private:
     asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo&) override
@@ -99,7 +92,7 @@ private:
                                                    " of the greeting's " + std::to_string(greeting.size) + " bytes");
             greeting.add(*count);
         }
-        if (!known(greeting.token()))
+        if (!tokens_.contains(greeting.token()))
             co_return fail(Errc::rejected, "unknown token");
         const auto identifier = greeting.identifier();
         Admission admission{std::string(greeting.token()), std::string(identifier)};
@@ -107,22 +100,15 @@ private:
         co_return admission;
     }
 
-    /// Compares with every token, so that the time says nothing about which one it is.
-    bool known(std::string_view candidate)
+    static std::vector<std::string> bytes_of(const std::vector<Token>& tokens)
     {
-        std::shared_ptr<const std::vector<Token>> tokens;
-        {
-            const std::lock_guard lock(mutex_);
-            tokens = tokens_;
-        }
-        unsigned found = 0;
-        for (const auto& token : *tokens)
-            found |= equal_secrets(token.bytes(), candidate) ? 1u : 0u;
-        return found != 0;
+        std::vector<std::string> all;
+        for (const auto& token : tokens)
+            all.emplace_back(token.bytes());
+        return all;
     }
 
-    std::mutex mutex_;
-    std::shared_ptr<const std::vector<Token>> tokens_;
+    detail::SecretSet tokens_;
     Identifier reset_identifier_;
 };
 
