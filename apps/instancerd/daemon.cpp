@@ -7,11 +7,14 @@
 #include <exception>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <asio/co_spawn.hpp>
+#include <asio/post.hpp>
 #include <asio/signal_set.hpp>
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -55,7 +58,7 @@ Parsed<void> open_log_file(const std::string& file)
 {
     if (file.empty())
         return {};
-    const instancer::detail::UniqueFd fd(::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640));
+    const instancer::UniqueFd fd(::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640));
     if (!fd || ::dup2(fd.get(), STDERR_FILENO) < 0)
         return wrong(file + " cannot be opened for the log: " + std::strerror(errno));
     return {};
@@ -102,9 +105,11 @@ public:
 
         for (std::size_t i = 0; i < listeners.size(); ++i) {
             const auto& service = settings_.services[i];
-            std::vector<Token> tokens;
-            if (service.auth == Auth::token) {
-                auto loaded = load_tokens(service.tokens);
+            if (service.mode != Mode::tunnel_agent)
+                unready_.insert(service.name);
+            std::vector<std::string> tokens;
+            if (has_tokens(service.auth)) {
+                auto loaded = load_tokens(service.tokens, service.auth);
                 if (!loaded)
                     return wrong(loaded.error());
                 tokens = std::move(*loaded);
@@ -134,6 +139,10 @@ public:
                                                           std::move(tokens), std::move(*rules), std::move(upstreams),
                                                           std::move(*relay), budget, log_));
         }
+        for (const auto& socket : inherited.left())
+            log_.warning({}, "no service listens on the socket " + socket +
+                                 " that the service manager passed; write fd:" + socket +
+                                 " as a listen address, or disable its unit");
         return {};
     }
 
@@ -143,12 +152,15 @@ public:
             signals_.add(signal);
         wait_for_signal();
         running_ = services_.size();
+        log_.on_listening([this](std::string_view service) {
+            asio::post(workers_.control(), [this, name = std::string(service)] { note_listening(name); });
+        });
         for (const auto& service : services_)
             asio::co_spawn(workers_.control(), service->run(),
                            [this, &service = *service](std::exception_ptr failure, Result<void> result) {
                                ended(service, failure, result);
                            });
-        tell_service_manager("READY=1");
+        note_listening({});  // In case that none is to listen.
         workers_.run();
         // One that comes while everything is being put away changes nothing any more.
         signals_.clear();
@@ -238,6 +250,15 @@ private:
         });
     }
 
+    /// The service manager hears when the last service takes clients in: to pull an image can take long.
+    void note_listening(const std::string& service)
+    {
+        const bool waits = !unready_.empty();
+        unready_.erase(service);
+        if (unready_.empty() && (waits || service.empty()))
+            tell_service_manager("READY=1");
+    }
+
     void obey(int signal)
     {
         switch (signal) {
@@ -296,8 +317,9 @@ private:
     Log& log_;
     Workers workers_;
     asio::signal_set signals_;
-    instancer::detail::UniqueFd name_;
+    instancer::UniqueFd name_;
     std::vector<std::unique_ptr<RunningService>> services_;
+    std::set<std::string> unready_;  ///< Services that are to listen and do not yet.
     std::size_t running_ = 0;
     bool draining_ = false;
     int exit_code_ = 0;

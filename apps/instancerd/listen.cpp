@@ -20,7 +20,7 @@
 
 namespace instancer::daemon {
 
-using instancer::detail::UniqueFd;
+using instancer::UniqueFd;
 
 namespace {
 
@@ -144,6 +144,15 @@ std::vector<UniqueFd> InheritedSockets::take(const std::string& name)
 {
     const auto found = sockets_.find(name);
     return found == sockets_.end() ? std::vector<UniqueFd>() : std::move(found->second);
+}
+
+std::vector<std::string> InheritedSockets::left() const
+{
+    std::vector<std::string> names;
+    for (const auto& [name, sockets] : sockets_)
+        if (!sockets.empty())
+            names.push_back(name);
+    return names;
 }
 
 Parsed<Acceptors> listen_on(const asio::any_io_executor& executor, const Address& address, mode_t unix_mode,

@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 #include <instancer/acceptor.hpp>
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 #include "values.hpp"
 
@@ -24,10 +24,13 @@ public:
     InheritedSockets();
 
     /// Gives away all sockets of that name.
-    std::vector<instancer::detail::UniqueFd> take(const std::string& name);
+    std::vector<instancer::UniqueFd> take(const std::string& name);
+
+    /// The names of those that nobody took.
+    std::vector<std::string> left() const;
 
 private:
-    std::map<std::string, std::vector<instancer::detail::UniqueFd>> sockets_;
+    std::map<std::string, std::vector<instancer::UniqueFd>> sockets_;
 };
 
 using Acceptors = std::vector<std::unique_ptr<Acceptor>>;
@@ -37,6 +40,6 @@ Parsed<Acceptors> listen_on(const asio::any_io_executor& executor, const Address
                             InheritedSockets& inherited);
 
 /// A socket that at most one live process on this machine has for a given name of a daemon.
-Parsed<instancer::detail::UniqueFd> claim_name(const std::string& name);
+Parsed<instancer::UniqueFd> claim_name(const std::string& name);
 
 }  // namespace instancer::daemon

@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::daemon {
 
@@ -44,6 +44,8 @@ Details whose(const SessionInfo& session)
     Details details = {{"session", session.id}, {"client", session.client.to_string()}};
     if (!session.owner.empty())
         details["owner"] = session.owner;
+    if (!session.upstream.empty())
+        details["upstream"] = session.upstream;
     return details;
 }
 
@@ -82,18 +84,18 @@ private:
 
     /// A pipe or terminal that others write to as well can be full again after a poll: a description of our own does
     /// not block, and leaves theirs as it is.
-    static instancer::detail::UniqueFd open_own()
+    static instancer::UniqueFd open_own()
     {
         struct stat status {};
         const bool can_block =
             ::fstat(STDERR_FILENO, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode));
-        return instancer::detail::UniqueFd(
-            can_block ? ::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1);
+        return instancer::UniqueFd(can_block ? ::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+                                             : -1);
     }
 
     int fd() const noexcept { return own_ ? own_.get() : STDERR_FILENO; }
 
-    const instancer::detail::UniqueFd own_ = open_own();
+    const instancer::UniqueFd own_ = open_own();
 
     std::atomic<bool> closing_ = false;
     bool gave_up_ = false;
@@ -210,6 +212,8 @@ void Log::upstream(std::string_view service, const UpstreamStatus& status)
 void Log::listening(std::string_view service, std::string_view address)
 {
     write(LogLevel::info, service, {}, "listening on " + std::string(address));
+    if (on_listening_)
+        on_listening_(service.substr(0, service.find(" (")));
 }
 
 void Log::session_started(std::string_view service, std::uint64_t id, const ClientInfo& client)

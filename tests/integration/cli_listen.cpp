@@ -14,7 +14,7 @@
 #include <temporary_directory.hpp>
 
 using namespace daemon_test;
-using instancer::detail::UniqueFd;
+using instancer::UniqueFd;
 
 namespace {
 
@@ -195,6 +195,11 @@ TEST_CASE("the service manager is told when clients are served, and when the end
         return std::string(text, size > 0 ? static_cast<std::size_t>(size) : 0);
     };
 
+    // One whose preparations fail has never been ready.
+    Child failed(instancerd({"docker", "--listen", "127.0.0.1:0", "--engine", "unix:" + directory.path("none"),
+                             "--image", "none", "--port", "1"}),
+                 {"NOTIFY_SOCKET=" + path});
+    CHECK(failed.wait() == 1);
     Daemon daemon(instancerd(echo_on("127.0.0.1:0")), {"NOTIFY_SOCKET=" + path}, -1);
     CHECK(told() == "READY=1");
     CHECK(echoes(daemon.port()));
