@@ -126,8 +126,8 @@ private:
                              "00",
                              8));
         unsigned sum = 0;
-        for (const unsigned char c : header)
-            sum += c;
+        for (const char c : header)
+            sum += static_cast<unsigned char>(c);
         put(148, octal(sum).substr(5) + std::string("\0 ", 2));
         bytes_ += header + content + std::string((512 - content.size() % 512) % 512, '\0');
     }
@@ -152,9 +152,9 @@ inline void make_image(const std::string& name, const std::vector<std::string>& 
         tar.link("bin/" + std::string(applet), "busybox");
     const auto encoded = [](const std::string& text) {
         std::string out;
-        for (const unsigned char c : text) {
+        for (const char c : text) {
             char digits[4];
-            std::snprintf(digits, sizeof digits, "%%%02X", c);
+            std::snprintf(digits, sizeof digits, "%%%02X", static_cast<unsigned char>(c));
             out += digits;
         }
         return out;

@@ -213,7 +213,7 @@ TEST_CASE("access rules: thousands at random decide as one after the other would
             if (random() % 2 == 0)
                 return asio::ip::address_v4(static_cast<std::uint32_t>(0x0a000000 | (random() & 0x01030107)));
             asio::ip::address_v6::bytes_type bytes{0x20, 0x01};
-            for (const std::size_t i : {3, 7, 8, 15})
+            for (const std::size_t i : {3u, 7u, 8u, 15u})
                 bytes[i] = static_cast<unsigned char>(random() & 0x81);
             return asio::ip::address_v6(bytes);
         };

@@ -82,7 +82,7 @@ TEST_CASE("pcap: a reset, from either side")
 TEST_CASE("pcap: what is too large for a packet takes several, and it is known before how much that is")
 {
     for (const bool v4 : {true, false})
-        for (const std::size_t size : {0, 1, 65'495, 65'496, 300'000}) {
+        for (const std::size_t size : {0u, 1u, 65'495u, 65'496u, 300'000u}) {
             CAPTURE(v4);
             CAPTURE(size);
             auto packets = v4 ? stream("127.0.0.1", "127.0.0.1") : stream("::1", "::1");

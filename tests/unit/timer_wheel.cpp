@@ -153,7 +153,7 @@ TEST_CASE("timer wheel: a timer further away than the wheel reaches neither fire
 TEST_CASE("timer wheel: around the borders of its levels")
 {
     for (unsigned bits = 6; bits <= 36; bits += 6)
-        for (const std::uint64_t offset : {0, 1, 2, 63, 64, 65}) {
+        for (const std::uint64_t offset : {0u, 1u, 2u, 63u, 64u, 65u}) {
             const std::uint64_t border = std::uint64_t{1} << bits;
             Timers timers(4);
             timers.advance(border - 2 - offset % 2);

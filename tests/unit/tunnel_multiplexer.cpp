@@ -113,10 +113,15 @@ public:
         return !bytes.empty();
     }
 
-    void settle()
+    static void exchange(End& one, End& other)
     {
-        while (move(server, agent) | move(agent, server)) {}
+        for (bool moved = true; moved;) {
+            moved = move(one, other);
+            moved = move(other, one) || moved;
+        }
     }
+
+    void settle() { exchange(server, agent); }
 
     std::pair<TunnelSessionPtr, TunnelSessionPtr> open(TunnelAddress from = user)
     {
@@ -169,19 +174,19 @@ TEST_CASE("multiplexer: sessions that began before both ends knew each other sta
     TunnelMultiplexer::TimePoint now{1h};
     End server(End::Role::server, now, options), agent(End::Role::agent, now, options);
     const auto early = server.all.open(user, target, "early", now);
-    while (Pair::move(agent, server) | Pair::move(server, agent)) {}
+    Pair::exchange(agent, server);
     REQUIRE(agent.opened.size() == 1);
     CHECK(!early->agreed());
     CHECK(!agent.opened[0]->agreed());
     const auto late = server.all.open(other_user, target, "late", now);
-    while (Pair::move(server, agent) | Pair::move(agent, server)) {}
+    Pair::exchange(server, agent);
     REQUIRE(agent.opened.size() == 2);
     CHECK(late->agreed());
     CHECK(agent.opened[1]->agreed());
     now += 100ms;
     REQUIRE(server.all.advance(now));
     CHECK(server.send(early, std::string(10'000, 'x')) == "10000");
-    while (Pair::move(server, agent) | Pair::move(agent, server)) {}
+    Pair::exchange(server, agent);
     CHECK(agent.read(agent.opened[0]).size() == 10'000);
 }
 
