@@ -15,6 +15,6 @@ conforms() {
 }
 export -f conforms
 
-find apps bench libinstancer tests -name build -prune -o \( -name '*.cpp' -o -name '*.hpp' \) -print0 |
+find apps bench conan libinstancer tests -name build -prune -o \( -name '*.cpp' -o -name '*.hpp' \) -print0 |
     xargs -0 -n 20 -P "$(nproc)" bash -c 'conforms "$@"' conforms ||
     { echo "Mend it with: clang-format-14 -i FILE..."; exit 1; }
