@@ -25,7 +25,7 @@ namespace bench {
 
 namespace {
 
-using instancer::detail::UniqueFd;
+using instancer::UniqueFd;
 
 constexpr std::chrono::milliseconds warm_up{200};
 constexpr std::size_t message_size = 64;

@@ -13,7 +13,7 @@
 
 #include <sys/types.h>
 
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace bench {
 
@@ -42,16 +42,16 @@ private:
 
     Kind kind_;
     std::uint16_t port_;
-    instancer::detail::UniqueFd listener_;
-    instancer::detail::UniqueFd epoll_;
-    instancer::detail::UniqueFd stop_;
-    std::deque<instancer::detail::UniqueFd> open_;
+    instancer::UniqueFd listener_;
+    instancer::UniqueFd epoll_;
+    instancer::UniqueFd stop_;
+    std::deque<instancer::UniqueFd> open_;
     std::atomic<std::uint64_t> received_ = 0;
     std::jthread thread_;
 };
 
 /// Connections to `port` of 127.0.0.1.
-std::vector<instancer::detail::UniqueFd> connections(std::uint16_t port, int count);
+std::vector<instancer::UniqueFd> connections(std::uint16_t port, int count);
 
 /// GiB per second over `count` connections, and the proxy's processor seconds per GiB.
 std::pair<double, double> bulk(std::uint16_t port, const Sink& sink, int count, pid_t proxy);

@@ -23,7 +23,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 #include "load.hpp"
 #include "subject.hpp"
@@ -33,7 +33,7 @@ namespace bench {
 
 namespace {
 
-using instancer::detail::UniqueFd;
+using instancer::UniqueFd;
 
 constexpr std::chrono::milliseconds warm_up{200};
 constexpr std::chrono::milliseconds measured{1500};

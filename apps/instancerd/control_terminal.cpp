@@ -60,7 +60,7 @@ Stream open_terminal(const asio::any_io_executor& executor)
     if (::isatty(STDIN_FILENO) != 1 || ::tcgetpgrp(STDIN_FILENO) != ::getpgrp())
         return {};
     // A description of our own, because that of standard input is the shell's as well and must go on to block.
-    instancer::detail::UniqueFd own(::open("/proc/self/fd/0", O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    instancer::UniqueFd own(::open("/proc/self/fd/0", O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (!own)
         return {};
     // In the background reading and writing are to fail rather than to stop us.

@@ -16,13 +16,13 @@
 #include <unistd.h>
 
 #include <instancer/acceptor/proxy_protocol.hpp>
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::daemon {
 
 namespace {
 
-using instancer::detail::UniqueFd;
+using instancer::UniqueFd;
 
 constexpr std::string_view digits = "0123456789";
 

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::daemon {
 
@@ -36,7 +36,7 @@ Parsed<std::string> read_file(const std::string& path)
     const auto cannot = [&path](const std::string& why) { return wrong("cannot read " + path + ": " + why); };
     if (is_directory(path))
         return cannot("it is a directory");
-    const instancer::detail::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const instancer::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file)
         return cannot(std::strerror(errno));
     std::string text;

@@ -11,9 +11,9 @@
 #include <instancer/detail/output_lines.hpp>
 #include <instancer/detail/socket_stream.hpp>
 #include <instancer/detail/terminal_end.hpp>
-#include <instancer/detail/unique_fd.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
+#include <instancer/unique_fd.hpp>
 
 #include "docker_frames.hpp"
 

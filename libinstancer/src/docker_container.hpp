@@ -15,8 +15,8 @@
 #include <asio/any_io_executor.hpp>
 
 #include <instancer/detail/async_event.hpp>
-#include <instancer/detail/unique_fd.hpp>
 #include <instancer/instance.hpp>
+#include <instancer/unique_fd.hpp>
 
 #include "docker_network.hpp"
 #include "docker_preparation.hpp"

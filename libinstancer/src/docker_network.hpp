@@ -13,8 +13,8 @@
 #include <asio/ip/network_v4.hpp>
 #include <nlohmann/json_fwd.hpp>
 
-#include <instancer/detail/unique_fd.hpp>
 #include <instancer/result.hpp>
+#include <instancer/unique_fd.hpp>
 
 #include "docker_engine.hpp"
 

@@ -101,9 +101,7 @@ TEST_CASE("forward: a server's reset, and a client's, reach the other end")
 {
     const Listener server;
     Daemon daemon(forward("127.0.0.1:" + server.port()));
-    const auto accepted = [&] {
-        return instancer::detail::UniqueFd(::accept4(server.fd(), nullptr, nullptr, SOCK_CLOEXEC));
-    };
+    const auto accepted = [&] { return instancer::UniqueFd(::accept4(server.fd(), nullptr, nullptr, SOCK_CLOEXEC)); };
     const linger at_once{1, 0};
     {
         RawClient client(daemon.port());

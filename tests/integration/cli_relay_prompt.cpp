@@ -134,7 +134,7 @@ public:
 
 private:
     pid_t pid_ = -1;
-    instancer::detail::UniqueFd terminal_;
+    instancer::UniqueFd terminal_;
     std::string screen_;
     std::size_t seen_ = 0;
 };

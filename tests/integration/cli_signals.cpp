@@ -95,7 +95,7 @@ TEST_CASE("a log that nobody reads holds up neither clients nor signals")
     const auto path = directory.path("s");
     int ends[2];
     REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-    instancer::detail::UniqueFd reading(ends[0]), writing(ends[1]);
+    instancer::UniqueFd reading(ends[0]), writing(ends[1]);
     REQUIRE(::fcntl(writing.get(), F_SETPIPE_SZ, 4096) == 4096);
     Words command = {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>&3 3>&-", INSTANCERD_PATH};
     const auto words = exec({"--listen", "unix:" + path}, {"/bin/sh", "-c", "seq 900 >&2; cat"});

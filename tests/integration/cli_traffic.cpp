@@ -133,7 +133,7 @@ TEST_CASE("traffic: who resets is seen in the recording, also of what is passed 
         Daemon daemon({"forward", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:" + server.port(), "--record", to});
         RawClient client(daemon.port());
         client.send("hello");
-        instancer::detail::UniqueFd accepted(::accept4(server.fd(), nullptr, nullptr, SOCK_CLOEXEC));
+        instancer::UniqueFd accepted(::accept4(server.fd(), nullptr, nullptr, SOCK_CLOEXEC));
         char bytes[5];
         REQUIRE(::recv(accepted.get(), bytes, sizeof bytes, MSG_WAITALL) == 5);
         REQUIRE(::send(accepted.get(), "bye", 3, MSG_NOSIGNAL) == 3);
@@ -285,7 +285,7 @@ TEST_CASE("traffic: a log that nobody reads holds up no session")
     // The first lines go through, the rest finds the pipe full.
     int ends[2];
     REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-    instancer::detail::UniqueFd unread(ends[0]), full(ends[1]);
+    instancer::UniqueFd unread(ends[0]), full(ends[1]);
     const TemporaryDirectory directory;
     const auto path = directory.path("s");
     auto command = instancerd(cat({"--traffic-log", "hex", "--traffic-log-limit", "0"}, "unix:" + path));

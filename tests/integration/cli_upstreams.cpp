@@ -21,7 +21,7 @@
 #include <instancer/acceptor/proxy_protocol.hpp>
 
 using namespace daemon_test;
-using instancer::detail::UniqueFd;
+using instancer::UniqueFd;
 using service_test::eventually;
 
 namespace {
@@ -356,7 +356,8 @@ TEST_CASE("upstreams: a list from a file drains, adds and removes while the daem
     CHECK(staying->receive_line() == "still here");
     CHECK(reports(daemon, "upstream " + own.address() + " is draining connections=1 weight=0"));
     staying.reset();
-    REQUIRE(daemon.wait_for_line("session ended", 3) != "");
+    const auto last = daemon.wait_for_line("session ended", 3);
+    CHECK(last.find(" upstream=" + own.address() + " ") != std::string::npos);
     const auto lines = daemon.count("upstream " + own.address());
     CHECK(reports(daemon, "upstream " + c.address() + " is up connections=0 weight=1"));
     CHECK(daemon.count("upstream " + own.address()) == lines);

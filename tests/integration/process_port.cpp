@@ -77,9 +77,9 @@ private:
 };
 
 /// The listening socket of a stranger.
-detail::UniqueFd listen_on(std::uint16_t port)
+UniqueFd listen_on(std::uint16_t port)
 {
-    detail::UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -275,7 +275,9 @@ TEST_CASE("port: a server that is never ready, or ends before, costs its client 
         CHECK(client.ended_by_reset());
         CHECK(service.events().session_end() == SessionEnd::start_failed);
         REQUIRE(service.events().wait_for_instances(1));
-        CHECK(service.events().record().instances.front().end == InstanceEnd::start_timeout);
+        const auto instance = service.events().record().instances.front();
+        CHECK(instance.end == InstanceEnd::start_timeout);
+        CHECK(instance.detail.find("the port that {port} in its arguments") != std::string::npos);
         CHECK(service.leftovers().processes().empty());
     }
     SUBCASE("listens, and lets nobody in")

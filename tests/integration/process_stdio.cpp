@@ -9,7 +9,7 @@
 
 #include <fcntl.h>
 
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 using namespace service_test;
 using daemon_test::RawClient;
@@ -263,7 +263,7 @@ TEST_CASE("stdio: the environment holds what is configured, what we tell, and no
 
 TEST_CASE("stdio: a process inherits no descriptor, no signal mask and no ignored signal")
 {
-    const detail::UniqueFd careless(::open("/dev/null", O_RDONLY));  // Without O_CLOEXEC.
+    const UniqueFd careless(::open("/dev/null", O_RDONLY));  // Without O_CLOEXEC.
     Service service(ServiceOptions::python("import os,sys\n"
                                            "print(sorted(int(fd) for fd in os.listdir('/proc/self/fd')))\n"
                                            "lines = open('/proc/self/status')\n"
@@ -351,10 +351,12 @@ TEST_CASE("stdio: a private directory for each instance, a copy of the template,
     source.file("hello", "from the template");
     std::filesystem::create_directory(source.path("sub"));
     std::filesystem::create_symlink("hello", source.path("link"));
-    auto options = ServiceOptions::shell("stat -c '%a %u' \"$1\"; pwd; echo $INSTANCER_DIR; cat link; echo; ls; "
-                                         "echo mine > new; mkdir -p a/b; touch a/b/c; chmod 500 a/b; chmod 0 a\n"
-                                         "read line");
+    auto options =
+        ServiceOptions::shell("stat -c '%a %u' \"$1\"; pwd; echo $INSTANCER_DIR; echo $HERE; cat link; echo; ls; "
+                              "echo mine > new; mkdir -p a/b; touch a/b/c; chmod 500 a/b; chmod 0 a\n"
+                              "read line");
     options.process.command.insert(options.process.command.end(), {"sh", "{dir}"});
+    options.process.env.emplace_back("HERE", "{dir}");
     options.process.dir_template = source.path();
     std::string owner = std::to_string(::geteuid());
     SUBCASE("ours") {}
@@ -374,7 +376,10 @@ TEST_CASE("stdio: a private directory for each instance, a copy of the template,
             CHECK(client->receive_line() == "700 " + owner);
             const auto directory = client->receive_line();
             directories.insert(directory);
-            CHECK(client->receive_line() == directory);
+            for (const auto* way : {"INSTANCER_DIR", "{dir} in the environment"}) {
+                CAPTURE(way);
+                CHECK(client->receive_line() == directory);
+            }
             CHECK(client->receive_line() == "from the template");
             for (const auto* name : {"hello", "link", "sub"})
                 CHECK(client->receive_line() == name);

@@ -37,7 +37,7 @@ public:
     {
         acceptor_ = std::thread([this] {
             for (;;) {
-                detail::UniqueFd socket(::accept4(listener_.fd(), nullptr, nullptr, SOCK_CLOEXEC));
+                UniqueFd socket(::accept4(listener_.fd(), nullptr, nullptr, SOCK_CLOEXEC));
                 if (!socket)
                     return;
                 serving_.emplace_back([socket = std::move(socket)] {

@@ -17,7 +17,7 @@ namespace chaos {
 using namespace std::chrono_literals;
 using daemon_test::connect_to;
 using daemon_test::Listener;
-using instancer::detail::UniqueFd;
+using instancer::UniqueFd;
 using Clock = std::chrono::steady_clock;
 using Random = std::minstd_rand;
 

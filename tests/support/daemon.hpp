@@ -23,7 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace daemon_test {
 
@@ -39,7 +39,7 @@ public:
         int ends[2];
         REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
         output_.reset(ends[0]);
-        instancer::detail::UniqueFd write_end(ends[1]);
+        instancer::UniqueFd write_end(ends[1]);
 
         posix_spawn_file_actions_t actions;
         posix_spawn_file_actions_init(&actions);
@@ -171,10 +171,10 @@ private:
     }
 
     std::pair<int, int> stop_ends_ = make_pipe();
-    instancer::detail::UniqueFd stopped_{stop_ends_.first};  ///< Hangs up when `stop_` is closed.
-    instancer::detail::UniqueFd stop_{stop_ends_.second};
-    instancer::detail::UniqueFd output_;
-    instancer::detail::UniqueFd handle_;
+    instancer::UniqueFd stopped_{stop_ends_.first};  ///< Hangs up when `stop_` is closed.
+    instancer::UniqueFd stop_{stop_ends_.second};
+    instancer::UniqueFd output_;
+    instancer::UniqueFd handle_;
     pid_t pid_ = -1;
     std::optional<int> code_;
     mutable std::mutex mutex_;

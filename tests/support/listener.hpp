@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 #include <socket_address.hpp>
 
@@ -38,16 +38,16 @@ public:
     void close() { socket_.reset(); }
 
     /// The next client; none when there is none for 20 s, or after `close`.
-    instancer::detail::UniqueFd accept() const
+    instancer::UniqueFd accept() const
     {
         pollfd waiting{socket_.get(), POLLIN, 0};
         if (::poll(&waiting, 1, 20'000) != 1)
             return {};
-        return instancer::detail::UniqueFd(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        return instancer::UniqueFd(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     }
 
 private:
-    instancer::detail::UniqueFd socket_;
+    instancer::UniqueFd socket_;
     std::string port_, address_;
 };
 

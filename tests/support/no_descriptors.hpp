@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 /// While it exists this process gets no new descriptor.
 class NoDescriptors {
@@ -14,7 +14,7 @@ public:
     {
         ::getrlimit(RLIMIT_NOFILE, &before_);
         auto none_left = before_;
-        const instancer::detail::UniqueFd next(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+        const instancer::UniqueFd next(::open("/dev/null", O_RDONLY | O_CLOEXEC));
         none_left.rlim_cur = static_cast<rlim_t>(next.get());
         ::setrlimit(RLIMIT_NOFILE, &none_left);
     }

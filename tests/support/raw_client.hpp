@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace daemon_test {
 
@@ -151,7 +151,7 @@ private:
         return count > 0;
     }
 
-    instancer::detail::UniqueFd socket_;
+    instancer::UniqueFd socket_;
     bool connected_ = false;
     bool ended_ = false;
     int error_ = 0;

@@ -13,12 +13,12 @@
 #include <utility>
 #include <vector>
 
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace transparency {
 
 using namespace std::chrono_literals;
-using instancer::detail::UniqueFd;
+using instancer::UniqueFd;
 
 /// Bytes `from` to `from + size` of an endless stream in which no piece comes twice.
 std::string noise(std::uint64_t seed, std::size_t from, std::size_t size);

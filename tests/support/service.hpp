@@ -231,7 +231,7 @@ private:
     static std::string read_some(const std::filesystem::path& path)
     {
         std::string text(65536, '\0');
-        const detail::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
         const auto size = file ? ::read(file.get(), text.data(), text.size()) : 0;
         text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
         return text;
@@ -349,7 +349,7 @@ public:
     }
 
 private:
-    detail::UniqueFd descriptor_;
+    UniqueFd descriptor_;
 };
 
 /// Whether there is such a process, zombies not included.

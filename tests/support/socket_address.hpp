@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace daemon_test {
 
@@ -49,9 +49,9 @@ public:
     const sockaddr* get() const noexcept { return reinterpret_cast<const sockaddr*>(&storage_); }
     socklen_t size() const noexcept { return size_; }
 
-    instancer::detail::UniqueFd make_socket() const
+    instancer::UniqueFd make_socket() const
     {
-        return instancer::detail::UniqueFd(::socket(storage_.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        return instancer::UniqueFd(::socket(storage_.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
     }
 
 private:
@@ -60,7 +60,7 @@ private:
 };
 
 /// A connection to `address`; none when it is refused.
-inline instancer::detail::UniqueFd connect_to(const std::string& address)
+inline instancer::UniqueFd connect_to(const std::string& address)
 {
     const SocketAddress to(address);
     auto socket = to.make_socket();

@@ -20,14 +20,14 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 #include <listener.hpp>
 #include <socket_address.hpp>
 
 namespace tunnel_test {
 
-using instancer::detail::UniqueFd;
+using instancer::UniqueFd;
 
 /// `1.2.3.4:80` as six bytes.
 inline std::string packed(const std::string& address)

@@ -15,8 +15,8 @@
 namespace {
 
 using instancer::PortRange;
+using instancer::UniqueFd;
 using instancer::detail::PortAllocator;
-using instancer::detail::UniqueFd;
 
 sockaddr_in loopback(std::uint16_t port)
 {

@@ -98,9 +98,9 @@ public:
     }
 
     /// A client's connection, which the server has yet to notice.
-    detail::UniqueFd socket_to_server(const char* from = "127.0.0.1") const
+    UniqueFd socket_to_server(const char* from = "127.0.0.1") const
     {
-        detail::UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
         sockaddr_in address{};
         address.sin_family = AF_INET;
         REQUIRE(::inet_pton(AF_INET, from, &address.sin_addr) == 1);

@@ -373,7 +373,7 @@ TEST_CASE("server: a crowd that is turned away at once leaves those who are serv
     fixture.start();
     const auto first = fixture.joined();
     constexpr std::size_t crowd = 200;
-    std::vector<detail::UniqueFd> clients;
+    std::vector<UniqueFd> clients;
     while (clients.size() < crowd)
         clients.push_back(fixture.socket_to_server());
     std::size_t seen = 0, most_between_turns = 0;

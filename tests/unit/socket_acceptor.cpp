@@ -17,7 +17,7 @@ using namespace async_test;
 using instancer::Accepted;
 using instancer::Acceptor;
 using instancer::Result;
-using instancer::detail::UniqueFd;
+using instancer::UniqueFd;
 
 namespace {
 

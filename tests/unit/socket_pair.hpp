@@ -14,13 +14,13 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <instancer/detail/unique_fd.hpp>
 #include <instancer/socket_stream.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace socket_pair {
 
 using instancer::Stream;
-using instancer::detail::UniqueFd;
+using instancer::UniqueFd;
 
 using Pair = std::pair<UniqueFd, UniqueFd>;
 

@@ -119,6 +119,8 @@ public:
     Stream& client() noexcept { return client_; }
     /// The instance's end.
     Stream& instance() noexcept { return instance_; }
+    /// The same, to look at.
+    const Stream& instance() const noexcept { return instance_; }
 
     /// Bytes that went from client to instance.
     std::uint64_t bytes_up() const noexcept { return up_; }

@@ -25,6 +25,7 @@ enum class InstanceEnd {
     stopped,        ///< The server stopped.
 };
 
+/// Its words, as the log has them.
 constexpr std::string_view to_string(InstanceEnd end) noexcept
 {
     switch (end) {

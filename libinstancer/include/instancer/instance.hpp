@@ -8,8 +8,8 @@
 #include <utility>
 
 #include <instancer/client.hpp>
-#include <instancer/detail/unique_fd.hpp>
 #include <instancer/identity.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer {
 
@@ -93,14 +93,14 @@ public:
     }
 
     /// The client's own socket, for a backend that hands it over (`BackendTraits::takes_client_socket`).
-    detail::UniqueFd& client_socket() noexcept { return client_socket_; }
+    UniqueFd& client_socket() noexcept { return client_socket_; }
 
 private:
     std::string service_;
     std::optional<Identity> identity_;
     std::optional<ClientInfo> client_;
     std::string label_;
-    detail::UniqueFd client_socket_;
+    UniqueFd client_socket_;
 };
 
 /// How an instance ended, in words for the operator.

@@ -113,6 +113,7 @@ public:
     /// Checks, before any client is served, that instances can be started at all: the program exists, the engine
     /// answers, the image is there.
     ///
+    /// Cancellation: not needed; `interrupt` has it end soon.
     /// Errors: the text names what is missing and the remedy.
     asio::awaitable<Result<void>> prepare() { return do_prepare(); }
 
@@ -150,16 +151,21 @@ public:
     /// Completes when the instance has ended, by itself or by `stop`.
     ///
     /// Concurrency: one call per instance.
+    /// Cancellation: not needed; `stop` has it complete.
     asio::awaitable<InstanceExit> wait(Instance instance) { return do_wait(std::move(instance)); }
 
     /// Ends the instance if it still runs, and removes everything that belongs to it. Call it once for each started
     /// instance, also after it ended by itself.
     ///
     /// Time: the grace period of the backend, and then as long as killing takes.
+    /// Cancellation: not needed.
     /// Errors: for the operator; the instance counts as gone all the same.
     asio::awaitable<Result<void>> stop(Instance instance) { return do_stop(std::move(instance)); }
 
     /// A warm instance gets its owner. The client does not wait for this.
+    ///
+    /// Cancellation: not needed.
+    /// Errors: for the operator; the instance is its owner's all the same.
     asio::awaitable<Result<void>> assign(Instance instance, Identity identity)
     {
         return do_assign(std::move(instance), identity);
@@ -168,10 +174,13 @@ public:
     /// Finds what a previous run of this program left behind for `service`: returns what can be taken over, and
     /// removes the rest.
     ///
+    /// Cancellation: not needed.
     /// Errors: Errc::backend_unavailable.
     asio::awaitable<Result<std::vector<Leftover>>> list(std::string service) { return do_list(std::move(service)); }
 
     /// Why an instance that runs does not become ready, for the operator: its last output, the ports that it offers.
+    ///
+    /// Cancellation: not needed.
     asio::awaitable<std::string> explain(Instance instance) { return do_explain(std::move(instance)); }
 
 private:

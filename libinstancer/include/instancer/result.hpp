@@ -32,43 +32,44 @@ enum class Errc {
 
 namespace detail {
 
-class ErrorCategory final : public std::error_category {
-public:
-    const char* name() const noexcept override { return "instancer"; }
+class [[gnu::visibility("default")]] ErrorCategory final
+    : public std::error_category{public : const char * name() const noexcept override{return "instancer";
+}
 
-    std::string message(int value) const override
-    {
-        switch (static_cast<Errc>(value)) {
-        case Errc::rejected: return "the client was not admitted";
-        case Errc::denied: return "the client's address is not let in";
-        case Errc::timeout: return "timed out";
-        case Errc::full: return "no instance is free";
-        case Errc::culled: return "the instance made room for another one before it was ready";
-        case Errc::queue_timeout: return "no instance became free in time";
-        case Errc::start_failed: return "the instance failed to start";
-        case Errc::start_timeout: return "the instance did not become ready in time";
-        case Errc::backend_unavailable: return "the backend is unavailable";
-        case Errc::bad_request: return "the request cannot be carried out";
-        case Errc::not_ready: return "the instance does not accept connections yet";
-        case Errc::instance_gone: return "the instance is gone";
-        case Errc::reset: return "the owner reset its instances";
-        case Errc::stopping: return "the server is stopping";
-        case Errc::cancelled: return "cancelled";
-        case Errc::not_supported: return "not supported";
-        }
-        return "unknown error";
+std::string message(int value) const override
+{
+    switch (static_cast<Errc>(value)) {
+    case Errc::rejected: return "the client was not admitted";
+    case Errc::denied: return "the client's address is not let in";
+    case Errc::timeout: return "timed out";
+    case Errc::full: return "no instance is free";
+    case Errc::culled: return "the instance made room for another one before it was ready";
+    case Errc::queue_timeout: return "no instance became free in time";
+    case Errc::start_failed: return "the instance failed to start";
+    case Errc::start_timeout: return "the instance did not become ready in time";
+    case Errc::backend_unavailable: return "the backend is unavailable";
+    case Errc::bad_request: return "the request cannot be carried out";
+    case Errc::not_ready: return "the instance does not accept connections yet";
+    case Errc::instance_gone: return "the instance is gone";
+    case Errc::reset: return "the owner reset its instances";
+    case Errc::stopping: return "the server is stopping";
+    case Errc::cancelled: return "cancelled";
+    case Errc::not_supported: return "not supported";
     }
-};
+    return "unknown error";
+}
+};  // namespace instancer
 
 }  // namespace detail
 
-/// The category of `Errc`.
-inline const std::error_category& error_category() noexcept
+/// The category of `Errc`: one in each process, also where it is compiled into several shared libraries.
+[[gnu::visibility("default")]] inline const std::error_category& error_category() noexcept
 {
     static const detail::ErrorCategory category;
     return category;
 }
 
+/// What `Errc` converts to.
 inline std::error_code make_error_code(Errc code) noexcept { return {static_cast<int>(code), error_category()}; }
 
 /// A failure: a code to branch on, and a text for the operator.

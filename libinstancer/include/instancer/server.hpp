@@ -38,6 +38,7 @@
 #include <instancer/pool/instance_pool.hpp>
 #include <instancer/workers.hpp>
 
+/// The parts of an instancer, and what they share. `Server` puts them together.
 namespace instancer {
 
 /// Limits of time are kept to a quarter of the shortest of them, and to a second at worst; 0 means no limit.
@@ -88,6 +89,7 @@ public:
     /// Prepares the backend, takes over what a previous run left, and serves until `drain` or `stop`.
     /// When it completes, every session and every instance of this server is gone.
     ///
+    /// Cancellation: none; `drain` and `stop` end it.
     /// Errors: those of `InstancePool::start`; then nothing was served.
     asio::awaitable<Result<void>> run()
     {
@@ -173,6 +175,9 @@ public:
     std::size_t sessions() const noexcept { return sessions_.size(); }
 
     /// What there is to say about each of them, in the order in which they came.
+    ///
+    /// Time: one turn of each worker.
+    /// Cancellation: none.
     asio::awaitable<std::vector<SessionStatus>> list()
     {
         const auto listing = std::make_shared<Listing>(workers_.control(), sessions_.size());
@@ -751,6 +756,8 @@ private:
         if (session.known)
             info.owner = session.owner.hex();
         info.instance = session.lease.instance().name();
+        if (session.link)
+            info.upstream = session.link->instance().peer_name();
     }
 
     static SessionEnd end_of(const Session& session, BridgeEnd how) noexcept

@@ -37,6 +37,7 @@ enum class SessionEnd {
     failed,          ///< Something else; the error says what.
 };
 
+/// Its words, as the log has them.
 constexpr std::string_view to_string(SessionEnd end) noexcept
 {
     switch (end) {
@@ -74,6 +75,7 @@ public:
     ClientInfo client;     ///< Where the client comes from.
     std::string owner;     ///< Owner hash, 32 hex digits; empty before authentication.
     std::string instance;  ///< Name of the instance; empty when there was none.
+    std::string upstream;  ///< Name of the server that it was joined to, where the instance is a group of several.
 
     SessionInfo() = default;
 };

@@ -4,14 +4,15 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
 #include <asio/error.hpp>
 
-#include <instancer/detail/unique_fd.hpp>
 #include <instancer/result.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer {
 
@@ -67,7 +68,9 @@ public:
         /// See `Stream::unwatch`.
         virtual void unwatch() noexcept {}
         /// See `Stream::release`.
-        virtual detail::UniqueFd release() noexcept { return {}; }
+        virtual UniqueFd release() noexcept { return {}; }
+        /// See `Stream::peer_name`.
+        virtual std::string_view peer_name() const noexcept { return {}; }
         /// See `Stream::lender`.
         virtual Lender* lender() noexcept { return nullptr; }
     };
@@ -161,6 +164,9 @@ public:
     /// Whether TCP carries the stream, so that its peer can see a reset.
     bool is_tcp() const noexcept { return impl_ && impl_->is_tcp(); }
 
+    /// What is at the other end, where that is one of several servers that could be; empty elsewhere.
+    std::string_view peer_name() const noexcept { return impl_ ? impl_->peer_name() : std::string_view(); }
+
     /// The stream as one that lends what it holds; null when it does not.
     Lender* lender() noexcept { return impl_ ? impl_->lender() : nullptr; }
 
@@ -176,9 +182,9 @@ public:
     void unwatch() noexcept { impl_->unwatch(); }
 
     /// Gives the descriptor away and leaves the stream empty; invalid when `native_handle()` is -1.
-    detail::UniqueFd release() noexcept
+    UniqueFd release() noexcept
     {
-        auto descriptor = impl_ ? impl_->release() : detail::UniqueFd();
+        auto descriptor = impl_ ? impl_->release() : UniqueFd();
         impl_.reset();
         return descriptor;
     }

@@ -26,7 +26,7 @@
 #include <instancer/acceptor/network.hpp>
 #include <instancer/acceptor/proxy_protocol.hpp>
 #include <instancer/detail/dismiss.hpp>
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer {
 
@@ -114,7 +114,7 @@ private:
     using Source = std::variant<std::monostate, Network, uid_t>;
 
     struct Held {
-        detail::UniqueFd socket;
+        UniqueFd socket;
         std::chrono::steady_clock::time_point until;
     };
 
@@ -244,7 +244,7 @@ private:
 
     // Clients that are held.
 
-    void hold(detail::UniqueFd socket)
+    void hold(UniqueFd socket)
     {
         const auto until = std::chrono::steady_clock::now() + options_.hold_time;
         const std::lock_guard lock(mutex_);
@@ -297,7 +297,7 @@ private:
                 return;
     }
 
-    static void reset(detail::UniqueFd socket)
+    static void reset(UniqueFd socket)
     {
         const linger at_once{1, 0};
         ::setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);

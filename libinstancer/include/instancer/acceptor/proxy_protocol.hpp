@@ -19,7 +19,10 @@
 namespace instancer {
 
 /// Which form of the PROXY protocol's header: a line of text, or binary.
-enum class ProxyVersion { v1 = 1, v2 = 2 };
+enum class ProxyVersion {
+    v1 = 1,  ///< A line of text.
+    v2 = 2,  ///< Binary.
+};
 
 namespace detail {
 
@@ -99,7 +102,11 @@ inline std::string encode_proxy_header(ProxyVersion version, const ClientInfo& c
 class ProxyHeaderParser {
 public:
     /// How far the header has come.
-    enum class State { incomplete, complete, malformed };
+    enum class State {
+        incomplete,  ///< More bytes are needed.
+        complete,    ///< What it says is known.
+        malformed,   ///< It is none.
+    };
 
     static constexpr std::size_t max_line = 107;      ///< Version 1, with its end of line.
     static constexpr std::size_t max_payload = 4096;  ///< Version 2, after its first 16 bytes.

@@ -85,7 +85,7 @@ class SocketAcceptor final : public Acceptor {
 public:
     /// `socket` listens already. One that is not `ours` belongs to others too: it is never paused, and the file of a
     /// Unix socket stays.
-    SocketAcceptor(const asio::any_io_executor& executor, detail::UniqueFd socket, bool ours)
+    SocketAcceptor(const asio::any_io_executor& executor, UniqueFd socket, bool ours)
         : descriptor_(executor, socket.get()), resumed_(executor, asio::steady_timer::time_point::max()), is_ours_(ours)
     {
         socket.release();
@@ -128,8 +128,8 @@ private:
             }
             sockaddr_storage peer{};
             socklen_t size = sizeof peer;
-            detail::UniqueFd client(::accept4(descriptor_.native_handle(), reinterpret_cast<sockaddr*>(&peer), &size,
-                                              SOCK_CLOEXEC | SOCK_NONBLOCK));
+            UniqueFd client(::accept4(descriptor_.native_handle(), reinterpret_cast<sockaddr*>(&peer), &size,
+                                      SOCK_CLOEXEC | SOCK_NONBLOCK));
             if (client) {
                 auto info = describe(client.get(), peer, size);
                 using Socket = detail::SocketStream;
@@ -257,7 +257,7 @@ inline Result<std::unique_ptr<Acceptor>> listen_tcp(const asio::any_io_executor&
                                                     const asio::ip::tcp::endpoint& endpoint, bool dual_stack = false)
 {
     const auto text = ClientInfo::format(endpoint);
-    detail::UniqueFd socket(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    UniqueFd socket(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket)
         return fail(detail::last_error(), "listening on " + text);
     // Only lets a port be taken again while old connections of it fade away; a second listener still fails.
@@ -290,7 +290,7 @@ inline Result<std::unique_ptr<Acceptor>> listen_unix(const asio::any_io_executor
 /// Takes over a socket that listens already, as a service manager passes it. It cannot be paused.
 ///
 /// Errors: EINVAL when `socket` is not a listening stream socket.
-inline Result<std::unique_ptr<Acceptor>> adopt_listener(const asio::any_io_executor& executor, detail::UniqueFd socket)
+inline Result<std::unique_ptr<Acceptor>> adopt_listener(const asio::any_io_executor& executor, UniqueFd socket)
 {
     int listening = 0, type = 0;
     socklen_t size = sizeof listening;

@@ -23,9 +23,9 @@ namespace instancer {
 /// A container carries what finds it again after a crash in its name and labels; `list` takes it over or removes it.
 /// Whatever could not be removed while the engine was away is removed when it is back.
 ///
-/// Threads: all blocking work is done on threads of its own.
 /// Lifetime: destroy it on the control executor or when that no longer runs, and before that is destroyed, with no
 /// call outstanding but `wait`. Containers that were not stopped go on running.
+/// Threads: all blocking work is done on threads of its own.
 class DockerBackend final : public InstanceBackend {
 public:
     /// Lifetime: `events` must outlive the backend.

@@ -18,7 +18,10 @@ enum class DockerIo {
 };
 
 /// What to do about an image that the engine does not have.
-enum class DockerPull { missing, never };
+enum class DockerPull {
+    missing,  ///< Pull it.
+    never,    ///< Fail, and say so.
+};
 
 /// What one container may use; 0 means no limit.
 class DockerLimits {

@@ -59,10 +59,11 @@ public:
           ports_(options_.ports),
           helpers_(helper_count)
     {
-        for (const auto& argument : options_.command)
-            wants_directory_ = wants_directory_ || argument.find("{dir}") != std::string::npos;
-        wants_directory_ = wants_directory_ || !options_.dir_template.empty() ||
-                           options_.working_directory.find("{dir}") != std::string::npos;
+        const auto wants = [](const std::string& text) { return text.find("{dir}") != std::string::npos; };
+        wants_directory_ = !options_.dir_template.empty() || wants(options_.working_directory) ||
+                           std::any_of(options_.command.begin(), options_.command.end(), wants) ||
+                           std::any_of(options_.env.begin(), options_.env.end(),
+                                       [&](const auto& entry) { return wants(entry.second); });
     }
 
     /// The guard takes away what is left.
@@ -85,7 +86,7 @@ private:
         std::optional<detail::InstanceGroup> group;
         std::string directory;  ///< Empty when it has none.
         std::uint16_t port = 0;
-        detail::UniqueFd our_end;               ///< Of its standard input and output, until somebody opens it.
+        UniqueFd our_end;                       ///< Of its standard input and output, until somebody opens it.
         asio::posix::stream_descriptor errors;  ///< Reads its standard error.
         detail::AsyncEvent errors_over;
         bool last_words = false;  ///< What can be read from `errors` now is all there will be.
@@ -97,8 +98,8 @@ private:
 
         detail::SpawnedProcess process;
         std::optional<detail::InstanceGroup> group;
-        detail::UniqueFd our_end;
-        detail::UniqueFd errors;
+        UniqueFd our_end;
+        UniqueFd errors;
         std::string directory;
     };
 
@@ -255,7 +256,7 @@ private:
 
     Result<Started> spawn_with(detail::SpawnPlan& plan, InstanceRequest& request, const detail::InstanceGroup* group)
     {
-        detail::UniqueFd ours, theirs, errors_read, errors_write;
+        UniqueFd ours, theirs, errors_read, errors_write;
         if (options_.io == ProcessIo::socket) {
             theirs = std::move(request.client_socket());
             const int flags = ::fcntl(theirs.get(), F_GETFL);
@@ -284,7 +285,7 @@ private:
         } else if (options_.stderr_to == StderrTo::null) {
             errors_write.reset(::open("/dev/null", O_WRONLY | O_CLOEXEC));
         }
-        detail::UniqueFd procs;
+        UniqueFd procs;
         if (group) {
             procs = group->open_procs();
             if (!procs)
@@ -330,7 +331,7 @@ private:
                 all.push_back(std::string(key) + "=" + std::string(value));
         };
         for (const auto& [key, value] : options_.env)
-            all.push_back(key + "=" + value);
+            all.push_back(key + "=" + substituted(value, process.port, directory));
         add("PATH", detail::default_search_path);
         if (options_.pty)
             add("TERM", "xterm");
@@ -356,6 +357,16 @@ private:
         if (options_.pty)
             co_return Stream(std::make_unique<detail::PtyStream>(executor, std::move(process->our_end)));
         co_return make_socket_stream(executor, std::move(process->our_end));
+    }
+
+    asio::awaitable<std::string> do_explain(Instance instance) override
+    {
+        const auto& process = instance.state<Process>();
+        if (options_.io != ProcessIo::port || process.exited.is_set())
+            co_return std::string();
+        std::string text = "it runs, but takes no connection on 127.0.0.1:" + std::to_string(process.port);
+        text += ", the port that {port} in its arguments and PORT in its environment name";
+        co_return text;
     }
 
     // Ending.

@@ -68,9 +68,10 @@ public:
     std::optional<PortRange> ports;      ///< With `ProcessIo::port`; none lets us choose any free one.
     std::string working_directory;       ///< May hold `{dir}`; empty: `{dir}` if there is one, else ours.
     std::string dir_template;            ///< Copied to every instance's `{dir}`; empty for none.
-    std::vector<std::pair<std::string, std::string>> env;  ///< The whole environment beside PATH and what we tell.
-    bool client_env = true;                                ///< Tell the instance by environment who its client is.
-    std::optional<ProcessUser> user;                       ///< None: whom we run as.
+    /// The whole environment beside PATH and what we tell. `{port}` and `{dir}` in a value are as in the arguments.
+    std::vector<std::pair<std::string, std::string>> env;
+    bool client_env = true;                      ///< Tell the instance by environment who its client is.
+    std::optional<ProcessUser> user;             ///< None: whom we run as.
     std::uint64_t limit_memory = 0;              ///< Bytes of address space of each process; 0 means no limit.
     std::uint64_t limit_pids = 0;                ///< Processes of the user; 0 means no limit.
     std::uint64_t limit_nofile = 0;              ///< Descriptors of each process; 0 means no limit.

@@ -75,6 +75,7 @@ public:
     /// Takes another list, without two of the same name. Names that are new are looked up first. An upstream that stays
     /// is still known for what it was; one that is missing gets no more connections.
     ///
+    /// Cancellation: none.
     /// Errors: an empty list, a name that cannot be looked up; Errc::cancelled when a later list was taken meanwhile;
     /// Errc::stopping. The list stays as it was then.
     /// Threads: the control executor.
@@ -583,10 +584,12 @@ private:
     }
 
     static asio::awaitable<Result<Stream>> connect(GroupPtr group, MemberPtr member, std::chrono::milliseconds limit,
-                                                   std::shared_ptr<void> companion)
+                                                   ConnectionPtr connection)
     {
+        // The stream tells its name, and keeps the connection counted.
+        std::shared_ptr<const std::string> peer(std::move(connection), &member->name);
         if (member->upstream.is_unix())
-            co_return co_await connect_unix(member->upstream.name(), std::move(companion));
+            co_return co_await connect_unix(member->upstream.name(), std::move(peer));
         EndpointsPtr endpoints;
         {
             const std::lock_guard lock(group->mutex);
@@ -598,11 +601,10 @@ private:
             // An equal part of the time that is left, so that an address that does not answer leaves some to the next.
             const auto rest = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - now());
             const auto part = std::max(rest, rest.zero()) / left--;
-            detail::UniqueFd socket(
-                ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+            UniqueFd socket(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
             if (!socket)
                 co_return fail(detail::last_error(), "making a socket");
-            last = co_await detail::connect(std::move(socket), endpoint, part, companion);
+            last = co_await detail::connect(std::move(socket), endpoint, part, peer);
             if (last)
                 break;
         }
@@ -618,18 +620,18 @@ private:
         co_return stream;
     }
 
-    static asio::awaitable<Result<Stream>> connect_unix(std::string path, std::shared_ptr<void> companion)
+    static asio::awaitable<Result<Stream>> connect_unix(std::string path, std::shared_ptr<const std::string> peer)
     {
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         if (path.size() >= sizeof address.sun_path)
             co_return fail(Errc::bad_request, "unix:" + path + ": the path is too long");
         std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-        detail::UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
         // Over a Unix socket a connection is there at once, or not at all.
         if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
             co_return fail(detail::last_error(), "connecting to unix:" + path);
-        co_return make_socket_stream(co_await asio::this_coro::executor, std::move(socket), std::move(companion));
+        co_return make_socket_stream(co_await asio::this_coro::executor, std::move(socket), std::move(peer));
     }
 
     asio::awaitable<InstanceExit> do_wait(Instance instance) override

@@ -16,6 +16,7 @@ enum class UpstreamState {
     draining,  ///< It keeps those that it has.
 };
 
+/// Its words, as the log has them.
 constexpr std::string_view to_string(UpstreamState state) noexcept
 {
     switch (state) {

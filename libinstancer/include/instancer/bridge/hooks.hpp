@@ -26,7 +26,7 @@ class HookAnswer {
 public:
     /// What happens after the answer is passed on.
     enum class Then {
-        go_on,
+        go_on,  ///< The session goes on.
         end,    ///< End the session in order.
         reset,  ///< Reset both connections.
     };

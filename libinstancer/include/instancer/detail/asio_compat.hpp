@@ -5,6 +5,9 @@
 #include <asio/cancellation_state.hpp>
 #include <asio/version.hpp>
 
+#if ASIO_VERSION < 102200
+#error "instancer needs Asio 1.22 or later; this is an older one, or another copy of Asio comes first"
+#endif
 #if ASIO_VERSION >= 102300
 #include <asio/as_tuple.hpp>
 #else

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include <asio/experimental/awaitable_operators.hpp>
@@ -35,13 +36,13 @@ inline int try_connect(int fd, const asio::ip::tcp::endpoint& endpoint) noexcept
 /// Errors: Errc::not_ready when nobody listens there, or nobody answers; what the system reports.
 inline asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::endpoint endpoint,
                                                std::chrono::milliseconds limit = answer_limit,
-                                               std::shared_ptr<void> companion = nullptr)
+                                               std::shared_ptr<const std::string> peer = nullptr)
 {
     const auto executor = co_await asio::this_coro::executor;
     const int fd = socket.get();
     set_tcp_options(fd);
-    Stream stream(std::make_unique<SocketStream>(executor, std::move(socket), SocketStream::Made::by_us_tcp,
-                                                 std::move(companion)));
+    Stream stream(
+        std::make_unique<SocketStream>(executor, std::move(socket), SocketStream::Made::by_us_tcp, std::move(peer)));
     // Asking again tells what has become of it; on this host that is known at once.
     int error = try_connect(fd, endpoint);
     if (error == EINPROGRESS)

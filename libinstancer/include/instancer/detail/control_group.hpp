@@ -21,8 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <instancer/detail/unique_fd.hpp>
 #include <instancer/result.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 

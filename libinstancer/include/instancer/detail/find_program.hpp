@@ -3,9 +3,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,6 +37,42 @@ inline Execution execution_of(const std::string& path) noexcept
                                                                         : Execution::not_permitted;
 }
 
+/// Whether the kernel knows how to run other formats than its own: those of binfmt_misc.
+inline bool knows_other_formats()
+{
+    std::error_code error;
+    const std::filesystem::directory_iterator formats("/proc/sys/fs/binfmt_misc", error);
+    return std::any_of(begin(formats), end(formats), [](const auto& entry) {
+        return entry.path().filename() != "register" && entry.path().filename() != "status";
+    });
+}
+
+/// What keeps a file that may be executed from running, and the remedy; nothing for a program, a script whose
+/// interpreter is there, and whatever cannot be read.
+///
+/// Source: execve(2).
+inline std::string trouble_of(const std::string& path)
+{
+    std::ifstream file(path, std::ios::binary);
+    char head[256];
+    file.read(head, sizeof head);
+    const std::string_view text(head, static_cast<std::size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+    if (file.bad() || !file.is_open() || text.starts_with("\177ELF"))
+        return {};
+    if (!text.starts_with("#!"))
+        return knows_other_formats() ? std::string()
+                                     : "is neither a program nor a script whose first line names its interpreter; let "
+                                       "it begin with #!/bin/sh or the like, or name its interpreter first";
+    const auto begin = std::min(text.find_first_not_of(" \t", 2), text.size());
+    const std::string interpreter(text.substr(begin, text.find_first_of(" \t\n", begin) - begin));
+    if (!interpreter.starts_with('/') || execution_of(interpreter) == Execution::possible)
+        return {};
+    if (interpreter.ends_with('\r'))
+        return "its lines end in CR LF, as on Windows, so its interpreter is not found; remove each CR, as sed -i "
+               "'s/\\r$//' does";
+    return "its first line names the interpreter " + interpreter + ", which is not there; install or correct it";
+}
+
 /// What the command of `options` starts: a path as it is written, anything else as found along the PATH that the
 /// instance will have. A path below `{dir}` is taken as it is, because it is not there yet.
 ///
@@ -47,8 +87,12 @@ inline Result<std::string> find_program(const ProcessOptions& options)
             return name;
         const bool elsewhere = relative && !options.working_directory.empty();
         const auto wrong = [&](const std::string& what) { return fail(Errc::bad_request, name + ": " + what); };
-        switch (execution_of(elsewhere ? options.working_directory + "/" + name : name)) {
-        case Execution::possible: return name;
+        const auto path = elsewhere ? options.working_directory + "/" + name : name;
+        switch (execution_of(path)) {
+        case Execution::possible:
+            if (const auto trouble = trouble_of(path); !trouble.empty())
+                return wrong(trouble);
+            return name;
         case Execution::unknown_path: return wrong(std::strerror(errno) + std::string("; correct the path"));
         case Execution::directory: return wrong("is a directory; correct the path");
         case Execution::not_permitted: break;

@@ -20,8 +20,8 @@
 #include <instancer/detail/process_marks.hpp>
 #include <instancer/detail/process_stat.hpp>
 #include <instancer/detail/socket_stream.hpp>
-#include <instancer/detail/unique_fd.hpp>
 #include <instancer/result.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 

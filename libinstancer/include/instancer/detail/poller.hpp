@@ -22,8 +22,8 @@
 #include <sys/epoll.h>
 
 #include <instancer/detail/asio_compat.hpp>
-#include <instancer/detail/unique_fd.hpp>
 #include <instancer/result.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 
@@ -34,7 +34,7 @@ namespace instancer::detail {
 class Poller final : public asio::execution_context::service {
 public:
     using key_type = Poller;
-    static inline asio::execution_context::id id;
+    [[gnu::visibility("default")]] static inline asio::execution_context::id id;
 
     /// Who watches a descriptor.
     class Entry {

@@ -16,8 +16,8 @@
 
 #include <instancer/backend/process_options.hpp>
 #include <instancer/detail/socket_stream.hpp>
-#include <instancer/detail/unique_fd.hpp>
 #include <instancer/result.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 

@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <instancer/detail/unique_fd.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <memory>
 #include <span>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include <asio/error.hpp>
@@ -65,8 +67,8 @@ inline void set_tcp_options(int fd) noexcept
 /// sockets by itself.
 class SocketStream : public Stream::Impl {
 public:
-    SocketStream(const asio::any_io_executor& executor, UniqueFd fd, std::shared_ptr<void> companion = nullptr)
-        : SocketStream(executor, std::move(fd), Made::by_others, std::move(companion))
+    SocketStream(const asio::any_io_executor& executor, UniqueFd fd, std::shared_ptr<const std::string> peer = nullptr)
+        : SocketStream(executor, std::move(fd), Made::by_others, std::move(peer))
     {
         ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);
         tcp_ = is_socket_in_family(fd_.get(), {AF_INET, AF_INET6});
@@ -78,8 +80,8 @@ public:
     /// their options.
     enum class Made { by_others, by_us_tcp, by_us_unix };
 
-    SocketStream(const asio::any_io_executor& executor, UniqueFd fd, Made made, std::shared_ptr<void> companion)
-        : companion_(std::move(companion)), executor_(executor), fd_(std::move(fd)), tcp_(made == Made::by_us_tcp)
+    SocketStream(const asio::any_io_executor& executor, UniqueFd fd, Made made, std::shared_ptr<const std::string> peer)
+        : peer_(std::move(peer)), executor_(executor), fd_(std::move(fd)), tcp_(made == Made::by_us_tcp)
     {
     }
     ~SocketStream() override { unwatch(); }
@@ -172,6 +174,7 @@ public:
     int native_handle() const noexcept override { return fd_.get(); }
 
     bool is_tcp() const noexcept override { return tcp_; }
+    std::string_view peer_name() const noexcept override { return peer_ ? *peer_ : std::string_view(); }
 
     std::size_t unsent() const noexcept override
     {
@@ -229,7 +232,7 @@ private:
         }
     }
 
-    std::shared_ptr<void> companion_;
+    std::shared_ptr<const std::string> peer_;  ///< May be null.
     CompactExecutor executor_;
     std::unique_ptr<Descriptor> watched_;  ///< From the first wait on.
     UniqueFd fd_;

@@ -56,6 +56,8 @@ public:
     }
 
     /// All channels and their members, by name.
+    ///
+    /// Cancellation: none.
     asio::awaitable<std::vector<RelayChannelStatus>> snapshot() const
     {
         std::vector<RelayChannelStatus> all;

@@ -14,9 +14,9 @@
 #include <asio/this_coro.hpp>
 
 #include <instancer/detail/async_event.hpp>
-#include <instancer/detail/unique_fd.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/test/fake_stream.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::test {
 
@@ -81,7 +81,7 @@ public:
     std::vector<FakePeer>& connections() noexcept { return connections_; }
 
     /// The client's own socket, when the backend takes it.
-    detail::UniqueFd& client_socket() noexcept { return client_socket_; }
+    UniqueFd& client_socket() noexcept { return client_socket_; }
 
     /// It ends by itself, and its connections with it.
     void exit(std::string text = "exit code 1")
@@ -109,7 +109,7 @@ private:
     std::optional<ClientInfo> client_;
     std::optional<Identity> assigned_;
     std::vector<FakePeer> connections_;
-    detail::UniqueFd client_socket_;
+    UniqueFd client_socket_;
     detail::AsyncEvent ended_;
     std::string text_ = "ended";
     std::size_t opens_to_refuse_ = 0;

@@ -44,7 +44,10 @@ public:
     using TimePoint = Clock::time_point;
 
     /// Which end of the tunnel it is.
-    enum class Role { server, agent };
+    enum class Role {
+        server,  ///< Opens sessions for users.
+        agent,   ///< Connects sessions to targets.
+    };
 
     /// Lifetime: `observer` must outlive this.
     TunnelMultiplexer(Role role, TunnelOptions options, TunnelAddress local, TunnelAddress remote,

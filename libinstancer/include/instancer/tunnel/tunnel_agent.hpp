@@ -75,6 +75,8 @@ public:
     TunnelAgent& operator=(const TunnelAgent&) = delete;
 
     /// Serves until `drain` or `stop`. When it completes, every session is gone.
+    ///
+    /// Cancellation: none; `drain` and `stop` end it.
     asio::awaitable<void> run()
     {
         for (bool failing = false; !stopped_.is_set();) {
@@ -165,7 +167,7 @@ private:
 
     asio::awaitable<Result<Stream>> connect_to(asio::ip::tcp::endpoint endpoint)
     {
-        detail::UniqueFd socket(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        UniqueFd socket(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
         if (!socket)
             co_return fail(detail::last_error(), "making a socket");
         co_return co_await detail::connect(std::move(socket), endpoint, options_.connect_timeout);

@@ -86,7 +86,9 @@ public:
     /// Where it must be used.
     asio::any_io_executor get_executor() const { return executor_; }
 
-    /// Takes agents in until `stop`.
+    /// Takes agents in until `stop`. When it completes, no agent is connected.
+    ///
+    /// Cancellation: none; `stop` ends it.
     asio::awaitable<void> run()
     {
         for (const auto& acceptor : acceptors_) {
@@ -116,7 +118,8 @@ public:
     ///
     /// Time: `agent_wait` at most.
     /// Cancellation: terminal.
-    /// Errors: Errc::backend_unavailable without an agent, Errc::cancelled, Errc::stopping.
+    /// Errors: Errc::backend_unavailable without an agent, Errc::cancelled, Errc::stopping. A target that the agent
+    /// does not reach is a reset of the stream, later.
     asio::awaitable<Result<Stream>> open(TunnelAddress target, ClientInfo client, Stream* stream)
     {
         if (!is_ready()) {

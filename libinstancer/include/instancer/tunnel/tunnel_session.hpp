@@ -103,6 +103,7 @@ private:
     TimePoint scheduled_ = TimePoint::max();
 };
 
+/// A session, which its link and its stream share.
 using TunnelSessionPtr = std::shared_ptr<TunnelSession>;
 
 }  // namespace instancer
