@@ -196,7 +196,7 @@ TEST_CASE("the service manager is told when clients are served, and when the end
     };
 
     // One whose preparations fail has never been ready.
-    Child failed(instancerd({"docker", "--listen", "127.0.0.1:0", "--engine", "unix:" + directory.path("none"),
+    Child failed(instancerd({"docker", "--listen", "127.0.0.1:0", "--engine", "unix://" + directory.path("none"),
                              "--image", "none", "--port", "1"}),
                  {"NOTIFY_SOCKET=" + path});
     CHECK(failed.wait() == 1);

@@ -119,8 +119,8 @@ TEST_CASE("socket: a client that is refused or whose process cannot start gets a
     SUBCASE("cannot start")
     {
         const TemporaryDirectory directory;
-        const auto script = directory.file("script", "#!/no/such/interpreter\n", true);
-        Service service(ServiceOptions({script}, ProcessIo::socket));
+        const auto program = directory.file("program", "\177ELF, but only at first sight", true);
+        Service service(ServiceOptions({program}, ProcessIo::socket));
         RawClient client(service.port());
         CHECK(client.receive_all().empty());
         CHECK(client.ended_by_reset());

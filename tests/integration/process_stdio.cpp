@@ -414,6 +414,9 @@ TEST_CASE("stdio: what cannot be started is said at once, with the remedy")
     };
     CHECK(error_of({"no-such-program"}).find("PATH") != std::string::npos);
     CHECK(error_of({directory.file("plain", "x")}).find("chmod +x") != std::string::npos);
+    CHECK(
+        error_of({directory.file("script", "#!/no/such/shell\n", true)}).find("names the interpreter /no/such/shell") !=
+        std::string::npos);
     CHECK(error_of({directory.path()}).find("is a directory") != std::string::npos);
     CHECK(error_of({}).find("no command") != std::string::npos);
 }
@@ -421,12 +424,12 @@ TEST_CASE("stdio: what cannot be started is said at once, with the remedy")
 TEST_CASE("stdio: a program that the system refuses to run ends its client with a reset")
 {
     const TemporaryDirectory directory;
-    Service service(ServiceOptions({directory.file("script", "#!/no/such/interpreter\n", true)}));
+    Service service(ServiceOptions({directory.file("program", "\177ELF, but only at first sight", true)}));
     RawClient client(service.port());
     CHECK(client.receive_all().empty());
     CHECK(client.ended_by_reset());
     CHECK(service.events().session_end() == SessionEnd::start_failed);
-    CHECK(service.events().record().sessions.front().detail.find("script") != std::string::npos);
+    CHECK(service.events().record().sessions.front().detail.find("program") != std::string::npos);
     CHECK(service.leftovers().processes().empty());
 }
 
