@@ -61,9 +61,11 @@ TEST_CASE("check is silent when all is well")
     const TemporaryDirectory directory;
     directory.file("tokens.txt", std::string(128, 't'));
     directory.file("serve", "#!/bin/sh\n", true);
+    const auto user = std::to_string(::geteuid()) + ":" + std::to_string(::getegid());
     const auto file = directory.file("c.json", R"({ // well
       "services": {
-        "a": { "mode": "exec", "listen": ":1", "command": ["./serve"], "auth": "token", "tokens": "tokens.txt" },
+        "a": { "mode": "exec", "listen": ":1", "command": ["./serve"], "auth": "token", "tokens": "tokens.txt",
+               "user": ")" + user + R"(" },
         "b": { "mode": "docker", "listen": ":2", "image": "no-such-image", "port": 9 }
       } })");
     const Finished check({"check", "--config", file});
