@@ -505,7 +505,7 @@ void warn_of_root(const Settings& settings)
     if (::geteuid() != 0)
         return;
     for (const auto& service : settings.services)
-        if (service.mode == Mode::exec && service.user.empty())
+        if (service.sound && service.mode == Mode::exec && service.user.empty())
             Log(settings.log_level, settings.log_format)
                 .warning(service.name, "its programs run as root, who may do anything here; add " +
                                            settings.say("user", "nobody") + ", or " + settings.say("user", "root") +
