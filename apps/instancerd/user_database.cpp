@@ -70,7 +70,7 @@ Parsed<std::unique_ptr<UserDatabase>> UserDatabase::open(const std::string& file
     if (!Statement(handle, "SELECT id, username, password, ip, last_login FROM user"))
         return wrong(database->failure().value() + remedy(file));
     if (::sqlite3_db_readonly(handle, "main") == 1)
-        return wrong(file + ": cannot be written, which noting logins takes; let this user write it");
+        return wrong(file + ": cannot be written, which noting logins takes; let this user write it and its directory");
     return database;
 }
 

@@ -6,7 +6,8 @@
 
 namespace instancer::daemon {
 
-/// Everything in complete settings that cannot work: combinations, and what they name on this machine.
+/// Everything in complete settings that cannot work: combinations, and what they name on this machine. Where nothing is
+/// wrong, a warning in the log for what is only dangerous.
 Problems validate(const Settings& settings);
 
 }  // namespace instancer::daemon

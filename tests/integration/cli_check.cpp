@@ -2,6 +2,8 @@
 // What a user reads: help, complaints, exit codes.
 #include <doctest/doctest.h>
 
+#include <unistd.h>
+
 #include <daemon.hpp>
 #include <temporary_directory.hpp>
 
@@ -59,9 +61,11 @@ TEST_CASE("check is silent when all is well")
     const TemporaryDirectory directory;
     directory.file("tokens.txt", std::string(128, 't'));
     directory.file("serve", "#!/bin/sh\n", true);
+    const auto user = std::to_string(::geteuid()) + ":" + std::to_string(::getegid());
     const auto file = directory.file("c.json", R"({ // well
       "services": {
-        "a": { "mode": "exec", "listen": ":1", "command": ["./serve"], "auth": "token", "tokens": "tokens.txt" },
+        "a": { "mode": "exec", "listen": ":1", "command": ["./serve"], "auth": "token", "tokens": "tokens.txt",
+               "user": ")" + user + R"(" },
         "b": { "mode": "docker", "listen": ":2", "image": "no-such-image", "port": 9 }
       } })");
     const Finished check({"check", "--config", file});
@@ -109,4 +113,24 @@ TEST_CASE("what is no JSON is named by its line")
     const Finished missing({"check", "--config", directory.path("none.json")});
     CHECK(missing.code == 2);
     CHECK(missing.says("cannot read " + directory.path("none.json")));
+}
+
+TEST_CASE("programs that would run as root are warned of, unless that is asked for" * doctest::skip(::geteuid() != 0))
+{
+    const TemporaryDirectory directory;
+    const auto check = [&](const std::string& user) {
+        return Finished(
+            {"check", "--config",
+             directory.file("c.json", R"({ "services": { "s": { "mode": "exec", "listen": "127.0.0.1:1", )" + user +
+                                          R"("command": ["/bin/cat"] } } })")});
+    };
+    const auto warned = check("");
+    CHECK(warned.code == 0);
+    CHECK(warned.says("s: its programs run as root"));
+    CHECK(warned.says(R"(add "user": "nobody", or "user": "root" if that is meant)"));
+    for (const std::string user : {"root", "nobody"}) {
+        const auto silent = check("\"user\": \"" + user + "\", ");
+        CHECK(silent.code == 0);
+        CHECK(silent.output == "");
+    }
 }

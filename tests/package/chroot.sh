@@ -24,13 +24,15 @@ need_base() {
     mv -T "$part" "$base" 2>/dev/null || rm -rf "$part"  # somebody else was quicker
 }
 
-# make_package BUILD DIRECTORY: sets package.
+# make_package BUILD DIRECTORY: sets package. Made by somebody who lets nobody else read their files, which it must not
+# pass on.
 make_package() {
     rm -rf "$2"
     mkdir -p "$2"
-    (cd "$1" && cpack -G DEB -B "$2") >"$2/log" 2>&1 || { cat "$2/log" >&2; fail "cpack failed"; }
+    (umask 077 && cd "$1" && cpack -G DEB -B "$2") >"$2/log" 2>&1 || { cat "$2/log" >&2; fail "cpack failed"; }
     package=$(echo "$2"/instancerd_*.deb)
     [ -f "$package" ] || fail "cpack made no package of that name: $package"
+    chmod 644 "$package"  # apt reads it as another user
 }
 
 # build_image TAG BASE-TAG DOCKERFILE CONTEXT: from the clean Debian. With the host's network, because not every host

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # debian.sh BUILD DIRECTORY: makes the Debian package of what was built in BUILD, installs it in a clean Debian, and looks
-# at all that came with it: the daemon, units, socket activation, manual pages, completions; and that it goes again.
+# at all that came with it: the daemon, units, socket activation, manual pages, completions; and that it goes again, with
+# its configuration and without.
 set -euo pipefail
 source=$(cd "$(dirname "$0")/../.." && pwd)
 . "$source/tests/package/chroot.sh"
@@ -11,6 +12,13 @@ if [ -z "${INSTANCER_UNSHARED:-}" ]; then
     INSTANCER_UNSHARED=1 exec unshare --mount --pid --fork --kill-child "$0" "$@"
 fi
 make_package "$build" "$dir"
+odd=$(dpkg-deb --contents "$package" | grep -vE '^(drwxr-xr-x|-rw[-x]r-[-x]r-[-x]|lrwxrwxrwx) root/root ' || true)
+[ -z "$odd" ] || fail "These have other modes or owners: $odd"
+if command -v lintian >/dev/null; then
+    lintian --allow-root --fail-on error,warning "$package" >"$dir/log" 2>&1 ||
+        { cat "$dir/log" >&2; fail "lintian complains"; }
+    echo "ok: policy"
+fi
 
 # What happens in the root file system stays in memory.
 root=$dir/root
@@ -49,7 +57,9 @@ echo "ok: the configuration"
 
 # The units are right, alone and with what lifts their sandbox; and that sandbox is as tight as it is said to be.
 units=$root/usr/lib/systemd/system
-for drop_in in '' docker exec; do
+sed 's/^#\([A-Z]\)/\1/' "$root/usr/share/doc/instancerd/examples/exec.conf" \
+    >"$root/usr/share/doc/instancerd/examples/exec-root.conf"
+for drop_in in '' docker exec exec-root; do
     rm -rf "$root/etc/systemd/system/instancerd.service.d"
     if [ -n "$drop_in" ]; then
         mkdir -p "$root/etc/systemd/system/instancerd.service.d"
@@ -61,7 +71,7 @@ for drop_in in '' docker exec; do
         fail "systemd-analyze verify has something to say${drop_in:+ with $drop_in.conf}"
     fi
 done
-rm -rf "$root/etc/systemd/system/instancerd.service.d"
+rm -rf "$root/etc/systemd/system/instancerd.service.d" "$root/usr/share/doc/instancerd/examples/exec-root.conf"
 quietly systemd-analyze --root "$root" --offline=yes --threshold=20 security instancerd.service
 tail -n 1 "$dir/log"
 echo "ok: the units"
@@ -75,7 +85,11 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin unshare --net bash -euc '
     ip link set lo up
     systemd-socket-activate --fdname="$1" --listen 127.0.0.1:1337 \
         chroot "$2" instancerd run --config /tmp/activated.json >"$3" 2>&1 &
-    until ss -ltn | grep -q 127.0.0.1:1337; do :; done
+    deadline=$((SECONDS + 30))
+    until ss -ltn | grep -q 127.0.0.1:1337; do
+        kill -0 $!
+        [ "$SECONDS" -lt "$deadline" ]
+    done
     exec {client}<>/dev/tcp/127.0.0.1/1337
     echo "hello, socket" >&"$client"
     read -r -t 20 answer <&"$client"
@@ -116,7 +130,22 @@ offered=$(zsh -f -c '_arguments() { print -l -- "$@" }; compadd() { print -l -- 
 grep -q '^--auth\[.*\]:open|source|token:(open source token)$' <<<"$offered" || fail "zsh offers: $offered"
 echo "ok: completions"
 
+# Without what it leaves on purpose: the configuration, and that the service is enabled, which starts nothing meanwhile.
+link=/etc/systemd/system/multi-user.target.wants/instancerd.service
+mkdir -p "$root${link%/*}"
+ln -s /lib/systemd/system/instancerd.service "$root$link"
+quietly inside apt-get -qy remove instancerd
+[ ! -e "$root/usr/bin/instancerd" ] || fail "The program stays when the package goes"
+[ -s "$root$config" ] || fail "The configuration goes with the package, though it was only removed"
+[ -L "$root$link" ] || fail "A removal forgets that the service was enabled"
+[ "$(readlink "$root/etc/systemd/system/instancerd.service")" = /dev/null ] || fail "The enabled service has no program"
+quietly inside apt-get -qy --no-install-recommends install /instancerd.deb
+[ -L "$root$link" ] || fail "The service is no longer enabled when the package comes back"
+[ ! -e "$root/etc/systemd/system/instancerd.service" ] || fail "The service stays masked when the package comes back"
+echo "ok: removed, and back again"
+
 quietly inside apt-get -qy purge instancerd
-left=$(find "$root/etc" "$root/usr" "$root/var/lib/instancerd" -name '*instancerd*' 2>/dev/null || true)
+left=$(find "$root/etc" "$root/usr" "$root/var/lib/instancerd" "$root/var/lib/systemd" -name '*instancerd*' 2>/dev/null ||
+    true)
 [ -z "$left" ] || fail "This stays when the package goes: $left"
 echo "ok: nothing stays"

@@ -18,9 +18,16 @@ need_base
 make_package "$build" "$dir"
 quietly() { "$@" >"$dir/log" 2>&1 || { cat "$dir/log" >&2; fail "This failed: $*"; }; }
 
+# As in a checkout, with an older package beside the one that counts.
+tree=$dir/tree release=$dir/tree/build/release
+mkdir -p "$tree/apps/instancerd" "$release"
+cp "$source"/apps/instancerd/{Dockerfile,compose.yaml} "$tree/apps/instancerd/"
+cp "$package" "$release/"
+echo "no package" >"$release/instancerd_0.0.9_amd64.deb"
+
 tag=instancer-package-test-$$
-compose+=(-f "$source/apps/instancerd/compose.yaml" -p "$tag")
-export INSTANCERD_BUILD=$dir INSTANCERD_CONFIG=$dir/config INSTANCERD_IMAGE=$tag
+compose+=(-f "$tree/apps/instancerd/compose.yaml" -p "$tag")
+export INSTANCERD_BASE=$tag-base INSTANCERD_CONFIG=$dir/config INSTANCERD_IMAGE=$tag DOCKER_BUILDKIT=0
 export DOCKER_SOCKET=${DOCKER_HOST:-/var/run/docker.sock}
 DOCKER_SOCKET=${DOCKER_SOCKET#unix://}
 clean_up() {
@@ -30,7 +37,7 @@ clean_up() {
 }
 trap clean_up EXIT
 
-build_image "$tag" "$tag-base" "$source/apps/instancerd/Dockerfile" "$dir"
+build_image "$tag" "$tag-base" "$tree/apps/instancerd/Dockerfile" "$release"
 echo "ok: the image builds"
 
 # free_port: one that nobody listens on now.
@@ -73,7 +80,9 @@ cat >"$dir/config/instancerd.json" <<END
     "port": { "mode": "docker", "listen": "127.0.0.1:$inside", "image": "$tag", "port": 9000, "pull": "never",
               "command": ["exec", "--listen", ":9000", "--", "/bin/cat"] } } }
 END
-quietly "${compose[@]}" up -d --no-build
+# From wherever; what is built already need not be fetched again.
+cd /
+quietly "${compose[@]}" up -d --build
 container=$("${compose[@]}" ps -q)
 says "$stdio" "hello, container" "$container"
 says "$inside" "hello, namespace" "$container"

@@ -271,6 +271,15 @@ such as "exec", "docker" or "forward", and one with processes or containers may 
 an array of the program and its arguments.
 A key with a dot is a member of an object: limits.memory is {"limits": {"memory": "64m"}}.
 Relative paths are relative to the file.
+.PP
+To
+.I instancerd.service
+the system is read\-only, but for
+.I /var/lib/instancerd
+and
+.IR /run/instancerd .
+What is written, such as the user database of a tunnel (db), recordings and log files, belongs into the former, and
+belongs to the user instancerd; Unix sockets belong into the latter.
 .SH EXAMPLE
 )"
         << verbatim(
@@ -288,7 +297,8 @@ Relative paths are relative to the file.
         std::cout << ".TP\n\\fB" << roff(option.config_key()) << "\\fR (" << roff(shape_name(option.shape)) << ")\n"
                   << description(option);
     }
-    std::cout << ".SH FILES\n.I /etc/instancerd/instancerd.json\n.SH SEE ALSO\n.BR instancerd (1)\n";
+    std::cout << ".SH FILES\n.I /etc/instancerd/instancerd.json\n.br\n.I /var/lib/instancerd\n"
+                 ".SH SEE ALSO\n.BR instancerd (1)\n";
 }
 
 /// What a shell can offer for the value of an option.
