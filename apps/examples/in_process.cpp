@@ -34,7 +34,7 @@ class CounterBackend final : public InstanceBackend {
         const auto executor = co_await asio::this_coro::executor;
         auto ends = make_stream_pair(executor);
         if (!ends)
-            co_return tl::unexpected<Error>(ends.error());
+            co_return fail(ends.error());
         auto serving = serve(instance.shared_state<Counter>(), std::move(ends->first));
         asio::co_spawn(executor, std::move(serving), asio::detached);
         co_return std::move(ends->second);
@@ -44,7 +44,7 @@ class CounterBackend final : public InstanceBackend {
     {
         for (auto line = co_await read_line(client, 1000); line; line = co_await read_line(client, 1000)) {
             const auto answer = std::to_string(++counter->count) + "\n";
-            co_await client.write_all(std::as_bytes(std::span(answer)));
+            co_await client.write_all(answer);
         }
     }
 

@@ -38,7 +38,7 @@ private:
         for (;;) {
             const auto line = co_await read_line(client, 80);
             if (!line)
-                co_return tl::unexpected<Error>(line.error());
+                co_return fail(line.error());
             if (line->starts_with("play ")) {
                 Admission admission(line->substr(5), "");
                 admission.on_open("+ok\n");
@@ -46,9 +46,9 @@ private:
                 co_return admission;
             }
             const auto answer = *line == "who" ? std::to_string(games_.count()) + "\n" : "-who, or play NAME\n";
-            const auto written = co_await client.write_all(std::as_bytes(std::span(answer)));
+            const auto written = co_await client.write_all(answer);
             if (!written)
-                co_return tl::unexpected<Error>(written.error());
+                co_return fail(written.error());
         }
     }
 

@@ -27,7 +27,7 @@ private:
     {
         const auto line = co_await read_line(client, 200);
         if (!line)
-            co_return tl::unexpected<Error>(line.error());
+            co_return fail(line.error());
         const std::string_view text = *line;
         const auto before_signature = text.rfind(' ');
         if (before_signature == text.npos)

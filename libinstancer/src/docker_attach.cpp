@@ -68,7 +68,7 @@ asio::awaitable<Result<UniqueFd>> attach(std::string socket_path, std::string ve
         co_return fail(Errc::backend_unavailable, "attaching to the container: no answer");
     const auto& upgraded = std::get<0>(outcome);
     if (!upgraded)
-        co_return tl::unexpected<Error>(upgraded.error());
+        co_return fail(upgraded.error());
     co_return UniqueFd(socket.release());
 }
 

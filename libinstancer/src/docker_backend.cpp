@@ -152,7 +152,7 @@ asio::awaitable<Result<void>> DockerBackend::Impl::prepare()
     const auto self = shared_from_this();
     const auto done = co_await prepared();
     if (!done)
-        co_return tl::unexpected<Error>(done.error());
+        co_return fail(done.error());
     co_return Result<void>();
 }
 
@@ -171,7 +171,7 @@ asio::awaitable<Result<Instance>> DockerBackend::Impl::start(InstanceRequest req
         co_return fail(Errc::backend_unavailable, "the Docker engine is away");
     const auto created = co_await create(request);
     if (!created)
-        co_return tl::unexpected<Error>(created.error());
+        co_return fail(created.error());
     const auto& container = *created;
     const auto running = co_await run(*container);
     if (running)
@@ -182,7 +182,7 @@ asio::awaitable<Result<Instance>> DockerBackend::Impl::start(InstanceRequest req
     else
         (void)co_await remove(container->id);
     forget(*container);
-    co_return tl::unexpected<Error>(running.error());
+    co_return fail(running.error());
 }
 
 asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(const InstanceRequest& request)
@@ -190,7 +190,7 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
     for (bool again = false;; again = true) {
         const auto prepared = co_await this->prepared();
         if (!prepared)
-            co_return tl::unexpected<Error>(prepared.error());
+            co_return fail(prepared.error());
         const auto& common = **prepared;
 
         auto spec = common.spec;
@@ -201,7 +201,7 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
         if (common.reach != Reach::inside) {
             const auto taken = network_.take_address();
             if (!taken)
-                co_return tl::unexpected<Error>(taken.error());
+                co_return fail(taken.error());
             address = *taken;
             auto& endpoint = spec["NetworkingConfig"]["EndpointsConfig"][network_.name()];
             endpoint["IPAMConfig"]["IPv4Address"] = address->to_string();
@@ -225,7 +225,7 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
         if (!reply) {
             // The engine may have made it before it went away.
             remove_later(name.text());
-            co_return tl::unexpected<Error>(reply.error());
+            co_return fail(reply.error());
         }
         // The image or the network is gone: look for it, or make it, once more.
         if (reply->status() != 404 || again)
@@ -240,16 +240,16 @@ asio::awaitable<Result<void>> DockerBackend::Impl::run(Container& container)
         auto ask = [this] { return engine_.version_prefix(); };
         const auto version = co_await offload(std::move(ask));
         if (!version)
-            co_return tl::unexpected<Error>(version.error());
+            co_return fail(version.error());
         // Before the start, or the first output is lost.
         auto attached = co_await attach(engine_.socket_path(), *version, container.id);
         if (!attached)
-            co_return tl::unexpected<Error>(std::move(attached.error()));
+            co_return fail(std::move(attached.error()));
         container.attachment(std::move(*attached));
     }
     const auto reply = co_await call("POST", "/containers/" + container.id + "/start");
     if (!reply)
-        co_return tl::unexpected<Error>(reply.error());
+        co_return fail(reply.error());
     if (!reply->ok()) {
         const auto why = reply->message();
         if (reply->status() == 404)
@@ -268,7 +268,7 @@ asio::awaitable<Result<void>> DockerBackend::Impl::locate(Container& container, 
     using namespace asio::experimental::awaitable_operators;
     const auto reply = co_await call("GET", "/containers/" + container.id + "/json");
     if (!reply)
-        co_return tl::unexpected<Error>(reply.error());
+        co_return fail(reply.error());
     if (!reply->ok())
         co_return refused("inspecting a container", *reply);
     const auto state = object_at(reply->json(), "State");
@@ -283,7 +283,7 @@ asio::awaitable<Result<void>> DockerBackend::Impl::locate(Container& container, 
     asio::steady_timer patience(control_, end_patience);
     co_await (container.ended.wait() || patience.async_wait(as_result));
     if (!container.ended.is_set())
-        co_return tl::unexpected<Error>(std::move(opened.error()));
+        co_return fail(std::move(opened.error()));
     const auto text = co_await obituary(container);
     co_return fail(Errc::start_failed, text);
 }
@@ -344,7 +344,7 @@ asio::awaitable<Result<Stream>> DockerBackend::Impl::connect_inside(std::shared_
     auto work = [container, family] { return socket_inside(container->network_namespace.get(), family); };
     auto socket = co_await namespace_thread_.run(std::move(work));
     if (!socket)
-        co_return tl::unexpected<Error>(std::move(socket.error()));
+        co_return fail(std::move(socket.error()));
     const asio::ip::tcp::endpoint endpoint(target, container->port);
     co_return co_await connect(std::move(*socket), endpoint);
 }
@@ -458,7 +458,7 @@ asio::awaitable<Result<void>> DockerBackend::Impl::assign(Instance instance, Ide
     const ContainerName name(options_.daemon, service_, identity, unix_time());
     const auto reply = co_await call("POST", "/containers/" + container.id + "/rename?name=" + name.text());
     if (!reply)
-        co_return tl::unexpected<Error>(reply.error());
+        co_return fail(reply.error());
     if (!reply->ok())
         co_return refused("renaming a container", *reply);
     co_return Result<void>();

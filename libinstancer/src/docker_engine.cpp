@@ -180,7 +180,7 @@ Result<std::string> DockerEngine::version_prefix()
     }
     auto reply = send("GET", "/version", {}, {}, {});
     if (!reply)
-        return tl::unexpected<Error>(std::move(reply.error()));
+        return fail(std::move(reply.error()));
     if (!reply->ok())
         return tl::unexpected<Error>(unreachable(reply->message()));
     const auto version = reply->json();
@@ -203,7 +203,7 @@ Result<EngineReply> DockerEngine::call(const std::string& method, const std::str
 {
     const auto prefix = version_prefix();
     if (!prefix)
-        return tl::unexpected<Error>(prefix.error());
+        return fail(prefix.error());
     return send(method, *prefix + path, body, {}, {});
 }
 
@@ -212,7 +212,7 @@ Result<EngineReply> DockerEngine::stream(const std::string& method, const std::s
 {
     const auto prefix = version_prefix();
     if (!prefix)
-        return tl::unexpected<Error>(prefix.error());
+        return fail(prefix.error());
     return send(method, *prefix + path, {}, std::move(opened), std::move(data));
 }
 

@@ -161,7 +161,7 @@ Result<void> DockerNetwork::ensure(bool egress)
     const std::lock_guard lock(mutex_);
     auto adopted = adopt(egress);
     if (!adopted)
-        return tl::unexpected<Error>(std::move(adopted.error()));
+        return fail(std::move(adopted.error()));
     if (!*adopted)
         if (auto created = create(egress); !created)
             return created;
@@ -192,7 +192,7 @@ Result<bool> DockerNetwork::adopt(bool egress)
 {
     const auto reply = engine_.call("GET", "/networks/" + name_);
     if (!reply)
-        return tl::unexpected<Error>(reply.error());
+        return fail(reply.error());
     if (!reply->ok())
         return false;
     const auto network = reply->json();
@@ -212,7 +212,7 @@ Result<bool> DockerNetwork::adopt(bool egress)
     }
     const auto removed = engine_.call("DELETE", "/networks/" + name_);
     if (!removed)
-        return tl::unexpected<Error>(removed.error());
+        return fail(removed.error());
     if (!removed->ok())
         return fail(Errc::start_failed, "the network '" + name_ + "' has other settings: " + removed->message());
     return false;
@@ -243,7 +243,7 @@ Result<void> DockerNetwork::create(bool egress)
         };
         const auto reply = engine_.call("POST", "/networks/create", request.dump());
         if (!reply)
-            return tl::unexpected<Error>(reply.error());
+            return fail(reply.error());
         if (reply->ok()) {
             set_subnet(subnet);
             return {};

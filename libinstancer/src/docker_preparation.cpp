@@ -46,28 +46,28 @@ Result<std::shared_ptr<const Prepared>> DockerPreparation::get()
         return prepared_;
     prepared_.reset();
     if (auto checked = check(options_, service_); !checked)
-        return tl::unexpected<Error>(std::move(checked.error()));
+        return fail(std::move(checked.error()));
     auto image = find_image();
     if (!image)
-        return tl::unexpected<Error>(std::move(image.error()));
+        return fail(std::move(image.error()));
     auto next = std::make_shared<Prepared>();
     next->image = std::move(*image);
     if (options_.io == DockerIo::port) {
         const auto port = service_port(options_, next->image);
         if (!port)
-            return tl::unexpected<Error>(port.error());
+            return fail(port.error());
         next->port = *port;
     }
     const auto reach = choose_reach();
     if (!reach)
-        return tl::unexpected<Error>(reach.error());
+        return fail(reach.error());
     next->reach = *reach;
     next->spec = container_spec(options_, next->image, next->port);
     if (next->reach != Reach::inside)
         next->spec["HostConfig"]["NetworkMode"] = network_.name();
     next->config = config_hash(next->spec, next->image);
     if (const auto tried = try_out(*next); !tried)
-        return tl::unexpected<Error>(tried.error());
+        return fail(tried.error());
     prepared_ = next;
     return prepared_;
 }
@@ -78,11 +78,11 @@ Result<ImageFacts> DockerPreparation::find_image()
     auto reply = engine_.call("GET", path);
     if (reply && reply->status() == 404) {
         if (auto pulled = pull(); !pulled)
-            return tl::unexpected<Error>(std::move(pulled.error()));
+            return fail(std::move(pulled.error()));
         reply = engine_.call("GET", path);
     }
     if (!reply)
-        return tl::unexpected<Error>(std::move(reply.error()));
+        return fail(std::move(reply.error()));
     if (!reply->ok())
         return fail(Errc::bad_request, "image '" + options_.image + "': " + reply->message());
     return ImageFacts(reply->json());
@@ -107,7 +107,7 @@ Result<void> DockerPreparation::pull()
     const auto reply = pulls_.stream(
         "POST", path, [] {}, [&](std::string_view piece) { progress += piece; });
     if (!reply)
-        return tl::unexpected<Error>(reply.error());
+        return fail(reply.error());
     if (!reply->ok())
         return missing(", and pulling it failed: " + reply->message());
     std::istringstream lines(progress);
@@ -124,7 +124,7 @@ Result<Reach> DockerPreparation::choose_reach()
 {
     const auto reply = engine_.call("GET", "/info");
     if (!reply)
-        return tl::unexpected<Error>(reply.error());
+        return fail(reply.error());
     if (!reply->ok())
         return fail(Errc::backend_unavailable, "the Docker engine: " + reply->message());
     const auto info = reply->json();
@@ -147,7 +147,7 @@ Result<Reach> DockerPreparation::choose_reach()
     if (enter && !options_.egress)
         return Reach::inside;
     if (const auto made = network_.ensure(options_.egress); !made)
-        return tl::unexpected<Error>(made.error());
+        return fail(made.error());
     network_made_ = true;
     if (!enter && options_.io == DockerIo::port)
         events_.notice(service_, "network namespaces cannot be entered (that takes CAP_SYS_ADMIN and a runtime like "
@@ -183,12 +183,12 @@ Result<void> DockerPreparation::try_out(const Prepared& prepared)
     spec["Labels"] = container_labels(options_, service_, prepared.config);
     const auto made = engine_.call("POST", "/containers/create?name=" + name.text(), spec.dump());
     if (!made)
-        return tl::unexpected<Error>(made.error());
+        return fail(made.error());
     if (!made->ok())
         return fail(Errc::bad_request, "the Docker engine refuses such containers: " + made->message());
     const auto removed = engine_.call("DELETE", container_removal(name.text()));
     if (!removed)
-        return tl::unexpected<Error>(removed.error());
+        return fail(removed.error());
     return {};
 }
 

@@ -96,12 +96,12 @@ asio::awaitable<Result<std::vector<Leftover>>> DockerBackend::Impl::list()
     const auto self = shared_from_this();
     const auto prepared = co_await this->prepared();
     if (!prepared)
-        co_return tl::unexpected<Error>(prepared.error());
+        co_return fail(prepared.error());
     json filters;
     filters["label"] = json::array({label(label_daemon, options_.daemon)});
     const auto reply = co_await call("GET", "/containers/json?all=1&filters=" + percent_encoded(filters.dump()));
     if (!reply)
-        co_return tl::unexpected<Error>(reply.error());
+        co_return fail(reply.error());
     if (!reply->ok())
         co_return fail(Errc::backend_unavailable, "listing containers: " + reply->message());
 
@@ -177,7 +177,7 @@ asio::awaitable<Result<Leftover>> DockerBackend::Impl::adopt(const json& summary
     const auto located = co_await locate(*container, prepared->reach);
     if (!located) {
         forget(*container);
-        co_return tl::unexpected<Error>(located.error());
+        co_return fail(located.error());
     }
     const auto age = std::max(unix_time() - name->claimed(), std::chrono::seconds(0));
     co_return Leftover(Instance(container->name, container), *name->identity(), age);

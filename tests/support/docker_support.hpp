@@ -394,7 +394,7 @@ private:
 
     static asio::awaitable<void> send(instancer::Stream& stream, std::string input)
     {
-        (void)co_await stream.write_all(std::as_bytes(std::span(input)));
+        (void)co_await stream.write_all(input);
         (void)stream.shutdown_send();
     }
 

@@ -98,7 +98,7 @@ inline asio::awaitable<bool> write_and_end(Stream& stream, std::string_view data
     std::mt19937 random(seed);
     while (!data.empty()) {
         const auto piece = data.substr(0, 1 + random() % (1u << random() % 18));
-        const auto written = co_await stream.write_all(std::as_bytes(std::span(piece)));
+        const auto written = co_await stream.write_all(piece);
         if (!written)
             co_return false;
         data.remove_prefix(piece.size());

@@ -30,7 +30,7 @@ inline asio::awaitable<Result<std::string>> read_line(Stream& stream, std::size_
         const std::span<std::byte> place = std::as_writable_bytes(std::span<char>(&byte, 1));
         auto count = co_await stream.read_some(place);
         if (!count)
-            co_return tl::unexpected<Error>(std::move(count.error()));
+            co_return fail(std::move(count.error()));
         if (*count == 0)
             co_return fail(asio::error::make_error_code(asio::error::eof), "within a line");
         if (byte == '\n')

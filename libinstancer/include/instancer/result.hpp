@@ -110,6 +110,9 @@ private:
 template <class T>
 using Result = tl::expected<T, Error>;
 
+/// Makes the failed state of any `Result`: another's error, handed on.
+inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
+
 /// Makes the failed state of any `Result`.
 template <class Code>
 tl::unexpected<Error> fail(Code code, std::string text = {})

@@ -33,6 +33,7 @@
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
 #include <instancer/detail/dismiss.hpp>
+#include <instancer/detail/exception_text.hpp>
 #include <instancer/detail/socket_stream.hpp>
 #include <instancer/events.hpp>
 #include <instancer/pool/instance_pool.hpp>
@@ -328,11 +329,11 @@ private:
             const auto worker = workers_.next();
             auto accepted = co_await acceptor.accept(workers_.executor(worker));
             if (!accepted)
-                co_return tl::unexpected<Error>(accepted.error());
+                co_return fail(accepted.error());
             begin_session(worker, *accepted);
             co_return Result<void>();
-        } catch (const std::exception& error) {
-            co_return fail(std::make_error_code(std::errc::not_enough_memory), error.what());
+        } catch (...) {
+            co_return fail(std::make_error_code(std::errc::not_enough_memory), detail::exception_text());
         }
     }
 
@@ -349,8 +350,8 @@ private:
             ++starting_;
             session->starting = true;
             spawn(session, nullptr);
-        } catch (const std::exception& error) {
-            session->detail = error.what();
+        } catch (...) {
+            session->detail = detail::exception_text();
             finish(*session);
             throw;
         }
@@ -424,8 +425,8 @@ private:
             if (!end)
                 co_return nullptr;
             conclude(*session, *end);
-        } catch (const std::exception& error) {
-            session->detail = error.what();
+        } catch (...) {
+            session->detail = detail::exception_text();
         }
         finish(*session);
         co_return nullptr;
@@ -461,7 +462,7 @@ private:
             const auto summary = summarize(session);
             release(session);
             events_.session_ended(summary);
-        } catch (const std::exception&) {
+        } catch (...) {
             release(session);
         }
         asio::dispatch(workers_.control(), [this, id = session.id] {
@@ -564,7 +565,7 @@ private:
             return fail(Errc::not_supported, "this client has no socket of its own to hand over");
         // The instance's socket is to block, which a wait that begins later must not undo.
         if (const auto watched = session.client.watch(); !watched)
-            return tl::unexpected<Error>(watched.error());
+            return fail(watched.error());
         request.client_socket().reset(::fcntl(socket, F_DUPFD_CLOEXEC, 3));
         if (!request.client_socket())
             return fail(detail::last_error(), "handing over a client's connection");
@@ -609,7 +610,7 @@ private:
     {
         auto introduced = co_await session.entry->introduce(session.client, session.info);
         if (!introduced)
-            co_return tl::unexpected<Error>(std::move(introduced.error()));
+            co_return fail(std::move(introduced.error()));
         co_return co_await authenticator_->authenticate(session.client, session.info);
     }
 
@@ -675,7 +676,7 @@ private:
         session.detail = error.message();
         if (const auto text = admission.on_refusal(error); !text.empty()) {
             // Best effort: a client that does not take a line at once does not get it.
-            static_cast<void>(session.client.try_write(std::as_bytes(std::span(text))));
+            static_cast<void>(session.client.try_write(text));
             detail::dismiss(session.client);
         } else {
             session.client.abort();
@@ -716,7 +717,7 @@ private:
         if (Stream stream = session.lease.take_stream()) {
             if (stream.get_executor() != session.executor())
                 if (auto moved = stream.rebind(session.executor()); !moved)
-                    co_return tl::unexpected<Error>(std::move(moved.error()));
+                    co_return fail(std::move(moved.error()));
             co_return stream;
         }
         OpenRequest request(identity, session.info, &session.client, session.id);
@@ -779,12 +780,12 @@ private:
     asio::awaitable<std::optional<BridgeEnd>> greet(Link& link, const Admission& admission)
     {
         if (const auto& text = admission.on_open(); !text.empty())
-            if (const auto sent = co_await link.client().write_all(std::as_bytes(std::span(text))); !sent)
+            if (const auto sent = co_await link.client().write_all(text); !sent)
                 co_return BridgeEnd::client_reset;
         if (const auto& early = admission.early_data(); bridge_.takes_early_data()) {
             link.set_early_data(early);
         } else if (!early.empty()) {
-            if (const auto sent = co_await link.instance().write_all(std::as_bytes(std::span(early))); !sent)
+            if (const auto sent = co_await link.instance().write_all(early); !sent)
                 co_return BridgeEnd::instance_reset;
             link.count_up(early.size());
         }

@@ -95,6 +95,12 @@ public:
     /// Errors: asio::error::would_block; what the system reports.
     Result<std::size_t> try_write(std::span<const std::byte> data) { return impl_->try_write(data); }
 
+    /// Writes of `text` what fits, at least one byte.
+    Result<std::size_t> try_write(std::string_view text)
+    {
+        return try_write(std::as_bytes(std::span<const char>(text)));
+    }
+
     /// Completes when the stream is ready for `what`; may complete early, so try again then.
     ///
     /// Cancellation: any type; also by `abort()` and `close()`.
@@ -114,7 +120,7 @@ public:
                 co_return count;
             auto ready = co_await impl_->wait(Readiness::readable);
             if (!ready)
-                co_return tl::unexpected<Error>(std::move(ready.error()));
+                co_return fail(std::move(ready.error()));
         }
     }
 
@@ -132,12 +138,18 @@ public:
                 continue;
             }
             if (count.error() != std::error_code(asio::error::would_block))
-                co_return tl::unexpected<Error>(std::move(count.error()));
+                co_return fail(std::move(count.error()));
             auto ready = co_await impl_->wait(Readiness::writable);
             if (!ready)
                 co_return ready;
         }
         co_return Result<void>();
+    }
+
+    /// Writes all of `text`.
+    asio::awaitable<Result<void>> write_all(std::string_view text)
+    {
+        return write_all(std::as_bytes(std::span<const char>(text)));
     }
 
     /// Half-close: the peer reads the end of the stream after what was written before; reading goes on.

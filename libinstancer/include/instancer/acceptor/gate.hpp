@@ -173,7 +173,7 @@ private:
                 const auto part = std::span(buffer).first(std::min(header.wanted(), buffer.size()));
                 const auto count = co_await client.read_some(std::as_writable_bytes(part));
                 if (!count)
-                    co_return tl::unexpected<Error>(count.error());
+                    co_return fail(count.error());
                 if (*count == 0)
                     co_return fail(Errc::rejected, "the PROXY header of " + info.to_string() + " ended after " +
                                                        std::to_string(read) + " bytes");

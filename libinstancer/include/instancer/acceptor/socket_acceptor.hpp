@@ -207,7 +207,7 @@ private:
         if (is_unix_) {
             auto socket = detail::listening_unix_socket(path_, mode_);
             if (!socket)
-                return tl::unexpected<Error>(std::move(socket.error()));
+                return fail(std::move(socket.error()));
             asio::error_code error;
             descriptor_.assign(socket->get(), error);
             if (error)
@@ -270,7 +270,7 @@ inline Result<std::unique_ptr<Acceptor>> listen_tcp(const asio::any_io_executor&
     auto listening =
         detail::bind_and_listen(std::move(socket), endpoint.data(), static_cast<socklen_t>(endpoint.size()), text);
     if (!listening)
-        return tl::unexpected<Error>(std::move(listening.error()));
+        return fail(std::move(listening.error()));
     return std::make_unique<SocketAcceptor>(executor, std::move(*listening), true);
 }
 
@@ -283,7 +283,7 @@ inline Result<std::unique_ptr<Acceptor>> listen_unix(const asio::any_io_executor
 {
     auto listening = detail::listening_unix_socket(path, mode);
     if (!listening)
-        return tl::unexpected<Error>(std::move(listening.error()));
+        return fail(std::move(listening.error()));
     return std::make_unique<SocketAcceptor>(executor, std::move(*listening), true);
 }
 

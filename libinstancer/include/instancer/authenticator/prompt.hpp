@@ -38,17 +38,17 @@ public:
 private:
     asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo&) override
     {
-        auto asked = co_await client.write_all(std::as_bytes(std::span(prompt_)));
+        auto asked = co_await client.write_all(prompt_);
         if (!asked)
-            co_return tl::unexpected<Error>(std::move(asked.error()));
+            co_return fail(std::move(asked.error()));
         auto token = co_await read_line(client, max_token);
         if (!token && token.error() == asio::error::make_error_code(asio::error::eof))
             co_return fail(Errc::rejected, "the client left before it had named a token");
         if (!token)
-            co_return tl::unexpected<Error>(std::move(token.error()));
+            co_return fail(std::move(token.error()));
         if (!tokens_.contains(*token)) {
             static constexpr std::string_view answer = "unknown token\n";
-            static_cast<void>(client.try_write(std::as_bytes(std::span(answer))));
+            static_cast<void>(client.try_write(answer));
             co_return fail(Errc::rejected, "unknown token");
         }
         Admission admission(std::move(*token), std::string());

@@ -86,7 +86,7 @@ private:
         while (!greeting.is_complete()) {
             const auto count = co_await client.read_some(greeting.missing());
             if (!count)
-                co_return tl::unexpected<Error>(count.error());
+                co_return fail(count.error());
             if (*count == 0)
                 co_return fail(Errc::rejected, "the client left after " + std::to_string(greeting.received()) +
                                                    " of the greeting's " + std::to_string(greeting.size) + " bytes");

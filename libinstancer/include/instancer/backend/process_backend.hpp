@@ -119,7 +119,7 @@ private:
             co_return fail(Errc::bad_request, "no command is given");
         auto program = detail::find_program(options_);
         if (!program)
-            co_return tl::unexpected<Error>(program.error());
+            co_return fail(program.error());
         program_ = *program;
         auto prepare = [this] { return prepare_system(); };
         const auto prepared = co_await helpers_.run(std::move(prepare));
@@ -137,13 +137,13 @@ private:
         if (wants_directory_) {
             auto root = detail::PrivateDirectory::create(run_name_);
             if (!root)
-                return tl::unexpected<Error>(root.error());
+                return fail(root.error());
             directories_.emplace(std::move(*root));
         }
         auto guard = detail::Guard::start(groups_ ? groups_->path() : std::string(), mark_,
                                           directories_ ? directories_->path() : std::string());
         if (!guard)
-            return tl::unexpected<Error>(guard.error());
+            return fail(guard.error());
         guard_.emplace(std::move(*guard));
         return {};
     }
@@ -157,7 +157,7 @@ private:
         auto start = [this, &request, &process] { return start_process(request, *process); };
         auto started = co_await helpers_.run(std::move(start));
         if (!started && started.error() == Errc::full)
-            co_return tl::unexpected<Error>(started.error());
+            co_return fail(started.error());
         if (!started) {
             ports_.give_back(process->port);
             co_return fail(Errc::start_failed, started.error().message());
@@ -206,14 +206,14 @@ private:
         if (options_.io == ProcessIo::port) {
             auto port = ports_.take();
             if (!port)
-                return tl::unexpected<Error>(port.error());
+                return fail(port.error());
             process.port = *port;
         }
         std::string directory;
         if (directories_) {
             auto made = directories_->add(process.number, options_.dir_template, options_.user);
             if (!made)
-                return tl::unexpected<Error>(made.error());
+                return fail(made.error());
             directory = *made;
         }
         detail::SpawnPlan plan;
@@ -236,7 +236,7 @@ private:
             auto taken = groups_->take();
             if (!taken) {
                 clean_up(group, directory);
-                return tl::unexpected<Error>(taken.error());
+                return fail(taken.error());
             }
             group.emplace(std::move(*taken));
         }
@@ -266,7 +266,7 @@ private:
         } else if (options_.pty) {
             auto terminal = detail::open_pty();
             if (!terminal)
-                return tl::unexpected<Error>(terminal.error());
+                return fail(terminal.error());
             std::tie(ours, theirs) = std::move(*terminal);
             plan.terminal = true;
         } else {
@@ -296,7 +296,7 @@ private:
         plan.standard[2] = errors_write ? errors_write.get() : theirs.get();
         auto spawned = detail::spawn(plan);
         if (!spawned)
-            return tl::unexpected<Error>(spawned.error());
+            return fail(spawned.error());
         Started started(std::move(*spawned));
         started.our_end = std::move(ours);
         started.errors = std::move(errors_read);

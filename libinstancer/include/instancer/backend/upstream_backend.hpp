@@ -296,7 +296,7 @@ private:
         for (const auto& member : members) {
             auto found = co_await look_up(member->upstream);
             if (!found)
-                co_return tl::unexpected<Error>(found.error());
+                co_return fail(found.error());
             const std::lock_guard lock(group->mutex);
             member->endpoints = std::move(*found);
         }
@@ -335,7 +335,7 @@ private:
                 if (upkeep->stopped.is_set())
                     co_return fail(Errc::stopping);
                 if (!endpoints)
-                    co_return tl::unexpected<Error>(endpoints.error());
+                    co_return fail(endpoints.error());
                 found.emplace(name, std::move(*endpoints));
             }
         }
@@ -477,8 +477,8 @@ private:
         if (stream && group->options.send_proxy)
             stream = co_await introduced(*group, std::move(*stream), ClientInfo());
         if (!stream)
-            co_return tl::unexpected<Error>(stream.error());
-        if (auto sent = co_await stream->write_all(std::as_bytes(std::span(options.send))); !sent)
+            co_return fail(stream.error());
+        if (auto sent = co_await stream->write_all(options.send); !sent)
             co_return sent;
         std::string answer(options.expect.empty() ? 0 : 4096, '\0');
         std::size_t size = 0;
@@ -489,7 +489,7 @@ private:
             const auto rest = std::as_writable_bytes(std::span(answer)).subspan(size);
             const auto count = co_await stream->read_some(rest);
             if (!count)
-                co_return tl::unexpected<Error>(count.error());
+                co_return fail(count.error());
             size += *count;
             ended = *count == 0;
         }
@@ -523,7 +523,7 @@ private:
                 co_return fail(Errc::full, "every upstream has its maximum of connections, and too many clients wait");
             if (turn == Turn::wait)
                 if (const auto room = co_await wait_for_room(*group, served, request.stream()); !room)
-                    co_return tl::unexpected<Error>(room.error());
+                    co_return fail(room.error());
             const auto member = connection->attempt.member();
             if (!member)
                 break;
@@ -615,8 +615,8 @@ private:
     static asio::awaitable<Result<Stream>> introduced(const Group& group, Stream stream, ClientInfo client)
     {
         const auto header = encode_proxy_header(*group.options.send_proxy, client);
-        if (auto sent = co_await stream.write_all(std::as_bytes(std::span(header))); !sent)
-            co_return tl::unexpected<Error>(std::move(sent.error()));
+        if (auto sent = co_await stream.write_all(header); !sent)
+            co_return fail(std::move(sent.error()));
         co_return stream;
     }
 

@@ -9,6 +9,7 @@
 #include <instancer/bridge.hpp>
 #include <instancer/bridge/hooks.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
+#include <instancer/detail/exception_text.hpp>
 #include <instancer/detail/stream_bridge.hpp>
 #include <instancer/events.hpp>
 
@@ -63,15 +64,9 @@ private:
 
     void warn(const Link& link, const std::exception_ptr& failure)
     {
-        std::string what = "an exception of no known kind";
-        try {
-            std::rethrow_exception(failure);
-        } catch (const std::exception& error) {
-            what = error.what();
-        } catch (...) {
-        }
         const auto& session = link.session();
-        events_.warning(session.service, "session " + std::to_string(session.id) + ": its hook failed: " + what);
+        events_.warning(session.service, "session " + std::to_string(session.id) +
+                                             ": its hook failed: " + detail::exception_text(failure));
     }
 
     HookFactory make_hook_;

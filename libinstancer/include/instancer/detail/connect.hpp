@@ -55,7 +55,7 @@ inline asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::e
             if (first.index() == 1)
                 co_return fail(Errc::not_ready, "connecting to " + ClientInfo::format(endpoint) + " takes too long");
             if (const auto& ready = std::get<0>(first); !ready)
-                co_return tl::unexpected<Error>(ready.error());
+                co_return fail(ready.error());
             error = try_connect(fd, endpoint);
         }
     }

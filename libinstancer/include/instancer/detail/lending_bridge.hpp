@@ -35,7 +35,7 @@ public:
     {
         auto poller = Poller::of(link.client().get_executor());
         if (!poller)
-            return tl::unexpected<Error>(poller.error());
+            return fail(poller.error());
         auto path = std::make_unique<LendingBridge>(link, observer, **poller);
         link.client().unwatch();
         if (auto added = (*poller)->add(path->fd_, *path); !added)

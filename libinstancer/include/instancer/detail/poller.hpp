@@ -64,7 +64,7 @@ public:
         auto& poller = asio::use_service<Poller>(asio::query(executor, asio::execution::context));
         if (!poller.epoll_)
             if (auto opened = poller.open(executor); !opened)
-                return tl::unexpected<Error>(opened.error());
+                return fail(opened.error());
         return &poller;
     }
 

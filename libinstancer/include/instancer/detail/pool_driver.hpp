@@ -23,6 +23,7 @@
 
 #include <instancer/detail/asio_compat.hpp>
 #include <instancer/detail/async_event.hpp>
+#include <instancer/detail/exception_text.hpp>
 #include <instancer/detail/numbered_list.hpp>
 #include <instancer/detail/one_shot.hpp>
 #include <instancer/events.hpp>
@@ -98,7 +99,7 @@ public:
             co_return prepared;
         auto leftovers = co_await backend_.list(service_);
         if (!leftovers)
-            co_return tl::unexpected<Error>(std::move(leftovers.error()));
+            co_return fail(std::move(leftovers.error()));
         if (budget_)
             budget_->subscribe(this, [weak = weak_from_this()] {
                 if (const auto self = weak.lock())
@@ -371,8 +372,8 @@ private:
     {
         try {
             co_return co_await std::move(call);
-        } catch (const std::exception& error) {
-            co_return fail(Errc::start_failed, error.what());
+        } catch (...) {
+            co_return fail(Errc::start_failed, exception_text());
         }
     }
 
@@ -418,10 +419,13 @@ private:
         // Backends need not expect that a cancellation throws.
         co_await asio::this_coro::throw_if_cancelled(false);
         auto stream = co_await guarded(backend_.open(record->instance, std::move(request)));
-        if (stream)
+        if (stream) {
             record->first = std::move(*stream);
-        else if (!record->exited)
+        } else if (!record->exited) {
             record->detail = stream.error().message();
+            // No later attempt would fare better.
+            record->exited = stream.error() == Errc::instance_gone || stream.error() == Errc::start_failed;
+        }
     }
 
     /// Connects until it works. Returns without a connection when the instance ended or is to be stopped.
@@ -445,8 +449,8 @@ private:
     {
         try {
             co_return co_await backend_.explain(record->instance);
-        } catch (const std::exception& error) {
-            co_return error.what();
+        } catch (...) {
+            co_return exception_text();
         }
     }
 
@@ -494,8 +498,8 @@ private:
         try {
             const auto exit = co_await backend_.wait(record->instance);
             text = exit.text();
-        } catch (const std::exception& error) {
-            text = error.what();
+        } catch (...) {
+            text = exception_text();
         }
         record->exited = true;
         if (!record->stop_requested)

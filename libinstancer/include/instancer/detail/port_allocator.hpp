@@ -49,7 +49,7 @@ public:
                     return port;
                 Taken::erase(port);
                 if (!free)
-                    return tl::unexpected<Error>(free.error());
+                    return fail(free.error());
             }
         return fail(Errc::full, "no port from " + std::to_string(range_.first()) + " to " +
                                     std::to_string(range_.last()) + " is free");

@@ -155,7 +155,7 @@ public:
     {
         const auto next = lent();
         if (!next)
-            return tl::unexpected<Error>(next.error());
+            return fail(next.error());
         const auto count = std::min(buffer.size(), next->size());
         std::copy_n(next->begin(), count, buffer.begin());
         if (count > 0)

@@ -45,7 +45,7 @@ public:
     {
         auto poller = Poller::of(link.client().get_executor());
         if (!poller)
-            return tl::unexpected<Error>(poller.error());
+            return fail(poller.error());
         auto path = std::make_unique<SocketBridge>(link, observer, **poller);
         if (auto watched = path->watch(); !watched)
             return watched;

@@ -28,7 +28,7 @@ public:
         while (written_ < count) {
             const auto sent = try_write(std::span<const std::byte>(characters).subspan(written_));
             if (!sent)
-                return tl::unexpected<Error>(sent.error());
+                return fail(sent.error());
             written_ += *sent;
         }
         return {};

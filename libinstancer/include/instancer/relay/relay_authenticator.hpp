@@ -50,7 +50,7 @@ private:
         if (auto sent =
                 co_await say(client, RelayHandshake::banner(greeting_.max_channel) + (greeting_.newline ? "\n" : ""));
             !sent)
-            co_return tl::unexpected<Error>(std::move(sent.error()));
+            co_return fail(std::move(sent.error()));
         RelayHandshake handshake(authentication(), greeting_.max_channel);
         std::string early;
         while (!handshake.is_over()) {
@@ -58,7 +58,7 @@ private:
             const auto space = std::span(buffer).first(std::min(handshake.wanted(), buffer.size()));
             const auto count = co_await read(client, handshake, std::as_writable_bytes(space));
             if (!count)
-                co_return tl::unexpected<Error>(count.error());
+                co_return fail(count.error());
             if (*count == 0)
                 handshake.pause();
             if (*count == 0 && !handshake.is_over())
@@ -84,7 +84,7 @@ private:
 
     static asio::awaitable<Result<void>> say(Stream& client, std::string text)
     {
-        co_return co_await client.write_all(std::as_bytes(std::span(text)));
+        co_return co_await client.write_all(text);
     }
 
     static asio::awaitable<Result<Admission>> reject(Stream& client, std::string text, std::string reason)

@@ -95,7 +95,7 @@ private:
     {
         auto member = instance.state<Channel>().join(request.session(), request.client().value_or(ClientInfo()));
         if (!member)
-            co_return tl::unexpected<Error>(std::move(member.error()));
+            co_return fail(std::move(member.error()));
         co_return Stream(std::make_unique<detail::RelayStream>(std::move(*member)));
     }
 

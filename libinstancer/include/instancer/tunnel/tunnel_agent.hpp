@@ -23,6 +23,7 @@
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
 #include <instancer/detail/connect.hpp>
+#include <instancer/detail/exception_text.hpp>
 #include <instancer/detail/tunnel_link.hpp>
 #include <instancer/events.hpp>
 #include <instancer/tunnel/tunnel_options.hpp>
@@ -201,8 +202,8 @@ private:
         co_await asio::this_coro::throw_if_cancelled(false);
         try {
             co_await join(*link, session);
-        } catch (const std::exception& error) {
-            events_.warning(service_, "session of " + session->user().to_string() + ": " + error.what());
+        } catch (...) {
+            events_.warning(service_, "session of " + session->user().to_string() + ": " + detail::exception_text());
         }
         link->refuse(session, "ECONNABORTED");
         --sessions_;

@@ -125,7 +125,7 @@ public:
         if (!is_ready()) {
             auto came = co_await wait_for_agent(stream);
             if (!came)
-                co_return tl::unexpected<Error>(std::move(came.error()));
+                co_return fail(std::move(came.error()));
         }
         std::optional<TunnelAddress> user;
         if (client.peer() && client.peer()->address().is_v4())
