@@ -63,7 +63,8 @@ public:
 }  // namespace detail
 
 /// The category of `Errc`.
-inline const std::error_category& error_category() noexcept
+// Visible, so that a shared library and who uses it have one and the same, also when they hide what is theirs.
+[[gnu::visibility("default")]] inline const std::error_category& error_category() noexcept
 {
     static const detail::ErrorCategory category;
     return category;
