@@ -1,34 +1,46 @@
 # SPDX-License-Identifier: MIT
-# Finds Asio in its standalone form and defines the target asio::asio. Asio brings no CMake package; where a package
-# manager (Conan, vcpkg) adds one, or the project has such a target already, that is the one.
+# Finds Asio and defines the target asio::asio. Asio brings no CMake package; where a package manager (Conan, vcpkg)
+# adds one, or the project has such a target already, that is the one. Sets Asio_VERSION where the version is known.
 if(NOT TARGET asio::asio)
-    find_package(asio ${Asio_FIND_VERSION} CONFIG QUIET)
+    find_package(asio CONFIG QUIET)
 endif()
+set(Asio_VERSION)
 if(TARGET asio::asio)
-    set(Asio_FOUND TRUE)
-    return()
+    set(Asio_TARGET asio::asio)
+    get_target_property(directories asio::asio INTERFACE_INCLUDE_DIRECTORIES)
+    string(REGEX REPLACE "\\$<[A-Z_]+:([^<>]*)>" "\\1" directories "${directories}")
+    if(asio_FOUND)
+        set(Asio_VERSION ${asio_VERSION})
+    endif()
+else()
+    find_path(Asio_INCLUDE_DIR asio.hpp)
+    mark_as_advanced(Asio_INCLUDE_DIR)
+    set(directories ${Asio_INCLUDE_DIR})
 endif()
 
-find_path(Asio_INCLUDE_DIR asio.hpp)
-mark_as_advanced(Asio_INCLUDE_DIR)
-
-if(Asio_INCLUDE_DIR AND EXISTS ${Asio_INCLUDE_DIR}/asio/version.hpp)
-    # ASIO_VERSION is major * 100000 + minor * 100 + patch.
-    file(STRINGS ${Asio_INCLUDE_DIR}/asio/version.hpp line REGEX "^#define ASIO_VERSION [0-9]+")
-    string(REGEX MATCH "[0-9]+" number "${line}")
-    math(EXPR major "${number} / 100000")
-    math(EXPR minor "${number} / 100 % 1000")
-    math(EXPR patch "${number} % 100")
-    set(Asio_VERSION ${major}.${minor}.${patch})
-endif()
+foreach(directory IN LISTS directories)
+    if(EXISTS ${directory}/asio/version.hpp)
+        # ASIO_VERSION is major * 100000 + minor * 100 + patch.
+        file(STRINGS ${directory}/asio/version.hpp line REGEX "^#define ASIO_VERSION [0-9]+")
+        string(REGEX MATCH "[0-9]+" number "${line}")
+        math(EXPR major "${number} / 100000")
+        math(EXPR minor "${number} / 100 % 1000")
+        math(EXPR patch "${number} % 100")
+        set(Asio_VERSION ${major}.${minor}.${patch})
+        break()
+    endif()
+endforeach()
 
 include(FindPackageHandleStandardArgs)
-find_package_handle_standard_args(Asio REQUIRED_VARS Asio_INCLUDE_DIR VERSION_VAR Asio_VERSION)
+if(TARGET asio::asio)
+    find_package_handle_standard_args(Asio REQUIRED_VARS Asio_TARGET VERSION_VAR Asio_VERSION)
+else()
+    find_package_handle_standard_args(Asio REQUIRED_VARS Asio_INCLUDE_DIR VERSION_VAR Asio_VERSION)
+endif()
 
-if(Asio_FOUND)
+if(Asio_FOUND AND NOT TARGET asio::asio)
     add_library(asio::asio INTERFACE IMPORTED)
     target_include_directories(asio::asio INTERFACE ${Asio_INCLUDE_DIR})
-    target_compile_definitions(asio::asio INTERFACE ASIO_STANDALONE)
     if(Asio_VERSION VERSION_LESS 1.23)
         # It knows the coroutines of C++20 with g++ only.
         target_compile_definitions(asio::asio INTERFACE

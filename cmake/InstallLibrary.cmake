@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # What others need to build with the library: headers, the compiled part, and its CMake package and pkg-config files.
 include(CMakePackageConfigHelpers)
-include(GNUInstallDirs)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/instancer)
 set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME development)
 
@@ -33,24 +32,57 @@ install(FILES
     ${PROJECT_SOURCE_DIR}/cmake/FindAsio.cmake ${PROJECT_SOURCE_DIR}/cmake/Findhttplib.cmake
     DESTINATION ${package_dir})
 
-# pkg-config has no file for Asio and tl::expected: where they are not found by themselves, their place is named.
-set(pc_cflags "-DASIO_STANDALONE -pthread")
-if(Asio_VERSION VERSION_LESS 1.23)
-    string(APPEND pc_cflags " -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTINE")  # as in FindAsio.cmake
+# Where an installation can be moved its pkg-config files find the rest of it from their own place.
+set(pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+if(IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR})
+    set(pc_prefix ${CMAKE_INSTALL_PREFIX})
+else()
+    file(RELATIVE_PATH pc_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+    string(REGEX REPLACE "/$" "" pc_prefix ${pc_prefix})
+    string(PREPEND pc_prefix "\${pcfiledir}/")
 endif()
-foreach(directory IN ITEMS ${Asio_INCLUDE_DIR})
-    if(NOT directory IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
-        string(APPEND pc_cflags " -I${directory}")
+foreach(name IN ITEMS includedir libdir)
+    string(TOUPPER CMAKE_INSTALL_${name} directory)
+    set(pc_${name} ${${directory}})
+    if(NOT IS_ABSOLUTE ${pc_${name}})
+        string(PREPEND pc_${name} "\${prefix}/")
     endif()
 endforeach()
-set(pc_requires instancer-headers)
-if(library_type STREQUAL STATIC_LIBRARY AND cpp-httplib_FOUND)
-    string(APPEND pc_requires " cpp-httplib")
+
+# pkg-config has no file for Asio and tl::expected: where the compiler does not find them by itself, their place is
+# named. Its files know no conditions, so that g++ is told of coroutines too, which it knows of anyway.
+set(pc_cflags "-DASIO_STANDALONE -pthread")
+if(Asio_VERSION AND Asio_VERSION VERSION_LESS 1.23)
+    string(APPEND pc_cflags " -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTINE")
 endif()
-file(RELATIVE_PATH pc_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
-configure_file(${PROJECT_SOURCE_DIR}/cmake/instancer-headers.pc.in instancer-headers.pc @ONLY)
-install(FILES ${CMAKE_CURRENT_BINARY_DIR}/instancer-headers.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-if(INSTANCER_WITH_DOCKER)
-    configure_file(${PROJECT_SOURCE_DIR}/cmake/instancer.pc.in instancer.pc @ONLY)
-    install(FILES ${CMAKE_CURRENT_BINARY_DIR}/instancer.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+list(JOIN CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES "|" implicit)
+string(REGEX REPLACE "([][+.*?()^$])" "\\\\\\1" implicit "${implicit}")
+foreach(target IN ITEMS asio::asio tl::expected)
+    set(directories "$<FILTER:$<TARGET_PROPERTY:${target},INTERFACE_INCLUDE_DIRECTORIES>,EXCLUDE,^(${implicit})$>")
+    string(APPEND pc_cflags "$<$<BOOL:${directories}>: -I$<JOIN:${directories}, -I>>")
+endforeach()
+
+# instancer_install_pc(NAME)
+function(instancer_install_pc name)
+    configure_file(${PROJECT_SOURCE_DIR}/cmake/${name}.pc.in ${name}.pc.in @ONLY)
+    file(GENERATE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${name}.pc INPUT ${CMAKE_CURRENT_BINARY_DIR}/${name}.pc.in)
+    install(FILES ${CMAKE_CURRENT_BINARY_DIR}/${name}.pc DESTINATION ${pc_dir})
+endfunction()
+
+instancer_install_pc(instancer-headers)
+set(pc_requires instancer-headers)
+if(library_type STREQUAL STATIC_LIBRARY)
+    # Whoever links it needs the very cpp-httplib that it was built with.
+    find_package(PkgConfig QUIET)
+    if(PKG_CONFIG_FOUND AND httplib_VERSION)
+        pkg_check_modules(instancer_httplib QUIET cpp-httplib=${httplib_VERSION})
+    endif()
+    if(instancer_httplib_FOUND)
+        string(APPEND pc_requires " cpp-httplib")
+    else()
+        message(STATUS "No instancer.pc is installed: it would have to require cpp-httplib, which pkg-config does not know")
+    endif()
+endif()
+if(INSTANCER_WITH_DOCKER AND (instancer_httplib_FOUND OR NOT library_type STREQUAL STATIC_LIBRARY))
+    instancer_install_pc(instancer)
 endif()

@@ -7,6 +7,7 @@ from conan.errors import ConanInvalidConfiguration
 from conan.tools.build import check_min_cppstd
 from conan.tools.cmake import CMake, CMakeDeps, CMakeToolchain, cmake_layout
 from conan.tools.files import copy, load, rmdir
+from conan.tools.scm import Version
 
 required_conan_version = ">=2.1"
 
@@ -55,12 +56,15 @@ class InstancerConan(ConanFile):
 
     def package_id(self):
         if not self.info.options.docker:
-            self.info.settings.clear()
+            self.info.clear()
 
     def validate(self):
         if self.settings.os != "Linux":
             raise ConanInvalidConfiguration("instancer works on Linux only")
         check_min_cppstd(self, 20)
+        least = {"gcc": "11", "clang": "15"}.get(str(self.settings.compiler))
+        if least and Version(self.settings.compiler.version) < least:
+            raise ConanInvalidConfiguration(f"instancer needs {self.settings.compiler} {least}, for its coroutines")
 
     def layout(self):
         cmake_layout(self)
@@ -68,7 +72,7 @@ class InstancerConan(ConanFile):
     def generate(self):
         toolchain = CMakeToolchain(self)
         toolchain.cache_variables["INSTANCER_WITH_DOCKER"] = bool(self.options.docker)
-        for part in "APPS", "TESTS", "BENCH":
+        for part in "APPS", "EXAMPLES", "TESTS", "BENCH":
             toolchain.cache_variables[f"INSTANCER_BUILD_{part}"] = False
         toolchain.generate()
         CMakeDeps(self).generate()
@@ -86,7 +90,7 @@ class InstancerConan(ConanFile):
         rmdir(self, os.path.join(self.package_folder, "lib", "pkgconfig"))
 
     def package_info(self):
-        # All components together are instancer::instancer, as with an installation by CMake.
+        # The same names as with an installation by CMake. What holds all components needs one as well, but not theirs.
         headers = self.cpp_info.components["headers"]
         headers.set_property("pkg_config_name", "instancer-headers")
         headers.bindirs = []
@@ -95,6 +99,8 @@ class InstancerConan(ConanFile):
         headers.system_libs = ["pthread"]
         if self.options.docker:
             docker = self.cpp_info.components["docker"]
-            docker.set_property("pkg_config_name", "instancer-docker")
+            docker.set_property("cmake_target_name", "instancer::instancer")
+            docker.set_property("pkg_config_name", "instancer")
+            self.cpp_info.set_property("cmake_target_name", "instancer::package")
             docker.libs = ["instancer"]
             docker.requires = ["headers", "cpp-httplib::cpp-httplib", "nlohmann_json::nlohmann_json"]

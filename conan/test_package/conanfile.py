@@ -8,7 +8,7 @@ from conan.tools.cmake import CMake, CMakeToolchain, cmake_layout
 
 class TestPackage(ConanFile):
     settings = "os", "compiler", "build_type", "arch"
-    generators = "CMakeDeps", "VirtualRunEnv"
+    generators = "CMakeDeps", "PkgConfigDeps", "VirtualRunEnv"
 
     def requirements(self):
         self.requires(self.tested_reference_str)
@@ -27,5 +27,8 @@ class TestPackage(ConanFile):
         cmake.build()
 
     def test(self):
+        files = {name for name in os.listdir(self.generators_folder) if name.startswith("instancer")}
+        files = {name for name in files if name.endswith(".pc")}
+        assert files == {"instancer.pc", "instancer-headers.pc"}, files
         if can_run(self):
             self.run(os.path.join(self.cpp.build.bindir, "test_package"), env="conanrun")

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""links.py ROOT: every link of a page to another file of the sources, or to a heading, leads somewhere."""
+"""links.py ROOT: every link of a page to another file of the sources, or to a heading, leads somewhere, and the version
+that a page tells is that of the project."""
 import os
 import re
 import sys
@@ -33,10 +34,18 @@ def pages():
         yield from (os.path.join(folder, name) for name in files if name.endswith(".md"))
 
 
-bad, checked = [], 0
+with open(os.path.join(root, "CMakeLists.txt")) as file:
+    version = re.search(r"^project\(instancer VERSION ([0-9.]+)", file.read(), flags=re.M).group(1)
+
+bad, checked, versions = [], 0, 0
 for page in sorted(pages()):
     with open(page) as file:
-        text = without_code(file.read())
+        whole = file.read()
+    for told in re.findall(r"^Version ([0-9.]*[0-9])|find_package\(instancer ([0-9.]+)", whole, flags=re.M):
+        versions += 1
+        if told not in ((version, ""), ("", version.rpartition(".")[0])):
+            bad.append(f"{os.path.relpath(page, root)}: tells of version {''.join(told)}; the project's is {version}")
+    text = without_code(whole)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if re.match(r"[a-z]+:", target):
             continue
@@ -48,5 +57,5 @@ for page in sorted(pages()):
             bad.append(f"{where}: there is no such file")
         elif anchor and anchor not in anchors(to):
             bad.append(f"{where}: there is no such heading")
-print("\n".join(bad) or f"{checked} links lead somewhere")
-sys.exit(1 if bad or not checked else 0)
+print("\n".join(bad) or f"{checked} links lead somewhere, {versions} versions are right")
+sys.exit(1 if bad or not checked or not versions else 0)

@@ -33,7 +33,7 @@ TEST_CASE("help and version go to standard output with exit code 0")
 {
     const Finished version({"--version"});
     CHECK(version.code == 0);
-    CHECK(version.output == "instancerd 0.1.0\n");
+    CHECK(version.output == "instancerd " PROJECT_VERSION "\n");
     for (const auto& arguments : {std::vector<std::string>{"--help"}, {"exec", "--help"}, {"docker", "--help"}}) {
         const Finished help(arguments);
         CHECK(help.code == 0);

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# conan.sh DIRECTORY: makes the Conan package, with and without its compiled part, and lets test_package use it. The
-# dependencies are those of the distribution, so that no recipe server is needed. Conan itself stays in DIRECTORY.
+# conan.sh DIRECTORY: makes the Conan package, without its compiled part, with it, and with it shared, and lets
+# test_package use each. The dependencies are those of the distribution, so that no recipe server is needed. Conan
+# itself stays in DIRECTORY.
 set -euo pipefail
 dir=$1
 source=$(cd "$(dirname "$0")/../.." && pwd)
@@ -36,9 +37,23 @@ for recipe in "$source"/conan/system/*; do
     quietly "$conan" export "$recipe" --version "$version"
 done
 
-for docker in False True; do
-    quietly "$conan" create "$source/conan" -o "&:docker=$docker" --build missing -s build_type=Debug \
+for options in docker=False docker=True shared=True; do
+    quietly "$conan" create "$source/conan" -o "&:$options" --build missing -s build_type=Debug \
         -s compiler.cppstd=20 -c tools.build:cxxflags='["-g0"]' -c tools.cmake.cmaketoolchain:generator=Ninja
     grep -q '^instancer [0-9]' "$dir/log" || { cat "$dir/log" >&2; fail "test_package did not run"; }
-    echo "ok: conan create with docker=$docker"
+    echo "ok: conan create with $options"
 done
+
+# What is compiled by nobody is the same package for all.
+"$conan" list 'instancer/*#*:*' --format json >"$dir/packages.json" 2>"$dir/log"
+python3 - "$dir/packages.json" <<'END'
+import json
+import sys
+
+with open(sys.argv[1]) as file:
+    packages = [package["info"] for recipes in json.load(file).values() for recipe in recipes.values()
+                for revision in recipe["revisions"].values() for package in revision["packages"].values()]
+light = [package for package in packages if package.get("options", {}).get("docker") != "True"]
+assert len(packages) == 3 and light == [{}], packages
+END
+echo "ok: the package of the headers depends on nothing"

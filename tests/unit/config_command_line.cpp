@@ -245,7 +245,7 @@ TEST_CASE("--help shows every option of its command with its default")
         CHECK(end - begin <= 100);
 }
 
-TEST_CASE("--version") { CHECK(parse_command_line(words("--version")).text == "instancerd 0.1.0\n"); }
+TEST_CASE("--version") { CHECK(parse_command_line(words("--version")).text == "instancerd " PROJECT_VERSION "\n"); }
 
 namespace {
 

@@ -32,32 +32,32 @@ enum class Errc {
 
 namespace detail {
 
-class [[gnu::visibility("default")]] ErrorCategory final
-    : public std::error_category{public : const char * name() const noexcept override{return "instancer";
-}
+class ErrorCategory final : public std::error_category {
+public:
+    const char* name() const noexcept override { return "instancer"; }
 
-std::string message(int value) const override
-{
-    switch (static_cast<Errc>(value)) {
-    case Errc::rejected: return "the client was not admitted";
-    case Errc::denied: return "the client's address is not let in";
-    case Errc::timeout: return "timed out";
-    case Errc::full: return "no instance is free";
-    case Errc::culled: return "the instance made room for another one before it was ready";
-    case Errc::queue_timeout: return "no instance became free in time";
-    case Errc::start_failed: return "the instance failed to start";
-    case Errc::start_timeout: return "the instance did not become ready in time";
-    case Errc::backend_unavailable: return "the backend is unavailable";
-    case Errc::bad_request: return "the request cannot be carried out";
-    case Errc::not_ready: return "the instance does not accept connections yet";
-    case Errc::instance_gone: return "the instance is gone";
-    case Errc::reset: return "the owner reset its instances";
-    case Errc::stopping: return "the server is stopping";
-    case Errc::cancelled: return "cancelled";
-    case Errc::not_supported: return "not supported";
+    std::string message(int value) const override
+    {
+        switch (static_cast<Errc>(value)) {
+        case Errc::rejected: return "the client was not admitted";
+        case Errc::denied: return "the client's address is not let in";
+        case Errc::timeout: return "timed out";
+        case Errc::full: return "no instance is free";
+        case Errc::culled: return "the instance made room for another one before it was ready";
+        case Errc::queue_timeout: return "no instance became free in time";
+        case Errc::start_failed: return "the instance failed to start";
+        case Errc::start_timeout: return "the instance did not become ready in time";
+        case Errc::backend_unavailable: return "the backend is unavailable";
+        case Errc::bad_request: return "the request cannot be carried out";
+        case Errc::not_ready: return "the instance does not accept connections yet";
+        case Errc::instance_gone: return "the instance is gone";
+        case Errc::reset: return "the owner reset its instances";
+        case Errc::stopping: return "the server is stopping";
+        case Errc::cancelled: return "cancelled";
+        case Errc::not_supported: return "not supported";
+        }
+        return "unknown error";
     }
-    return "unknown error";
-}
 };  // namespace instancer
 
 }  // namespace detail
