@@ -3,7 +3,9 @@
 // is driven directly.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -107,7 +109,9 @@ private:
     void entry(const std::string& name, char kind, const std::string& target, const std::string& content)
     {
         std::string header(512, '\0');
-        const auto put = [&](std::size_t at, const std::string& text) { header.replace(at, text.size(), text); };
+        const auto put = [&](std::size_t at, const std::string& text) {
+            std::copy(text.begin(), text.end(), header.begin() + static_cast<std::ptrdiff_t>(at));
+        };
         const auto octal = [](std::size_t value) {
             char text[12];
             std::snprintf(text, sizeof text, "%011zo", value);

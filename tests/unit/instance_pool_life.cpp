@@ -352,6 +352,49 @@ TEST_CASE("instance pool: a stop that fails is told, and the instance counts as 
     fixture.backend.stop_error.reset();
 }
 
+TEST_CASE("instance pool: an instance that is gone when it is reached first is given up at once")
+{
+    for (const auto code : {Errc::instance_gone, Errc::start_failed}) {
+        PoolFixture fixture;
+        fixture.backend.open_error = Error(code, "it has vanished");
+        auto ann = fixture.ask("ann");
+        CHECK(ann.refused(Errc::start_failed));
+        CHECK(ann.why() == "it has vanished");
+        CHECK(fixture.backend.times_opened() == 1);
+        CHECK(fixture.instance(1).stopped());
+    }
+}
+
+TEST_CASE("instance pool: whatever a backend throws when it is to start an instance is a start that failed")
+{
+    class Throwing final : public instancer::InstanceBackend {
+        asio::awaitable<Result<instancer::Instance>> do_start(instancer::InstanceRequest) override
+        {
+            throw 42;
+            co_return instancer::Instance();
+        }
+        asio::awaitable<Result<Stream>> do_open(instancer::Instance, instancer::OpenRequest) override
+        {
+            co_return instancer::fail(Errc::not_ready);
+        }
+        asio::awaitable<instancer::InstanceExit> do_wait(instancer::Instance) override
+        {
+            co_return instancer::InstanceExit("over");
+        }
+        asio::awaitable<Result<void>> do_stop(instancer::Instance) override { co_return Result<void>(); }
+    };
+    Loop loop;
+    EventLog events;
+    Throwing backend;
+    InstancePool pool(loop.executor(), "service", timeless(), backend, events);
+    auto asked = loop.start(pool.acquire(AcquireRequest(identity("ann"), ClientInfo())));
+    REQUIRE(loop.until([&] { return asked.done(); }));
+    CHECK(asked.value().error() == Errc::start_failed);
+    CHECK(asked.value().error().message() == "an exception of no known kind");
+    pool.close();
+    loop.run(pool.wait_empty());
+}
+
 TEST_CASE("instance pool: a backend that throws when it is asked beside the rest fails in that alone")
 {
     using namespace instancer;

@@ -182,21 +182,36 @@ TEST_CASE("server: stopped while it prepares, it serves nobody and leaves nothin
 TEST_CASE("server: an authenticator that throws costs one client, not the server")
 {
     class Throwing final : public Authenticator {
+    public:
+        explicit Throwing(bool sensibly) : sensibly_(sensibly) {}
+
     private:
         asio::awaitable<Result<Admission>> do_authenticate(Stream&, const ClientInfo&) override
         {
+            if (!sensibly_)
+                throw 42;
             throw std::runtime_error("broken authenticator");
             co_return Admission::unique();
         }
+
+        bool sensibly_;
     };
+    bool sensibly = true;
+    std::string text = "broken authenticator";
+    SUBCASE("an exception of the usual kind") {}
+    SUBCASE("anything else")
+    {
+        sensibly = false;
+        text = "an exception of no known kind";
+    }
     Setup setup;
-    setup.authenticator = std::make_unique<Throwing>();
+    setup.authenticator = std::make_unique<Throwing>(sensibly);
     ServerFixture fixture(std::move(setup));
     fixture.start();
     auto client = fixture.connect();
     CHECK(fixture.rest(client) == " reset");
     CHECK(fixture.end() == SessionEnd::failed);
-    CHECK(fixture.summary().detail.find("broken authenticator") != std::string::npos);
+    CHECK(fixture.summary().detail.find(text) != std::string::npos);
     auto again = fixture.connect();
     CHECK(fixture.rest(again) == " reset");
 }

@@ -259,9 +259,9 @@ TEST_CASE("workers that are stopped with sessions going on: what is destroyed af
     std::vector<std::unique_ptr<Acceptor>> acceptors;
     acceptors.push_back(std::move(*listen_tcp(workers.control(), any_port)));
     const auto port = port_of(*acceptors.front());
-    auto tokens = std::make_unique<TokenAuthenticator>(
-        std::vector<Token>{Token(std::string(Token::size, 'x')), Token(std::string(Token::size, 'y')),
-                           Token(std::string(Token::size, 'z'))});
+    auto tokens = std::make_unique<TokenAuthenticator>(std::vector<Token>{Token(std::string(Token::size, 'x')),
+                                                                          Token(std::string(Token::size, 'y')),
+                                                                          Token(std::string(Token::size, 'z'))});
     Server server(workers, ServerOptions("echo"), std::move(acceptors), std::move(tokens), pool, bridge, events);
     asio::co_spawn(workers.control(), server.run(), asio::detached);
     std::thread serving([&] { workers.run(); });

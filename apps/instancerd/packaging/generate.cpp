@@ -136,10 +136,13 @@ std::string verbatim(const std::vector<std::string>& lines)
     return text + ".fi\n";
 }
 
-/// What an option does, its default included.
-std::string description(const Option& option)
+/// What an option does, its default included. A short form, with which the help of some begins, is no key.
+std::string description(const Option& option, bool as_key = false)
 {
-    auto text = roff(option.help);
+    auto help = option.help;
+    if (as_key && help.starts_with('-'))
+        help.remove_prefix(help.find(". ") + 2);
+    auto text = roff(help);
     if (option.shape == Shape::list || option.shape == Shape::map)
         text += "; may be repeated";
     text += ".\n";
@@ -223,10 +226,20 @@ void write_manual(const std::vector<Command>& commands)
 .TP
 .BR LISTEN_FDS ", " LISTEN_FDNAMES ", " LISTEN_PID
 Sockets that a service manager passes; \-\-listen fd:NAME takes them by their name.
+.TP
+.B NOTIFY_SOCKET
+Where a service manager hears that all services take clients in, and that the end has begun; see
+.BR sd_notify (3).
+.TP
+.B DOCKER_HOST
+The Docker engine, where \-\-engine names none.
 .SH FILES
 .TP
 .I /etc/instancerd/instancerd.json
 What instancerd.service runs.
+.TP
+.I /usr/share/doc/instancerd
+Pages on operation, with all messages and what to do about them, on security, on relays and on tunnels.
 .SH EXAMPLES
 )" << verbatim(examples)
               << ".SH SEE ALSO\n.BR instancerd.json (5),\n.BR systemd.socket (5),\n.BR tcpdump (8)\n";
@@ -287,6 +300,8 @@ belongs to the user instancerd; Unix sockets belong into the latter.
                 R"(    "web":   { "mode": "forward", "listen": ":80", "to": ["10.0.0.1:8080=2", "10.0.0.2:8080"] },)",
                 R"(    "shell": { "mode": "exec", "listen": ":1337", "command": ["/usr/bin/python3", "chall.py"],)",
                 R"(               "user": "nobody", "ttl": "10m", "limits": { "memory": "64m" } })", "  }", "}"})
+        << ".PP\nIn\n.I instancerd.service\nprocesses of another user, as in \\(lqshell\\(rq, take what\n"
+           ".I exec.conf\nallows.\n"
         << ".SH KEYS\n";
     std::string_view group;
     for (const auto& option : instancer::daemon::options()) {
@@ -295,7 +310,7 @@ belongs to the user instancerd; Unix sockets belong into the latter.
             std::cout << ".SS " << roff(group) << "\n";
         }
         std::cout << ".TP\n\\fB" << roff(option.config_key()) << "\\fR (" << roff(shape_name(option.shape)) << ")\n"
-                  << description(option);
+                  << description(option, true);
     }
     std::cout << ".SH FILES\n.I /etc/instancerd/instancerd.json\n.br\n.I /var/lib/instancerd\n"
                  ".SH SEE ALSO\n.BR instancerd (1)\n";
