@@ -23,4 +23,9 @@ if(TARGET httplib::httplib)
 endif()
 
 include(FindPackageHandleStandardArgs)
-find_package_handle_standard_args(httplib REQUIRED_VARS httplib_TARGET VERSION_VAR httplib_VERSION)
+set(httplib_remedy "install cpp-httplib, as by libcpp-httplib-dev, or build without INSTANCER_WITH_DOCKER")
+if(NOT httplib_TARGET AND NOT PKG_CONFIG_FOUND)
+    set(httplib_remedy "distributions have a pkg-config file of it alone: install pkg-config too")
+endif()
+find_package_handle_standard_args(httplib REQUIRED_VARS httplib_TARGET VERSION_VAR httplib_VERSION
+    REASON_FAILURE_MESSAGE "${httplib_remedy}")

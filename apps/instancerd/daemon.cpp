@@ -7,14 +7,11 @@
 #include <exception>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <asio/co_spawn.hpp>
-#include <asio/post.hpp>
 #include <asio/signal_set.hpp>
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -29,6 +26,7 @@
 #include "tokens.hpp"
 #include "tunnel_service.hpp"
 #include "upstreams.hpp"
+#include "validate.hpp"
 
 namespace instancer::daemon {
 
@@ -105,8 +103,8 @@ public:
 
         for (std::size_t i = 0; i < listeners.size(); ++i) {
             const auto& service = settings_.services[i];
-            if (service.mode != Mode::tunnel_agent)
-                unready_.insert(service.name);
+            if (const auto danger = danger_of(settings_, service); !danger.empty())
+                log_.warning(service.name, danger);
             std::vector<std::string> tokens;
             if (has_tokens(service.auth)) {
                 auto loaded = load_tokens(service.tokens, service.auth);
@@ -152,15 +150,12 @@ public:
             signals_.add(signal);
         wait_for_signal();
         running_ = services_.size();
-        log_.on_listening([this](std::string_view service) {
-            asio::post(workers_.control(), [this, name = std::string(service)] { note_listening(name); });
-        });
+        unready_ = services_.size();
         for (const auto& service : services_)
-            asio::co_spawn(workers_.control(), service->run(),
+            asio::co_spawn(workers_.control(), service->run([this] { note_serving(); }),
                            [this, &service = *service](std::exception_ptr failure, Result<void> result) {
                                ended(service, failure, result);
                            });
-        note_listening({});  // In case that none is to listen.
         workers_.run();
         // One that comes while everything is being put away changes nothing any more.
         signals_.clear();
@@ -251,11 +246,9 @@ private:
     }
 
     /// The service manager hears when the last service takes clients in: to pull an image can take long.
-    void note_listening(const std::string& service)
+    void note_serving()
     {
-        const bool waits = !unready_.empty();
-        unready_.erase(service);
-        if (unready_.empty() && (waits || service.empty()))
+        if (--unready_ == 0)
             tell_service_manager("READY=1");
     }
 
@@ -319,7 +312,7 @@ private:
     asio::signal_set signals_;
     instancer::UniqueFd name_;
     std::vector<std::unique_ptr<RunningService>> services_;
-    std::set<std::string> unready_;  ///< Services that are to listen and do not yet.
+    std::size_t unready_ = 0;  ///< Services that do not serve yet.
     std::size_t running_ = 0;
     bool draining_ = false;
     int exit_code_ = 0;

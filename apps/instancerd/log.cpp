@@ -212,8 +212,6 @@ void Log::upstream(std::string_view service, const UpstreamStatus& status)
 void Log::listening(std::string_view service, std::string_view address)
 {
     write(LogLevel::info, service, {}, "listening on " + std::string(address));
-    if (on_listening_)
-        on_listening_(service.substr(0, service.find(" (")));
 }
 
 void Log::session_started(std::string_view service, std::uint64_t id, const ClientInfo& client)

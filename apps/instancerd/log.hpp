@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -37,10 +36,6 @@ public:
 
     /// From now on. Threads: any.
     void set_level(LogLevel level);
-
-    /// `listener` hears the name of each service that takes clients in, on that service's thread. Set it before any
-    /// does.
-    void on_listening(std::function<void(std::string_view)> listener) { on_listening_ = std::move(listener); }
 
     void info(std::string_view text) { write(LogLevel::info, {}, {}, text); }
     void error(std::string_view text) { write(LogLevel::error, {}, {}, text); }
@@ -80,7 +75,6 @@ private:
     void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text,
                const nlohmann::ordered_json& details);
 
-    std::function<void(std::string_view)> on_listening_;
     LogFormat format_;
     std::shared_ptr<Sink> sink_;
     std::shared_ptr<spdlog::details::thread_pool> threads_;

@@ -28,5 +28,10 @@ int main(int argc, char** argv)
         std::cerr << (settings.file.empty() ? "instancerd: " : "") << problem.format(settings.file) << '\n';
     if (!problems.empty())
         return 2;
-    return command.kind == Command::Kind::check ? 0 : serve(settings);
+    if (command.kind == Command::Kind::serve)
+        return serve(settings);
+    for (const auto& service : settings.services)
+        if (const auto danger = danger_of(settings, service); !danger.empty())
+            std::cerr << "warning: " << service.name << ": " << danger << '\n';
+    return 0;
 }

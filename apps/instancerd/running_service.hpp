@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include <asio/awaitable.hpp>
@@ -19,8 +20,8 @@ public:
     RunningService& operator=(const RunningService&) = delete;
     virtual ~RunningService() = default;
 
-    /// Serves until drained or stopped.
-    virtual asio::awaitable<Result<void>> run() = 0;
+    /// Serves until drained or stopped. Calls `serving` once, when it does; not if its preparations fail.
+    virtual asio::awaitable<Result<void>> run(std::function<void()> serving) = 0;
 
     /// Takes no more clients in and lets those that there are finish, for as long as the settings say.
     virtual void drain() = 0;

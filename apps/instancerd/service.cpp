@@ -180,9 +180,10 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
         install_prompt(*channels);
 }
 
-asio::awaitable<Result<void>> Service::run()
+asio::awaitable<Result<void>> Service::run(std::function<void()> serving)
 {
     co_await asio::this_coro::throw_if_cancelled(false);
+    server_->on_serving(std::move(serving));
     if (control_port_) {
         for (const auto& acceptor : control_acceptors_)
             log_.notice(name_, "the control prompt is on " + acceptor->address());

@@ -60,7 +60,7 @@ public:
             std::shared_ptr<InstanceBudget> budget, Log& log);
 
     /// Serves until drained or stopped.
-    asio::awaitable<Result<void>> run() override;
+    asio::awaitable<Result<void>> run(std::function<void()> serving) override;
 
     void drain() override { server_->drain(drain_timeout_); }
     void stop() override { server_->stop(); }

@@ -170,7 +170,7 @@ std::shared_ptr<const TunnelFiles> TunnelServerService::files() const
     return files_;
 }
 
-asio::awaitable<Result<void>> TunnelServerService::run()
+asio::awaitable<Result<void>> TunnelServerService::run(std::function<void()> serving)
 {
     auto tunnel_run = tunnel_.run();
     asio::co_spawn(home_, std::move(tunnel_run),
@@ -183,9 +183,17 @@ asio::awaitable<Result<void>> TunnelServerService::run()
     }
     control_port_.serve(std::move(control_acceptors_));
     running_ = routes_.size();
-    for (const auto& route : routes_)
+    const auto silent = std::make_shared<std::size_t>(routes_.size());
+    if (routes_.empty())
+        serving();
+    for (const auto& route : routes_) {
+        route->server.on_serving([silent, serving] {
+            if (--*silent == 0)
+                serving();
+        });
         asio::co_spawn(control_, route->server.run(),
                        [this](std::exception_ptr failure, Result<void> result) { route_ended(failure, result); });
+    }
     co_await routes_over_.wait();
     control_port_.close();
     co_await control_port_.wait_closed();
@@ -382,8 +390,9 @@ TunnelAgentService::TunnelAgentService(const Settings& settings, const ServiceSe
 {
 }
 
-asio::awaitable<Result<void>> TunnelAgentService::run()
+asio::awaitable<Result<void>> TunnelAgentService::run(std::function<void()> serving)
 {
+    serving();
     const auto over = std::make_shared<instancer::detail::OneShot<std::exception_ptr>>(control_);
     auto task = agent_.run();
     asio::co_spawn(home_, std::move(task), [over](std::exception_ptr failure) { over->complete(failure); });

@@ -58,7 +58,7 @@ public:
                         asio::any_io_executor home, TunnelListeners listeners, AccessRules rules, Log& log);
     ~TunnelServerService() override;
 
-    asio::awaitable<Result<void>> run() override;
+    asio::awaitable<Result<void>> run(std::function<void()> serving) override;
     void drain() override;
     void stop() override;
     void reload() override;
@@ -116,7 +116,7 @@ public:
     TunnelAgentService(const Settings& settings, const ServiceSettings& service, asio::any_io_executor control,
                        asio::any_io_executor home, Log& log);
 
-    asio::awaitable<Result<void>> run() override;
+    asio::awaitable<Result<void>> run(std::function<void()> serving) override;
     void drain() override;
     void stop() override;
     void reload() override {}

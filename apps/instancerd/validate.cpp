@@ -10,7 +10,6 @@
 #include <instancer/detail/find_program.hpp>
 #include <instancer/detail/holds_path.hpp>
 
-#include "log.hpp"
 #include "options.hpp"
 #include "relay.hpp"
 #include "system.hpp"
@@ -276,8 +275,8 @@ private:
             if (service_.auth != auth && has(option))
                 refuse(option, "needs " + say("auth", name) + "; add that or remove this");
         if (service_.auth == Auth::open && has("max-per-owner") && service_.pool.max_per_owner != 0)
-            refuse("max-per-owner", "needs clients that can be told apart; add " + say("auth", "source") + " or " +
-                                        say("auth", "token") + ", or remove this");
+            refuse("max-per-owner", "needs clients that can be told apart; add " + say("auth", "source") + ", " +
+                                        say("auth", "prompt") + " or " + say("auth", "token") + ", or remove this");
     }
 
     void check_instances()
@@ -503,20 +502,6 @@ void check_neighbours(const Settings& settings, std::size_t index, Problems& pro
     }
 }
 
-/// What works, and is dangerous where it is not meant: to refuse it would break what root tries out by hand. As lines
-/// of the log, because a daemon that starts has nothing else on standard error.
-void warn_of_root(const Settings& settings)
-{
-    if (::geteuid() != 0)
-        return;
-    for (const auto& service : settings.services)
-        if (service.sound && service.mode == Mode::exec && service.user.empty())
-            Log(settings.log_level, settings.log_format)
-                .warning(service.name, "its programs run as root, who may do anything here; add " +
-                                           settings.say("user", "nobody") + ", or " + settings.say("user", "root") +
-                                           " if that is meant");
-}
-
 }  // namespace
 
 Problems validate(const Settings& settings)
@@ -528,9 +513,15 @@ Problems validate(const Settings& settings)
             Checker(settings, settings.services[i], problems).check();
         check_neighbours(settings, i, problems);
     }
-    if (problems.empty())
-        warn_of_root(settings);
     return problems;
+}
+
+std::string danger_of(const Settings& settings, const ServiceSettings& service)
+{
+    if (service.mode != Mode::exec || !service.user.empty() || ::geteuid() != 0)
+        return {};
+    return "its programs run as root, who may do anything here; add " + settings.say("user", "nobody") + ", or " +
+           settings.say("user", "root") + " if that is meant";
 }
 
 }  // namespace instancer::daemon

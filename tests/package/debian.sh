@@ -120,14 +120,14 @@ completed() {
 }
 [[ " $(completed '') " == *' exec docker forward '* ]] || fail "bash offers no commands: $(completed '')"
 [ "$(completed exec --aut)" = '--auth --auth-timeout' ] || fail "bash offers for --aut: $(completed exec --aut)"
-[ "$(completed exec --auth '')" = 'open source token' ] || fail "bash offers for --auth: $(completed exec --auth '')"
+[ "$(completed exec --auth '')" = 'open source token prompt' ] || fail "bash offers for --auth: $(completed exec --auth '')"
 [ -z "$(completed forward --ima)" ] || fail "bash offers an option of another command"
 [ "$(completed check --config /etc/hostn)" = /etc/hostname ] || fail "bash offers no files"
 # In place of what zsh would do with them, the offers are shown.
 offered=$(zsh -f -c '_arguments() { print -l -- "$@" }; compadd() { print -l -- "$@" }
     file=$1; shift; words=("$@"); CURRENT=$#; . $file' zsh "$root/usr/share/zsh/vendor-completions/_instancerd" \
     instancerd exec --aut)
-grep -q '^--auth\[.*\]:open|source|token:(open source token)$' <<<"$offered" || fail "zsh offers: $offered"
+grep -q '^--auth\[.*\]:open|source|token|prompt:(open source token prompt)$' <<<"$offered" || fail "zsh offers: $offered"
 echo "ok: completions"
 
 # Without what it leaves on purpose: the configuration, and that the service is enabled, which starts nothing meanwhile.

@@ -97,9 +97,12 @@ only_headers odd -DCMAKE_INSTALL_LIBDIR=libraries/odd -DCMAKE_INSTALL_INCLUDEDIR
 mv "$dir/odd" "$dir/odd-moved"
 consume odd-directories -DWAY=package -DHEADERS=version -Dinstancer_DIR="$dir/odd-moved/libraries/odd/cmake/instancer"
 by_hand version instancer-headers "$dir/odd-moved/libraries/odd"
-only_headers absolute -DCMAKE_INSTALL_LIBDIR="$dir/outside/lib" -DCMAKE_INSTALL_INCLUDEDIR="$dir/outside/headers"
-consume absolute-directories -DWAY=package -DHEADERS=version -Dinstancer_DIR="$dir/outside/lib/cmake/instancer"
-by_hand version instancer-headers "$dir/outside/lib"
+# CMake lets no target name a directory of its own sources, within which the build may be.
+outside=$(mktemp -d)
+trap 'rm -rf "$outside"' EXIT
+only_headers absolute -DCMAKE_INSTALL_LIBDIR="$outside/lib" -DCMAKE_INSTALL_INCLUDEDIR="$outside/headers"
+consume absolute-directories -DWAY=package -DHEADERS=version -Dinstancer_DIR="$outside/lib/cmake/instancer"
+by_hand version instancer-headers "$outside/lib"
 
 # foreign NAME TARGET: a CMake package of somebody else, in a place of its own.
 foreign() {

@@ -128,7 +128,8 @@ private:
         const timeval limit{20, 0};
         ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
         ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-        connected_ = ::connect(socket_.get(), address, size) == 0;
+        // One that is reset at once, before we are awake again, was connected too.
+        connected_ = ::connect(socket_.get(), address, size) == 0 || errno == ECONNRESET;
     }
 
     /// Where a child of the same program ends, a call with a time limit returns early.

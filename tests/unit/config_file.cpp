@@ -626,6 +626,8 @@ TEST_CASE("relative paths are relative to the file, the program too")
     directory.file("plain", "#!/bin/sh\n");
     directory.file("lost", "#! /no/such/shell -e\n", true);
     directory.file("windows", "#!/bin/sh\r\nexit\r\n", true);
+    directory.file("windows-env", "#!/usr/bin/env python3\r\nexit()\r\n", true);
+    directory.file("no-program", "#!/etc/passwd\n", true);
     directory.file("text", "echo hello\n", true);
     const auto check = [&](const std::string& program) {
         Problems problems;
@@ -644,9 +646,11 @@ TEST_CASE("relative paths are relative to the file, the program too")
     CHECK(check("serve").at(0).text().find("did you mean ./serve?") != std::string::npos);
     CHECK(check("no-such-program").at(0).text().find("install it, write its path") != std::string::npos);
     CHECK(check(".").at(0).text().find("there is no program '.'") != std::string::npos);
-    CHECK(check("./lost").at(0).text().find("interpreter /no/such/shell, which is not there") != std::string::npos);
+    CHECK(check("./lost").at(0).text().find("interpreter /no/such/shell, which is no program") != std::string::npos);
     CHECK(check("./windows").at(0).text().find("its lines end in CR LF") != std::string::npos);
-    CHECK(check("./text").empty() == instancer::detail::knows_other_formats());
+    CHECK(check("./windows-env").at(0).text().find("its lines end in CR LF") != std::string::npos);
+    CHECK(check("./no-program").at(0).text().find("interpreter /etc/passwd, which is no program") != std::string::npos);
+    CHECK(check("./text").empty() == instancer::detail::may_know_other_formats());
     CHECK(check("./").at(0).text().find("is a directory; correct the path") != std::string::npos);
 }
 

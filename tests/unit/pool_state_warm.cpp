@@ -192,6 +192,22 @@ TEST_CASE("pool state: warm starts that fail are tried again, later each time")
     CHECK(pool.pass(1ms) == "start i10 warm");
 }
 
+TEST_CASE("pool state: warm starts that take long to fail are tried later each time as well")
+{
+    auto options = warmed(1);
+    options.start_timeout = 90s;
+    PoolScript pool(options);
+    CHECK(pool.fill_warm() == "start i1 warm");
+    int instance = 1;
+    for (const auto delay : {1s, 2s, 4s, 8s, 16s, 30s, 30s}) {
+        CHECK(pool.pass(90s + 5ms) == "stop i" + std::to_string(instance) + " start timeout");
+        CHECK(pool.stopped(instance) == "");
+        CHECK(pool.pass(delay - 6ms) == "");
+        ++instance;
+        CHECK(pool.pass(1s) == "start i" + std::to_string(instance) + " warm");
+    }
+}
+
 TEST_CASE("pool state: warm starts that fail together are one failure")
 {
     auto options = warmed(4);

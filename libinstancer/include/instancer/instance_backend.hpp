@@ -134,8 +134,9 @@ public:
     /// Time: fails rather than hangs; a few seconds at most, and as long as the backend has clients wait.
     /// Concurrency: any number of calls may be outstanding, for one instance too.
     /// Errors: Errc::not_ready, as all else tried again while the instance starts; Errc::instance_gone and
-    /// Errc::start_failed, which are not; Errc::full, Errc::queue_timeout, Errc::cancelled (the client has gone) where
-    /// it has clients wait. Lifetime: the request's stream must stay until completion. Threads: any executor.
+    /// Errc::start_failed, which are not; Errc::full, Errc::queue_timeout, Errc::cancelled where it has clients wait.
+    /// Lifetime: the request's stream must stay until completion.
+    /// Threads: any executor.
     asio::awaitable<Result<Stream>> open(Instance instance, OpenRequest request)
     {
         return do_open(std::move(instance), std::move(request));

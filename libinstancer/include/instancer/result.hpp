@@ -58,7 +58,7 @@ public:
         }
         return "unknown error";
     }
-};  // namespace instancer
+};
 
 }  // namespace detail
 

@@ -87,6 +87,9 @@ public:
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 
+    /// `listener` hears, on the control executor, when clients are taken in. Set it before `run`.
+    void on_serving(std::function<void()> listener) { on_serving_ = std::move(listener); }
+
     /// Prepares the backend, takes over what a previous run left, and serves until `drain` or `stop`.
     /// When it completes, every session and every instance of this server is gone.
     ///
@@ -105,6 +108,8 @@ public:
                 asio::co_spawn(workers_.control(), std::move(loop), asio::detached);
                 ++loops_;
             }
+        if (!closing_.is_set() && on_serving_)
+            on_serving_();
         auto sweeping = sweep();
         asio::co_spawn(workers_.control(), std::move(sweeping), asio::detached);
         co_await closing_.wait();
@@ -901,6 +906,7 @@ private:
     InstancePool& pool_;
     Bridge& bridge_;
     Events& events_;
+    std::function<void()> on_serving_;
     const Identity shared_identity_;  ///< Of all clients of an authenticator that tells nobody apart.
     detail::AsyncEvent closing_;
     detail::AsyncEvent sessions_over_;

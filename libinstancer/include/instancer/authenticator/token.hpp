@@ -103,6 +103,7 @@ private:
     static std::vector<std::string> bytes_of(const std::vector<Token>& tokens)
     {
         std::vector<std::string> all;
+        all.reserve(tokens.size());
         for (const auto& token : tokens)
             all.emplace_back(token.bytes());
         return all;

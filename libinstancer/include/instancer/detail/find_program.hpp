@@ -37,18 +37,21 @@ inline Execution execution_of(const std::string& path) noexcept
                                                                         : Execution::not_permitted;
 }
 
-/// Whether the kernel knows how to run other formats than its own: those of binfmt_misc.
-inline bool knows_other_formats()
+/// Whether the kernel may know how to run other formats than its own: those of binfmt_misc, unless none is registered.
+inline bool may_know_other_formats()
 {
     std::error_code error;
     const std::filesystem::directory_iterator formats("/proc/sys/fs/binfmt_misc", error);
-    return std::any_of(begin(formats), end(formats), [](const auto& entry) {
-        return entry.path().filename() != "register" && entry.path().filename() != "status";
-    });
+    bool seen = false, other = false;
+    for (const auto& entry : formats) {
+        seen = seen || entry.path().filename() == "status";
+        other = other || (entry.path().filename() != "register" && entry.path().filename() != "status");
+    }
+    return other || !seen;
 }
 
 /// What keeps a file that may be executed from running, and the remedy; nothing for a program, a script whose
-/// interpreter is there, and whatever cannot be read.
+/// interpreter can be run, and whatever cannot be read.
 ///
 /// Source: execve(2).
 inline std::string trouble_of(const std::string& path)
@@ -60,17 +63,19 @@ inline std::string trouble_of(const std::string& path)
     if (file.bad() || !file.is_open() || text.starts_with("\177ELF"))
         return {};
     if (!text.starts_with("#!"))
-        return knows_other_formats() ? std::string()
-                                     : "is neither a program nor a script whose first line names its interpreter; let "
-                                       "it begin with #!/bin/sh or the like, or name its interpreter first";
-    const auto begin = std::min(text.find_first_not_of(" \t", 2), text.size());
-    const std::string interpreter(text.substr(begin, text.find_first_of(" \t\n", begin) - begin));
-    if (!interpreter.starts_with('/') || execution_of(interpreter) == Execution::possible)
-        return {};
-    if (interpreter.ends_with('\r'))
+        return may_know_other_formats() ? std::string()
+                                        : "is neither a program nor a script whose first line names its interpreter; "
+                                          "let it begin with #!/bin/sh or the like, or name its interpreter first";
+    const auto line = text.substr(0, text.find('\n'));
+    if (line.ends_with('\r'))
         return "its lines end in CR LF, as on Windows, so its interpreter is not found; remove each CR, as sed -i "
                "'s/\\r$//' does";
-    return "its first line names the interpreter " + interpreter + ", which is not there; install or correct it";
+    const auto begin = std::min(line.find_first_not_of(" \t", 2), line.size());
+    const std::string interpreter(line.substr(begin, line.find_first_of(" \t", begin) - begin));
+    if (!interpreter.starts_with('/') || execution_of(interpreter) == Execution::possible)
+        return {};
+    return "its first line names the interpreter " + interpreter +
+           ", which is no program that can be run; install it " + "or correct the line";
 }
 
 /// What the command of `options` starts: a path as it is written, anything else as found along the PATH that the

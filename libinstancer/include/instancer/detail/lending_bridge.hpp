@@ -90,7 +90,7 @@ private:
             collect();
             if (failed_)
                 reset();
-        } catch (const std::exception&) {
+        } catch (...) {
             finish(BridgeEnd::cancelled);  // No memory.
         }
         busy_ = false;

@@ -166,7 +166,7 @@ private:
             for (auto* one : {&client_, &instance_})
                 if (one->failed && (one->over || one->has_parked() || one->urgent >= 0))
                     reset_by(*one, false);
-        } catch (const std::exception&) {
+        } catch (...) {
             finish(BridgeEnd::cancelled);  // No memory.
         }
         busy_ = false;

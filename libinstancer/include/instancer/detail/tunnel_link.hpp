@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 
 #include <instancer/detail/asio_compat.hpp>
+#include <instancer/detail/exception_text.hpp>
 #include <instancer/detail/socket_bridge.hpp>
 #include <instancer/stream.hpp>
 #include <instancer/tunnel/multiplexer.hpp>
@@ -52,8 +53,8 @@ public:
         const auto keep = shared_from_this();
         try {
             co_await receive_all();
-        } catch (const std::exception& error) {
-            end(Error(std::make_error_code(std::errc::not_enough_memory), error.what()));
+        } catch (...) {
+            end(Error(std::make_error_code(std::errc::not_enough_memory), exception_text()));
         }
         multiplexer_.lose();
         connection_.abort();

@@ -222,8 +222,12 @@ public:
             refuse_all(index, Errc::start_failed);
             stop(index, InstanceEnd::start_failed);
         } else {
-            if (entries_[index].warm)
+            if (entries_[index].warm) {
+                // What went well for a while was not the same trouble.
+                if (now - entries_[index].last_used > std::chrono::minutes(1))
+                    warm_delay_ = Duration::zero();
                 delay_warm(now);
+            }
             stop(index, InstanceEnd::exited);
         }
     }
@@ -1095,10 +1099,6 @@ private:
     {
         if (warm_again_ && now < *warm_again_)
             return;
-        // What went well for a while was not the same trouble.
-        if (now - warm_failed_ > std::chrono::minutes(1))
-            warm_delay_ = Duration::zero();
-        warm_failed_ = now;
         warm_delay_ = std::clamp<Duration>(warm_delay_ * 2, std::chrono::seconds(1), std::chrono::seconds(30));
         warm_again_ = now + warm_delay_;
     }
@@ -1144,7 +1144,6 @@ private:
     std::size_t queued_ = 0;
     WaiterId next_waiter_ = 1;
     Duration warm_delay_{0};
-    Time warm_failed_;
     std::optional<Time> warm_again_;
     bool warming_ = false;
     bool admitting_ = false;
