@@ -112,7 +112,7 @@ echo "ok: a wrong configuration"
 # With the drop-in for processes, by its socket. As it comes: an ordinary user's, and no user of their own.
 processes() {
     configure <<END
-{ "services": { "shell": { "mode": "exec", "listen": "fd:instancerd", ${1:-} "limits": { "nofile": 64 },
+{ "services": { "shell": { "mode": "exec", "listen": ["fd:instancerd", "127.0.0.1:81"], ${1:-} "limits": { "nofile": 64 },
       "command": ["/bin/sh", "-c", "id -un; grep -c instancer[.] /proc/self/cgroup; exec /bin/cat"] } } }
 END
 }
