@@ -204,7 +204,7 @@ TEST_CASE("pool state: warm starts that take long to fail are tried later each t
         CHECK(pool.stopped(instance) == "");
         CHECK(pool.pass(delay - 6ms) == "");
         ++instance;
-        CHECK(pool.pass(1s) == "start i" + std::to_string(instance) + " warm");
+        CHECK(pool.pass(1ms) == "start i" + std::to_string(instance) + " warm");
     }
 }
 
