@@ -46,5 +46,8 @@ TEST_CASE("transparency: a container on its standard streams")
     Carries carries;
     carries.resets = carries.urgent = carries.urgent_in_place = false;
     carries.server_half_close = carries.unread_resets = false;
+    // The pipe that the test took out of the container stays open for as long as the engine likes: Docker 26 keeps it
+    // after the container. That the container ends then is tested elsewhere.
+    carries.refusals = false;
     check("docker --stdio", carries, {"--stdio"}, {});
 }

@@ -27,6 +27,7 @@ public:
     bool urgent_in_place = true;    ///< As urgent data, and where it was sent.
     bool server_half_close = true;  ///< Before the server ends.
     bool unread_resets = true;      ///< Those that nobody comes upon by reading.
+    bool refusals = true;           ///< The server's end closes with its connection.
 };
 
 /// A way from clients to servers; any number of connections, one after the other or at once.
