@@ -329,8 +329,8 @@ TEST_CASE("the command lines of the pages are right")
         if (!line.starts_with("instancerd "))
             continue;
         auto arguments = shell_words(line);
-        const auto modes = {"exec", "docker", "forward", "relay", "tunnel"};
-        if (std::find(modes.begin(), modes.end(), arguments.at(1)) == modes.end())
+        const auto served = {"exec", "docker", "forward", "relay", "tunnel"};
+        if (std::find(served.begin(), served.end(), arguments.at(1)) == served.end())
             continue;
         CAPTURE(line);
         arguments.erase(arguments.begin());
