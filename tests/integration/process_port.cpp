@@ -98,9 +98,10 @@ PortRange free_ports(std::uint16_t count)
         bool all = true;
         for (std::uint16_t i = 0; i < count; ++i)
             all = all && listen_on(static_cast<std::uint16_t>(first + i));
-        if (all)
-            return PortRange(std::exchange(first, static_cast<std::uint16_t>(first + count)),
-                             static_cast<std::uint16_t>(first + count - 1));
+        if (all) {
+            const auto begin = std::exchange(first, static_cast<std::uint16_t>(first + count));
+            return PortRange(begin, static_cast<std::uint16_t>(first - 1));
+        }
     }
 }
 
@@ -282,16 +283,16 @@ TEST_CASE("port: a server that is never ready, or ends before, costs its client 
     }
     SUBCASE("listens, and lets nobody in")
     {
-        // A backlog that is full drops whoever knocks, without an answer.
-        auto options = server("import socket,sys,time\n"
-                              "server = socket.socket()\n"
-                              "server.bind(('127.0.0.1', int(sys.argv[1])))\n"
-                              "server.listen(0)\n"
-                              "full = [socket.socket() for _ in range(4)]\n"
-                              "for one in full:\n"
-                              "    one.setblocking(False)\n"
-                              "    one.connect_ex(server.getsockname())\n"
-                              "time.sleep(1000)\n");
+        // As a backlog that is full, a filter drops whoever knocks, without an answer; but from the first one on.
+        auto options =
+            server("import ctypes,socket,struct,sys,time\n"
+                   "server = socket.socket()\n"
+                   "server.bind(('127.0.0.1', int(sys.argv[1])))\n"
+                   "drop = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0))\n"
+                   "attach = 26\n"
+                   "server.setsockopt(socket.SOL_SOCKET, attach, struct.pack('HL', 1, ctypes.addressof(drop)))\n"
+                   "server.listen()\n"
+                   "time.sleep(1000)\n");
         options.pool.start_timeout = 300ms;
         Service service(options);
         const auto begin = std::chrono::steady_clock::now();
