@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <instancer/detail/exception_text.hpp>
+
 #include "listen.hpp"
 #include "log.hpp"
 #include "relay.hpp"
@@ -287,14 +289,10 @@ private:
     void ended(const RunningService& service, std::exception_ptr failure, const Result<void>& result)
     {
         std::string error;
-        try {
-            if (failure)
-                std::rethrow_exception(failure);
-            if (!result)
-                error = result.error().message();
-        } catch (const std::exception& exception) {
-            error = exception.what();
-        }
+        if (failure)
+            error = instancer::detail::exception_text(failure);
+        else if (!result)
+            error = result.error().message();
         if (!error.empty()) {
             log_.error(service.name() + ": " + error);
             exit_code_ = 1;

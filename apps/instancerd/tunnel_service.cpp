@@ -183,12 +183,12 @@ asio::awaitable<Result<void>> TunnelServerService::run(std::function<void()> ser
     }
     control_port_.serve(std::move(control_acceptors_));
     running_ = routes_.size();
-    const auto silent = std::make_shared<std::size_t>(routes_.size());
+    silent_ = routes_.size();
     if (routes_.empty())
         serving();
     for (const auto& route : routes_) {
-        route->server.on_serving([silent, serving] {
-            if (--*silent == 0)
+        route->server.on_serving([this, serving] {
+            if (--silent_ == 0)
                 serving();
         });
         asio::co_spawn(control_, route->server.run(),

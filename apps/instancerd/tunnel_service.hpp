@@ -106,6 +106,7 @@ private:
     ControlPort control_port_;
     instancer::detail::AsyncEvent routes_over_, tunnel_over_;
     std::size_t running_ = 0;
+    std::size_t silent_ = 0;  ///< Routes that take no clients in yet.
     Result<void> result_;
 };
 

@@ -115,6 +115,13 @@ TEST_CASE("what is no JSON is named by its line")
     CHECK(missing.says("cannot read " + directory.path("none.json")));
 }
 
+TEST_CASE("a daemon that starts programs as root says so in its log" * doctest::skip(::geteuid() != 0))
+{
+    Daemon daemon({"exec", "--listen", "127.0.0.1:0", "--", "/bin/cat"});
+    CHECK(daemon.wait_for_line("warning exec: its programs run as root").find("add --user nobody") !=
+          std::string::npos);
+}
+
 TEST_CASE("programs that would run as root are warned of, unless that is asked for" * doctest::skip(::geteuid() != 0))
 {
     const TemporaryDirectory directory;

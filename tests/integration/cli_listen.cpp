@@ -159,24 +159,23 @@ TEST_CASE("a socket that systemd passes is served, and nobody inherits it")
     Listener listener;
     // As systemd does it: the pid is known only once the process is there.
     const auto look_around = "env | grep -c LISTEN_; ls /proc/self/fd | wc -l; exec cat";
-    const Words command = {"/bin/sh",
-                           "-c",
-                           "LISTEN_PID=$$ exec \"$0\" \"$@\"",
-                           INSTANCERD_PATH,
-                           "exec",
-                           "--listen",
-                           "fd:web",
-                           "--",
-                           "/bin/sh",
-                           "-c",
-                           look_around};
-    Daemon daemon(command, {"LISTEN_FDS=1", "LISTEN_FDNAMES=web"}, listener.fd());
+    const auto passed = [&](const Words& arguments) {
+        Words command = {"/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", INSTANCERD_PATH};
+        command.insert(command.end(), arguments.begin(), arguments.end());
+        return command;
+    };
+    const Words variables = {"LISTEN_FDS=1", "LISTEN_FDNAMES=web"};
+    const Words command = {"exec", "--listen", "fd:web", "--", "/bin/sh", "-c", look_around};
+    Daemon daemon(passed(command), variables, listener.fd());
     CHECK(daemon.address() == "127.0.0.1:" + listener.port());
     RawClient client(daemon.port());
     CHECK(client.receive_line() == "0");
     CHECK(std::stoi(client.receive_line()) == 4);  // 0, 1, 2 and the one that ls reads with.
     client.send("ping");
     CHECK(client.receive(4) == "ping");
+
+    Daemon elsewhere(passed(echo_on("127.0.0.1:0")), variables, listener.fd());
+    CHECK(elsewhere.wait_for_line("no service listens on the socket web that the service manager passed") != "");
 
     holds(failure({"exec", "--listen", "fd:web", "--", "/bin/cat"}), "start it from a systemd socket unit with "
                                                                      "FileDescriptorName=web");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // From the text of a configuration to settings, or to everything that is wrong with it.
 #include <algorithm>
+#include <filesystem>
 
 #include <doctest/doctest.h>
 #include <instancer/detail/find_program.hpp>
@@ -628,7 +629,6 @@ TEST_CASE("relative paths are relative to the file, the program too")
     directory.file("windows", "#!/bin/sh\r\nexit\r\n", true);
     directory.file("windows-env", "#!/usr/bin/env python3\r\nexit()\r\n", true);
     directory.file("no-program", "#!/etc/passwd\n", true);
-    directory.file("text", "echo hello\n", true);
     const auto check = [&](const std::string& program) {
         Problems problems;
         const auto settings = read_config(directory.path("c.json"),
@@ -650,8 +650,24 @@ TEST_CASE("relative paths are relative to the file, the program too")
     CHECK(check("./windows").at(0).text().find("its lines end in CR LF") != std::string::npos);
     CHECK(check("./windows-env").at(0).text().find("its lines end in CR LF") != std::string::npos);
     CHECK(check("./no-program").at(0).text().find("interpreter /etc/passwd, which is no program") != std::string::npos);
-    CHECK(check("./text").empty() == instancer::detail::may_know_other_formats());
     CHECK(check("./").at(0).text().find("is a directory; correct the path") != std::string::npos);
+}
+
+TEST_CASE("a text that names no interpreter is no program, unless the kernel may know its format")
+{
+    using instancer::detail::trouble_of;
+    const daemon_test::TemporaryDirectory directory;
+    const auto text = directory.file("text", "echo hello\n", true);
+    const auto none = directory.path("none"), some = directory.path("some");
+    for (const auto& formats : {none, some})
+        std::filesystem::create_directory(formats);
+    CHECK(trouble_of(text, none) == "");  // Not mounted.
+    for (const auto* file : {"none/register", "none/status", "some/register", "some/status", "some/jar"})
+        directory.file(file, "");
+    CHECK(trouble_of(text, none).find("let it begin with #!/bin/sh") != std::string::npos);
+    CHECK(trouble_of(text, some) == "");
+    CHECK(trouble_of(text, directory.path("missing")) == "");
+    CHECK(trouble_of("/bin/cat", none) == "");
 }
 
 TEST_CASE("what is wrong is said in a line that no terminal acts upon, and that can be read")

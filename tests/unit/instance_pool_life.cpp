@@ -10,6 +10,18 @@ namespace {
 
 using Ends = std::vector<InstanceEnd>;
 
+/// What a client is answered whose instance is to come from `backend`, once nothing of it is left.
+Result<Lease> answer_of(instancer::InstanceBackend& backend, EventLog& events)
+{
+    Loop loop;
+    InstancePool pool(loop.executor(), "service", timeless(), backend, events);
+    auto asked = loop.start(pool.acquire(AcquireRequest(identity("ann"), ClientInfo())));
+    REQUIRE(loop.until([&] { return asked.done(); }));
+    pool.close();
+    loop.run(pool.wait_empty());
+    return std::move(asked.value());
+}
+
 }  // namespace
 
 TEST_CASE("instance pool: an instance goes when its last client has left and nobody comes back in time")
@@ -383,16 +395,11 @@ TEST_CASE("instance pool: whatever a backend throws when it is to start an insta
         }
         asio::awaitable<Result<void>> do_stop(instancer::Instance) override { co_return Result<void>(); }
     };
-    Loop loop;
     EventLog events;
     Throwing backend;
-    InstancePool pool(loop.executor(), "service", timeless(), backend, events);
-    auto asked = loop.start(pool.acquire(AcquireRequest(identity("ann"), ClientInfo())));
-    REQUIRE(loop.until([&] { return asked.done(); }));
-    CHECK(asked.value().error() == Errc::start_failed);
-    CHECK(asked.value().error().message() == "an exception of no known kind");
-    pool.close();
-    loop.run(pool.wait_empty());
+    const auto answer = answer_of(backend, events);
+    CHECK(answer.error() == Errc::start_failed);
+    CHECK(answer.error().message() == "an exception of no known kind");
 }
 
 TEST_CASE("instance pool: a backend that throws when it is asked beside the rest fails in that alone")
@@ -422,15 +429,9 @@ TEST_CASE("instance pool: a backend that throws when it is asked beside the rest
             co_return std::string();
         }
     };
-    Loop loop;
     EventLog events;
     Throwing backend;
-    InstancePool pool(loop.executor(), "service", timeless(), backend, events);
-    auto asked = loop.start(pool.acquire(AcquireRequest(identity("ann"), ClientInfo())));
-    REQUIRE(loop.until([&] { return asked.done(); }));
-    CHECK_FALSE(asked.value());
-    pool.close();
-    loop.run(pool.wait_empty());
+    CHECK_FALSE(answer_of(backend, events));
     CHECK(backend.stopped);
     REQUIRE(events.instances().size() == 1);
     CHECK(events.instances().front().detail == "exit code 1\ncannot explain");

@@ -6,6 +6,20 @@
 
 using namespace pool_script;
 
+namespace {
+
+/// So many instances, of which one starts at a time; all other clients wait.
+PoolOptions one_by_one(std::size_t instances)
+{
+    auto options = unlimited();
+    options.max_starting = 1;
+    options.max_instances = instances;
+    options.when_full = WhenFull::queue;
+    return options;
+}
+
+}  // namespace
+
 TEST_CASE("pool state: a reset stops everything of its owner, and the fresh instance starts only then")
 {
     PoolScript pool;
@@ -53,11 +67,7 @@ TEST_CASE("pool state: two resets in a row: the first client is refused or serve
 
 TEST_CASE("pool state: a reset takes the owner's starts that wait for their turn, and their room")
 {
-    auto options = unlimited();
-    options.max_starting = 1;
-    options.max_instances = 2;
-    options.when_full = WhenFull::queue;
-    PoolScript pool(options);
+    PoolScript pool(one_by_one(2));
     pool.acquire("bob");
     pool.acquire("ann/1");  // has room, may not start yet
     pool.acquire("cat");    // waits for room
@@ -67,11 +77,7 @@ TEST_CASE("pool state: a reset takes the owner's starts that wait for their turn
 
 TEST_CASE("pool state: a reset by who waits in the queue already still waits for what must go first")
 {
-    auto options = unlimited();
-    options.max_starting = 1;
-    options.max_instances = 3;
-    options.when_full = WhenFull::queue;
-    PoolScript pool(options);
+    PoolScript pool(one_by_one(3));
     pool.served("ann/1");
     CHECK(pool.acquire("bob") == "start i2 for c2");
     pool.acquire("ann/2");  // has room, may not start yet

@@ -37,24 +37,28 @@ inline Execution execution_of(const std::string& path) noexcept
                                                                         : Execution::not_permitted;
 }
 
-/// Whether the kernel may know how to run other formats than its own: those of binfmt_misc, unless none is registered.
-inline bool may_know_other_formats()
+/// Where the kernel lists the formats that it knows beside its own.
+inline constexpr std::string_view formats_directory = "/proc/sys/fs/binfmt_misc";
+
+/// Whether the kernel may know how to run other formats than its own: unless `formats` is there and lists none.
+inline bool may_know_other_formats(const std::filesystem::path& formats = formats_directory)
 {
     std::error_code error;
-    const std::filesystem::directory_iterator formats("/proc/sys/fs/binfmt_misc", error);
-    bool seen = false, other = false;
-    for (const auto& entry : formats) {
-        seen = seen || entry.path().filename() == "status";
-        other = other || (entry.path().filename() != "register" && entry.path().filename() != "status");
+    bool listed = false;
+    for (std::filesystem::directory_iterator at(formats, error), end; !error && at != end; at.increment(error)) {
+        const auto name = at->path().filename();
+        if (name != "register" && name != "status")
+            return true;
+        listed = true;
     }
-    return other || !seen;
+    return error || !listed;
 }
 
 /// What keeps a file that may be executed from running, and the remedy; nothing for a program, a script whose
 /// interpreter can be run, and whatever cannot be read.
 ///
 /// Source: execve(2).
-inline std::string trouble_of(const std::string& path)
+inline std::string trouble_of(const std::string& path, const std::filesystem::path& formats = formats_directory)
 {
     std::ifstream file(path, std::ios::binary);
     char head[256];
@@ -63,9 +67,10 @@ inline std::string trouble_of(const std::string& path)
     if (file.bad() || !file.is_open() || text.starts_with("\177ELF"))
         return {};
     if (!text.starts_with("#!"))
-        return may_know_other_formats() ? std::string()
-                                        : "is neither a program nor a script whose first line names its interpreter; "
-                                          "let it begin with #!/bin/sh or the like, or name its interpreter first";
+        return may_know_other_formats(formats)
+                   ? std::string()
+                   : "is neither a program nor a script whose first line names its interpreter; "
+                     "let it begin with #!/bin/sh or the like, or name its interpreter first";
     const auto line = text.substr(0, text.find('\n'));
     if (line.ends_with('\r'))
         return "its lines end in CR LF, as on Windows, so its interpreter is not found; remove each CR, as sed -i "
