@@ -80,7 +80,7 @@ inline std::string trouble_of(const std::string& path, const std::filesystem::pa
     if (!interpreter.starts_with('/') || execution_of(interpreter) == Execution::possible)
         return {};
     return "its first line names the interpreter " + interpreter +
-           ", which is no program that can be run; install it " + "or correct the line";
+           ", which is no program that can be run; install it or correct the line";
 }
 
 /// What the command of `options` starts: a path as it is written, anything else as found along the PATH that the
