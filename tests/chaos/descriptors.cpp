@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#ifdef INSTANCERD_PATH
 #include <daemon.hpp>
+#include <paths.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 
@@ -28,7 +28,7 @@ TEST_CASE("descriptors: a daemon that has none left waits for some, does not spi
                                            "-c",
                                            "ulimit -n 48; exec \"$@\"",
                                            "sh",
-                                           INSTANCERD_PATH,
+                                           test_paths::instancerd,
                                            "exec",
                                            "--listen",
                                            "127.0.0.1:0",
@@ -64,4 +64,3 @@ TEST_CASE("descriptors: a daemon that has none left waits for some, does not spi
     }));
     CHECK(daemon.terminate() == 0);
 }
-#endif

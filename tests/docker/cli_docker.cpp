@@ -3,6 +3,7 @@
 #include <daemon.hpp>
 #include <docker_support.hpp>
 #include <listener.hpp>
+#include <paths.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <temporary_directory.hpp>
@@ -66,8 +67,9 @@ TEST_CASE("a signal ends a daemon that still waits for its image")
 {
     // A registry that takes connections and never says a word.
     const daemon_test::Listener registry;
-    daemon_test::Child daemon({INSTANCERD_PATH, "docker", "--listen", "127.0.0.1:0", "--engine", default_engine(),
-                               "--image", "127.0.0.1:" + registry.port() + "/nothing", "--port", "1"});
+    daemon_test::Child daemon({test_paths::instancerd, "docker", "--listen", "127.0.0.1:0", "--engine",
+                               default_engine(), "--image", "127.0.0.1:" + registry.port() + "/nothing", "--port",
+                               "1"});
     REQUIRE(daemon.wait_for_line("pulling image") != "");
     daemon.signal(SIGTERM);
     CHECK(daemon.wait() == 0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the integration tests of the same name ask of processes, with containers.
 #include <docker_support.hpp>
+#include <paths.hpp>
 #include <transparency.hpp>
 
 using namespace transparency;
@@ -24,7 +25,7 @@ void check(const std::string& name, Carries carries, const std::vector<std::stri
                                           "--mount",
                                           directory + ":/control",
                                           "--mount",
-                                          std::string(HAND_OVER_PATH) + ":/hand_over"};
+                                          test_paths::hand_over + ":/hand_over"};
         words.insert(words.end(), reached_by.begin(), reached_by.end());
         words.insert(words.end(), {"--", "/hand_over", "/control/control"});
         words.insert(words.end(), more.begin(), more.end());

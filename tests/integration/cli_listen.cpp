@@ -8,6 +8,7 @@
 
 #include <daemon.hpp>
 #include <listener.hpp>
+#include <paths.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <socket_address.hpp>
@@ -160,7 +161,7 @@ TEST_CASE("a socket that systemd passes is served, and nobody inherits it")
     // As systemd does it: the pid is known only once the process is there.
     const auto look_around = "env | grep -c LISTEN_; ls /proc/self/fd | wc -l; exec cat";
     const auto passed = [&](const Words& arguments) {
-        Words command = {"/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", INSTANCERD_PATH};
+        Words command = {"/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", test_paths::instancerd};
         command.insert(command.end(), arguments.begin(), arguments.end());
         return command;
     };

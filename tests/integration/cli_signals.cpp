@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <daemon.hpp>
+#include <paths.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <temporary_directory.hpp>
@@ -97,7 +98,7 @@ TEST_CASE("a log that nobody reads holds up neither clients nor signals")
     REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
     instancer::UniqueFd reading(ends[0]), writing(ends[1]);
     REQUIRE(::fcntl(writing.get(), F_SETPIPE_SZ, 4096) == 4096);
-    Words command = {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>&3 3>&-", INSTANCERD_PATH};
+    Words command = {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>&3 3>&-", test_paths::instancerd};
     const auto words = exec({"--listen", "unix:" + path}, {"/bin/sh", "-c", "seq 900 >&2; cat"});
     command.insert(command.end(), words.begin(), words.end());
     Child daemon(command, {}, writing.get());

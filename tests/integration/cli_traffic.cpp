@@ -10,6 +10,7 @@
 
 #include <daemon.hpp>
 #include <listener.hpp>
+#include <paths.hpp>
 #include <pcap_reader.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
@@ -305,7 +306,7 @@ TEST_CASE("traffic: a log that nobody reads holds up no session")
 
 TEST_CASE("the example of a filter changes answers, and ends a session at a word")
 {
-    Child server({EXAMPLE_FILTER_PATH});
+    Child server({test_paths::example_filter});
     const auto address = server.wait_for_line("127.0.0.1:");
     REQUIRE(address != "");
     const auto port = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));

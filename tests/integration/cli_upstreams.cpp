@@ -14,6 +14,7 @@
 #include <daemon.hpp>
 #include <forward.hpp>
 #include <listener.hpp>
+#include <paths.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <temporary_directory.hpp>
@@ -283,7 +284,7 @@ TEST_CASE("upstreams: a socket that a service manager passed stays open for whoe
                                               "-c",
                                               "LISTEN_PID=$$ exec \"$@\"",
                                               "sh",
-                                              INSTANCERD_PATH,
+                                              test_paths::instancerd,
                                               "forward",
                                               "--listen",
                                               "fd:web",

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
 // However an instance or the whole daemon ends, everything that was started ends with it.
+#include <daemon.hpp>
 #include <no_descriptors.hpp>
+#include <paths.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <temporary_directory.hpp>
-
-#ifdef INSTANCERD_PATH
-#include <daemon.hpp>
-#endif
 
 using namespace service_test;
 using daemon_test::RawClient;
@@ -176,8 +174,6 @@ TEST_CASE("ending: a control group that could not be watched is none, and none i
     detail::clear_control_group(groups->path());
 }
 
-#ifdef INSTANCERD_PATH
-
 namespace {
 
 using daemon_test::Daemon;
@@ -192,7 +188,7 @@ std::string unique_name()
 class FamilyDaemon {
 public:
     explicit FamilyDaemon(const std::string& name, std::vector<std::string> before = {},
-                          const std::string& program = INSTANCERD_PATH)
+                          const std::string& program = test_paths::instancerd)
         : leftovers_(name, "exec", "FAMILY=" + name), daemon_(command(name, std::move(before), program), {}, -1)
     {
     }
@@ -236,7 +232,7 @@ private:
 std::string public_instancerd(const TemporaryDirectory& directory)
 {
     std::filesystem::permissions(directory.path(), std::filesystem::perms(0755));
-    std::filesystem::copy_file(INSTANCERD_PATH, directory.path("instancerd"));
+    std::filesystem::copy_file(test_paths::instancerd, directory.path("instancerd"));
     return directory.path("instancerd");
 }
 
@@ -303,13 +299,13 @@ void check_that_nothing_outlives(const std::string& program, const std::vector<s
 
 TEST_CASE("ending: a daemon that is killed takes everything with it")
 {
-    check_that_nothing_outlives(INSTANCERD_PATH, {});
+    check_that_nothing_outlives(test_paths::instancerd, {});
 }
 
 TEST_CASE("ending: so does one without a control group, as an ordinary user")
 {
     if (!is_root)
-        return check_that_nothing_outlives(INSTANCERD_PATH, {});
+        return check_that_nothing_outlives(test_paths::instancerd, {});
     const TemporaryDirectory directory;
     check_that_nothing_outlives(public_instancerd(directory), as_nobody);
 }
@@ -319,7 +315,7 @@ TEST_CASE("ending: a private directory goes, whatever its instance forbade in it
     const TemporaryDirectory directory;
     auto command = is_root ? as_nobody : std::vector<std::string>();
     const auto name = unique_name();
-    for (const auto& word : {is_root ? public_instancerd(directory) : std::string(INSTANCERD_PATH), std::string("exec"),
+    for (const auto& word : {is_root ? public_instancerd(directory) : test_paths::instancerd, std::string("exec"),
                              std::string("--listen"), std::string("127.0.0.1:0"), std::string("--name"), name})
         command.push_back(word);
     for (const auto* word : {"--workdir", "{dir}", "--", "/bin/sh", "-c",
@@ -359,5 +355,3 @@ TEST_CASE("ending: a daemon without standard input and output serves all the sam
     client.send("hello");
     CHECK(client.receive(5) == "hello");
 }
-
-#endif

@@ -25,6 +25,8 @@
 
 #include <instancer/unique_fd.hpp>
 
+#include <paths.hpp>
+
 namespace daemon_test {
 
 using namespace std::chrono_literals;
@@ -187,7 +189,7 @@ private:
 /// `instancerd ARGUMENTS`.
 inline std::vector<std::string> instancerd(const std::vector<std::string>& arguments)
 {
-    std::vector<std::string> command = {INSTANCERD_PATH};
+    std::vector<std::string> command = {test_paths::instancerd};
     command.insert(command.end(), arguments.begin(), arguments.end());
     return command;
 }

@@ -19,6 +19,8 @@
 #include <instancer/bridge/pair_bridge.hpp>
 #include <instancer/server.hpp>
 
+#include <paths.hpp>
+
 namespace transparency {
 
 using namespace instancer;
@@ -293,7 +295,7 @@ RoutePtr executed(const std::string& io, const std::string& host)
     carries.resets = carries.urgent = carries.urgent_in_place = io != "stdio";
     return std::make_unique<InstanceRoute>("exec --io " + io + " " + host, carries, [&](const std::string& directory) {
         std::vector<std::string> arguments{"exec", "--listen", "127.0.0.1:0",  "--io",
-                                           io,     "--",       HAND_OVER_PATH, directory + "/control"};
+                                           io,     "--",       test_paths::hand_over, directory + "/control"};
         if (io == "port")
             arguments.insert(arguments.end(), {host, "{port}"});
         return arguments;

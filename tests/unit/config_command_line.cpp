@@ -9,6 +9,7 @@
 #include "command_line.hpp"
 #include "config.hpp"
 #include "options.hpp"
+#include "paths.hpp"
 #include "temporary_directory.hpp"
 #include "validate.hpp"
 
@@ -251,7 +252,7 @@ namespace {
 
 std::string contents(const std::string& path)
 {
-    std::ifstream file(INSTANCER_SOURCE_DIR "/" + path);
+    std::ifstream file(test_paths::sources + "/" + path);
     return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
