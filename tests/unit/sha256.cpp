@@ -4,21 +4,14 @@
 
 #include <doctest/doctest.h>
 
+#include <instancer/detail/hex.hpp>
 #include <instancer/detail/sha256.hpp>
 
 namespace {
 
 using instancer::detail::Sha256;
 
-std::string finished(Sha256& hash)
-{
-    std::string text;
-    for (const auto byte : hash.finish()) {
-        text += "0123456789abcdef"[byte >> 4];
-        text += "0123456789abcdef"[byte & 15];
-    }
-    return text;
-}
+std::string finished(Sha256& hash) { return instancer::detail::to_hex(hash.finish()); }
 
 std::string sha256(std::string_view data)
 {

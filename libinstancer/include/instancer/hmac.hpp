@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <string>
 #include <string_view>
 
+#include <instancer/detail/hex.hpp>
 #include <instancer/detail/sha256.hpp>
 
 namespace instancer {
@@ -29,13 +29,7 @@ inline std::string hmac_sha256(std::string_view key, std::string_view message)
         inner[i] = static_cast<char>(inner[i] ^ 0x36);
         outer[i] = static_cast<char>(outer[i] ^ 0x5c);
     }
-    static constexpr char digits[] = "0123456789abcdef";
-    std::string text;
-    for (const char byte : hashed(outer, hashed(inner, message))) {
-        text += digits[static_cast<unsigned char>(byte) >> 4];
-        text += digits[static_cast<unsigned char>(byte) & 15];
-    }
-    return text;
+    return detail::to_hex(hashed(outer, hashed(inner, message)));
 }
 
 }  // namespace instancer

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include <instancer/detail/hex.hpp>
 #include <instancer/detail/sha256.hpp>
 
 namespace instancer {
@@ -39,17 +40,7 @@ public:
     }
 
     /// 32 lower-case hexadecimal digits.
-    std::string hex() const
-    {
-        static constexpr char digits[] = "0123456789abcdef";
-        std::string text;
-        text.reserve(2 * size);
-        for (const auto byte : bytes_) {
-            text += digits[byte >> 4];
-            text += digits[byte & 15];
-        }
-        return text;
-    }
+    std::string hex() const { return detail::to_hex(bytes_); }
 
     /// The first eight bytes; as good as random, so good enough for a hash table.
     std::uint64_t hash() const noexcept

@@ -3,26 +3,18 @@
 
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <string_view>
+
+#include <instancer/detail/sha_blocks.hpp>
 
 namespace instancer::detail {
 
 /// SHA-256 as in FIPS 180-4. Here, and not from a library, because the headers need Asio and tl::expected alone.
-class Sha256 {
+class Sha256 : public ShaBlocks<Sha256, 8> {
 public:
-    void update(std::string_view data)
-    {
-        for (const char c : data) {
-            block_[used_++] = static_cast<std::uint8_t>(c);
-            if (used_ == block_.size()) {
-                compress();
-                used_ = 0;
-            }
-        }
-        length_ += data.size();
-    }
+    Sha256() : ShaBlocks(initial_state()) {}
 
     /// Length first, then the data: a sequence of these is unambiguous.
     void update_sized(std::string_view data)
@@ -34,23 +26,9 @@ public:
         update(data);
     }
 
-    std::array<std::uint8_t, 32> finish()
-    {
-        const std::uint64_t bits = length_ * 8;
-        update(std::string_view("\x80", 1));
-        while (used_ != 56)
-            update(std::string_view("\0", 1));
-        char size[8];
-        for (int i = 0; i < 8; ++i)
-            size[i] = static_cast<char>(bits >> (56 - 8 * i));
-        update({size, sizeof size});
-        std::array<std::uint8_t, 32> out;
-        for (std::size_t i = 0; i < out.size(); ++i)
-            out[i] = static_cast<std::uint8_t>(state_[i / 4] >> (24 - 8 * (i % 4)));
-        return out;
-    }
-
 private:
+    friend ShaBlocks;
+
     /// The first 32 bits of the fractional part of `root(n)`, found by bisection in integers:
     /// the standard defines its constants as square roots (power 2) and cube roots (power 3) of primes.
     static constexpr std::uint32_t fraction_of_root(unsigned n, int power)
@@ -89,9 +67,7 @@ private:
         static constexpr auto k = fractions<64>(3);
         std::array<std::uint32_t, 64> w;
         for (std::size_t i = 0; i < 16; ++i)
-            w[i] = static_cast<std::uint32_t>(block_[4 * i]) << 24 |
-                   static_cast<std::uint32_t>(block_[4 * i + 1]) << 16 |
-                   static_cast<std::uint32_t>(block_[4 * i + 2]) << 8 | block_[4 * i + 3];
+            w[i] = word(i);
         for (std::size_t i = 16; i < 64; ++i) {
             const auto s0 = std::rotr(w[i - 15], 7) ^ std::rotr(w[i - 15], 18) ^ w[i - 15] >> 3;
             const auto s1 = std::rotr(w[i - 2], 17) ^ std::rotr(w[i - 2], 19) ^ w[i - 2] >> 10;
@@ -104,21 +80,14 @@ private:
             const auto t2 = (std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
             h = g, g = f, f = e, e = d + t1, d = c, c = b, b = a, a = t1 + t2;
         }
-        const std::array<std::uint32_t, 8> add = {a, b, c, d, e, f, g, h};
-        for (std::size_t i = 0; i < 8; ++i)
-            state_[i] += add[i];
+        add({a, b, c, d, e, f, g, h});
     }
 
-    static const std::array<std::uint32_t, 8>& initial_state()
+    static const State& initial_state()
     {
         static constexpr auto values = fractions<8>(2);
         return values;
     }
-
-    std::array<std::uint32_t, 8> state_ = initial_state();
-    std::array<std::uint8_t, 64> block_{};
-    std::size_t used_ = 0;
-    std::uint64_t length_ = 0;
 };
 
 }  // namespace instancer::detail
