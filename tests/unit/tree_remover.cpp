@@ -89,7 +89,7 @@ bool set_immutable(const std::string& path, bool on)
 TEST_CASE("tree remover: a depth that no path reaches, with a handful of descriptors")
 {
     Tree tree;
-    nest(tree.path(), 10'000);
+    nest(tree.path(), 3'000);
     {
         const FewDescriptors few(8);
         tree.remove();
@@ -105,7 +105,7 @@ TEST_CASE("tree remover: many entries, modes that forbid, names that are no text
     Tree tree;
     const TemporaryDirectory elsewhere;
     const auto kept = elsewhere.file("kept", "x");
-    for (int i = 0; i < 2000; ++i)
+    for (int i = 0; i < 500; ++i)
         std::filesystem::create_directories(tree.path("/wide/" + std::to_string(i) + "/a"));
     std::filesystem::create_directories(tree.path("/closed/inner/most"));
     std::filesystem::create_symlink(elsewhere.path(), tree.path("/link"));
