@@ -226,7 +226,7 @@ json container_spec(const DockerOptions& options, const ImageFacts& image, std::
     }
 
     auto ulimits = json::array();
-    ulimits.push_back(ulimit("core", 0));
+    ulimits.push_back(ulimit("core", limits.core));
     if (limits.nofile)
         ulimits.push_back(ulimit("nofile", limits.nofile));
 

@@ -355,3 +355,25 @@ TEST_CASE("ending: a daemon without standard input and output serves all the sam
     client.send("hello");
     CHECK(client.receive(5) == "hello");
 }
+
+TEST_CASE("ending: an instance that traces another one does not hold up its end" * doctest::skip(!is_root))
+{
+    auto options = ServiceOptions::python("import ctypes, os, sys, time\n"
+                                          "print(os.getpid(), flush=True)\n"
+                                          "other = int(sys.stdin.readline())\n"
+                                          "print(ctypes.CDLL(None).ptrace(0x4206, other, 0, 0), flush=True)\n"
+                                          "time.sleep(1000)\n");
+    options.process.command[2] = "-s";  // With ctypes.
+    options.process.stop_grace = 100ms;
+    Service service(options);
+    RawClient tracer(service.port());
+    REQUIRE(tracer.receive_line() != "");
+    RawClient other(service.port());
+    tracer.send(other.receive_line() + "\n");
+    REQUIRE(tracer.receive_line() == "0");
+    other.reset();
+    CHECK(service.events().wait_for_instances(1));
+    tracer.reset();
+    CHECK(service.events().wait_for_instances(2));
+    CHECK(eventually([] { return zombies() == 0; }));
+}

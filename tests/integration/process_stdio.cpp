@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 
+#include <instancer/detail/group_limits.hpp>
 #include <instancer/unique_fd.hpp>
 
 using namespace service_test;
@@ -293,10 +294,65 @@ TEST_CASE("stdio: limits take effect")
                                           "        count += 1\n"
                                           "except OSError:\n"
                                           "    print(count + 3)\n");
-    options.process.limit_memory = 128 << 20;
+    // Without a control group it is the address space; with one, whoever has too much is killed.
+    const bool grouped = detail::can_limit_groups(detail::GroupLimit::memory);
+    if (!grouped)
+        options.process.limit_memory = 128 << 20;
     options.process.limit_nofile = 40;
     Service service(options);
-    CHECK(answer(service) == "no memory\n40\n");
+    CHECK(answer(service) == (grouped ? "memory\n40\n" : "no memory\n40\n"));
+}
+
+TEST_CASE("stdio: with control groups limits hold for an instance as a whole, and for root" *
+          doctest::skip(!is_root || !detail::can_limit_groups(detail::GroupLimit::memory) ||
+                        !detail::can_limit_groups(detail::GroupLimit::pids) ||
+                        !detail::can_limit_groups(detail::GroupLimit::cpu)))
+{
+    SUBCASE("memory: two processes that would each have enough")
+    {
+        auto options = ServiceOptions::python("import os, signal\n"
+                                              "child = os.fork()\n"
+                                              "have = b'x' * (40 << 20)\n"
+                                              "if child == 0:\n"
+                                              "    signal.pause()\n"
+                                              "print(os.waitpid(child, 0)[1], flush=True)\n");
+        options.process.limit_memory = 64 << 20;
+        Service service(options);
+        RawClient client(service.port());
+        const auto said = client.receive_line();
+        CHECK((said.empty() || said == "9"));  // One of them was killed.
+    }
+    SUBCASE("processes")
+    {
+        auto options = ServiceOptions::python("import os, signal\n"
+                                              "made = 0\n"
+                                              "try:\n"
+                                              "    while made < 50:\n"
+                                              "        if os.fork() == 0:\n"
+                                              "            signal.pause()\n"
+                                              "        made += 1\n"
+                                              "except OSError:\n"
+                                              "    pass\n"
+                                              "print(made, flush=True)\n");
+        options.process.limit_pids = 8;
+        Service service(options);
+        // What one has does not count for the other.
+        RawClient first(service.port()), second(service.port());
+        CHECK(first.receive_line() == "7");
+        CHECK(second.receive_line() == "7");
+    }
+    SUBCASE("processors")
+    {
+        auto options = ServiceOptions::python("import time\n"
+                                              "begin = time.monotonic()\n"
+                                              "while time.process_time() < 0.1:\n"
+                                              "    pass\n"
+                                              "print(time.monotonic() - begin > 0.3, flush=True)\n");
+        options.process.limit_cpus = 0.2;
+        Service service(options);
+        RawClient client(service.port());
+        CHECK(client.receive_line() == "True");
+    }
 }
 
 TEST_CASE("stdio: a limit on processes holds for another user" * doctest::skip(!is_root))

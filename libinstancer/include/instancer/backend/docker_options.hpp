@@ -30,6 +30,7 @@ public:
     double cpus = 1;                    ///< Processors.
     std::uint64_t pids = 64;            ///< Processes and threads.
     std::uint64_t nofile = 1024;        ///< Open files of each process.
+    std::uint64_t core = 0;             ///< Bytes of a core file; 0: none is written.
     std::uint64_t tmp = 64u << 20;      ///< Bytes in /tmp, and in each volume that the image declares.
     std::uint64_t log = 1u << 20;       ///< Bytes of output that the engine keeps.
 
