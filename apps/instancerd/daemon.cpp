@@ -107,6 +107,8 @@ public:
             const auto& service = settings_.services[i];
             if (const auto danger = danger_of(settings_, service); !danger.empty())
                 log_.warning(service.name, danger);
+            for (const auto& weakness : weaknesses_of(settings_, service))
+                log_.warning(service.name, weakness);
             std::vector<std::string> tokens;
             if (has_tokens(service.auth)) {
                 auto loaded = load_tokens(service.tokens, service.auth);

@@ -30,8 +30,13 @@ int main(int argc, char** argv)
         return 2;
     if (command.kind == Command::Kind::serve)
         return serve(settings);
-    for (const auto& service : settings.services)
+    for (const auto& service : settings.services) {
         if (const auto danger = danger_of(settings, service); !danger.empty())
             std::cerr << "warning: " << service.name << ": " << danger << '\n';
+        for (const auto& weakness : weaknesses_of(settings, service))
+            std::cerr << "warning: " << service.name << ": " << weakness << '\n';
+        for (const auto& limit : unbound_limits_of(service))
+            std::cerr << "warning: " << service.name << ": " << limit << '\n';
+    }
     return 0;
 }

@@ -130,6 +130,20 @@ Parsed<void> add_tmpfs(Target to, const std::string& text)
     return {};
 }
 
+Parsed<void> set_user(Target to, const std::string& text)
+{
+    auto& service = *to.service;
+    if (!is_user_range(text))
+        return set_text(service.user, text);
+    if (service.mode == Mode::docker)
+        return wrong("'" + text + "' is a range of users, which is for exec; write one user, as in 65534");
+    const auto users = parse_users(text);
+    if (!users)
+        return wrong(users.error());
+    service.users = *users;
+    return {};
+}
+
 /// `ADDR[=WEIGHT],...`
 Parsed<void> add_upstreams(Target to, const std::string& text)
 {
@@ -412,9 +426,11 @@ constexpr Option table[] = {
      "INSTANCER_OWNER, INSTANCER_SERVICE",
      Scope::instances, Shape::text, {},
      [](Target to, S text) { return set(to.service->client_env, parse_switch(text)); }},
-    {program, "user", "NAME|UID[:GROUP|GID]", "exec: the daemon's own; docker: the image's, or 65534 if that is root",
-     "user and group of the instance",
-     Scope::instances, Shape::text, {}, [](Target to, S text) { return set_text(to.service->user, text); }},
+    {program, "user", "NAME|UID[:GROUP|GID]|FIRST-LAST",
+     "exec: the daemon's own; docker: the image's, or 65534 if that is root",
+     "user and group of the instance. exec: of a range, as in 70000-70063, each instance has a user and a group for "
+     "itself, which also caps the instances; use this, because instances of one user can stop each other",
+     Scope::instances, Shape::text, {}, set_user},
 
     {process, "io", "stdio|socket|port", "stdio",
      "how to reach the process: its standard input and output; the client's own socket handed over to it; a port that "
@@ -785,19 +801,22 @@ constexpr Option table[] = {
      Scope::service, Shape::size, {},
      [](Target to, S text) { return set(to.service->record.total, parse_size(text)); }},
 
-    {limits, "limit-memory", "SIZE", "docker: 256m; exec: no limit", "memory; exec: address space of each process",
+    {limits, "limit-memory", "SIZE", "docker: 256m; exec: no limit", "memory, with swap; exec without a control group: address space of each process",
      Scope::instances, Shape::size, "limits.memory",
      [](Target to, S text) { return set(to.service->limits.memory, parse_size(text)); }},
-    {limits, "limit-cpus", "N", "docker: 1", "processors, as in 0.5; docker only",
+    {limits, "limit-cpus", "N", "docker: 1; exec: no limit", "processors, as in 0.5; exec: needs a control group",
      Scope::instances, Shape::number, "limits.cpus",
      [](Target to, S text) { return set(to.service->limits.cpus, parse_cpus(text)); }},
     {limits, "limit-pids", "N", "docker: 64; exec: no limit",
-     "processes; exec: all of the instance's user, and not for root",
+     "processes and threads; exec without a control group: all of the instance's user, and not for root",
      Scope::instances, Shape::number, "limits.pids",
      [](Target to, S text) { return set_count(to.service->limits.pids, text); }},
     {limits, "limit-nofile", "N", "1024", "open files of each process",
      Scope::instances, Shape::number, "limits.nofile",
      [](Target to, S text) { return set_count(to.service->limits.nofile, text); }},
+    {limits, "limit-core", "SIZE", "0", "core file of a process that crashes; 0: none is written",
+     Scope::instances, Shape::size, "limits.core",
+     [](Target to, S text) { return set(to.service->limits.core, parse_size(text)); }},
     {limits, "limit-tmp", "SIZE", "docker: 64m", "contents of /tmp; docker only",
      Scope::instances, Shape::size, "limits.tmp",
      [](Target to, S text) { return set(to.service->limits.tmp, parse_size(text)); }},
@@ -808,6 +827,9 @@ constexpr Option table[] = {
     {whole, "name", "NAME", "made from the listen addresses, or from the path of the configuration",
      "what a later start of the same daemon finds its leftovers by",
      Scope::daemon, Shape::text, {}, [](Target to, S text) { return set(to.settings.name, parse_name(text)); }},
+    {whole, "init", "PATH", "looked for beside instancerd, and in libexec/instancer",
+     "the program instancer-init, which starts an instance of exec that has a user",
+     Scope::daemon, Shape::text, {}, [](Target to, S text) { return set_path(to, to.settings.init, text); }},
     {whole, "threads", "N", "number of cores", "threads that serve",
      Scope::daemon, Shape::number, {},
      [](Target to, S text) { return set_count(to.settings.threads, text, 1, 1024); }},

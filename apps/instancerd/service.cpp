@@ -49,9 +49,13 @@ ProcessOptions process_options(const Settings& settings, const ServiceSettings& 
     if (!service.user.empty() && ::geteuid() == 0)
         if (const auto user = find_user(service.user))
             options.user.emplace(user->uid, user->gid, user->groups);
+    options.users = service.users;
+    options.init = settings.init_program();
     options.limit_memory = service.limits.memory;
+    options.limit_cpus = service.limits.cpus;
     options.limit_pids = service.limits.pids;
     options.limit_nofile = service.limits.nofile;
+    options.limit_core = service.limits.core;
     // The default must not ask for more than we may give.
     if (rlimit ours{}; !service.has("limit-nofile") && ::getrlimit(RLIMIT_NOFILE, &ours) == 0)
         options.limit_nofile = std::min<std::uint64_t>(options.limit_nofile, ours.rlim_max);
@@ -76,6 +80,7 @@ DockerOptions docker_options(const Settings& settings, const ServiceSettings& se
     options.limits.cpus = service.limits.cpus;
     options.limits.pids = service.limits.pids;
     options.limits.nofile = service.limits.nofile;
+    options.limits.core = service.limits.core;
     options.limits.tmp = service.limits.tmp;
     options.limits.log = service.limits.log;
     options.stop_grace = service.stop_grace;

@@ -11,6 +11,7 @@
 #include <instancer/identity.hpp>
 
 #include "options.hpp"
+#include "system.hpp"
 
 namespace instancer::daemon {
 
@@ -88,6 +89,8 @@ void ServiceSettings::complete()
         client_env = pool.warm == 0;
     if (!has("max-instances") && ports)
         pool.max_instances = std::min(pool.max_instances, ports->size());
+    if (!has("max-instances") && users)
+        pool.max_instances = std::min(pool.max_instances, users->size());
     pool.single_use = single_use();
     if (mode == Mode::relay && !has("listen"))
         listen.push_back(Address::tcp({}, RelaySettings::port));
@@ -151,6 +154,8 @@ std::string Settings::program(const ServiceSettings& service) const
     const bool is_path = program.find('/') != program.npos && program.find("{dir}") == program.npos;
     return is_path ? resolve(program) : program;
 }
+
+std::string Settings::init_program() const { return init.empty() ? find_init() : init; }
 
 std::string Settings::say(std::string_view option, std::string_view value) const
 {

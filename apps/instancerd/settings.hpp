@@ -75,6 +75,7 @@ public:
     double cpus = 0;
     std::uint64_t pids = 0;
     std::uint64_t nofile = 1024;
+    std::uint64_t core = 0;  ///< Here 0 means that there is none.
     std::uint64_t tmp = 0;
     std::uint64_t log = 0;
 
@@ -155,6 +156,7 @@ public:
     std::vector<std::pair<std::string, std::string>> env;
     bool client_env = true;
     std::string user;
+    std::optional<UserRange> users;  ///< In place of `user`.
     std::string working_directory;
     std::chrono::milliseconds stop_grace{2000};
     Limits limits;
@@ -206,6 +208,7 @@ public:
     LogLevel log_level = LogLevel::info;
     LogFormat log_format = LogFormat::text;
     std::string log_file;  ///< Empty: standard error.
+    std::string init;      ///< Path of instancer-init; empty: it is looked for.
     std::size_t threads;
     std::chrono::microseconds busy_poll{0};
     std::size_t max_instances = 0;
@@ -225,6 +228,9 @@ public:
 
     /// The program of a service: a name to look for on the PATH, or an absolute path.
     std::string program(const ServiceSettings& service) const;
+
+    /// The path of instancer-init; empty when it is not found.
+    std::string init_program() const;
 
     /// How the user writes that option here: `--io port` or `"io": "port"`.
     std::string say(std::string_view option, std::string_view value = {}) const;

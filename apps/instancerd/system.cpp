@@ -5,7 +5,9 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <filesystem>
 #include <optional>
+#include <system_error>
 
 #include <fcntl.h>
 #include <grp.h>
@@ -93,6 +95,27 @@ Parsed<User> find_user(const std::string& text)
     }
     user.groups = {user.gid};
     return user;
+}
+
+std::string find_init()
+{
+    std::error_code error;
+    const auto self = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+    for (const auto& directory : {self, (self / INSTANCER_INIT_DIRECTORY).lexically_normal()})
+        if (const auto path = directory / "instancer-init"; ::access(path.c_str(), X_OK) == 0)
+            return path;
+    return {};
+}
+
+std::string known_user(uid_t first, uid_t last)
+{
+    std::string found;
+    ::setpwent();
+    while (const passwd* entry = ::getpwent())
+        if (found.empty() && entry->pw_uid >= first && entry->pw_uid <= last)
+            found = entry->pw_name;
+    ::endpwent();
+    return found;
 }
 
 bool is_directory(const std::string& path)

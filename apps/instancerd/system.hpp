@@ -27,6 +27,12 @@ public:
 /// `NAME|UID[:GROUP|GID]`. Without a group it is the user's own, with all of the user's further groups.
 Parsed<User> find_user(const std::string& text);
 
+/// Where instancer-init is: beside this program, or where an installation has it; empty when it is in neither place.
+std::string find_init();
+
+/// The name of a user whose number is from `first` to `last`; empty when nobody has one.
+std::string known_user(uid_t first, uid_t last);
+
 bool is_directory(const std::string& path);
 
 /// Whether files can be made in it; the error says what is wrong.

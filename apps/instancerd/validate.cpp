@@ -2,13 +2,17 @@
 #include "validate.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <tuple>
 
+#include <sys/resource.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <instancer/detail/find_program.hpp>
+#include <instancer/detail/group_limits.hpp>
 #include <instancer/detail/holds_path.hpp>
 
 #include "options.hpp"
@@ -353,12 +357,17 @@ private:
 
     void check_process_limits()
     {
-        for (const auto option : {"limit-cpus", "limit-tmp", "limit-log"})
+        for (const auto option : {"limit-tmp", "limit-log"})
             if (has(option))
                 refuse(option, std::string("cannot be enforced for a process; remove it or use ") +
                                    (settings_.file.empty() ? "instancerd docker" : "\"mode\": \"docker\""));
+        if (rlimit ours{};
+            ::getrlimit(RLIMIT_CORE, &ours) == 0 && ::geteuid() != 0 && service_.limits.core > ours.rlim_max)
+            refuse("limit-core", "is more than the daemon's own limit, " + std::to_string(ours.rlim_max) +
+                                     "; lower it, or raise that (ulimit -Hc, LimitCORE= of a unit)");
         const bool is_root = ::geteuid() == 0;
         uid_t runs_as = ::geteuid();
+        check_users();
         if (!service_.user.empty()) {
             const auto user = find_user(service_.user);
             if (!user)
@@ -369,8 +378,28 @@ private:
             if (user)
                 runs_as = user->uid;
         }
-        if (has("limit-pids") && service_.limits.pids != 0 && runs_as == 0)
+        if (has("limit-pids") && service_.limits.pids != 0 && runs_as == 0 && !service_.users &&
+            !instancer::detail::can_limit_groups(instancer::detail::GroupLimit::pids))
             refuse("limit-pids", "does not bind root; add " + say("user", "NAME") + ", or use docker mode");
+    }
+
+    void check_users()
+    {
+        const auto& users = service_.users;
+        if (!users)
+            return;
+        if (::geteuid() != 0)
+            refuse("user", "only root can start processes as somebody else; start instancerd as root or remove this");
+        if (const auto name = known_user(users->first(), users->last()); !name.empty())
+            refuse("user", "holds the user " + name +
+                               ", whose files instances would own; write a range that nobody "
+                               "has, as in 70000-70063");
+        if (has("max-instances") && service_.pool.max_instances > users->size())
+            refuse("max-instances", "is more than the " + std::to_string(users->size()) + " users of " + say("user") +
+                                        "; lower it or widen that");
+        if (service_.pool.warm > users->size())
+            refuse("warm", "is more than the " + std::to_string(users->size()) + " users of " + say("user") +
+                               "; lower it or widen that");
     }
 
     void check_process_files()
@@ -476,6 +505,20 @@ void check_ports(const ServiceSettings& service, const ServiceSettings& other, P
 }
 
 /// Checks what a service shares with those before it, and its own addresses with each other.
+/// Users of a range are an instance's own: no other service may start anything as one of them.
+void check_neighbours_users(const ServiceSettings& service, const ServiceSettings& other, Problems& problems)
+{
+    const auto& users = service.users;
+    if (!users || other.mode != Mode::exec)
+        return;
+    const auto single = other.users || other.user.empty() ? Parsed<User>(wrong("")) : find_user(other.user);
+    const auto first = other.users ? other.users->first() : single ? single->uid : 0;
+    const auto last = other.users ? other.users->last() : first;
+    if (first != 0 && users->first() <= last && first <= users->last())
+        problems.emplace_back(place_of(service, "user"),
+                              "some of these users are those of service " + other.name + "; choose separate ranges");
+}
+
 void check_neighbours(const Settings& settings, std::size_t index, Problems& problems)
 {
     const auto& service = settings.services[index];
@@ -493,8 +536,12 @@ void check_neighbours(const Settings& settings, std::size_t index, Problems& pro
                                                                        "; choose another");
         }
         check_ports(service, other, problems);
-        if (!same)
+        if (!same) {
             check_ports(other, service, problems);
+            check_neighbours_users(service, other, problems);
+            if (!other.users || !service.users)
+                check_neighbours_users(other, service, problems);
+        }
         if (!same && service.ports && other.ports && service.ports->first() <= other.ports->last() &&
             other.ports->first() <= service.ports->last())
             problems.emplace_back(place_of(service, "ports"), text_of(*service.ports) + " overlaps " +
@@ -514,15 +561,42 @@ Problems validate(const Settings& settings)
             Checker(settings, settings.services[i], problems).check();
         check_neighbours(settings, i, problems);
     }
+    if (!settings.init.empty() && ::access(settings.init.c_str(), X_OK) != 0)
+        problems.emplace_back(settings.given.at("init"),
+                              settings.init + ": " + std::strerror(errno) + "; correct the path, or leave it out");
     return problems;
 }
 
 std::string danger_of(const Settings& settings, const ServiceSettings& service)
 {
-    if (service.mode != Mode::exec || !service.user.empty() || ::geteuid() != 0)
+    if (service.mode != Mode::exec || !service.user.empty() || service.users || ::geteuid() != 0)
         return {};
     return "its programs run as root, who may do anything here; add " + settings.say("user", "nobody") + ", or " +
            settings.say("user", "root") + " if that is meant";
+}
+
+std::vector<std::string> weaknesses_of(const Settings& settings, const ServiceSettings& service)
+{
+    std::vector<std::string> weaknesses;
+    if (service.mode != Mode::exec || ::geteuid() != 0)
+        return weaknesses;
+    if ((service.users || !service.user.empty()) && settings.init_program().empty())
+        weaknesses.push_back("there is no instancer-init beside instancerd, so that instances can make starts of the "
+                             "same user fail; install it, or name it by " +
+                             settings.say("init", "PATH"));
+    return weaknesses;
+}
+
+std::vector<std::string> unbound_limits_of(const ServiceSettings& service)
+{
+    if (service.mode != Mode::exec)
+        return {};
+    ProcessOptions options;
+    options.limit_memory = service.limits.memory;
+    options.limit_pids = service.limits.pids;
+    options.limit_cpus = service.limits.cpus;
+    options.users = service.users;
+    return instancer::detail::unbound_limits(options, &instancer::detail::can_limit_groups);
 }
 
 }  // namespace instancer::daemon

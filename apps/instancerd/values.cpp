@@ -183,6 +183,28 @@ Parsed<PortRange> parse_ports(std::string_view text)
     return PortRange(static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last));
 }
 
+bool is_user_range(std::string_view text)
+{
+    return text.find('-') != text.npos && text.find_first_not_of("0123456789-") == text.npos;
+}
+
+Parsed<UserRange> parse_users(std::string_view text)
+{
+    const auto dash = text.find('-');
+    const auto first = to_number(text.substr(0, dash));
+    const auto last = dash == text.npos ? first : to_number(text.substr(dash + 1));
+    constexpr std::uint64_t most = 65'536;
+    // The highest number means "nobody is meant" to the system.
+    if (!first || !last || *first == 0 || *last >= UINT32_MAX)
+        return wrong(in_quotes(text) + " is not a range of users; write 70000-70063");
+    if (*first > *last)
+        return wrong(in_quotes(text) + " runs backwards; write " + std::to_string(*last) + "-" +
+                     std::to_string(*first));
+    if (*last - *first >= most)
+        return wrong(in_quotes(text) + " has more than 65536 users; write 70000-70063");
+    return UserRange(static_cast<uid_t>(*first), static_cast<uid_t>(*last));
+}
+
 Parsed<std::pair<std::string, std::string>> parse_assignment(std::string_view text)
 {
     const auto equals = text.find('=');

@@ -135,8 +135,8 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("exec --listen :1 --ttl 1s --ttl 2s -- cat", "--ttl: is there 2 times");
     says("exec --listen :1", "there is no command to run; put it last, after --");
     says("exec -- cat", "has no address to listen on; add --listen :1337");
-    says("exec --listen :1 --limit-cpus 1 -- cat",
-         "--limit-cpus: cannot be enforced for a process; remove it or use instancerd docker");
+    says("exec --listen :1 --limit-tmp 1m -- cat",
+         "--limit-tmp: cannot be enforced for a process; remove it or use instancerd docker");
     says("exec --listen :1 -- cat {port}", "{port} needs --io port");
     says("exec --listen :1 --ports 1-2 -- cat", "--ports: needs --io port");
     says("docker --listen :1 --port 1", "has no image to run; add --image NAME");
