@@ -193,8 +193,10 @@ private:
         auto runs = watch(*process, *started);
         auto exit = notice_exit(process);
         asio::co_spawn(control_, std::move(exit), asio::detached);
-        if (runs && started->report)
-            runs = co_await detail::StartReport::wait(std::move(started->report), program_, start_patience);
+        if (runs && started->report) {
+            auto report = detail::StartReport::wait(std::move(started->report), program_, start_patience);
+            runs = co_await std::move(report);
+        }
         if (!runs) {
             static_cast<void>(co_await end_process(process));
             co_return fail(Errc::start_failed, runs.error().message());

@@ -76,8 +76,7 @@ private:
         char text[256];
         const auto size = ::read(descriptor.native_handle(), text, sizeof text);
         if (size < 0)
-            done->complete(
-                fail(Errc::start_timeout, program + ": " + std::string(not_executed)));
+            done->complete(fail(Errc::start_timeout, program + ": " + std::string(not_executed)));
         else
             done->complete(result_of({text, static_cast<std::size_t>(size)}, program));
     }
