@@ -176,6 +176,7 @@ TEST_CASE("socket acceptor: a listening socket is taken over, nothing else is")
     Loop loop;
     UniqueFd listening(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     REQUIRE(::listen(listening.get(), 1) == 0);
+    const UniqueFd shared(::fcntl(listening.get(), F_DUPFD_CLOEXEC, 3));
     auto acceptor = instancer::adopt_listener(loop.executor(), std::move(listening));
     REQUIRE(acceptor);
     auto client = connected(endpoint("127.0.0.1", port_of(**acceptor)));
@@ -187,6 +188,15 @@ TEST_CASE("socket acceptor: a listening socket is taken over, nothing else is")
     CHECK(paused.error() == instancer::Errc::not_supported);
     auto another = connected(endpoint("127.0.0.1", port_of(**acceptor)));
     CHECK(loop.run((*acceptor)->accept(loop.executor())));
+
+    // Nor may it have us block.
+    ::fcntl(shared.get(), F_SETFL, ::fcntl(shared.get(), F_GETFL) & ~O_NONBLOCK);
+    auto waiting = loop.start((*acceptor)->accept(loop.executor()));
+    loop.settle();
+    CHECK_FALSE(waiting.done());
+    auto last = connected(endpoint("127.0.0.1", port_of(**acceptor)));
+    REQUIRE(loop.until([&] { return waiting.done(); }));
+    CHECK(waiting.value());
 
     auto pair = socket_pair::unix_domain();
     const auto connection = instancer::adopt_listener(loop.executor(), std::move(pair.first));

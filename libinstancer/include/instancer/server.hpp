@@ -680,6 +680,8 @@ private:
     {
         session.detail = error.message();
         if (const auto text = admission.on_refusal(error); !text.empty()) {
+            if (session.handed_over)
+                detail::forbid_waiting_close(session.client.native_handle());
             // Best effort: a client that does not take a line at once does not get it.
             static_cast<void>(session.client.try_write(text));
             detail::dismiss(session.client);
@@ -710,6 +712,7 @@ private:
     asio::awaitable<SessionEnd> wait_for_instance(Session& session)
     {
         got_on(session);
+        detail::forbid_waiting_close(session.client.native_handle());
         session.client.close();
         asio::steady_timer forever(session.executor(), std::chrono::steady_clock::time_point::max());
         while (!session.instance_ended && !session.ended)

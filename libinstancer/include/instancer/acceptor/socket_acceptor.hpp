@@ -128,6 +128,9 @@ private:
             }
             sockaddr_storage peer{};
             socklen_t size = sizeof peer;
+            // Whoever shares the socket may have had it block again.
+            if (!is_ours_)
+                descriptor_.native_non_blocking(true);
             UniqueFd client(::accept4(descriptor_.native_handle(), reinterpret_cast<sockaddr*>(&peer), &size,
                                       SOCK_CLOEXEC | SOCK_NONBLOCK));
             if (client) {

@@ -63,7 +63,19 @@ inline void set_tcp_options(int fd) noexcept
     ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
-/// A Stream over one connected socket. Asio knows of it only from the first wait on, because a bridge watches its
+/// Keeps the last close of a connection from waiting for its peer, which a program that shares it may have asked for.
+inline void forbid_waiting_close(int fd) noexcept
+{
+    linger how{};
+    socklen_t size = sizeof how;
+    if (::getsockopt(fd, SOL_SOCKET, SO_LINGER, &how, &size) != 0 || how.l_onoff == 0 || how.l_linger == 0)
+        return;
+    how.l_onoff = 0;
+    ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &how, sizeof how);
+}
+
+/// A Stream over one connected socket. Each call says itself that it must not block: a program that the socket was
+/// handed to shares what is set for all. Asio knows of it only from the first wait on, because a bridge watches its
 /// sockets by itself.
 class SocketStream : public Stream::Impl {
 public:
@@ -90,12 +102,12 @@ public:
 
     Result<std::size_t> try_read(std::span<std::byte> buffer) override
     {
-        return counted([&] { return ::recv(fd_.get(), buffer.data(), buffer.size(), 0); });
+        return counted([&] { return ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT); });
     }
 
     Result<std::size_t> try_write(std::span<const std::byte> data) override
     {
-        return counted([&] { return ::send(fd_.get(), data.data(), data.size(), MSG_NOSIGNAL); });
+        return counted([&] { return ::send(fd_.get(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT); });
     }
 
     asio::awaitable<Result<void>> wait(Readiness what) override
