@@ -158,18 +158,26 @@ TEST_CASE("stdio: standard error goes where it is sent")
     }
 }
 
-TEST_CASE("stdio: a program that floods its standard error does not hold up the others")
+TEST_CASE("stdio: a program that floods its standard error is held back, and does not hold up the others")
 {
     auto options = ServiceOptions::shell("read line; test $line = flood && exec yes \"$(printf %4000s)\" >&2\n"
                                          "echo served");
     options.threads = 1;
     Service service(options);
+    const auto begin = std::chrono::steady_clock::now();
     RawClient noisy(service.port());
     noisy.send("flood\n");
     REQUIRE(service.events().wait_for_output("  "));
-    CHECK(answer(service, "quiet\n") == "served\n");
+    for (int i = 0; i < 50; ++i)
+        CHECK(answer(service, "quiet\n") == "served\n");
+    constexpr std::uint64_t in_a_second = 1024 * 1024;
+    constexpr std::uint64_t pipe = 2 * 64 * 1024;  // And what its shell writes.
+    const auto written = bytes_of(pid_of(service.events().record().started.front()), "wchar");
+    const auto seconds = static_cast<std::uint64_t>((std::chrono::steady_clock::now() - begin) / 1s);
+    CHECK(written <= (seconds + 1) * in_a_second + pipe);
     noisy.reset();
-    CHECK(service.events().wait_for_instances(2));
+    CHECK(service.events().wait_for_instances(51));
+    CHECK(service.events().wait_for_output("bytes omitted: too many in a second"));
 }
 
 TEST_CASE("stdio: a terminal")

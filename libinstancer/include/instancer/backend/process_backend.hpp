@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -15,7 +14,6 @@
 #include <asio/detached.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/posix/stream_descriptor.hpp>
-#include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -29,6 +27,7 @@
 #include <instancer/detail/guard.hpp>
 #include <instancer/detail/helper_threads.hpp>
 #include <instancer/detail/output_lines.hpp>
+#include <instancer/detail/output_pipe.hpp>
 #include <instancer/detail/port_allocator.hpp>
 #include <instancer/detail/private_directory.hpp>
 #include <instancer/detail/process_marks.hpp>
@@ -73,10 +72,7 @@ private:
     static constexpr std::size_t helper_count = 4;
 
     struct Process final : Instance::State {
-        explicit Process(const asio::any_io_executor& control)
-            : pidfd(control), exited(control), errors(control), errors_over(control)
-        {
-        }
+        explicit Process(const asio::any_io_executor& control) : pidfd(control), exited(control), errors(control) {}
 
         pid_t pid = -1;
         asio::posix::stream_descriptor pidfd;
@@ -86,10 +82,8 @@ private:
         std::optional<detail::InstanceGroup> group;
         std::string directory;  ///< Empty when it has none.
         std::uint16_t port = 0;
-        UniqueFd our_end;                       ///< Of its standard input and output, until somebody opens it.
-        asio::posix::stream_descriptor errors;  ///< Reads its standard error.
-        detail::AsyncEvent errors_over;
-        bool last_words = false;  ///< What can be read from `errors` now is all there will be.
+        UniqueFd our_end;           ///< Of its standard input and output, until somebody opens it.
+        detail::OutputPipe errors;  ///< Reads its standard error.
     };
 
     /// What a helper thread hands back.
@@ -190,14 +184,7 @@ private:
         started.process.pidfd().release();
         if (!started.errors)
             return {};
-        process.errors.assign(started.errors.get(), error);
-        if (error)
-            return fail(error, "watching its standard error");
-        started.errors.release();
-        process.errors.native_non_blocking(true, error);
-        if (error)
-            return fail(error, "watching its standard error");
-        return {};
+        return process.errors.assign(std::move(started.errors));
     }
 
     /// On a helper thread.
@@ -404,13 +391,10 @@ private:
         auto finish = [this, process] { return finish_process(*process); };
         auto finished = co_await helpers_.run(std::move(finish));
         ports_.give_back(process->port);
-        process->last_words = true;
-        if (process->errors.is_open())
-            process->errors.cancel();
         co_await process->exited.wait();
         process->pidfd.close();
         if (options_.stderr_to == StderrTo::log)
-            co_await process->errors_over.wait();
+            co_await process->errors.finish();
         co_return finished;
     }
 
@@ -465,23 +449,7 @@ private:
     {
         const auto name = "pid " + std::to_string(process->pid);
         detail::OutputLines lines([this, name](std::string_view line) { events_.output(service_, name, line); });
-        std::array<char, 4096> buffer;
-        for (unsigned reads = 0;; ++reads) {
-            // Whoever writes without end must not keep the others waiting.
-            if (reads % 16 == 15)
-                co_await asio::post(control_, asio::use_awaitable);
-            const auto count = ::read(process->errors.native_handle(), buffer.data(), buffer.size());
-            if (count > 0) {
-                lines.feed({buffer.data(), static_cast<std::size_t>(count)});
-                continue;
-            }
-            if (count == 0 || errno != EAGAIN || process->last_words)
-                break;
-            co_await process->errors.async_wait(asio::posix::stream_descriptor::wait_read, detail::as_result);
-        }
-        lines.finish();
-        process->errors.close();
-        process->errors_over.set();
+        co_await process->errors.read(std::move(lines));
     }
 
     asio::any_io_executor control_;
