@@ -228,7 +228,8 @@ public:
             else
                 added = app_->add_option(name, [](const CLI::results_t&) { return true; })
                             ->type_name(std::string(option.value))
-                            ->expected(1)
+                            ->expected(option.shape == Shape::variant ? 0 : 1, 1)
+                            ->default_str("true")
                             ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
             added_.emplace_back(&option, added);
         }

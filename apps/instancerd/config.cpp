@@ -206,6 +206,11 @@ private:
             target.service->sound = false;
     }
 
+    static bool is_word(const Node& value)
+    {
+        return value.kind() == Kind::string && value.text() != "true" && value.text() != "false";
+    }
+
     void apply_value(const Option& option, Target target, const Place& place, const Node& value)
     {
         switch (option.shape) {
@@ -226,6 +231,10 @@ private:
             return;
         case Shape::flag:
             if (expect(value, Kind::boolean, "write true or false"))
+                apply_one(option, target, place, value.text());
+            return;
+        case Shape::variant:
+            if (is_word(value) || expect(value, Kind::boolean, "write true or false"))
                 apply_one(option, target, place, value.text());
             return;
         case Shape::number:

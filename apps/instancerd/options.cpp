@@ -54,6 +54,19 @@ Parsed<void> set_flag(bool& field, const std::string& text)
     return {};
 }
 
+/// `true` is a terminal as programs expect it.
+Parsed<void> set_terminal(TerminalMode& field, const std::string& text)
+{
+    static constexpr std::pair<std::string_view, TerminalMode> modes[] = {
+        {"true", TerminalMode::cooked}, {"false", TerminalMode::none}, {"raw", TerminalMode::raw}};
+    for (const auto& [name, mode] : modes)
+        if (name == text) {
+            field = mode;
+            return {};
+        }
+    return wrong("'" + text + "' is no kind of terminal; write raw, or nothing");
+}
+
 Parsed<void> set_path(Target to, std::string& field, const std::string& text)
 {
     if (text.empty())
@@ -402,8 +415,9 @@ constexpr Option table[] = {
          return set_choice(to.service->stderr_to, text,
                            {{"log", StderrTo::log}, {"client", StderrTo::client}, {"null", StderrTo::null}});
      }},
-    {program, "pty", "", "off", "a terminal instead of plain standard input and output",
-     Scope::instances, Shape::flag, {}, [](Target to, S text) { return set_flag(to.service->pty, text); }},
+    {program, "pty", "[raw]", "off",
+     "a terminal instead of plain standard input and output; raw (exec): one that passes on every byte as it comes",
+     Scope::instances, Shape::variant, {}, [](Target to, S text) { return set_terminal(to.service->pty, text); }},
     {program, "env", "NAME=VALUE", "-", "environment of the instance, which has nothing else of the daemon's. "
      "exec: {port} and {dir} in VALUE are as in the arguments",
      Scope::instances, Shape::map, {}, add_env},

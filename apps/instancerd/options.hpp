@@ -18,6 +18,7 @@ enum class Shape {
     duration,  ///< "20s", or 0
     size,      ///< "64m", or bytes as a number
     flag,      ///< true or false; on the command line it takes no value
+    variant,   ///< true, false or "text"; on the command line it may have a value
     list,      ///< ["a", "b"], or "a" alone; on the command line it may be repeated
     map,       ///< {"NAME": "value"}; on the command line NAME=VALUE, may be repeated
 };

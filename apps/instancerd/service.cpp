@@ -67,7 +67,7 @@ DockerOptions docker_options(const Settings& settings, const ServiceSettings& se
     for (const auto& other : settings.services)
         options.services.push_back(other.name);
     options.command = service.command;
-    options.pty = service.pty;
+    options.pty = service.pty != TerminalMode::none;
     options.stderr_to = service.stderr_to;
     options.env = service.env;
     options.client_env = service.client_env;

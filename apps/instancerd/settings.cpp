@@ -82,7 +82,7 @@ void ServiceSettings::complete()
     if (const char* host = std::getenv("DOCKER_HOST"); mode == Mode::docker && !has("engine") && host && *host)
         docker.engine = host;
     // A terminal has one screen.
-    if (!has("stderr") && pty)
+    if (!has("stderr") && pty != TerminalMode::none)
         stderr_to = StderrTo::client;
     if (!has("client-env"))
         client_env = pool.warm == 0;

@@ -151,7 +151,7 @@ public:
     std::optional<std::chrono::milliseconds> drain_timeout;
 
     StderrTo stderr_to = StderrTo::log;
-    bool pty = false;
+    TerminalMode pty = TerminalMode::none;
     std::vector<std::pair<std::string, std::string>> env;
     bool client_env = true;
     std::string user;

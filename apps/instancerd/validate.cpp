@@ -330,7 +330,7 @@ private:
             if (uses_port)
                 refuse("command", "{port} needs " + say("io", "port") + "; add that or remove {port}");
         }
-        if (service_.pty && io != ProcessIo::stdio)
+        if (service_.pty != TerminalMode::none && io != ProcessIo::stdio)
             refuse("pty", "needs " + say("io", "stdio") + "; use that or remove this");
         if (io == ProcessIo::port && has("stderr") && service_.stderr_to == StderrTo::client)
             refuse("stderr", "client cannot work together with " + say("io", "port") +
@@ -416,12 +416,15 @@ private:
             refuse("image", "has no image to run; add " + say("image", "NAME"));
         if (stdio && has("port"))
             refuse("port", "cannot work together with " + say("stdio") + "; remove one of them");
-        if (!stdio && service_.pty)
+        const bool pty = service_.pty != TerminalMode::none;
+        if (!stdio && pty)
             refuse("pty", "needs " + say("stdio") + "; add that or remove this");
-        if (stdio && service_.pty && service_.stderr_to != StderrTo::client)
+        if (service_.pty == TerminalMode::raw)
+            refuse("pty", "raw works only with exec: a container's terminal is the engine's; write " + say("pty"));
+        if (stdio && pty && service_.stderr_to != StderrTo::client)
             refuse("stderr", "cannot work together with " + say("pty") +
                                  ": a container's terminal is its standard error as well; remove one of them");
-        if (!stdio && !service_.pty && service_.stderr_to != StderrTo::log)
+        if (!stdio && !pty && service_.stderr_to != StderrTo::log)
             refuse("stderr", "needs " + say("stdio") +
                                  ": with a port the program's output is no part of the "
                                  "connection; add that or remove this");

@@ -136,6 +136,32 @@ TEST_CASE("exec: a terminal on request")
     }
 }
 
+TEST_CASE("exec: a raw terminal passes on what it gets, and its program reads no end that nobody sent")
+{
+    const std::string bytes("\r\n\3\4\x7f\0AB", 8);
+    const auto check = [&](const Words& options, const Words& program) {
+        auto all = options;
+        all.insert(all.end(), {"--half-close-timeout", "400ms"});
+        Daemon daemon(exec(all, program));
+        RawClient client(daemon.port());
+        CHECK(client.receive_line() == "ready");
+        client.send(bytes);
+        client.half_close();
+        CHECK(client.receive_all() == bytes);
+        CHECK(daemon.wait_for_line("session ended: half-closed") != "");
+    };
+    SUBCASE("from the beginning") { check({"--pty", "raw"}, {"/bin/sh", "-c", "echo ready; exec cat"}); }
+    SUBCASE("made so by its program") { check({"--pty"}, {"/bin/sh", "-c", "stty raw; echo ready; exec cat"}); }
+    SUBCASE("what comes at once is not lost")
+    {
+        Daemon daemon(exec({"--pty=raw"}, {"/bin/sh", "-c", "head -c 8"}));
+        RawClient client(daemon.port());
+        client.send(bytes);
+        client.half_close();
+        CHECK(client.receive_all() == bytes);
+    }
+}
+
 TEST_CASE("exec: the client's own socket is handed over")
 {
     Daemon daemon(exec({"--io", "socket"}, {"/bin/sh", "-c", "readlink /proc/self/fd/0; exec cat"}));

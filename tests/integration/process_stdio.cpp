@@ -193,7 +193,7 @@ TEST_CASE("stdio: a terminal")
                                           "for line in sys.stdin:\n"
                                           "    print('got', line.strip(), flush=True)\n"
                                           "print('end', flush=True)\n");
-    options.process.pty = true;
+    options.process.pty = TerminalMode::cooked;
 
     SUBCASE("is one, echoes nothing, and a half-close reads as its end")
     {
@@ -208,7 +208,7 @@ TEST_CASE("stdio: a terminal")
     SUBCASE("a half-close ends a shell too whose command has met it already")
     {
         options = ServiceOptions({"/bin/sh"});
-        options.process.pty = true;
+        options.process.pty = TerminalMode::cooked;
         Service service(options);
         CHECK(answer(service, "PS1=; cat; cat\nword").ends_with("word"));
     }

@@ -83,7 +83,10 @@ TEST_CASE("options that may be repeated, flags, and values after =")
     const auto service = service_of("exec --listen=:1 --listen [::1]:2 --env A=1,2 --env B=[x] --pty -- cat");
     CHECK(service.listen.size() == 2);
     CHECK(service.env == std::vector<std::pair<std::string, std::string>>{{"A", "1,2"}, {"B", "[x]"}});
-    CHECK(service.pty);
+    CHECK(service.pty == TerminalMode::cooked);
+    for (const auto* raw : {"exec --listen :1 --pty raw -- cat", "exec --pty=raw --listen :1 -- cat"})
+        CHECK(service_of(raw).pty == TerminalMode::raw);
+    CHECK(service_of("exec --pty --listen :1 -- cat").pty == TerminalMode::cooked);
 }
 
 TEST_CASE("a value may look like a command or an option")
@@ -169,6 +172,10 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("exec --frobnicate", "unknown option --frobnicate; see instancerd exec --help");
     says("run --config a --config b", "--config: is there more than once; keep one of them");
     says("exec --listen :1 --ttl", "--ttl: has no value; write one after it");
+    says("exec --listen :1 --pty=xyz -- cat", "--pty: 'xyz' is no kind of terminal; write raw, or nothing");
+    says("exec --listen :1 --pty xyz -- cat", "--pty: 'xyz' is no kind of terminal");
+    says("exec --listen :1 --pty --pty -- cat", "--pty: is there 2 times");
+    says("docker --listen :1 --image i --stdio --pty raw", "--pty: raw works only with exec");
     says("docker --listen :1 --image i --stdio --pty --stderr log", "--stderr: cannot work together with --pty");
     says("run", "Add --config FILE");
     says("check --config /no/such.json", "cannot read /no/such.json");

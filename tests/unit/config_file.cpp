@@ -191,7 +191,7 @@ TEST_CASE("every option can be set in a configuration")
     const auto& d = settings.services.at(1);
     CHECK(d.docker.image == "i");
     CHECK(d.docker.io == DockerIo::stdio);
-    CHECK(d.pty);
+    CHECK(d.pty == TerminalMode::cooked);
     CHECK(d.docker.pull == DockerPull::never);
     CHECK(d.docker.egress);
     CHECK(d.docker.mounts.at(0).source == "/etc/instancer/data");
@@ -447,6 +447,8 @@ TEST_CASE("values of the wrong kind name the right one")
     only(exec_problems("\"max-instances\": -1"), "max-instances", "from 0 to");
     only(exec_problems("\"max-instances\": 1.5"), "max-instances", "from 0 to");
     only(exec_problems("\"pty\": \"true\""), "pty", "write true or false");
+    only(exec_problems("\"pty\": \"rwa\""), "pty", "'rwa' is no kind of terminal; write raw");
+    CHECK(exec_problems("\"pty\": \"raw\"").empty());
     only(exec_problems("\"user\": 65534"), "user", "write it in quotes");
     only(exec_problems("\"env\": [\"A=b\"]"), "env", "write {\"NAME\": \"value\"}");
     only(exec_problems("\"env\": {\"A\": 1}"), "env.A", "put it in quotes");

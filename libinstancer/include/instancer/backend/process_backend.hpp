@@ -250,8 +250,8 @@ private:
             ::fcntl(theirs.get(), F_SETFL, flags & ~O_NONBLOCK);
         } else if (options_.io == ProcessIo::port) {
             theirs.reset(::open("/dev/null", O_RDWR | O_CLOEXEC));
-        } else if (options_.pty) {
-            auto terminal = detail::open_pty();
+        } else if (options_.pty != TerminalMode::none) {
+            auto terminal = detail::open_pty(options_.pty);
             if (!terminal)
                 return fail(terminal.error());
             std::tie(ours, theirs) = std::move(*terminal);
@@ -320,7 +320,7 @@ private:
         for (const auto& [key, value] : options_.env)
             all.push_back(key + "=" + substituted(value, process.port, directory));
         add("PATH", detail::default_search_path);
-        if (options_.pty)
+        if (options_.pty != TerminalMode::none)
             add("TERM", "xterm");
         if (process.port != 0)
             add("PORT", std::to_string(process.port));
@@ -341,7 +341,7 @@ private:
             co_return co_await detail::connect_loopback(process->port);
         if (!process->our_end)
             co_return fail(Errc::instance_gone, "its standard input has been given to a client already");
-        if (options_.pty)
+        if (options_.pty != TerminalMode::none)
             co_return Stream(std::make_unique<detail::PtyStream>(executor, std::move(process->our_end)));
         co_return make_socket_stream(executor, std::move(process->our_end));
     }

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include <instancer/backend/stderr_to.hpp>
+#include <instancer/backend/terminal_mode.hpp>
 
 namespace instancer {
 
@@ -63,11 +64,12 @@ public:
     /// Program and arguments. In each, `{port}` reads as the instance's port and `{dir}` as its directory.
     std::vector<std::string> command;
     ProcessIo io = ProcessIo::stdio;     ///< How a client reaches the process.
-    bool pty = false;                    ///< With `ProcessIo::stdio`: a terminal instead of a socket pair.
     StderrTo stderr_to = StderrTo::log;  ///< Where its standard error goes.
     std::optional<PortRange> ports;      ///< With `ProcessIo::port`; none lets us choose any free one.
-    std::string working_directory;       ///< May hold `{dir}`; empty: `{dir}` if there is one, else ours.
-    std::string dir_template;            ///< Copied to every instance's `{dir}`; empty for none.
+    /// With `ProcessIo::stdio`: a terminal instead of a socket pair.
+    TerminalMode pty = TerminalMode::none;
+    std::string working_directory;  ///< May hold `{dir}`; empty: `{dir}` if there is one, else ours.
+    std::string dir_template;       ///< Copied to every instance's `{dir}`; empty for none.
     /// The whole environment beside PATH and what we tell. `{port}` and `{dir}` in a value are as in the arguments.
     std::vector<std::pair<std::string, std::string>> env;
     bool client_env = true;                      ///< Tell the instance by environment who its client is.
