@@ -276,10 +276,17 @@ private:
         if (!repeats && given.count() > 1)
             problems.emplace_back(place, "is there " + std::to_string(given.count()) + " times; keep one of them");
         for (const auto& value : values)
-            if (const auto done = option.apply(target, value); !done) {
+            if (const auto done = apply_value(option, target, value); !done) {
                 problems.emplace_back(place, done.error());
                 target.service->sound = target.service->sound && is_amount(option);
             }
+    }
+
+    static Parsed<void> apply_value(const Option& option, Target target, const std::string& value)
+    {
+        if (option.shape == Shape::flag && value != "true" && value != "false")
+            return wrong("takes no value; remove =" + one_line(value, 100));
+        return option.apply(target, value);
     }
 
     /// The words of the original: LOCAL_IP LOCAL_PORT FORWARD_IP FORWARD_PORT, or each pair as one.

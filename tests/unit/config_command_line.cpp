@@ -176,6 +176,7 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("exec --listen :1 --pty xyz -- cat", "--pty: 'xyz' is no kind of terminal");
     says("exec --listen :1 --pty --pty -- cat", "--pty: is there 2 times");
     says("docker --listen :1 --image i --stdio --pty raw", "--pty: raw works only with exec");
+    says("docker --listen :1 --image i --port 1 --egress=yes", "--egress: takes no value; remove =yes");
     says("docker --listen :1 --image i --stdio --pty --stderr log", "--stderr: cannot work together with --pty");
     says("run", "Add --config FILE");
     says("check --config /no/such.json", "cannot read /no/such.json");
