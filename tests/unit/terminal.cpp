@@ -171,6 +171,36 @@ TEST_CASE("terminal: its end is the character that its program has set, also for
     }
 }
 
+TEST_CASE("terminal: CR LF is one end of a line, and LF is dropped only where CR is made one")
+{
+    Terminal terminal(TerminalMode::cooked);
+    SUBCASE("in one piece")
+    {
+        terminal.write("one\r\ntwo\r\n\r\nthree\n\nfour\r\r\n");
+        CHECK(terminal.read() == "one\ntwo\n\nthree\n\nfour\n\n");
+    }
+    SUBCASE("byte by byte")
+    {
+        for (const char byte : std::string("one\r\ntwo\r\n\nthree\r\n"))
+            terminal.write(std::string(1, byte));
+        CHECK(terminal.read() == "one\ntwo\n\nthree\n");
+    }
+    SUBCASE("not where CR stays CR")
+    {
+        terminal.set(&termios::c_iflag, 0, ICRNL);
+        terminal.write("one\r\ntwo\r\n");
+        CHECK(terminal.read() == "one\r\ntwo\r\n");
+    }
+    SUBCASE("not once the terminal is raw")
+    {
+        terminal.write("one\r");
+        CHECK(terminal.read() == "one\n");
+        terminal.set(&termios::c_lflag, 0, ICANON);
+        terminal.write("\ntwo");
+        CHECK(terminal.read() == "\ntwo");
+    }
+}
+
 TEST_CASE("terminal: when it is full its end has to wait, and comes after all that was written")
 {
     Loop loop;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <fcntl.h>
 #include <optional>
@@ -27,7 +28,23 @@ public:
         return count;
     }
 
-    Result<std::size_t> try_write(std::span<const std::byte> data) override { return write(data); }
+    /// A line feed behind a carriage return is dropped where the terminal makes a line feed of that: telnet ends a line
+    /// with both.
+    Result<std::size_t> try_write(std::span<const std::byte> data) override
+    {
+        if (ended_line_ && data.front() == line_feed && translates_returns()) {
+            ended_line_ = false;
+            return 1;
+        }
+        const auto line_end = std::find(data.begin(), data.end(), carriage_return);
+        const bool ends_line = line_end != data.end() && translates_returns();
+        if (ends_line)
+            data = data.first(static_cast<std::size_t>(line_end - data.begin()) + 1);
+        auto count = write(data);
+        if (count)
+            ended_line_ = ends_line && *count == data.size();
+        return count;
+    }
 
     /// A raw terminal knows no end of its input: its program is told nothing.
     ///
@@ -48,6 +65,9 @@ public:
     int native_handle() const noexcept override { return -1; }
 
 private:
+    static constexpr std::byte carriage_return{'\r'};
+    static constexpr std::byte line_feed{'\n'};
+
     int native_handle_of_terminal() const noexcept { return SocketStream::native_handle(); }
 
     Result<std::size_t> write(std::span<const std::byte> data)
@@ -74,6 +94,12 @@ private:
         return now;
     }
 
+    bool translates_returns() const noexcept
+    {
+        const auto now = settings();
+        return (now.c_lflag & ICANON) != 0 && (now.c_iflag & ICRNL) != 0;
+    }
+
     /// None for a raw terminal. A program that edits lines by itself takes single keys, but leaves signals to the
     /// terminal, and takes this character for the end as well.
     std::optional<std::byte> end_character() const noexcept
@@ -86,6 +112,7 @@ private:
     }
 
     TerminalEnd end_;
+    bool ended_line_ = false;  ///< The last byte was a carriage return that the terminal made a line feed of.
 };
 
 /// Opens a terminal: both sides. No echo and no change of line ends, so that the client sees what the program wrote.
