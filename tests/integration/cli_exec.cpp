@@ -162,6 +162,20 @@ TEST_CASE("exec: a raw terminal passes on what it gets, and its program reads no
     }
 }
 
+TEST_CASE("exec: a user of telnet names a token, and types lines into a terminal")
+{
+    const TemporaryDirectory directory;
+    const auto tokens = directory.file("tokens", "me\n");
+    Daemon daemon(exec({"--auth", "prompt", "--tokens", tokens, "--pty"}, {"/bin/sh", "-c", "exec cat -A"}));
+    RawClient client(daemon.port());
+    CHECK(client.receive(7) == "token: ");
+    client.send(std::string("\xff\xfd\x18 me\r\0", 8));
+    CHECK(client.receive(3) == "\xff\xfc\x18");
+    client.send("one\r\ntwo\r\n");
+    client.half_close();
+    CHECK(client.receive_all() == "one$\ntwo$\n");
+}
+
 TEST_CASE("exec: the client's own socket is handed over")
 {
     Daemon daemon(exec({"--io", "socket"}, {"/bin/sh", "-c", "readlink /proc/self/fd/0; exec cat"}));
