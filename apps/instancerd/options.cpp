@@ -391,7 +391,9 @@ constexpr Option table[] = {
     {times, "start-timeout", "DURATION", "30s", "how long an instance may take until it accepts connections",
      Scope::instances, Shape::duration, {},
      [](Target to, S text) { return set(to.service->pool.start_timeout, parse_duration(text)); }},
-    {times, "stop-grace", "DURATION", "2s", "time between TERM and KILL",
+    {times, "stop-grace", "DURATION", "2s",
+     "time between TERM and KILL; with stdio also how long a program may go on before TERM when its client has gone and "
+     "it has closed its output",
      Scope::instances, Shape::duration, {},
      [](Target to, S text) -> Parsed<void> {
          const auto grace = parse_duration(text);

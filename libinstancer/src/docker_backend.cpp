@@ -471,7 +471,10 @@ DockerBackend::DockerBackend(asio::any_io_executor control, std::string service,
 
 DockerBackend::~DockerBackend() { impl_->shutdown(); }
 
-BackendTraits DockerBackend::do_traits() const { return BackendTraits().single_use(impl_->stdio()); }
+BackendTraits DockerBackend::do_traits() const
+{
+    return BackendTraits().single_use(impl_->stdio()).finish_time(impl_->finish_time());
+}
 
 asio::awaitable<Result<void>> DockerBackend::do_prepare() { return impl_->prepare(); }
 

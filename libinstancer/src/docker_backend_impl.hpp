@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -51,6 +52,10 @@ public:
     ~Impl() override = default;
 
     bool stdio() const noexcept { return options_.io == DockerIo::stdio; }
+    std::chrono::milliseconds finish_time() const noexcept
+    {
+        return stdio() ? std::max(options_.stop_grace, BackendTraits::a_moment) : BackendTraits::a_moment;
+    }
 
     void shutdown();
 

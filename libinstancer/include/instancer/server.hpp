@@ -499,6 +499,8 @@ private:
             session.link->instance().abort();
             session.link.reset();
         }
+        if (session.end == SessionEnd::completed)
+            session.lease.completed();
         session.lease = Lease();
         session.entry.reset();
     }

@@ -102,6 +102,10 @@ private:
         BackendTraits traits;
         traits.single_use(options_.io != ProcessIo::port);
         traits.takes_client_socket(options_.io == ProcessIo::socket);
+        if (options_.io == ProcessIo::stdio)
+            traits.finish_time(std::max(options_.stop_grace, BackendTraits::a_moment));
+        else if (options_.io == ProcessIo::port)
+            traits.finish_time(BackendTraits::a_moment);
         if (options_.io == ProcessIo::port && options_.ports)
             traits.max_instances(options_.ports->size());
         return traits;

@@ -135,11 +135,11 @@ public:
         carry_out();
     }
 
-    void give_back(std::uint64_t instance, std::uint32_t session) noexcept override
+    void give_back(std::uint64_t instance, std::uint32_t session, bool in_order) noexcept override
     {
-        asio::post(control_, [weak = weak_from_this(), instance, session] {
+        asio::post(control_, [weak = weak_from_this(), instance, session, in_order] {
             if (const auto pool = weak.lock())
-                pool->release(instance, session);
+                pool->release(instance, session, in_order);
         });
     }
 
@@ -160,10 +160,13 @@ public:
 
     void close()
     {
-        draining_ = true;
+        draining_ = closed_ = true;
         backend_.interrupt();
         state_.close(Clock::now());
         carry_out();
+        // No instance may take its time any more to end by itself.
+        for (const auto& [key, record] : records_)
+            record->wake.cancel();
     }
 
     asio::awaitable<void> wait_empty() { co_await empty_.wait(); }
@@ -212,7 +215,9 @@ private:
         bool warm = false;  ///< Was ready before it had a client.
         bool exited = false;
         bool stop_requested = false;
+        bool served_in_order = false;  ///< Its last session.
         InstanceEnd end = InstanceEnd::exited;
+        std::string exit;  ///< How it ended.
         std::string detail;
     };
     using RecordPtr = std::shared_ptr<Record>;
@@ -340,12 +345,13 @@ private:
         return state.fd >= 0 && ::poll(&state, 1, 0) == 1;
     }
 
-    void release(std::uint64_t instance, std::uint32_t session)
+    void release(std::uint64_t instance, std::uint32_t session, bool in_order)
     {
         const auto found = records_.find(instance);
         if (found == records_.end())
             return;
         found->second->sessions.erase(session);
+        found->second->served_in_order = in_order;
         state_.release(Clock::now(), found->second->slot);
         carry_out();
     }
@@ -454,6 +460,21 @@ private:
         }
     }
 
+    /// Nobody uses it any more: most programs end by themselves then, and how they do so says more than that we stop
+    /// them. Whoever still works has some time.
+    asio::awaitable<void> let_finish(RecordPtr record)
+    {
+        const auto most = traits_.finish_time();
+        const auto moment = BackendTraits::a_moment;
+        record->wake.expires_after(record->served_in_order ? most : std::min(most, moment));
+        while (!record->exited && !closed_ && Clock::now() < record->wake.expiry())
+            co_await record->wake.async_wait(as_result);
+        if (record->exited) {
+            record->end = InstanceEnd::exited;
+            record->detail = record->exit;
+        }
+    }
+
     /// Waits for the end, whoever brings it about, and cleans up.
     asio::awaitable<void> end(RecordPtr record)
     {
@@ -467,6 +488,8 @@ private:
             carry_out();
             refusal_detail_.clear();
         }
+        if (record->stop_requested && record->end == InstanceEnd::unused)
+            co_await let_finish(record);
         if (record->end == InstanceEnd::start_timeout || record->end == InstanceEnd::start_failed ||
             record->end == InstanceEnd::exited) {
             const auto reason = co_await explain(record);
@@ -494,16 +517,15 @@ private:
     asio::awaitable<void> watch_exit(RecordPtr record)
     {
         const auto self = shared_from_this();
-        std::string text;
         try {
             const auto exit = co_await backend_.wait(record->instance);
-            text = exit.text();
+            record->exit = exit.text();
         } catch (...) {
-            text = exception_text();
+            record->exit = exception_text();
         }
         record->exited = true;
         if (!record->stop_requested)
-            record->detail = text;
+            record->detail = record->exit;
         record->wake.cancel();
     }
 
@@ -606,6 +628,7 @@ private:
     bool armed_ = false;
     bool preparing_ = false;
     bool draining_ = false;
+    bool closed_ = false;
 };
 
 }  // namespace instancer::detail
