@@ -26,6 +26,7 @@
 #include <instancer/detail/find_program.hpp>
 #include <instancer/detail/guard.hpp>
 #include <instancer/detail/helper_threads.hpp>
+#include <instancer/detail/listeners.hpp>
 #include <instancer/detail/output_lines.hpp>
 #include <instancer/detail/output_pipe.hpp>
 #include <instancer/detail/port_allocator.hpp>
@@ -357,6 +358,8 @@ private:
             co_return std::string();
         std::string text = "it runs, but takes no connection on 127.0.0.1:" + std::to_string(process.port);
         text += ", the port that {port} in its arguments and PORT in its environment name";
+        auto look = [leader = process.pid] { return detail::describe_listeners(leader); };
+        text += co_await helpers_.run(std::move(look));
         co_return text;
     }
 
