@@ -437,7 +437,7 @@ TEST_CASE("stdio: a program that the system refuses to run ends its client with 
     CHECK(client.receive_all().empty());
     CHECK(client.ended_by_reset());
     CHECK(service.events().session_end() == SessionEnd::start_failed);
-    CHECK(service.events().record().sessions.front().detail.find("program") != std::string::npos);
+    CHECK(service.events().record().sessions.front().detail.find("name its interpreter first") != std::string::npos);
     CHECK(service.leftovers().processes().empty());
 }
 

@@ -670,6 +670,29 @@ TEST_CASE("a text that names no interpreter is no program, unless the kernel may
     CHECK(trouble_of(text, some) == "");
     CHECK(trouble_of(text, directory.path("missing")) == "");
     CHECK(trouble_of("/bin/cat", none) == "");
+
+    const auto format = [&](const std::string& entry) { directory.file("some/jar", entry); };
+    for (const auto* other : {"enabled\ninterpreter /j\nflags: \noffset 0\nmagic cafebabe\n",
+                              "enabled\ninterpreter /j\nflags: \nextension .jar\n",
+                              "disabled\ninterpreter /j\nflags: \noffset 0\nmagic 6563686f\n",
+                              "enabled\ninterpreter /j\nflags: \noffset 200\nmagic 6563686f\n"}) {
+        CAPTURE(other);
+        format(other);
+        CHECK(trouble_of(text, some).find("let it begin with #!/bin/sh") != std::string::npos);
+    }
+    for (const auto* same : {"enabled\ninterpreter /j\nflags: \noffset 1\nmagic 63686f\n",
+                             "enabled\ninterpreter /j\nflags: \noffset 0\nmagic 65636800\nmask ffffff00\n"}) {
+        CAPTURE(same);
+        format(same);
+        CHECK(trouble_of(text, some) == "");
+    }
+    format("enabled\ninterpreter /j\nflags: \nextension .run\n");
+    CHECK(trouble_of(directory.file("text.run", "echo hello\n", true), some) == "");
+    for (const auto* mark : {"\xef\xbb\xbf", "\xff\xfe", "\xfe\xff"})
+        CHECK(trouble_of(directory.file("marked", std::string(mark) + "#!/bin/sh\n", true), some)
+                  .find("begins with a byte-order mark") != std::string::npos);
+    directory.file("some/status", "disabled\n");
+    CHECK(trouble_of(directory.path("text.run"), some).find("let it begin with #!/bin/sh") != std::string::npos);
 }
 
 TEST_CASE("what is wrong is said in a line that no terminal acts upon, and that can be read")

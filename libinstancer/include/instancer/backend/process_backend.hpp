@@ -287,6 +287,11 @@ private:
         plan.standard[0] = plan.standard[1] = theirs.get();
         plan.standard[2] = errors_write ? errors_write.get() : theirs.get();
         auto spawned = detail::spawn(plan);
+        if (options_.io == ProcessIo::socket)
+            detail::forbid_waiting_close(theirs.get());
+        // Before the start it was not certain: the system may have been told how to run anything.
+        if (!spawned && spawned.error().code() == std::errc::executable_format_error)
+            return fail(spawned.error().code(), plan.program + " " + std::string(detail::no_program));
         if (!spawned)
             return fail(spawned.error());
         Started started(std::move(*spawned));
