@@ -3,25 +3,36 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <instancer/detail/process_stat.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 
+/// Kills a process, if that is possible; false when it was killed before.
+inline bool kill_once(int pid, std::set<std::pair<int, std::string>>& killed)
+{
+    return ::kill(pid, SIGKILL) == 0 && killed.emplace(pid, process_stat(std::to_string(pid), stat_start_time)).second;
+}
+
 /// Kills every process for whose environment, as it was at its start, `is_ours` holds. For systems without a control
 /// group of our own: it finds children that left their process group, though not those that hide on purpose.
 ///
-/// Time: reads all of /proc, again until nothing more is found.
+/// Time: reads all of /proc, and again while that finds processes that it did not find before. Those that take their
+/// time to die are not waited for.
 template <class IsOurs>
 void kill_processes(const IsOurs& is_ours)
 {
     char begin[4096];
+    std::set<std::pair<int, std::string>> killed;  // A number alone may have been given to another process since.
     for (int round = 0; round < 16; ++round) {
         bool found = false;
         DIR* directory = ::opendir("/proc");
@@ -35,7 +46,7 @@ void kill_processes(const IsOurs& is_ours)
             const UniqueFd environment(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
             const auto size = environment ? ::read(environment.get(), begin, sizeof begin) : -1;
             if (size > 0 && is_ours(std::string_view(begin, static_cast<std::size_t>(size))))
-                found = ::kill(pid, SIGKILL) == 0 || found;
+                found = kill_once(pid, killed) || found;
         }
         ::closedir(directory);
         if (!found)
