@@ -328,8 +328,9 @@ constexpr Option table[] = {
      Scope::instances, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->pool.max_starting, text); }},
     {instances, "when-full", "refuse|queue|cull-oldest|cull-idle", "refuse",
-     "what a client meets when a maximum is reached: it is refused, waits in a fair queue, or takes the place of the "
-     "instance that is oldest or idle for longest",
+     "what a client meets when a maximum is reached and every instance is in use: it is refused, waits in a fair "
+     "queue, or takes the place of the instance that is oldest or idle for longest. An instance without clients makes "
+     "room first, the longest unused one",
      Scope::instances, Shape::text, {},
      [](Target to, S text) {
          return set_choice(to.service->pool.when_full, text,

@@ -368,12 +368,22 @@ TEST_CASE("clients type their token, and find their instance again")
     CHECK(stranger.receive_all() == "team? unknown token\n");
     CHECK(stranger.ended_in_order());
     CHECK(daemon.wait_for_line("session ended: rejected") != "");
+    RawClient present(daemon.port());
+    present.send("blue whale\nxy");
+    CHECK(present.receive(8) == "team? yx");
     RawClient late(daemon.port());
     late.send("red fox\n");
     CHECK(late.receive_all() == "team? no instance is free\n");
     CHECK(late.ended_in_order());
     const auto line = daemon.wait_for_line("session ended: refused");
-    CHECK(line.find("the service has as many as it may have") != std::string::npos);
+    CHECK(line.find("the service has as many as it may have: 1 in all, 0 of them unused") != std::string::npos);
+    // Once nobody is connected to it, the other team's instance makes room.
+    present.close();
+    REQUIRE(daemon.wait_for_line("session ended: ", 5) != "");
+    RawClient later(daemon.port());
+    later.send("red fox\nxy");
+    CHECK(later.receive(8) == "team? yx");
+    CHECK(daemon.wait_for_line("instance ended: culled: it had no client") != "");
 
     directory.file("tokens.txt", "grey wolf\n");
     daemon.signal(SIGHUP);

@@ -77,12 +77,6 @@ public:
     {
     }
 
-    ~PoolDriver()
-    {
-        if (budget_)
-            budget_->unsubscribe(this);
-    }
-
     const asio::any_io_executor& control() const noexcept { return control_; }
 
     asio::awaitable<Result<void>> start()
@@ -100,11 +94,10 @@ public:
         auto leftovers = co_await backend_.list(service_);
         if (!leftovers)
             co_return fail(std::move(leftovers.error()));
-        if (budget_)
-            budget_->subscribe(this, [weak = weak_from_this()] {
-                if (const auto self = weak.lock())
-                    asio::post(self->control_, [self] { self->tick(); });
-            });
+        state_.on_wake([weak = weak_from_this()] {
+            if (const auto self = weak.lock())
+                asio::post(self->control_, [self] { self->tick(); });
+        });
         // The order in which they got their owners.
         std::sort(leftovers->begin(), leftovers->end(),
                   [](const Leftover& a, const Leftover& b) { return a.age() > b.age(); });
@@ -119,10 +112,10 @@ public:
     void acquire(const std::shared_ptr<Pending>& pending)
     {
         const auto& request = pending->request();
-        if (state_.wants_activity(request.identity()))
-            for (const auto& [key, record] : records_)
-                state_.active(Clock::now(), record->slot, record->usage->last_active());
-        pending->waiter = state_.acquire(Clock::now(), request.identity(), request.reset());
+        const auto now = Clock::now();
+        while (const auto slot = state_.wants_activity(now, request.identity()))
+            state_.active(now, *slot, record(*slot)->usage->last_active());
+        pending->waiter = state_.acquire(now, request.identity(), request.reset());
         pending_.emplace(pending->waiter, pending);
         carry_out();
     }
@@ -263,7 +256,16 @@ private:
     Result<Lease> refusal(const PoolAction& action) const
     {
         const bool failed = action.error == Errc::start_failed || action.error == Errc::backend_unavailable;
-        return fail(action.error, failed ? refusal_detail_ : std::string(action.limit));
+        return fail(action.error, failed ? refusal_detail_ : limit_text(action));
+    }
+
+    static std::string limit_text(const PoolAction& action)
+    {
+        std::string text = action.limit;
+        if (action.instances != 0)
+            text += (text.empty() ? "" : ": ") + std::to_string(action.instances) + " in all, " +
+                    std::to_string(action.unused) + " of them unused";
+        return text;
     }
 
     const RecordPtr& record(SlotId slot) const { return records_.at(slot.key()); }
@@ -361,6 +363,8 @@ private:
     {
         record->stop_requested = true;
         record->end = end;
+        if (end == InstanceEnd::culled)
+            record->detail = record->ready && record->sessions.size() == 0 ? "it had no client" : "";
         record->wake.cancel();
     }
 
@@ -555,7 +559,8 @@ private:
         summary.owner = record->owner;
         summary.end = record->end;
         const bool in_order = record->stop_requested && record->end != InstanceEnd::start_failed &&
-                              record->end != InstanceEnd::start_timeout && record->end != InstanceEnd::exited;
+                              record->end != InstanceEnd::start_timeout && record->end != InstanceEnd::exited &&
+                              record->end != InstanceEnd::culled;
         if (!in_order)
             summary.detail = record->detail;
         summary.age = Clock::now() - record->since;
