@@ -32,8 +32,10 @@
 #include <instancer/authenticator.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
+#include <instancer/detail/deadline.hpp>
 #include <instancer/detail/dismiss.hpp>
 #include <instancer/detail/exception_text.hpp>
+#include <instancer/detail/front_door.hpp>
 #include <instancer/detail/socket_stream.hpp>
 #include <instancer/events.hpp>
 #include <instancer/pool/instance_pool.hpp>
@@ -70,7 +72,10 @@ public:
            std::unique_ptr<Authenticator> authenticator, InstancePool& pool, Bridge& bridge, Events& events)
         : workers_(workers),
           options_(std::move(options)),
-          acceptors_(std::move(acceptors)),
+          door_(
+              workers, options_.service, std::move(acceptors), events,
+              [this](std::size_t worker, Accepted& accepted) { begin_session(worker, accepted); },
+              [this] { check_over(); }),
           authenticator_(std::move(authenticator)),
           pool_(pool),
           bridge_(bridge),
@@ -80,8 +85,7 @@ public:
           sessions_over_(workers.control()),
           swept_(workers.control()),
           drain_limit_(workers.control()),
-          sweep_(workers.control()),
-          again_(workers.control())
+          sweep_(workers.control())
     {
     }
     Server(const Server&) = delete;
@@ -98,16 +102,10 @@ public:
     asio::awaitable<Result<void>> run()
     {
         if (auto started = co_await pool_.start(); !started) {
-            close_acceptors();
+            door_.close();
             co_return started;
         }
-        if (!closing_.is_set())
-            for (const auto& acceptor : acceptors_) {
-                events_.listening(options_.service, acceptor->address());
-                auto loop = accept_loop(*acceptor);
-                asio::co_spawn(workers_.control(), std::move(loop), asio::detached);
-                ++loops_;
-            }
+        door_.open();
         if (!closing_.is_set() && on_serving_)
             on_serving_();
         auto sweeping = sweep();
@@ -124,42 +122,26 @@ public:
     }
 
     /// Has the system refuse clients until `resume`, as where nobody listens. Sessions go on.
-    void pause()
-    {
-        paused_ = true;
-        again_.cancel();
-        for (const auto& acceptor : acceptors_)
-            if (const auto paused = acceptor->pause(); !paused)
-                events_.warning(options_.service, paused.error().message() + "; it stays open, its clients are reset");
-    }
+    void pause() { door_.pause(); }
 
     /// Listens again, or tries to until it works.
-    void resume()
-    {
-        paused_ = false;
-        resume_acceptors(true);
-    }
+    void resume() { door_.resume(); }
 
     /// Stops accepting and lets the sessions finish, for `limit` at most (0: however long it takes); then stops.
     void drain(std::chrono::steady_clock::duration limit)
     {
-        close_acceptors();
+        door_.close();
         pool_.drain();
         closing_.set();
         check_over();
-        if (limit == std::chrono::steady_clock::duration::zero())
-            return;
-        drain_limit_.expires_after(limit);
-        drain_limit_.async_wait([this](const asio::error_code& error) {
-            if (!error)
-                stop();
-        });
+        if (limit != std::chrono::steady_clock::duration::zero())
+            drain_limit_.set(limit, [this] { stop(); });
     }
 
     /// Ends every session and every instance now.
     void stop()
     {
-        close_acceptors();
+        door_.close();
         for (const auto& [id, session] : sessions_)
             end_session(session, SessionEnd::stopped);
         pool_.close();
@@ -198,8 +180,6 @@ public:
 private:
     /// For how long a client is kept whose instance cannot be reached any more: 10 ms, 20 ms and so on up to this.
     static constexpr std::chrono::milliseconds last_pause{320};
-
-    static constexpr std::size_t crowd = 16;
 
     /// Lives on its worker; the control executor only holds it and posts to it.
     ///
@@ -302,46 +282,6 @@ private:
 
     // Taking clients in.
 
-    asio::awaitable<void> accept_loop(Acceptor& acceptor)
-    {
-        std::size_t in_a_row = 0;
-        for (bool failing = false;;) {
-            const auto taken = co_await take_client(acceptor);
-            if (taken) {
-                failing = false;
-                // A crowd is not taken in before those that came first have got on, nor without a turn for all others.
-                if (++in_a_row >= crowd || starting_ >= crowd) {
-                    in_a_row = 0;
-                    co_await asio::post(workers_.control(), detail::as_result);
-                }
-                continue;
-            }
-            if (closing_.is_set() || taken.error() == std::error_code(asio::error::operation_aborted))
-                break;
-            // Out of descriptors or memory, as a rule: sessions that end make room.
-            if (!std::exchange(failing, true))
-                events_.warning(options_.service, taken.error().message() + "; clients wait until it works again");
-            asio::steady_timer pause(workers_.control(), std::chrono::milliseconds(100));
-            co_await pause.async_wait(detail::as_result);
-        }
-        --loops_;
-        check_over();
-    }
-
-    asio::awaitable<Result<void>> take_client(Acceptor& acceptor)
-    {
-        try {
-            const auto worker = workers_.next();
-            auto accepted = co_await acceptor.accept(workers_.executor(worker));
-            if (!accepted)
-                co_return fail(accepted.error());
-            begin_session(worker, *accepted);
-            co_return Result<void>();
-        } catch (...) {
-            co_return fail(std::make_error_code(std::errc::not_enough_memory), detail::exception_text());
-        }
-    }
-
     void begin_session(std::size_t worker, Accepted& accepted)
     {
         const auto session = std::make_shared<Session>(*this, worker, ++last_id_, accepted);
@@ -352,7 +292,7 @@ private:
                 session->end = reject(*session, *accepted.refusal());
                 return finish(*session);
             }
-            ++starting_;
+            door_.set_out();
             session->starting = true;
             spawn(session, nullptr);
         } catch (...) {
@@ -388,31 +328,6 @@ private:
         session->worker = static_cast<std::uint32_t>(worker);
         asio::post(session->executor(),
                    [this, session, visit = std::move(visit)]() mutable { spawn(session, std::move(visit)); });
-    }
-
-    void resume_acceptors(bool tell)
-    {
-        bool all = true;
-        for (const auto& acceptor : acceptors_) {
-            const auto resumed = acceptor->resume();
-            all = all && resumed;
-            if (!resumed && tell)
-                events_.warning(options_.service, resumed.error().message() + "; it is tried again every second");
-        }
-        if (all)
-            return;
-        again_.expires_after(std::chrono::seconds(1));
-        again_.async_wait([this](const asio::error_code& error) {
-            if (!error && !paused_)
-                resume_acceptors(false);
-        });
-    }
-
-    void close_acceptors()
-    {
-        again_.cancel();
-        for (const auto& acceptor : acceptors_)
-            acceptor->close();
     }
 
     // Sessions.
@@ -454,7 +369,7 @@ private:
     void got_on(Session& session) noexcept
     {
         if (std::exchange(session.starting, false))
-            --starting_;
+            door_.arrived();
     }
 
     /// Reports the end and lets go of everything; the session itself goes when the control executor forgets it.
@@ -895,13 +810,13 @@ private:
 
     void check_over()
     {
-        if (closing_.is_set() && loops_ == 0 && sessions_.empty())
+        if (closing_.is_set() && door_.is_over() && sessions_.empty())
             sessions_over_.set();
     }
 
     Workers& workers_;
     ServerOptions options_;
-    std::vector<std::unique_ptr<Acceptor>> acceptors_;
+    detail::FrontDoor door_;
     std::unique_ptr<Authenticator> authenticator_;
     InstancePool& pool_;
     Bridge& bridge_;
@@ -911,14 +826,10 @@ private:
     detail::AsyncEvent closing_;
     detail::AsyncEvent sessions_over_;
     detail::AsyncEvent swept_;
-    asio::steady_timer drain_limit_;
+    detail::Deadline drain_limit_;
     asio::steady_timer sweep_;
-    asio::steady_timer again_;  ///< Until acceptors are resumed once more.
-    bool paused_ = false;
     std::unordered_map<std::uint64_t, SessionPtr> sessions_;
     std::uint64_t last_id_ = 0;
-    std::size_t loops_ = 0;
-    std::atomic<std::size_t> starting_ = 0;  ///< Sessions without a connection to an instance as yet.
 };
 
 }  // namespace instancer

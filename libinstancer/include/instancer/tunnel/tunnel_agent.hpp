@@ -23,6 +23,7 @@
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
 #include <instancer/detail/connect.hpp>
+#include <instancer/detail/deadline.hpp>
 #include <instancer/detail/exception_text.hpp>
 #include <instancer/detail/tunnel_link.hpp>
 #include <instancer/events.hpp>
@@ -107,13 +108,8 @@ public:
         draining_ = true;
         if (sessions_ == 0)
             return stop();
-        if (limit == limit.zero())
-            return;
-        drain_limit_.expires_after(limit);
-        drain_limit_.async_wait([this](const asio::error_code& error) {
-            if (!error)
-                stop();
-        });
+        if (limit != limit.zero())
+            drain_limit_.set(limit, [this] { stop(); });
     }
 
     /// Ends the link and every session now.
@@ -280,7 +276,7 @@ private:
     Bridge& bridge_;
     Events& events_;
     asio::steady_timer pause_;
-    asio::steady_timer drain_limit_;
+    detail::Deadline drain_limit_;
     detail::AsyncEvent stopped_;
     asio::steady_timer idle_;  ///< Until sessions have ended.
     std::shared_ptr<detail::TunnelLink> link_;
