@@ -36,7 +36,7 @@
 #include <instancer/detail/dismiss.hpp>
 #include <instancer/detail/exception_text.hpp>
 #include <instancer/detail/front_door.hpp>
-#include <instancer/detail/socket_stream.hpp>
+#include <instancer/detail/peer_watch.hpp>
 #include <instancer/events.hpp>
 #include <instancer/pool/instance_pool.hpp>
 #include <instancer/workers.hpp>
@@ -621,15 +621,19 @@ private:
         return error.code().category() == error_category() ? SessionEnd::failed : SessionEnd::start_failed;
     }
 
-    /// The instance has the client's socket: nothing is left to do but to note its end.
+    /// The instance has the client's socket: nothing is left to do but to note its end, or that of the client.
     asio::awaitable<SessionEnd> wait_for_instance(Session& session)
     {
         got_on(session);
+        detail::PeerWatch watch(session.executor(), session.client.native_handle(), session.client.is_tcp());
+        if (const auto begun = watch.begin(); !begun)
+            events_.warning(options_.service, begun.error().message() + "; a client that leaves is not noticed");
+        watch.give_away();
         session.client.close();
-        asio::steady_timer forever(session.executor(), std::chrono::steady_clock::time_point::max());
-        while (!session.instance_ended && !session.ended)
-            co_await forever.async_wait(detail::as_result);
-        co_return SessionEnd::instance_ended;
+        bool gone = false;
+        while (!gone && !session.instance_ended && !session.ended)
+            gone = co_await watch.wait();
+        co_return gone ? SessionEnd::client_reset : SessionEnd::instance_ended;
     }
 
     asio::awaitable<Result<Stream>> reach(Session& session, Identity identity)
