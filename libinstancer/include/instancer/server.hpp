@@ -29,6 +29,8 @@
 #include <sys/random.h>
 
 #include <instancer/acceptor.hpp>
+#include <instancer/acceptor/source.hpp>
+#include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/authenticator.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
@@ -55,6 +57,8 @@ public:
     Duration session_idle{0};                          ///< Without a byte in either direction.
     Duration half_close_timeout{0};                    ///< After the end of one direction.
     Duration session_timeout{0};                       ///< From the connection on.
+    unsigned source_prefix = 64;                       ///< IPv6 clients that share so many bits count as one address.
+    std::shared_ptr<UnadmittedLimit> unadmitted;  ///< Where clients take places until they are admitted; may be null.
 
     /// The defaults, for the service `name`.
     explicit ServerOptions(std::string name) : service(std::move(name)) {}
@@ -213,6 +217,7 @@ private:
         const std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
         ClientInfo info;
         std::unique_ptr<Entry> entry;
+        UnadmittedLimit::Place place;  ///< Until it is admitted.
         Digest owner;
         Stream client;  ///< Until it becomes part of the link.
         Lease lease;
@@ -294,6 +299,7 @@ private:
             }
             door_.set_out();
             session->starting = true;
+            session->place = unadmitted_place(session);
             spawn(session, nullptr);
         } catch (...) {
             session->detail = detail::exception_text();
@@ -301,6 +307,20 @@ private:
             throw;
         }
     }
+
+    /// None for a client that need not say who it is.
+    UnadmittedLimit::Place unadmitted_place(const SessionPtr& session)
+    {
+        if (!options_.unadmitted || !must_introduce_itself(*session))
+            return {};
+        auto displaced = [this, weak = std::weak_ptr(session)] {
+            if (const auto one = weak.lock())
+                end_session(one, SessionEnd::displaced);
+        };
+        return options_.unadmitted->enter(source_of(*session), std::move(displaced));
+    }
+
+    Source source_of(const Session& session) const { return Source(session.info, options_.source_prefix); }
 
     /// Begins the coroutine of a session, or lets it go on with what it knows.
     void spawn(const SessionPtr& session, VisitPtr visit)
@@ -416,15 +436,21 @@ private:
         }
         session.lease = Lease();
         session.entry.reset();
+        session.place.give_back();
     }
 
     /// Nothing when it goes on without this coroutine.
     asio::awaitable<std::optional<SessionEnd>> go_through(SessionPtr session, VisitPtr& visit)
     {
         if (!visit) {
+            // Others may have needed its place before it had begun.
+            if (session->ended)
+                co_return SessionEnd::displaced;
             auto admission = co_await admit(*session);
             if (!admission)
                 co_return reject(*session, admission.error());
+            if (!session->place.give_back())
+                co_return SessionEnd::displaced;
             const Identity identity = identify(*admission);
             session->owner = identity.owner();
             session->known = true;
@@ -502,11 +528,15 @@ private:
         return worker < workers_.size() ? std::optional(worker) : std::nullopt;
     }
 
+    bool must_introduce_itself(const Session& session) const
+    {
+        return authenticator_->reads() || (session.entry && session.entry->needs_introduction());
+    }
+
     asio::awaitable<Result<Admission>> admit(Session& session)
     {
         using namespace asio::experimental::awaitable_operators;
-        const bool waits = authenticator_->reads() || (session.entry && session.entry->needs_introduction());
-        if (options_.auth_timeout == options_.auth_timeout.zero() || !waits)
+        if (options_.auth_timeout == options_.auth_timeout.zero() || !must_introduce_itself(session))
             co_return co_await recognize(session);
         asio::steady_timer deadline(session.executor(), options_.auth_timeout);
         std::exception_ptr thrown;
@@ -531,6 +561,7 @@ private:
         auto introduced = co_await session.entry->introduce(session.client, session.info);
         if (!introduced)
             co_return fail(std::move(introduced.error()));
+        session.place.change_source(source_of(session));
         co_return co_await authenticator_->authenticate(session.client, session.info);
     }
 
