@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "daemon.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <exception>
+#include <filesystem>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
@@ -42,6 +45,18 @@ void raise_descriptor_limit()
         limit.rlim_cur = limit.rlim_max;
         ::setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+/// How many descriptors more this process may open; 0 when nobody can tell.
+std::size_t descriptors_left()
+{
+    rlimit limit{};
+    std::error_code error;
+    const std::filesystem::directory_iterator open("/proc/self/fd", error);
+    if (error || ::getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 0;
+    const auto used = static_cast<rlim_t>(std::distance(open, {}));
+    return limit.rlim_cur > used ? static_cast<std::size_t>(limit.rlim_cur - used) : 0;
 }
 
 /// So that no socket of ours gets the number of a standard stream that we were started without.
@@ -103,6 +118,7 @@ public:
             return wrong(name.error());
         name_ = std::move(*name);
 
+        const auto unadmitted = std::make_shared<UnadmittedLimit>(max_unadmitted());
         for (std::size_t i = 0; i < listeners.size(); ++i) {
             const auto& service = settings_.services[i];
             if (const auto danger = danger_of(settings_, service); !danger.empty())
@@ -132,12 +148,12 @@ public:
             if (!rules)
                 return wrong(rules.error());
             if (is_tunnel(service.mode)) {
-                add_tunnel(service, std::move(tunnels.at(i)), std::move(*rules));
+                add_tunnel(service, std::move(tunnels.at(i)), std::move(*rules), unadmitted);
                 continue;
             }
             services_.push_back(std::make_unique<Service>(settings_, service, workers_, std::move(listeners[i]),
                                                           std::move(tokens), std::move(*rules), std::move(upstreams),
-                                                          std::move(*relay), budget, log_));
+                                                          std::move(*relay), budget, unadmitted, log_));
         }
         for (const auto& socket : inherited.left())
             log_.warning({}, "no service listens on the socket " + socket +
@@ -169,6 +185,19 @@ public:
 private:
     static constexpr int obeyed[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 
+    /// Asked when everything listens. Three quarters of the descriptors are left to clients that are admitted, to
+    /// starts, upstreams and the log.
+    std::size_t max_unadmitted()
+    {
+        const auto left = descriptors_left();
+        const auto& given = settings_.max_unadmitted;
+        if (given && *given > left)
+            log_.warning({}, "max-unadmitted is " + std::to_string(*given) + ", and " + std::to_string(left) +
+                                 " descriptors are left for everything: clients who say nothing can take all of them; "
+                                 "lower it, or raise the limit of open files");
+        return given.value_or(std::max<std::size_t>(left / 4, 16));
+    }
+
     /// A tunnel before it runs.
     class Tunnel {
     public:
@@ -192,14 +221,16 @@ private:
         return Tunnel(home, std::move(*listeners));
     }
 
-    void add_tunnel(const ServiceSettings& service, Tunnel tunnel, AccessRules rules)
+    void add_tunnel(const ServiceSettings& service, Tunnel tunnel, AccessRules rules,
+                    std::shared_ptr<UnadmittedLimit> unadmitted)
     {
         if (service.mode == Mode::tunnel_agent)
             services_.push_back(
                 std::make_unique<TunnelAgentService>(settings_, service, workers_.control(), tunnel.home, log_));
         else
-            services_.push_back(std::make_unique<TunnelServerService>(
-                settings_, service, workers_, tunnel.home, std::move(tunnel.listeners), std::move(rules), log_));
+            services_.push_back(std::make_unique<TunnelServerService>(settings_, service, workers_, tunnel.home,
+                                                                      std::move(tunnel.listeners), std::move(rules),
+                                                                      std::move(unadmitted), log_));
     }
 
     Parsed<RelayParts> load_relay(const ServiceSettings& service, InheritedSockets& inherited)

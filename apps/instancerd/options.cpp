@@ -279,6 +279,11 @@ constexpr Option table[] = {
      "of them from one address (IPv6: source-prefix), or of one user of a Unix socket; 0: no limit",
      Scope::service, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->max_per_source, text); }},
+    {access, "max-unadmitted", "N", "a quarter of the descriptors that are free at the start",
+     "connections to all services together of clients that have yet to say who they are, or are held (denied); 0: no "
+     "limit. One more resets the oldest of the source (address, IPv6: source-prefix) that has most of them",
+     Scope::daemon, Shape::number, {},
+     [](Target to, S text) { return set_count(to.settings.max_unadmitted, text); }},
     {access, "accept-proxy", "CIDR|ADDRESS|all", "-",
      "proxies that must say first for whom they connect, by a PROXY header of version 1 or 2 (HAProxy's "
      "proxy-protocol.txt), of 4 KiB at most, within auth-timeout; that client is meant from then on",

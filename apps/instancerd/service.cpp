@@ -85,7 +85,7 @@ DockerOptions docker_options(const Settings& settings, const ServiceSettings& se
 }  // namespace
 
 std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const ServiceSettings& service,
-                                AccessRules rules)
+                                AccessRules rules, std::shared_ptr<UnadmittedLimit> unadmitted)
 {
     GateOptions options;
     options.rules = std::move(rules);
@@ -95,6 +95,7 @@ std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const Ser
     options.source_prefix = service.source_prefix;
     for (const auto& network : service.accept_proxy)
         options.proxies.add(true, network);
+    options.unadmitted = std::move(unadmitted);
     return std::make_shared<Gate>(executor, std::move(options));
 }
 
@@ -112,19 +113,22 @@ void reload_rules(Gate& gate, const ServiceSettings& service, Log& log)
     gate.set_rules(std::move(*rules));
 }
 
-ServerOptions make_server_options(const std::string& name, const ServiceSettings& service)
+ServerOptions make_server_options(const std::string& name, const ServiceSettings& service,
+                                  std::shared_ptr<UnadmittedLimit> unadmitted)
 {
     ServerOptions options(name);
     options.auth_timeout = service.auth_timeout;
     options.session_idle = service.session_idle;
     options.half_close_timeout = service.half_close_timeout;
     options.session_timeout = service.session_timeout;
+    options.source_prefix = service.source_prefix;
+    options.unadmitted = std::move(unadmitted);
     return options;
 }
 
 Service::Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
                  std::vector<std::string> tokens, AccessRules rules, std::vector<Upstream> upstreams, RelayParts relay,
-                 std::shared_ptr<InstanceBudget> budget, Log& log)
+                 std::shared_ptr<InstanceBudget> budget, std::shared_ptr<UnadmittedLimit> unadmitted, Log& log)
     : settings_(settings),
       service_(service),
       name_(service.name),
@@ -169,13 +173,13 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
     pool_ = std::make_unique<InstancePool>(control, name_, pool, *backend_, log, std::move(budget));
     bridge_ = make_bridge(service, log);
     if (service.is_gated()) {
-        gate_ = make_gate(control, service, std::move(rules));
+        gate_ = make_gate(control, service, std::move(rules), unadmitted);
         for (auto& acceptor : acceptors)
             acceptor = std::make_unique<GatedAcceptor>(std::move(acceptor), gate_);
     }
-    server_ = std::make_unique<Server>(workers, make_server_options(name_, service), std::move(acceptors),
-                                       make_authenticator(service, std::move(tokens), std::move(relay.authentication)),
-                                       *pool_, *bridge_, log);
+    server_ = std::make_unique<Server>(
+        workers, make_server_options(name_, service, std::move(unadmitted)), std::move(acceptors),
+        make_authenticator(service, std::move(tokens), std::move(relay.authentication)), *pool_, *bridge_, log);
     if (channels)
         install_prompt(*channels);
 }

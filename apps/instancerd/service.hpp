@@ -10,6 +10,7 @@
 #include <asio/awaitable.hpp>
 
 #include <instancer/acceptor/gate.hpp>
+#include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/backend/upstream_backend.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/instance_backend.hpp>
@@ -30,13 +31,14 @@ namespace instancer::daemon {
 
 /// Who may connect to a service.
 std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const ServiceSettings& service,
-                                AccessRules rules);
+                                AccessRules rules, std::shared_ptr<UnadmittedLimit> unadmitted);
 
 /// Reads the file of access rules again, if there is one.
 void reload_rules(Gate& gate, const ServiceSettings& service, Log& log);
 
-/// The limits of time of a service's sessions.
-ServerOptions make_server_options(const std::string& name, const ServiceSettings& service);
+/// The limits of a service's sessions.
+ServerOptions make_server_options(const std::string& name, const ServiceSettings& service,
+                                  std::shared_ptr<UnadmittedLimit> unadmitted);
 
 /// What a relay needs besides.
 class RelayParts {
@@ -57,7 +59,7 @@ public:
     /// `settings` and `service` must outlive this.
     Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
             std::vector<std::string> tokens, AccessRules rules, std::vector<Upstream> upstreams, RelayParts relay,
-            std::shared_ptr<InstanceBudget> budget, Log& log);
+            std::shared_ptr<InstanceBudget> budget, std::shared_ptr<UnadmittedLimit> unadmitted, Log& log);
 
     /// Serves until drained or stopped.
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;

@@ -209,6 +209,7 @@ public:
     std::size_t threads;
     std::chrono::microseconds busy_poll{0};
     std::size_t max_instances = 0;
+    std::optional<std::size_t> max_unadmitted;  ///< None: as many as the limit of descriptors allows.
     std::chrono::milliseconds drain_timeout{30'000};
     std::vector<ServiceSettings> services;
 

@@ -108,12 +108,12 @@ Parsed<TunnelListeners> TunnelListeners::open(const ServiceSettings& service, co
 
 class TunnelServerService::Route {
 public:
-    Route(TunnelServerService& owner, const std::string& name, Workers& workers, Acceptors acceptors,
+    Route(TunnelServerService& owner, ServerOptions options, Workers& workers, Acceptors acceptors,
           TunnelAddress target, std::unique_ptr<Authenticator> authenticator)
         : backend(owner.control_, owner.tunnel_, target),
-          pool(owner.control_, name, UpstreamBackend::keeps_instance(), backend, owner.log_),
-          server(workers, make_server_options(name, owner.service_), std::move(acceptors), std::move(authenticator),
-                 pool, *owner.bridge_, owner.log_)
+          pool(owner.control_, options.service, UpstreamBackend::keeps_instance(), backend, owner.log_),
+          server(workers, std::move(options), std::move(acceptors), std::move(authenticator), pool, *owner.bridge_,
+                 owner.log_)
     {
     }
 
@@ -124,7 +124,7 @@ public:
 
 TunnelServerService::TunnelServerService(const Settings& settings, const ServiceSettings& service, Workers& workers,
                                          asio::any_io_executor home, TunnelListeners listeners, AccessRules rules,
-                                         Log& log)
+                                         std::shared_ptr<UnadmittedLimit> unadmitted, Log& log)
     : service_(service),
       name_(service.name),
       drain_timeout_(service.drain_timeout.value_or(settings.drain_timeout)),
@@ -143,7 +143,7 @@ TunnelServerService::TunnelServerService(const Settings& settings, const Service
       tunnel_over_(control_)
 {
     if (service.is_gated())
-        gate_ = make_gate(control_, service, std::move(rules));
+        gate_ = make_gate(control_, service, std::move(rules), unadmitted);
     for (std::size_t i = 0; i < listeners.routes.size(); ++i) {
         auto& acceptors = listeners.routes[i];
         if (gate_)
@@ -157,7 +157,8 @@ TunnelServerService::TunnelServerService(const Settings& settings, const Service
                 std::make_unique<TunnelAuthenticator>([this](asio::ip::address address) { return knows(address); });
         // Sessions are numbered in each server, so that each needs a name of its own.
         const auto name = listeners.routes.size() == 1 ? name_ : name_ + "-" + std::to_string(i + 1);
-        routes_.push_back(std::make_unique<Route>(*this, name, workers, std::move(acceptors), files_->routes[i].target,
+        routes_.push_back(std::make_unique<Route>(*this, make_server_options(name, service, unadmitted), workers,
+                                                  std::move(acceptors), files_->routes[i].target,
                                                   std::move(authenticator)));
     }
 }

@@ -15,6 +15,7 @@
 #include <asio/post.hpp>
 
 #include <instancer/acceptor/gate.hpp>
+#include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
 #include <instancer/detail/helper_threads.hpp>
@@ -55,7 +56,8 @@ class TunnelServerService final : public RunningService, private ControlCommands
 public:
     /// `settings` and `service` must outlive this. `home` is where the link lives.
     TunnelServerService(const Settings& settings, const ServiceSettings& service, Workers& workers,
-                        asio::any_io_executor home, TunnelListeners listeners, AccessRules rules, Log& log);
+                        asio::any_io_executor home, TunnelListeners listeners, AccessRules rules,
+                        std::shared_ptr<UnadmittedLimit> unadmitted, Log& log);
     ~TunnelServerService() override;
 
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;

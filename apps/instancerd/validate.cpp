@@ -133,13 +133,13 @@ private:
                                          say(service_.mode == Mode::relay ? "max-total" : "max-connections") + ", " +
                                          std::to_string(service_.max_connections) + "; lower it or raise that");
         const bool has_instances = service_.mode == Mode::exec || service_.mode == Mode::docker;
-        if (has("source-prefix") && service_.auth != Auth::source && service_.max_per_source == 0)
-            refuse("source-prefix", !has_instances ? "needs " + say("max-per-source") + "; add that or remove this"
-                                                   : "needs " + say("auth", "source") + " or " + say("max-per-source") +
-                                                         "; add one of them or remove this");
         const bool is_forward = service_.mode == Mode::forward;
         const bool asks =
             service_.mode == Mode::relay || (has_tokens(service_.auth) && !is_forward) || has("accept-proxy");
+        if (has("source-prefix") && service_.auth != Auth::source && service_.max_per_source == 0 && !asks)
+            refuse("source-prefix", !has_instances ? "needs " + say("max-per-source") + "; add that or remove this"
+                                                   : "needs " + say("auth", "source") + " or " + say("max-per-source") +
+                                                         "; add one of them or remove this");
         if (has("auth-timeout") && !asks)
             refuse("auth-timeout", is_forward ? "needs " + say("accept-proxy") + "; add that or remove this"
                                               : "needs " + say("auth", "token") + ", " + say("auth", "prompt") +
