@@ -307,6 +307,13 @@ constexpr Option table[] = {
      "accepted tokens, one a line: 128 characters, or hex: and 256 digits; with prompt whatever is typed, 256 "
      "characters at most; # starts a comment; read again on SIGHUP",
      Scope::instances, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->tokens, text); }},
+    {clients, "on-removed", "keep|end", "keep",
+     "what becomes of sessions and instances whose token is no longer in the file when it is read again: they go on, or "
+     "end",
+     Scope::instances, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->on_removed, text, {{"keep", OnRemoved::keep}, {"end", OnRemoved::end}});
+     }},
     {clients, "prompt", "TEXT", "'token: '", "what a client is asked with, with auth prompt",
      Scope::instances, Shape::text, {}, [](Target to, S text) { return set_text(to.service->prompt, text); }},
     {clients, "reset-id", "HEX", "0000", "the identifier that asks for all instances of the token to go first",

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <utility>
 
 #include <asio/co_spawn.hpp>
@@ -177,6 +178,7 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
         for (auto& acceptor : acceptors)
             acceptor = std::make_unique<GatedAcceptor>(std::move(acceptor), gate_);
     }
+    owners_ = owners_of(name_, tokens);
     server_ = std::make_unique<Server>(
         workers, make_server_options(name_, service, std::move(unadmitted)), std::move(acceptors),
         make_authenticator(service, std::move(tokens), std::move(relay.authentication)), *pool_, *bridge_, log);
@@ -280,8 +282,36 @@ void Service::reload_tokens()
         log_.warning(name_, tokens.error() + "; the tokens stay as they were");
         return;
     }
-    log_.notice(name_, "read " + std::to_string(tokens->size()) + " tokens from " + service_.tokens);
+    auto owners = owners_of(name_, *tokens);
+    std::set<std::string> removed;
+    std::set_difference(owners_.begin(), owners_.end(), owners.begin(), owners.end(),
+                        std::inserter(removed, removed.end()));
+    owners_ = std::move(owners);
+    const auto read = "read " + std::to_string(tokens->size()) + " tokens from " + service_.tokens;
+    // Before instances end: nobody may come back for another one.
     set_tokens_(std::move(*tokens));
+    log_.notice(name_, read + deal_with_removed(removed));
+}
+
+std::string Service::deal_with_removed(const std::set<std::string>& owners)
+{
+    if (owners.empty())
+        return {};
+    const auto instances = pool_->snapshot();
+    const auto left = std::count_if(instances.begin(), instances.end(), [&](const auto& instance) {
+        return instance.state != "stopping" && owners.count(instance.owner) != 0;
+    });
+    const bool end = service_.on_removed == OnRemoved::end;
+    if (end)
+        for (const auto& owner : owners)
+            if (Digest digest; Digest::parse(owner, digest))
+                pool_->reset_owner(digest);
+    auto text = ", " + std::to_string(owners.size()) + " removed";
+    if (left == 0)
+        return text;
+    text += ", " + std::to_string(left) + (left == 1 ? " instance" : " instances");
+    text += owners.size() == 1 ? " of it" : " of them";
+    return text + (end ? left == 1 ? " ends" : " end" : left == 1 ? " goes on" : " go on");
 }
 
 void Service::reload_upstreams()

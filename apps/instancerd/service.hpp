@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,7 @@ public:
 
 private:
     void reload_tokens();
+    std::string deal_with_removed(const std::set<std::string>& owners);
     std::unique_ptr<Authenticator> make_authenticator(const ServiceSettings& service, std::vector<std::string> tokens,
                                                       std::string authentication);
     void reload_authentication();
@@ -101,6 +103,7 @@ private:
     std::unique_ptr<InstancePool> pool_;
     std::unique_ptr<Bridge> bridge_;
     std::function<void(std::vector<std::string>)> set_tokens_;  ///< Of the server's authenticator, if it has any.
+    std::set<std::string> owners_;                              ///< Of the tokens, as hashes.
     std::shared_ptr<Gate> gate_;                                ///< None where everybody is let in.
     RelayAuthenticator* relay_authenticator_ = nullptr;
     std::unique_ptr<Server> server_;

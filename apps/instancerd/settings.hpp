@@ -47,6 +47,9 @@ enum class Auth { open, source, token, prompt };
 
 constexpr bool has_tokens(Auth auth) { return auth == Auth::token || auth == Auth::prompt; }
 
+/// What becomes of sessions and instances whose token is no longer listed.
+enum class OnRemoved { keep, end };
+
 enum class WhenDown { reset, close_listener };
 enum class LogLevel { debug, info, warning, error };
 
@@ -134,6 +137,7 @@ public:
     Auth auth = Auth::open;
     unsigned source_prefix = 64;
     std::string tokens;
+    OnRemoved on_removed = OnRemoved::keep;
     std::string prompt = "token: ";
     std::array<std::uint8_t, 2> reset_id{0, 0};
     std::chrono::milliseconds auth_timeout{10'000};

@@ -3,6 +3,7 @@
 
 #include <instancer/authenticator/prompt.hpp>
 #include <instancer/authenticator/token.hpp>
+#include <instancer/identity.hpp>
 
 #include "system.hpp"
 
@@ -54,6 +55,14 @@ Parsed<std::vector<std::string>> parse_tokens(std::string_view text, const std::
         return wrong(file + ": holds no token; write one a line" +
                      (auth == Auth::prompt ? "" : ", 128 characters, or hex: and 256 digits"));
     return tokens;
+}
+
+std::set<std::string> owners_of(const std::string& service, const std::vector<std::string>& tokens)
+{
+    std::set<std::string> owners;
+    for (const auto& token : tokens)
+        owners.insert(Identity(service, token, {}).owner().hex());
+    return owners;
 }
 
 Parsed<std::vector<std::string>> load_tokens(const std::string& file, Auth auth)

@@ -267,9 +267,11 @@ private:
             else if (!service_.tokens.empty())
                 if (const auto tokens = load_tokens(service_.tokens, service_.auth); !tokens)
                     refuse("tokens", tokens.error());
-        } else if (has("tokens")) {
-            refuse("tokens", "needs " + say("auth", "token") + " or " + say("auth", "prompt") +
-                                 "; add one of them or remove this");
+        } else {
+            for (const auto option : {"tokens", "on-removed"})
+                if (has(option))
+                    refuse(option, "needs " + say("auth", "token") + " or " + say("auth", "prompt") +
+                                       "; add one of them or remove this");
         }
         for (const auto& [option, auth, name] :
              {std::tuple("reset-id", Auth::token, "token"), std::tuple("prompt", Auth::prompt, "prompt")})

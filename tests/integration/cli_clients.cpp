@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Clients that say nothing, and clients that close for good.
+// Clients that say nothing, clients that close for good, and clients whose tokens are taken away.
 #include <doctest/doctest.h>
 
 #include <cstdio>
@@ -113,4 +113,55 @@ TEST_CASE("a client that has ended its sending is asked every 15 seconds whether
         const auto seconds = seconds_to_probe(daemon, client);
         return seconds >= 0 && seconds <= 15;
     }));
+}
+
+TEST_CASE("tokens that are taken off the list: their sessions go on, or end, and the log says how many")
+{
+    const TemporaryDirectory directory;
+    const auto tokens = directory.file("tokens.txt", "red\nblue\ngreen\n");
+    const auto reread = [&](Daemon& daemon, const std::string& content) {
+        directory.file("tokens.txt", content);
+        daemon.signal(SIGHUP);
+    };
+    SUBCASE("keep")
+    {
+        Daemon daemon(asking(tokens));
+        RawClient red(daemon.port()), blue(daemon.port());
+        REQUIRE(is_served(red, "red"));
+        REQUIRE(is_served(blue, "blue"));
+        reread(daemon, "red\ngreen\n");
+        CHECK(daemon.wait_for_line("read 2 tokens from " + tokens + ", 1 removed, 1 instance of it goes on") != "");
+        CHECK(blue.send("still"));
+        CHECK(blue.receive(5) == "still");
+        RawClient again(daemon.port());
+        CHECK_FALSE(is_served(again, "blue"));
+    }
+    SUBCASE("end")
+    {
+        Daemon daemon(asking(tokens, {"--on-removed", "end"}));
+        RawClient red(daemon.port()), blue(daemon.port()), blue_again(daemon.port()), green(daemon.port());
+        REQUIRE(is_served(red, "red"));
+        REQUIRE(is_served(blue, "blue"));
+        REQUIRE(is_served(blue_again, "blue"));
+        REQUIRE(is_served(green, "green"));
+        reread(daemon, "red\n");
+        CHECK(daemon.wait_for_line("read 1 tokens from " + tokens + ", 2 removed, 3 instances of them end") != "");
+        for (auto* gone : {&blue, &blue_again, &green}) {
+            CHECK(gone->receive_all() == "");
+            CHECK(gone->ended_by_reset());
+        }
+        CHECK(daemon.wait_for_line("instance ended: reset by owner", 3) != "");
+        CHECK(red.send("still"));
+        CHECK(red.receive(5) == "still");
+    }
+    SUBCASE("nobody has one")
+    {
+        Daemon daemon(asking(tokens, {"--on-removed", "end"}));
+        reread(daemon, "red\nblue\ngreen\nwhite\n");
+        const auto added = daemon.wait_for_line("read 4 tokens from " + tokens);
+        CHECK(added.substr(added.find(tokens)) == tokens);
+        reread(daemon, "red\nblue\ngreen\n");
+        const auto line = daemon.wait_for_line("read 3 tokens from " + tokens);
+        CHECK(line.substr(line.find(tokens)) == tokens + ", 1 removed");
+    }
 }
