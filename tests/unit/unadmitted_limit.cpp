@@ -28,7 +28,7 @@ Source source(const char* address) { return Source(client(address), 64); }
 /// Connections by name, and which of them lost their places, in that order.
 class Room {
 public:
-    explicit Room(std::size_t limit) : limit(limit) {}
+    explicit Room(std::size_t most) : limit(most) {}
 
     void enter(const std::string& name, const Source& from)
     {
