@@ -117,6 +117,7 @@ Log::Log(LogLevel level, LogFormat format)
 Log::~Log()
 {
     report_losses();
+    report_displaced(std::chrono::seconds(0));
     sink_->close();
     // What it still holds of the logger must go before the logger does.
     threads_.reset();
@@ -134,12 +135,12 @@ void Log::report_losses()
               std::to_string(lost - told) + " log lines were lost: nobody read them in time");
 }
 
-void Log::report_displaced()
+void Log::report_displaced(std::chrono::seconds pause)
 {
     using Clock = std::chrono::steady_clock;
     const auto now = Clock::now().time_since_epoch();
     auto told_at = displaced_told_at_.load();
-    if (displaced_ == 0 || now - Clock::duration(told_at) < displaced_pause ||
+    if (displaced_ == 0 || now - Clock::duration(told_at) < pause ||
         !displaced_told_at_.compare_exchange_strong(told_at, now.count()))
         return;
     write(LogLevel::warning, {}, {},

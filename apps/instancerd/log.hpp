@@ -73,7 +73,7 @@ private:
     static constexpr std::chrono::seconds displaced_pause{10};
 
     void report_losses();
-    void report_displaced();
+    void report_displaced(std::chrono::seconds pause = displaced_pause);
     bool wants(LogLevel level) const;
     void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text);
     void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text,
