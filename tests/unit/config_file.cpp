@@ -106,7 +106,7 @@ TEST_CASE("every option can be set in a configuration")
 {
     const auto settings = read(R"({
   "name": "box", "threads": 3, "busy-poll": "100us", "log-level": "debug", "log-format": "json", "log": "l",
-  "max-instances": 50,
+  "max-instances": 50, "max-unadmitted": 70,
   "drain-timeout": "1m",
   "services": {
     "e": { "mode": "exec", "listen": ["127.0.0.1:1", "unix:e.sock"], "unix-mode": "0600", "command": ["./a", "{port}"],
@@ -120,6 +120,7 @@ TEST_CASE("every option can be set in a configuration")
     "d": { "mode": "docker", "listen": ":2", "image": "i", "command": ["x"], "stdio": true, "pty": true,
            "pull": "never", "egress": true, "mounts": ["data:/data"], "tmpfs": ["/run:8m"], "writable": true,
            "runtime": "runsc", "engine": "unix:///e.sock", "auth": "token", "tokens": "/t", "reset-id": "00ff",
+           "on-removed": "end",
            "limits": {"memory": 1000, "cpus": 0.5, "pids": 1, "nofile": 2, "tmp": "3k", "log": "4k"} },
     "f": { "mode": "forward", "listen": ":3", "to": ["a:1=2,[::1]:2", "unix:u"], "balance": "source-hash",
            "session-idle": "1m", "half-close-timeout": "2m", "session-timeout": "3m",
@@ -153,6 +154,7 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(settings.log_format == LogFormat::json);
     CHECK(settings.log_file == "/etc/instancer/l");
     CHECK(settings.max_instances == 50);
+    CHECK(settings.max_unadmitted == 70);
     CHECK(settings.drain_timeout == 1min);
 
     const auto& e = settings.services.at(0);
@@ -201,6 +203,7 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(d.docker.runtime == "runsc");
     CHECK(d.docker.engine == "unix:///e.sock");
     CHECK(d.reset_id == std::array<std::uint8_t, 2>{0, 0xff});
+    CHECK(d.on_removed == OnRemoved::end);
     CHECK(d.limits.memory == 1000);
     CHECK(d.limits.cpus == 0.5);
     CHECK(d.limits.tmp == 3072);
@@ -523,6 +526,7 @@ TEST_CASE("combinations that cannot work name a remedy")
     const std::string tokens = "\"auth\": \"token\", \"tokens\": \"/dev/null\"";
 
     only(exec_problems("\"tokens\": \"t\""), "tokens", "needs \"auth\": \"token\"");
+    only(exec_problems("\"on-removed\": \"end\""), "on-removed", "needs \"auth\": \"token\"");
     only(exec_problems("\"reset-id\": \"ffff\""), "reset-id", "needs \"auth\": \"token\"");
     only(exec_problems("\"auth\": \"token\""), "auth", "add \"tokens\"");
     only(exec_problems("\"auth\": \"prompt\""), "auth", "add \"tokens\"");
