@@ -101,8 +101,8 @@ TEST_CASE("unadmitted: a ceiling that cannot protect anything is warned of")
 {
     const TemporaryDirectory directory;
     const auto tokens = directory.file("tokens.txt", "secret\n");
-    Daemon daemon(asking(tokens, {"--max-unadmitted", "2000000000"}));
-    CHECK(daemon.wait_for_line("max-unadmitted is 2000000000, and ") != "");
+    Daemon daemon(asking(tokens, {"--max-unadmitted", "1000000000"}));
+    CHECK(daemon.wait_for_line("max-unadmitted is 1000000000, and ") != "");
 }
 
 TEST_CASE("a client that has ended its sending is asked every 15 seconds whether it is still there")
