@@ -805,7 +805,7 @@ constexpr Option table[] = {
      Scope::instances, Shape::size, "limits.log",
      [](Target to, S text) { return set(to.service->limits.log, parse_size(text)); }},
 
-    {whole, "name", "NAME", "made from the listen addresses, or from the path of the configuration",
+    {whole, "name", "NAME", "made from the machine, and the listen addresses or the path of the configuration",
      "what a later start of the same daemon finds its leftovers by",
      Scope::daemon, Shape::text, {}, [](Target to, S text) { return set(to.settings.name, parse_name(text)); }},
     {whole, "threads", "N", "number of cores", "threads that serve",

@@ -11,6 +11,7 @@
 #include <instancer/identity.hpp>
 
 #include "options.hpp"
+#include "system.hpp"
 
 namespace instancer::daemon {
 
@@ -95,6 +96,8 @@ void ServiceSettings::complete()
 
 Settings::Settings() : threads(processors()) {}
 
+std::string Settings::daemon_name() const { return daemon_name(machine_identity()); }
+
 std::string Settings::resolve(const std::string& path) const
 {
     if (path.empty())
@@ -102,7 +105,7 @@ std::string Settings::resolve(const std::string& path) const
     return std::filesystem::absolute(base / path).lexically_normal().string();
 }
 
-std::string Settings::daemon_name() const
+std::string Settings::daemon_name(const std::string& machine) const
 {
     if (!name.empty())
         return name;
@@ -121,6 +124,7 @@ std::string Settings::daemon_name() const
         if (!has_lasting_name())
             parts.push_back(std::to_string(::getpid()));
     }
+    parts.push_back(machine);
     std::string whole;
     for (const auto& part : parts)
         whole += part + '\0';

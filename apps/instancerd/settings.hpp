@@ -217,7 +217,11 @@ public:
     /// `path` made independent of the current directory.
     std::string resolve(const std::string& path) const;
 
-    /// The name given, or one that the same command line or configuration has every time and no other daemon has.
+    /// The name given, or one that the same command line or configuration has every time on that machine, and no other
+    /// daemon has.
+    std::string daemon_name(const std::string& machine) const;
+
+    /// The name on this machine.
     std::string daemon_name() const;
 
     /// Whether the next start of the same daemon gets the same name.

@@ -5,12 +5,14 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <fstream>
 #include <optional>
 
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <instancer/unique_fd.hpp>
@@ -27,6 +29,15 @@ std::optional<unsigned> to_id(const std::string& text)
     // The highest value means "none" to the system.
     const auto id = parse_count(text, 0, 0xfffffffe);
     return id ? std::optional(static_cast<unsigned>(*id)) : std::nullopt;
+}
+
+/// Whether this process sees a system that was made for it: with marks of container engines, or process ids of its own.
+bool is_container()
+{
+    constexpr ino_t first_pid_namespace = 0xeffffffc;  // PROC_PID_INIT_INO in the kernel's sources.
+    struct stat pids {};
+    return ::access("/.dockerenv", F_OK) == 0 || ::access("/run/.containerenv", F_OK) == 0 ||
+           (::stat("/proc/self/ns/pid", &pids) == 0 && pids.st_ino != first_pid_namespace);
 }
 
 }  // namespace
@@ -93,6 +104,19 @@ Parsed<User> find_user(const std::string& text)
     }
     user.groups = {user.gid};
     return user;
+}
+
+std::string machine_identity()
+{
+    std::string id;
+    // Containers that are made from one image may have one id.
+    if (!is_container())
+        std::getline(std::ifstream("/etc/machine-id"), id);
+    if (!id.empty())
+        return id;
+    utsname system{};
+    ::uname(&system);
+    return system.nodename;
 }
 
 bool is_directory(const std::string& path)

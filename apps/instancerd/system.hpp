@@ -27,6 +27,9 @@ public:
 /// `NAME|UID[:GROUP|GID]`. Without a group it is the user's own, with all of the user's further groups.
 Parsed<User> find_user(const std::string& text);
 
+/// What tells this machine from others: its id, or the host name of the container that this is.
+std::string machine_identity();
+
 bool is_directory(const std::string& path);
 
 /// Whether files can be made in it; the error says what is wrong.

@@ -705,8 +705,10 @@ TEST_CASE("the name of the daemon is the same for the same configuration, and no
     CHECK(a.daemon_name() == a.daemon_name());
     CHECK(a.daemon_name() != b.daemon_name());
     CHECK(parse_name(a.daemon_name()));
+    CHECK(a.daemon_name("a machine") != a.daemon_name("another machine"));
     a.name = "mine";
     CHECK(a.daemon_name() == "mine");
+    CHECK(a.daemon_name("a machine") == "mine");
 
     const auto listening = [](std::vector<std::string> addresses) {
         Settings settings;
