@@ -74,6 +74,8 @@ asio::awaitable<Result<UniqueFd>> attach(std::string socket_path, std::string ve
 
 Result<std::size_t> AttachStream::try_read(std::span<std::byte> buffer)
 {
+    if (allowance_.left(ReadAllowance::Clock::now()) == 0)
+        return fail(std::error_code(asio::error::would_block));
     auto count = SocketStream::try_read(buffer);
     if (!count || *count == 0)
         return count;
@@ -81,6 +83,25 @@ Result<std::size_t> AttachStream::try_read(std::span<std::byte> buffer)
         return kept;
     // Nothing for the client: others have their turn before what may follow.
     return fail(std::error_code(asio::error::would_block));
+}
+
+asio::awaitable<Result<void>> AttachStream::wait(Readiness what)
+{
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    if (what == Readiness::readable && allowance_.left(ReadAllowance::Clock::now()) == 0) {
+        renewal_.emplace(get_executor(), allowance_.renewal());
+        const auto [closed] = co_await renewal_->async_wait(as_result);
+        if (closed || is_cancelled(cancellation))
+            co_return fail(std::error_code(asio::error::operation_aborted));
+    }
+    co_return co_await SocketStream::wait(what);
+}
+
+void AttachStream::close() noexcept
+{
+    if (renewal_)
+        renewal_->cancel();
+    SocketStream::close();
 }
 
 /// Moves what is for the client to the front of `bytes`, and says how much that is.
@@ -91,9 +112,11 @@ std::size_t AttachStream::unframe(std::span<std::byte> bytes)
         if (!is_stderr || stderr_to_ == StderrTo::client) {
             std::memmove(bytes.data() + kept, piece.data(), piece.size());
             kept += piece.size();
-        } else if (stderr_to_ == StderrTo::log) {
-            lines_.feed({reinterpret_cast<const char*>(piece.data()), piece.size()});
+            return;
         }
+        allowance_.use(piece.size());
+        if (stderr_to_ == StderrTo::log)
+            lines_.feed({reinterpret_cast<const char*>(piece.data()), piece.size()});
     });
     return kept;
 }

@@ -2,13 +2,16 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 
 #include <asio/awaitable.hpp>
+#include <asio/steady_timer.hpp>
 
 #include <instancer/backend/stderr_to.hpp>
 #include <instancer/detail/output_lines.hpp>
+#include <instancer/detail/read_allowance.hpp>
 #include <instancer/detail/socket_stream.hpp>
 #include <instancer/detail/terminal_end.hpp>
 #include <instancer/result.hpp>
@@ -38,6 +41,8 @@ public:
     ~AttachStream() override { lines_.finish(); }
 
     Result<std::size_t> try_read(std::span<std::byte> buffer) override;
+    asio::awaitable<Result<void>> wait(Readiness what) override;
+    void close() noexcept override;
 
     /// The descriptor does not carry the bytes unchanged.
     int native_handle() const noexcept override { return -1; }
@@ -49,6 +54,8 @@ private:
     const StderrTo stderr_to_;
     OutputLines lines_;
     FrameDecoder frames_;
+    ReadAllowance allowance_;                    ///< Of what is not for the client.
+    std::optional<asio::steady_timer> renewal_;  ///< Of the allowance, once that was used up.
 };
 
 /// The standard streams of an attached container with a terminal: one stream both ways, no frames.
