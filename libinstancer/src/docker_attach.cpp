@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <string_view>
 
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/local/stream_protocol.hpp>
@@ -51,7 +52,32 @@ asio::awaitable<Result<void>> upgrade(Socket& socket, const std::string& path, c
     co_return Result<void>();
 }
 
+asio::awaitable<bool> ping(Socket& socket, const std::string& path)
+{
+    const asio::local::stream_protocol::endpoint endpoint(path);
+    const auto [connected] = co_await socket.async_connect(endpoint, as_result);
+    if (connected)
+        co_return false;
+    constexpr std::string_view request = "GET /_ping HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    const auto [written, count] = co_await asio::async_write(socket, asio::buffer(request), as_result);
+    if (written)
+        co_return false;
+    std::array<char, 64> answer;
+    const auto [received, size] = co_await socket.async_read_some(asio::buffer(answer), as_result);
+    co_return !received;
+}
+
 }  // namespace
+
+asio::awaitable<bool> engine_answers(std::string socket_path)
+{
+    using namespace asio::experimental::awaitable_operators;
+    const auto executor = co_await asio::this_coro::executor;
+    Socket socket(executor);
+    asio::steady_timer deadline(executor, std::chrono::seconds(3));
+    const auto outcome = co_await (ping(socket, socket_path) || deadline.async_wait(as_result));
+    co_return outcome.index() == 0 && std::get<0>(outcome);
+}
 
 asio::awaitable<Result<UniqueFd>> attach(std::string socket_path, std::string version_prefix, std::string id)
 {

@@ -28,8 +28,13 @@ namespace instancer::detail::inline docker {
 /// Time: ten seconds at most.
 asio::awaitable<Result<UniqueFd>> attach(std::string socket_path, std::string version_prefix, std::string id);
 
+/// Whether the engine says anything at all.
+///
+/// Time: three seconds at most.
+asio::awaitable<bool> engine_answers(std::string socket_path);
+
 /// The standard streams of an attached container without terminal. Reading takes their frames apart in the reader's own
-/// buffer.
+/// buffer. One that writes more standard error in a second than is read of it finds its connection full, and waits.
 class AttachStream final : public SocketStream {
 public:
     /// `report` gets the lines of standard error if that goes to the log.
