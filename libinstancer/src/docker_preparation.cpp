@@ -42,8 +42,14 @@ bool uses_host_kernel(const std::string& runtime)
 
 Result<std::shared_ptr<const Prepared>> DockerPreparation::get()
 {
-    if (auto last = known())
-        return last;
+    if (auto last = known()) {
+        const auto reply = inspect_image();
+        // Whatever keeps the engine from telling is no news of the image.
+        if (!reply || !reply->ok())
+            return last;
+        ImageFacts image(reply->json());
+        return image.id == last->image.id ? last : renewed(std::move(last), std::move(image));
+    }
     const std::lock_guard lock(mutex_);
     if (auto made = known())
         return made;
@@ -84,6 +90,30 @@ Result<std::shared_ptr<const Prepared>> DockerPreparation::make(ImageFacts image
     if (const auto tried = try_out(*next); !tried)
         return fail(tried.error());
     return next;
+}
+
+/// The name stands for another image now. One that cannot be used leaves the last one in its place.
+std::shared_ptr<const Prepared> DockerPreparation::renewed(std::shared_ptr<const Prepared> last, ImageFacts image)
+{
+    const std::lock_guard lock(mutex_);
+    if (const auto now = known(); now != last)
+        return now ? now : last;
+    if (image.id == unusable_)
+        return last;
+    const auto id = image.id;
+    auto made = make(std::move(image), last->reach);
+    if (made) {
+        events_.notice(service_,
+                       "image '" + options_.image + "' is another one now, " + id + "; new instances are made from it");
+        publish(*made);
+        return *made;
+    }
+    if (made.error() == Errc::bad_request) {
+        unusable_ = id;
+        events_.warning(service_, made.error().message() + "; that is the image of this name now, " + id +
+                                      ", so instances are still made from the last one, " + last->image.id);
+    }
+    return last;
 }
 
 Result<EngineReply> DockerPreparation::inspect_image()

@@ -58,7 +58,7 @@ public:
     {
     }
 
-    /// Does it, or hands out what was found the last time.
+    /// Does it, or hands out what was found the last time; an image that has been rebuilt since is taken up.
     ///
     /// Errors: Errc::bad_request, with the remedy; Errc::backend_unavailable.
     Result<std::shared_ptr<const Prepared>> get();
@@ -88,6 +88,7 @@ public:
 private:
     std::shared_ptr<const Prepared> known() const;
     void publish(std::shared_ptr<const Prepared> prepared);
+    std::shared_ptr<const Prepared> renewed(std::shared_ptr<const Prepared> old, ImageFacts image);
     Result<std::shared_ptr<const Prepared>> make(ImageFacts image, Reach reach);
     Result<EngineReply> inspect_image();
     Result<ImageFacts> find_image();
@@ -106,6 +107,7 @@ private:
     std::mutex mutex_;                ///< Held while the engine works.
     mutable std::mutex known_mutex_;  ///< Held for an instant.
     std::shared_ptr<const Prepared> prepared_;
+    std::string unusable_;  ///< The id of an image that cannot take the place of the one before.
     std::atomic<bool> stopped_ = false;
     std::atomic<bool> outdated_ = false;  ///< `prepared_` must be made again.
     std::atomic<bool> network_made_ = false;

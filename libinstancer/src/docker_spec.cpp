@@ -261,7 +261,7 @@ json container_spec(const DockerOptions& options, const ImageFacts& image, std::
         env.push_back(name + "=" + value);
 
     json spec = {
-        {"Image", options.image},
+        {"Image", image.id},
         {"Env", env},
         {"Healthcheck", {{"Test", {"NONE"}}}},
         {"HostConfig", host},

@@ -231,3 +231,33 @@ TEST_CASE("what a crash left of a service goes with the service, and not before"
         CHECK(bench.containers() == (served ? 1 : 0));
     }
 }
+
+TEST_CASE("an image that is built again is used for new instances, as the user that it now calls for")
+{
+    const std::string image = "instancer-test-rebuilt";
+    const auto build = [&](const std::vector<std::string>& more) {
+        auto changes = shell_changes;
+        changes.insert(changes.end(), more.begin(), more.end());
+        make_image(image, changes);
+    };
+    build({"USER 1000"});
+    auto options = Bench::options();
+    options.image = image;
+    Bench bench(options);
+    const auto before = bench.start("before");
+    CHECK(bench.inside(before, "id -u") == "1000\n");
+
+    build({"USER root"});
+    CHECK(bench.inside(bench.start("after"), "id -u") == "65534\n");
+    REQUIRE(bench.events.all("notice").size() == 1);
+    CHECK(bench.events.all("notice")[0].find(image) != std::string::npos);
+    CHECK(bench.inside(before, "id -u") == "1000\n");
+
+    // One that cannot be used leaves the last one in its place.
+    build({"EXPOSE 9001"});
+    for (const auto* owner : {"one", "two"})
+        CHECK(bench.inside(bench.start(owner), "id -u") == "65534\n");
+    REQUIRE(bench.events.all("warning").size() == 1);
+    CHECK(bench.events.all("warning")[0].find("--port") != std::string::npos);
+    CHECK(bench.events.all("notice").size() == 1);
+}
