@@ -121,7 +121,9 @@ private:
     asio::awaitable<Result<Stream>> connect(std::shared_ptr<Container> container);
     asio::awaitable<Result<Stream>> connect_inside(std::shared_ptr<Container> container, asio::ip::address target);
     asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::endpoint endpoint);
-    asio::awaitable<Result<Leftover>> adopt(const nlohmann::json& summary, std::shared_ptr<const Prepared> prepared);
+    asio::awaitable<Result<Leftover>> adopt(const nlohmann::json& summary, const ContainerName& name,
+                                            std::shared_ptr<const Prepared> prepared);
+    bool is_usable(const nlohmann::json& summary, const ContainerName& name, const Prepared& prepared) const;
     void forget(const Container& container);
 
     const asio::any_io_executor control_;
