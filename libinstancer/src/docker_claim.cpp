@@ -313,6 +313,12 @@ void DockerClaim::renew()
     lost_ = lost;
 }
 
+bool DockerClaim::held() const
+{
+    const std::lock_guard lock(mutex_);
+    return !id_.empty();
+}
+
 std::string DockerClaim::lost() const
 {
     const std::lock_guard lock(mutex_);

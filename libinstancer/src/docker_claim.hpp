@@ -47,6 +47,9 @@ public:
     Result<void> acquire(DockerEngine& engine, const ImageFacts& image, const std::atomic<bool>& interrupted,
                          const Notice& notice);
 
+    /// Whether there is a container of ours to be removed.
+    bool held() const;
+
     /// Who has taken the name over from this process; empty when it holds it, or has not claimed it.
     std::string lost() const;
 

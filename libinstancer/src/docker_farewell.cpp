@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "docker_farewell.hpp"
 
-#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -28,6 +28,10 @@ void carry_out(DockerFarewell& farewell)
         DockerNetwork(engine, farewell.daemon, farewell.service).remove();
     farewell.claim.reset();
 }
+
+/// Whether there is anything to wait for. The object below must not be made before a backend has spoken to the engine:
+/// what that takes of other libraries has to outlive it at the end of the process.
+std::atomic<bool> any_said = false;
 
 /// Those that are being said.
 class Farewells {
@@ -70,8 +74,19 @@ private:
 
 }  // namespace
 
-void DockerFarewell::say(DockerFarewell farewell) { Farewells::all().say(std::move(farewell)); }
+void DockerFarewell::say(DockerFarewell farewell)
+{
+    const bool holds_name = farewell.claim && farewell.claim->held();
+    if (farewell.containers.empty() && !farewell.network && !holds_name)
+        return;
+    any_said = true;
+    Farewells::all().say(std::move(farewell));
+}
 
-void DockerFarewell::wait(const std::string& daemon) { Farewells::all().wait(daemon); }
+void DockerFarewell::wait(const std::string& daemon)
+{
+    if (any_said)
+        Farewells::all().wait(daemon);
+}
 
 }  // namespace instancer::detail::inline docker

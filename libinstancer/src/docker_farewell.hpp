@@ -24,7 +24,7 @@ public:
 
     DockerFarewell() = default;
 
-    /// Does it, some time soon.
+    /// Does it, some time soon, if there is anything to do.
     static void say(DockerFarewell farewell);
 
     /// Waits until nothing is left to be done for that daemon.
