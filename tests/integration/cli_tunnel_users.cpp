@@ -221,6 +221,15 @@ TEST_CASE("tunnel: control port: sessions, disconnect, loglvl, and whatever else
     CHECK(server.control("set userip tom 1.2.3.4\n").starts_with("error: there is no user database"));
     CHECK(server.control("set\nhelp\n\nsessions now\n") == "unknown command\nunknown command\nunknown command\n");
 
+    // What a page of anybody can have a browser send.
+    CHECK(server.control("POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nset loglvl 50\r\n") == "");
+    const auto cut = server.control("sessions\nGET /" + std::string(10'000, 'x') + " HTTP/1.1\r\nset loglvl 50\r\n");
+    CHECK(cut.starts_with("tunnel_dict:\n"));
+    CHECK(cut.find("set log level") == cut.npos);
+    CHECK(server.control(std::string("\x16\3\1\2\0\1\0\nset loglvl 50\n", 23)) == "");
+    server.signal(SIGUSR1);
+    CHECK(server.wait_for_line(" is connected, ") != "");
+
     std::string endless(1'000'000, 'x');
     endless += '\n';
     server.control(endless);
