@@ -79,6 +79,11 @@ private:
         co_return co_await done->wait_uncancelled();
     }
 
+    /// Runs `call(database)` on the database's thread; again and again for two seconds while another process has the
+    /// database. Others' calls are served meanwhile.
+    template <class Call>
+    asio::awaitable<std::invoke_result_t<Call&, UserDatabase&>> ask_database(Call call);
+
     std::shared_ptr<const TunnelFiles> files() const;
     asio::awaitable<Result<bool>> knows(asio::ip::address address);
     void route_ended(std::exception_ptr failure, const Result<void>& result);

@@ -119,6 +119,31 @@ TEST_CASE("tunnel: while another process has the database, users wait and those 
     CHECK(second.receive_line() == "a");
 }
 
+TEST_CASE("tunnel: users who come while another process keeps the database wait all at once, not one after another")
+{
+    const TemporaryDirectory directory;
+    const auto users = make_users(directory, {"tom"});
+    TunnelServer server({"127.0.0.1:1"}, {"-d", users}, {"--agents", "127.0.0.1"});
+    Child holder({"/usr/bin/python3", "-I", "-c",
+                  "import sqlite3, sys, time\nc = sqlite3.connect(sys.argv[1])\nc.execute('BEGIN EXCLUSIVE')\n"
+                  "print('held', flush=True)\ntime.sleep(60)",
+                  users});
+    REQUIRE(holder.wait_for_line("held") != "");
+    // One after another they would take longer than a client waits here.
+    std::vector<std::unique_ptr<RawClient>> clients;
+    for (int i = 0; i < 20; ++i)
+        clients.push_back(std::make_unique<RawClient>(server.port(), "127.0.0.2"));
+    for (const auto& client : clients) {
+        CHECK(client->receive_all() == "");
+        REQUIRE(client->ended_in_order());
+    }
+    CHECK(server.wait_for_line("rejected: " + users + ": database is locked", 20) != "");
+    CHECK(server.control("set userip tom 127.0.0.2\n") == "error: " + users + ": database is locked\n");
+    holder.signal(SIGKILL);
+    REQUIRE(holder.wait());
+    CHECK(server.control("set userip tom 127.0.0.2\n") == "Done\n");
+}
+
 TEST_CASE("tunnel: a database that takes the place of another one holds at once")
 {
     const TemporaryDirectory directory, other;
