@@ -27,6 +27,21 @@ private:
     Daemon daemon_{{"exec", "--listen", "127.0.0.1:0", "--", "/usr/bin/yes", std::string(500, 'y')}};
 };
 
+/// Sends on all of them until none takes more.
+void fill(const std::vector<UniqueFd>& sockets)
+{
+    const std::string data(65'536, 'd');
+    int quiet = 0;
+    REQUIRE(eventually([&] {
+        bool sends = false;
+        for (const auto& socket : sockets)
+            while (::send(socket.get(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+                sends = true;
+        quiet = sends ? 0 : quiet + 1;
+        return quiet == 50;
+    }));
+}
+
 }  // namespace
 
 TEST_CASE("tunnel: users wait for an agent for a while, and are then refused")
@@ -157,6 +172,34 @@ TEST_CASE("tunnel, ours and ours: a user and a target that are stuck hold up nob
     CHECK(::recv(target.get(), got.data(), got.size(), MSG_WAITALL) == static_cast<ssize_t>(much.size()));
     CHECK(got == much);
     sending.join();
+}
+
+TEST_CASE("tunnel, ours and ours: users that stall do not keep a new one from its target, however many they are")
+{
+    const Named a("a");
+    const Listener deaf("127.0.0.1:0", 64);
+    TunnelServer server({a.address(), deaf.address()});
+    TunnelAgent agent(server);
+    REQUIRE(server.has_agent());
+    std::vector<UniqueFd> stalled, targets;
+    for (int i = 0; i < 40; ++i) {
+        stalled.push_back(connect_to("127.0.0.1:" + std::to_string(server.port(2))));
+        targets.push_back(deaf.accept());
+        REQUIRE(targets.back());
+    }
+    fill(stalled);
+    for (unsigned i = 0; i < 3; ++i) {
+        const auto data = random_bytes(3'000'000, i);
+        RawClient client(server.port(1));
+        CHECK(client.receive_line() == "a");
+        CHECK(echo_of(client, data, true) == data);
+    }
+    // The same from the targets' side, whose users do not read.
+    fill(targets);
+    RawClient client(server.port(1));
+    CHECK(client.receive_line() == "a");
+    const auto data = random_bytes(3'000'000, 4);
+    CHECK(echo_of(client, data, true) == data);
 }
 
 TEST_CASE(

@@ -672,6 +672,61 @@ TEST_CASE("multiplexer: while the link has no room for all, each has its turn")
     CHECK(most - least < 1'000'000);
 }
 
+TEST_CASE("multiplexer: sessions that stall do not keep the link from others, however many there are")
+{
+    for (const std::size_t count : {4, 5, 40, 1000}) {
+        CAPTURE(count);
+        TunnelOptions options;
+        options.session_buffer = 64 << 10;
+        Pair link(options);
+        const std::string data(1 << 20, 'd');
+        std::vector<TunnelSessionPtr> stalled;
+        for (std::size_t i = 0; i < count; ++i)
+            stalled.push_back(link.open(TunnelAddress(1, static_cast<std::uint16_t>(i + 1))).first);
+        // They send until their windows and the link are full, and want to send more ever after.
+        for (bool sends = true; sends; link.settle()) {
+            sends = false;
+            for (const auto& session : stalled)
+                while (link.server.all.send(session, bytes_of(data), link.now))
+                    sends = true;
+        }
+        const auto [fresh, at_agent] = link.open(other_user);
+        int woken = 0;
+        fresh->on_change([&, &other = fresh] { woken += link.server.all.writable(*other) ? 1 : 0; });
+        std::string got;
+        for (int i = 0; i < 100; ++i) {
+            link.server.send(fresh, std::string(10'000, 'f'));
+            link.settle();
+            if (const auto text = link.agent.read(at_agent); text != "would block")
+                got += text;
+            link.settle();
+        }
+        CHECK(got.size() == 1'000'000);
+    }
+}
+
+TEST_CASE("multiplexer: a window that opens while others wait for the link gets its session a turn")
+{
+    TunnelOptions options;
+    options.session_buffer = 1 << 20;
+    Pair link(options);
+    const std::string data(4 << 20, 'd');
+    const auto [blocked, at_agent] = link.open();
+    while (link.server.all.send(blocked, bytes_of(data), link.now))
+        link.settle();
+    bool woken = false;
+    blocked->on_change([&, &session = blocked] { woken = woken || link.server.all.writable(*session); });
+    // Another one fills the link, and waits.
+    const auto other = link.open(other_user).first;
+    while (link.server.all.send(other, bytes_of(data), link.now)) {}
+    CHECK(link.agent.read(at_agent, 1 << 20).size() == 1 << 20);
+    Pair::move(link.agent, link.server);
+    CHECK(!woken);
+    link.server.all.sent(link.server.all.output().size(), link.now);
+    CHECK(woken);
+    CHECK(link.server.all.send(blocked, bytes_of(data), link.now).value_or(0) > 0);
+}
+
 TEST_CASE("multiplexer: whatever two of ours do, all bytes arrive in order, and nothing is left")
 {
     for (unsigned seed = 1; seed <= 30; ++seed) {

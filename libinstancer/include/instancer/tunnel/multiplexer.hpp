@@ -20,8 +20,8 @@
 #include <asio/error.hpp>
 
 #include <instancer/detail/byte_queue.hpp>
+#include <instancer/detail/send_scheduler.hpp>
 #include <instancer/detail/tunnel_names.hpp>
-#include <instancer/detail/tunnel_turns.hpp>
 #include <instancer/result.hpp>
 #include <instancer/tunnel/message.hpp>
 #include <instancer/tunnel/tunnel_observer.hpp>
@@ -93,7 +93,7 @@ public:
     {
         now_ = now;
         output_.consume(count);
-        if (output_.size() <= detail::TunnelTurns::output_limit / 2)
+        if (output_.size() <= detail::SendScheduler::output_limit / 2)
             grant();
     }
 
@@ -129,7 +129,7 @@ public:
             break_off(session);
         for (const auto& [user, session] : std::exchange(sessions_, {}))
             break_off(session);
-        turns_.clear();
+        scheduler_.clear();
     }
 
     // Sessions.
@@ -158,7 +158,7 @@ public:
     {
         now_ = now;
         auto& session = *shared;
-        const auto room = turns_.take(session, output_.size());
+        const auto room = scheduler_.take(session, output_.size());
         if (session.broken_)
             return fail(std::error_code(asio::error::connection_reset));
         // What an agent's target still says to a user who has left goes nowhere, while it is told what the user said.
@@ -166,9 +166,8 @@ public:
             return data.size();
         if (session.peer_closed_ || session.output_ended_)
             return fail(std::error_code(asio::error::broken_pipe));
-        if (is_held(session) || room == 0) {
-            if (room == 0)
-                turns_.wait(shared);
+        if (session.is_held() || room == 0) {
+            scheduler_.wait(shared);
             grant();
             return fail(std::error_code(asio::error::would_block));
         }
@@ -194,9 +193,7 @@ public:
     /// Whether `send` may do more than block.
     bool writable(const TunnelSession& session) const noexcept
     {
-        if (session.broken_ || session.peer_closed_)
-            return true;
-        return !is_held(session) && (session.granted_ > 0 || turns_.free_room(output_.size()) > 0);
+        return session.broken_ || session.peer_closed_ || detail::SendScheduler::may_send(session);
     }
 
     /// Reads what is there; 0 is the end.
@@ -257,8 +254,7 @@ public:
             disconnect(session, reason);
         unschedule(session);
         release(session);
-        turns_.take(*session, output_.size());
-        grant();
+        stop_sending(*session);
     }
 
     /// Ends a session by an operator's wish. False when there is none of that address or name.
@@ -375,8 +371,10 @@ private:
         session->input_.append(message.data);
         if (session->agreed() && session->input_.size() > options_.session_buffer)
             return fail(Errc::rejected, "more came for session " + user.to_string() + " than its window allows");
-        if (!std::exchange(session->answered_, true) && session->opened_)
+        if (!std::exchange(session->answered_, true) && session->opened_) {
             session->hold_until_ = TimePoint::max();
+            resume(session);
+        }
         if (session->linger_until_ != TimePoint::max())
             session->linger_until_ = now_ + options_.half_close_hold;
         if (!session->agreed() && session->input_.size() > options_.session_buffer && !session->over_limit_) {
@@ -414,6 +412,7 @@ private:
             session->linger_until_ = role_ == Role::agent ? now_ + options_.half_close_hold : TimePoint::max();
             schedule(session);
         }
+        stop_sending(*session);
         session->change();
     }
 
@@ -473,7 +472,7 @@ private:
         for (const auto byte : message.data)
             credit = credit << 8 | std::to_integer<std::uint32_t>(byte);
         session->credit_ += credit;
-        session->change();
+        resume(session);
         return {};
     }
 
@@ -526,13 +525,20 @@ private:
         emit_to_peer(session, TunnelCommand::window, bytes);
     }
 
-    /// Whether the other end of the session is not ready for data, however much room the link has.
-    static bool is_held(const TunnelSession& session) noexcept
+    void grant() { scheduler_.grant(output_.size()); }
+
+    /// The other end is ready for data of the session again.
+    void resume(const TunnelSessionPtr& session)
     {
-        return session.agreed() ? session.credit_ == 0 : session.opened_ && session.hold_until_ != TimePoint::max();
+        scheduler_.resume(session);
+        grant();
     }
 
-    void grant() { turns_.grant(output_.size()); }
+    void stop_sending(TunnelSession& session)
+    {
+        scheduler_.leave(session);
+        grant();
+    }
 
     // Ends, and what time brings.
 
@@ -592,6 +598,7 @@ private:
     void break_off(const TunnelSessionPtr& session)
     {
         session->broken_ = true;
+        stop_sending(*session);
         session->change();
     }
 
@@ -602,7 +609,7 @@ private:
                 introduce(*session);
             } else {
                 session->hold_until_ = TimePoint::max();
-                session->change();
+                resume(session);
             }
         }
         if (session->stalled_at_ <= now_) {
@@ -687,7 +694,7 @@ private:
     std::unordered_map<TunnelAddress, TunnelSessionPtr, TunnelAddress::Hash> sessions_;
     detail::TunnelNames names_;
     std::set<std::pair<TimePoint, TunnelSessionPtr>> deadlines_;
-    detail::TunnelTurns turns_;
+    detail::SendScheduler scheduler_;
     std::size_t over_limit_ = 0;  ///< Sessions that hold up the link.
 };
 
