@@ -255,6 +255,56 @@ TEST_CASE("tunnel: a second agent takes over, or is refused")
     }
 }
 
+TEST_CASE("tunnel: a displaced agent leaves the one alone that serves, also if it stood still when it was displaced")
+{
+    const Named a("a");
+    TunnelServer server({a.address()});
+    TunnelAgent first(server);
+    REQUIRE(first.wait_for_line("the server is of our kind") != "");
+    bool stands_still = false;
+    SUBCASE("running") {}
+    SUBCASE("stopped and continued") { stands_still = true; }
+    if (stands_still)
+        first.signal(SIGSTOP);
+    TunnelAgent second(server);
+    REQUIRE(server.has_agent(2));
+    RawClient client(server.port());
+    CHECK(client.receive_line() == "a");
+    first.signal(SIGCONT);
+    const auto line = first.wait_for_line(" serves in our place; the server is asked again in 60 s");
+    CHECK(line.find("agent 127.0.0.1:") != std::string::npos);
+    const auto data = random_bytes(3'000'000);
+    CHECK(echo_of(client, data, true) == data);
+    CHECK(client.ended_in_order());
+    CHECK(server.count(" takes over") == 1);
+    // One that is started anew has not been displaced yet.
+    TunnelAgent third(server);
+    CHECK(server.has_agent(3));
+    CHECK(second.wait_for_line(" serves in our place") != "");
+    CHECK(RawClient(server.port()).receive_line() == "a");
+}
+
+TEST_CASE("tunnel: an agent that was displaced is refused while the one that serves answers, of whatever version it is")
+{
+    TunnelServer server({"127.0.0.1:1"});
+    const auto port = "127.0.0.1:" + std::to_string(server.agents_port());
+    const std::string anywhere = packed("127.0.0.1:1"), version = "instancer-tunnel 1 window=65536";
+    Wire serving(connect_to(port)), asking(connect_to(port));
+    serving.send("GRT", anywhere, anywhere, version);
+    REQUIRE(server.has_agent());
+    asking.send("GRT", anywhere, anywhere, version + " displaced");
+    const auto question = serving.receive("CTL");
+    REQUIRE(question);
+    CHECK(server.wait_for_line(", which was displaced, asks to serve again; agent ") != "");
+    serving.send("CTL", question->to, question->from, "here I am");
+    std::string told;
+    while (const auto message = asking.receive())
+        told = message->data;
+    CHECK(told.starts_with("instancer-tunnel 1 displaced by 127.0.0.1:"));
+    CHECK(server.wait_for_line(" ended: ") != "");
+    CHECK(server.count(" takes over") == 0);
+}
+
 TEST_CASE("tunnel: an original's agent is gone when it is reset, though a stuck user holds up its link")
 {
     TunnelServer server({"10.0.0.1:80"}, {"--second-agent", "refused"});

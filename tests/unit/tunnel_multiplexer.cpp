@@ -28,10 +28,10 @@ class End final : public TunnelObserver {
 public:
     using Role = TunnelMultiplexer::Role;
 
-    End(Role role, TunnelMultiplexer::TimePoint& clock, TunnelOptions options = {})
+    End(Role role, TunnelMultiplexer::TimePoint& clock, TunnelOptions options = {}, bool displaced = false)
         : now(clock),
           all(role, options, role == Role::server ? server_address : agent_address,
-              role == Role::server ? agent_address : server_address, *this, now)
+              role == Role::server ? agent_address : server_address, *this, now, displaced)
     {
     }
 
@@ -77,6 +77,7 @@ public:
     std::vector<TunnelSessionPtr> opened;
     std::vector<std::string> disconnected;
     std::vector<std::string> controls;
+    std::vector<std::string> displaced_by;
     int round_trips = 0;
 
 private:
@@ -85,6 +86,7 @@ private:
     {
         disconnected.emplace_back(reason);
     }
+    void displaced(std::string_view by) override { displaced_by.emplace_back(by); }
     void round_trip(std::chrono::nanoseconds) override { ++round_trips; }
     std::string control(std::string_view text) override
     {
@@ -725,6 +727,32 @@ TEST_CASE("multiplexer: a window that opens while others wait for the link gets 
     link.server.all.sent(link.server.all.output().size(), link.now);
     CHECK(woken);
     CHECK(link.server.all.send(blocked, bytes_of(data), link.now).value_or(0) > 0);
+}
+
+TEST_CASE("multiplexer: an agent that was displaced is told so, says so, and is asked for a sign of life")
+{
+    Pair link;
+    CHECK(!link.server.all.peer_was_displaced());
+    link.server.all.displace("192.0.2.9:1", link.now);
+    link.settle();
+    CHECK(link.agent.displaced_by == std::vector<std::string>{"192.0.2.9:1"});
+
+    End again(End::Role::agent, link.now, {}, true), server(End::Role::server, link.now);
+    Pair::exchange(again, server);
+    CHECK(server.all.peer_was_displaced());
+    CHECK(server.all.agreed());
+    CHECK(again.all.agreed());
+    server.all.ask(link.now);
+    Pair::exchange(server, again);
+    CHECK(again.controls.size() == 1);
+    CHECK(server.controls == std::vector<std::string>{"answer"});
+
+    // The original prints a greeting, and has no answer to anything else.
+    Foreign original;
+    original.server.all.displace("192.0.2.9:1", original.now);
+    CHECK(original.server.takes_out() == "");
+    original.server.all.ask(original.now);
+    CHECK(original.server.takes_out() == "GRT instancer");
 }
 
 TEST_CASE("multiplexer: whatever two of ours do, all bytes arrive in order, and nothing is left")

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -21,6 +20,7 @@
 
 #include <instancer/detail/byte_queue.hpp>
 #include <instancer/detail/send_scheduler.hpp>
+#include <instancer/detail/tunnel_greeting.hpp>
 #include <instancer/detail/tunnel_names.hpp>
 #include <instancer/result.hpp>
 #include <instancer/tunnel/message.hpp>
@@ -49,13 +49,15 @@ public:
         agent,   ///< Connects sessions to targets.
     };
 
+    /// `displaced`: an agent that the server has told so, and that says so in its greeting.
+    ///
     /// Lifetime: `observer` must outlive this.
     TunnelMultiplexer(Role role, TunnelOptions options, TunnelAddress local, TunnelAddress remote,
-                      TunnelObserver& observer, TimePoint now)
+                      TunnelObserver& observer, TimePoint now, bool displaced = false)
         : role_(role), options_(options), local_(local), remote_(remote), observer_(observer), last_traffic_(now)
     {
         // Of the server, an agent of our own kind hears only once it has said what it is: from then on both are sure.
-        emit(TunnelCommand::greeting, local_, remote_, role == Role::agent ? greeting() : "instancer");
+        emit(TunnelCommand::greeting, local_, remote_, role == Role::agent ? offer(displaced) : foreign_greeting);
     }
     TunnelMultiplexer(const TunnelMultiplexer&) = delete;
     TunnelMultiplexer& operator=(const TunnelMultiplexer&) = delete;
@@ -65,6 +67,27 @@ public:
 
     /// Whether the other end has said anything.
     bool heard() const noexcept { return heard_; }
+
+    /// At the server: whether the agent says that it was displaced.
+    bool peer_was_displaced() const noexcept { return peer_was_displaced_; }
+
+    /// At the server: tells an agent of our own kind that the one called so serves in its place.
+    void displace(std::string_view by, TimePoint now)
+    {
+        now_ = now;
+        if (agreed_)
+            emit(TunnelCommand::greeting, local_, remote_, detail::TunnelGreeting::displacement(by));
+    }
+
+    /// At the server: sends what an agent of our own kind answers, and any other one takes without harm.
+    void ask(TimePoint now)
+    {
+        now_ = now;
+        if (agreed_)
+            emit(TunnelCommand::control, local_, remote_, "are you there?");
+        else
+            emit(TunnelCommand::greeting, local_, remote_, foreign_greeting);
+    }
 
     // The link.
 
@@ -288,8 +311,8 @@ private:
     /// Of short messages any number may wait for the link; who lets it come to this asks without ever reading.
     static constexpr std::size_t max_output = 4 * 1024 * 1024;
 
-    static constexpr std::string_view mark = "instancer-tunnel 1 window=";
-    static constexpr std::uint32_t min_window = 4096;
+    /// What anybody takes for a greeting, and nobody for more.
+    static constexpr const char* foreign_greeting = "instancer";
 
     static std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
@@ -310,18 +333,20 @@ private:
         return {};
     }
 
-    std::string greeting() const { return std::string(mark) + std::to_string(options_.session_buffer); }
+    std::string offer(bool displaced) const
+    {
+        return detail::TunnelGreeting::offer(options_.session_buffer, displaced);
+    }
 
     void greet(std::string_view text)
     {
-        if (text.substr(0, mark.size()) != mark || agreed_)
+        const auto greeting = detail::TunnelGreeting::parse(text);
+        if (role_ == Role::agent && greeting.displaced)
+            observer_.displaced(greeting.by);
+        if (!greeting.window || agreed_)
             return;
-        const auto digits = text.substr(mark.size());
-        std::uint32_t window = 0;
-        const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), window);
-        if (error != std::errc() || window < min_window)
-            return;
-        peer_window_ = window;
+        peer_window_ = *greeting.window;
+        peer_was_displaced_ = greeting.displaced;
         agreed_ = true;
         if (role_ == Role::server) {
             // What the agent hears of from now on is as agreed; sessions that began before are not.
@@ -330,7 +355,7 @@ private:
                     introduce(*session);
                     schedule(session);
                 }
-            emit(TunnelCommand::greeting, local_, remote_, greeting());
+            emit(TunnelCommand::greeting, local_, remote_, offer(false));
         }
         observer_.agreed();
     }
@@ -690,11 +715,15 @@ private:
     std::optional<TimePoint> asked_at_;  ///< The same, until that is answered.
     bool heard_ = false;
     bool agreed_ = false;
+    bool peer_was_displaced_ = false;
     std::uint32_t peer_window_ = 0;
     std::unordered_map<TunnelAddress, TunnelSessionPtr, TunnelAddress::Hash> sessions_;
     detail::TunnelNames names_;
     std::set<std::pair<TimePoint, TunnelSessionPtr>> deadlines_;
     detail::SendScheduler scheduler_;
+    std::unordered_set<TunnelSessionPtr>
+        kept_;                    ///< Sessions that have yet to be closed here, also those that are over.
+    std::size_t buffered_ = 0;    ///< Their input.
     std::size_t over_limit_ = 0;  ///< Sessions that hold up the link.
 };
 

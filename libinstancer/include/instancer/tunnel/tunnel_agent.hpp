@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -41,6 +42,9 @@ public:
 
     /// Before the server is tried again.
     std::chrono::milliseconds reconnect{5000};
+
+    /// The same, after the server has said that another agent serves in our place.
+    std::chrono::milliseconds displaced_wait{60'000};
 
     /// For the server, and for a target.
     std::chrono::milliseconds connect_timeout{5000};
@@ -84,6 +88,7 @@ public:
             auto connection = co_await connect();
             if (stopped_.is_set())
                 break;
+            yields_ = false;
             if (connection) {
                 failing = false;
                 co_await serve_link(std::move(*connection));
@@ -93,7 +98,7 @@ public:
             }
             if (stopped_.is_set() || draining_)
                 break;
-            pause_.expires_after(options_.reconnect);
+            pause_.expires_after(yields_ ? std::max(options_.reconnect, options_.displaced_wait) : options_.reconnect);
             co_await pause_.async_wait(detail::as_result);
         }
         while (sessions_ > 0)
@@ -178,7 +183,7 @@ private:
     {
         TunnelObserver& observer = *this;
         const auto link = std::make_shared<detail::TunnelLink>(TunnelMultiplexer::Role::agent, options_.link,
-                                                               std::move(connection), observer);
+                                                               std::move(connection), observer, displaced_);
         link_ = link;
         events_.notice(service_, "connected to the server " + server());
         const auto why = co_await link->run();
@@ -189,6 +194,7 @@ private:
     void session_opened(const TunnelSessionPtr& session) override
     {
         ++sessions_;
+        displaced_ = false;
         // Not at once: the link is at work.
         asio::post(executor_, [this, link = link_, session] {
             auto task = serve(link, session);
@@ -251,6 +257,16 @@ private:
         co_return fail(Errc::cancelled, "the user has left");
     }
 
+    void displaced(std::string_view by) override
+    {
+        displaced_ = true;
+        if (std::exchange(yields_, true))
+            return;
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(options_.displaced_wait).count();
+        events_.warning(service_, "agent " + std::string(by) + " serves in our place; the server is asked again in " +
+                                      std::to_string(seconds) + " s");
+    }
+
     void agreed() override
     {
         events_.notice(service_, "the server is of our kind: sessions have windows and half-close");
@@ -285,6 +301,8 @@ private:
     asio::steady_timer idle_;  ///< Until sessions have ended.
     std::shared_ptr<detail::TunnelLink> link_;
     std::size_t sessions_ = 0;
+    bool yields_ = false;     ///< On the last link the server said that another agent serves.
+    bool displaced_ = false;  ///< It said so, and has opened no session since.
     bool draining_ = false;
 };
 

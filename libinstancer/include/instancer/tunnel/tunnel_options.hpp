@@ -21,7 +21,8 @@ public:
     /// After so long without traffic the agent asks for a sign of life.
     Duration keep_alive = std::chrono::seconds(50);
 
-    /// Without any byte for so long after it asked, the agent gives the link up.
+    /// Without any byte for so long after it asked, the agent gives the link up; and the server gives an agent up whose
+    /// place another one wants.
     Duration answer_timeout = std::chrono::seconds(20);
 
     /// How long the server waits, between the message that opens a session and the data that follows, for an agent that
