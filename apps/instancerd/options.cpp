@@ -321,9 +321,15 @@ constexpr Option table[] = {
      "instances of one token or source address; 0: no limit",
      Scope::instances, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->pool.max_per_owner, text); }},
-    {instances, "max-sessions", "N", "0", "connections to one instance at once; 0: no limit",
-     Scope::instances, Shape::number, {},
-     [](Target to, S text) { return set_count(to.service->pool.max_sessions_per_instance, text); }},
+    {instances, "max-sessions", "N", "0; tunnel's agent: 1000",
+     "connections to one instance at once; 0: no limit. With a tunnel's agent: sessions at once; it refuses the server "
+     "further ones",
+     Scope::holders, Shape::number, {},
+     [](Target to, S text) {
+         const bool is_agent = to.service->mode == Mode::tunnel_agent;
+         return set_count(is_agent ? to.service->tunnel.link.max_sessions : to.service->pool.max_sessions_per_instance,
+                          text);
+     }},
     {instances, "max-starting", "N", "twice the cores", "instances that start at once; 0: no limit",
      Scope::instances, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->pool.max_starting, text); }},
@@ -723,8 +729,19 @@ constexpr Option table[] = {
              return wrong("'" + text + "' does not fit; write a size from 16k to 1g");
          return set(to.service->tunnel.link.session_buffer, size);
      }},
+    {tunnel, "total-buffer", "SIZE", "256m",
+     "what is kept of all sessions of a link together; beyond it the session ends of which most is kept. Toward the "
+     "original the whole link waits for a moment",
+     Scope::tunnel, Shape::size, {},
+     [](Target to, S text) -> Parsed<void> {
+         const auto size = parse_size(text);
+         if (size && *size == 0)
+             return wrong("nothing could be kept; write a size such as 256m");
+         return set(to.service->tunnel.link.total_buffer, size);
+     }},
     {tunnel, "stall-timeout", "DURATION", "2s",
-     "for how long; then, if others wait, the session is disconnected whose receiver has not taken half of that",
+     "how long that wait may last; then, if others wait, the session is disconnected whose receiver has not taken half "
+     "of its session-buffer",
      Scope::tunnel, Shape::duration, {},
      [](Target to, S text) -> Parsed<void> {
          std::chrono::milliseconds stall{};

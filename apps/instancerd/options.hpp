@@ -35,6 +35,7 @@ enum class Scope : unsigned {
     tunnel_agent = 64,
     tunnel = 96,   ///< Either end of one.
     dialers = 72,  ///< Services that connect to servers.
+    holders = 67,  ///< Services that bound the sessions of one thing.
     service = 59,  ///< Services that have clients.
     any_service = 123,
     daemon = 4,      ///< The command line of the quick forms, and the top level of the configuration.

@@ -227,6 +227,8 @@ private:
         const auto& tunnel = service_.tunnel;
         if (!service_.command.empty() || has("command"))
             refuse("command", "is not run: a tunnel reaches servers that run already; remove it");
+        if (has("total-buffer") && tunnel.link.total_buffer < tunnel.link.session_buffer)
+            refuse("total-buffer", "is less than " + say("session-buffer") + "; raise it or lower that");
         if (service_.mode == Mode::tunnel_agent) {
             if (!tunnel.peer && !has("proxy"))
                 refuse("proxy", "has no server to connect to; add " + say("proxy", "host:8443"));

@@ -202,6 +202,25 @@ TEST_CASE("tunnel, ours and ours: users that stall do not keep a new one from it
     CHECK(echo_of(client, data, true) == data);
 }
 
+TEST_CASE("tunnel: an agent has so many sessions at once as it may, and refuses the server further ones")
+{
+    const Named a("a");
+    TunnelServer server({a.address()});
+    TunnelAgent agent(server, {"--max-sessions", "2"});
+    REQUIRE(server.has_agent());
+    auto first = std::make_unique<RawClient>(server.port());
+    RawClient second(server.port());
+    CHECK(first->receive_line() == "a");
+    CHECK(second.receive_line() == "a");
+    RawClient third(server.port());
+    CHECK(third.receive_all() == "");
+    CHECK(third.ended_by_reset());
+    CHECK(server.wait_for_line("is disconnected: EMFILE the agent has 2 sessions already") != "");
+    CHECK(agent.wait_for_line("the server wants more sessions than the 2 that there may be") != "");
+    first->reset();
+    CHECK(eventually([&] { return RawClient(server.port()).receive_line() == "a"; }));
+}
+
 TEST_CASE(
     "tunnel, our server and the original's agent: a stuck user is ended when others wait; a slow one alone is not")
 {

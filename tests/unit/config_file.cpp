@@ -140,9 +140,9 @@ TEST_CASE("every option can be set in a configuration")
     "i": { "mode": "tunnel-server", "proxy": ":8", "routing": "routes", "routes": [":5 10.0.0.1:80"], "config": "c",
            "db": "u", "any-user": true, "agents": ["10.0.0.0/8", "::1"], "second-agent": "refused",
            "agent-wait": "1s", "control": "unix:ctl", "hold-back": "2ms", "half-close-hold": "3s",
-           "session-buffer": "64k", "stall-timeout": "4s", "max-connections": 5 },
+           "session-buffer": "64k", "total-buffer": "128k", "stall-timeout": "4s", "max-connections": 5 },
     "j": { "mode": "tunnel-agent", "proxy": "host:9", "targets": ["10.0.0.0/8:80", "all"], "keep-alive": "5s",
-           "reconnect": "6s", "connect-timeout": "7s" },
+           "reconnect": "6s", "connect-timeout": "7s", "max-sessions": 8 },
     "k": { "mode": "exec", "listen": ":10", "command": ["a"], "auth": "prompt", "tokens": "t", "prompt": "who? " }
   }
 })");
@@ -291,10 +291,12 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(i.tunnel.link.hold_back == 2ms);
     CHECK(i.tunnel.link.half_close_hold == 3s);
     CHECK(i.tunnel.link.session_buffer == 64u << 10);
+    CHECK(i.tunnel.link.total_buffer == 128u << 10);
     CHECK(i.tunnel.link.stall_timeout == 4s);
     CHECK(i.is_gated());
     const auto& j = settings.services.at(6);
     CHECK(j.tunnel.peer->text() == "host:9");
+    CHECK(j.tunnel.link.max_sessions == 8);
     REQUIRE(j.tunnel.targets.size() == 2);
     CHECK(j.tunnel.targets[0].holds(TunnelAddress(0x0a010203, 80)));
     CHECK_FALSE(j.tunnel.targets[0].holds(TunnelAddress(0x0a010203, 81)));
@@ -383,6 +385,8 @@ TEST_CASE("defaults are those that --help and the page on options print")
                               n(s.tunnel.link.hold_back.count()),
                               n(s.tunnel.link.half_close_hold.count()),
                               n(s.tunnel.link.session_buffer),
+                              n(s.tunnel.link.total_buffer),
+                              n(s.tunnel.link.max_sessions),
                               n(s.tunnel.link.stall_timeout.count()),
                               n(s.tunnel.link.keep_alive.count())};
             };

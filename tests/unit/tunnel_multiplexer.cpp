@@ -78,6 +78,7 @@ public:
     std::vector<std::string> disconnected;
     std::vector<std::string> controls;
     std::vector<std::string> displaced_by;
+    int refused = 0;
     int round_trips = 0;
 
 private:
@@ -86,6 +87,7 @@ private:
     {
         disconnected.emplace_back(reason);
     }
+    void session_refused() override { ++refused; }
     void displaced(std::string_view by) override { displaced_by.emplace_back(by); }
     void round_trip(std::chrono::nanoseconds) override { ++round_trips; }
     std::string control(std::string_view text) override
@@ -680,6 +682,7 @@ TEST_CASE("multiplexer: sessions that stall do not keep the link from others, ho
         CAPTURE(count);
         TunnelOptions options;
         options.session_buffer = 64 << 10;
+        options.max_sessions = 0;
         Pair link(options);
         const std::string data(1 << 20, 'd');
         std::vector<TunnelSessionPtr> stalled;
@@ -727,6 +730,107 @@ TEST_CASE("multiplexer: a window that opens while others wait for the link gets 
     link.server.all.sent(link.server.all.output().size(), link.now);
     CHECK(woken);
     CHECK(link.server.all.send(blocked, bytes_of(data), link.now).value_or(0) > 0);
+}
+
+TEST_CASE("multiplexer: an agent refuses sessions beyond its limit, and takes new ones when others are over")
+{
+    TunnelOptions options;
+    options.max_sessions = 2;
+    Pair link(options);
+    const auto first = link.open(TunnelAddress(1, 1)), second = link.open(TunnelAddress(1, 2));
+    const auto third = link.open(TunnelAddress(1, 3)).first;
+    CHECK(link.agent.opened.size() == 2);
+    CHECK(link.agent.refused == 1);
+    CHECK(link.server.read(third) == "reset");
+    CHECK(link.server.disconnected == std::vector<std::string>{"EMFILE the agent has 2 sessions already"});
+    // What was on its way opens nothing.
+    REQUIRE(link.agent.gets(TunnelCommand::forward, TunnelAddress(1, 4), target, "straggler"));
+    CHECK(link.agent.takes_out() == "");
+    // A session counts until its target is let go, whatever the server has said about it.
+    link.server.all.close(first.first, "closed", link.now);
+    link.settle();
+    CHECK(link.open(TunnelAddress(1, 5)).second == second.second);
+    link.agent.all.close(first.second, "closed", link.now);
+    CHECK(link.open(TunnelAddress(1, 6)).second->user() == TunnelAddress(1, 6));
+    CHECK(link.agent.opened.size() == 3);
+}
+
+TEST_CASE(
+    "multiplexer: a server that opens sessions without end, and answers nothing, makes an agent keep no more of them")
+{
+    TunnelOptions options;
+    options.max_sessions = 10;
+    TunnelMultiplexer::TimePoint now{1h};
+    End agent(End::Role::agent, now, options);
+    SUBCASE("of our kind")
+    {
+        REQUIRE(agent.gets(TunnelCommand::greeting, server_address, agent_address, "instancer-tunnel 1 window=65536"));
+    }
+    SUBCASE("of the original") {}
+    for (std::uint32_t i = 0; i < 200'000; ++i) {
+        REQUIRE(agent.gets(TunnelCommand::forward, TunnelAddress(i + 1, 1), target));
+        if (i % 2 == 0)
+            REQUIRE(agent.gets(TunnelCommand::disconnect, TunnelAddress(i + 1, 1), target));
+        agent.all.sent(agent.all.output().size(), now);
+        if (i % 3 == 0 && !agent.opened.empty()) {
+            agent.all.close(agent.opened.back(), "ECONNREFUSED", now);
+            agent.opened.pop_back();
+        }
+        REQUIRE(agent.opened.size() <= 10);
+        REQUIRE(agent.all.sessions().size() <= 10);
+    }
+    CHECK(agent.refused > 0);
+}
+
+TEST_CASE("multiplexer: what waits for all slow receivers together has a limit; the session with most of it ends")
+{
+    TunnelOptions options;
+    options.session_buffer = 100'000;
+    options.total_buffer = 250'000;
+    Pair link(options);
+    const auto big = link.open(TunnelAddress(1, 1)), done = link.open(TunnelAddress(1, 2)),
+               small = link.open(TunnelAddress(1, 3)), fresh = link.open(TunnelAddress(1, 4));
+    const auto send = [&](const auto& session, std::size_t size) {
+        CHECK(link.server.send(session.first, std::string(size, 'd')) == std::to_string(size));
+        link.settle();
+    };
+    send(big, 100'000);
+    // One that is over but for its receiver counts too.
+    send(done, 90'000);
+    link.server.all.finish(done.first, link.now);
+    link.agent.all.finish(done.second, link.now);
+    send(small, 50'000);
+    CHECK(!big.second->broken());
+    send(fresh, 20'000);
+    CHECK(link.agent.read(big.second) == "reset");
+    CHECK(link.server.read(big.first) == "reset");
+    CHECK(link.agent.disconnected.size() == 1);
+    CHECK(link.agent.read(done.second).size() == 90'000);
+    CHECK(link.agent.read(small.second).size() == 50'000);
+    CHECK(link.agent.read(fresh.second).size() == 20'000);
+}
+
+TEST_CASE("multiplexer: toward an original, more than all receivers together may leave holds up the link")
+{
+    TunnelOptions options;
+    options.session_buffer = 20'000;
+    options.total_buffer = 30'000;
+    Foreign link(options);
+    std::vector<TunnelSessionPtr> users;
+    for (std::uint16_t port = 1; port <= 3; ++port) {
+        users.push_back(link.server.all.open(TunnelAddress(1, port), target, "", link.now));
+        link.server.send(users.back(), "x");
+    }
+    const std::string data(8192, 'd');
+    for (const auto& user : users) {
+        REQUIRE(link.server.all.may_receive());
+        REQUIRE(link.server.gets(TunnelCommand::forward, target, user->user(), data));
+    }
+    CHECK(link.server.all.may_receive());
+    REQUIRE(link.server.gets(TunnelCommand::forward, target, users[0]->user(), data));
+    CHECK(!link.server.all.may_receive());
+    CHECK(link.server.read(users[0]).size() == 16'384);
+    CHECK(link.server.all.may_receive());
 }
 
 TEST_CASE("multiplexer: an agent that was displaced is told so, says so, and is asked for a sign of life")

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -162,9 +163,7 @@ public:
     {
         now_ = now;
         const auto key = user && is_free(*user) ? *user : made_up();
-        const auto session = std::make_shared<TunnelSession>(key, target, std::move(name), agreed_);
-        sessions_.emplace(key, session);
-        session->credit_ = peer_window_;
+        const auto session = add(key, target, std::move(name));
         if (agreed_)
             introduce(*session);
         else
@@ -233,6 +232,7 @@ public:
             return fail(std::error_code(asio::error::would_block));
         }
         const auto count = session->input_.read(buffer);
+        buffered_ -= count;
         if (session->agreed())
             give_credit(*session, count);
         else if (session->over_limit_ && session->input_.size() <= options_.session_buffer / 2)
@@ -272,7 +272,8 @@ public:
             return;
         session->changed_ = nullptr;
         session->undelivered_ = nullptr;
-        session->input_.clear();
+        drop_input(*session);
+        kept_.erase(session);
         if (is_live(*session) && !session->ending_)
             disconnect(session, reason);
         unschedule(session);
@@ -376,24 +377,14 @@ private:
     {
         const auto user = user_of(message);
         auto session = find(user);
-        if (!session && (role_ == Role::server || names_.is_retired(user, now_))) {
-            // Who does not know yet, or has forgotten, that it is over.
-            if (!agreed_)
-                emit(TunnelCommand::disconnect, message.to, message.from, "remote disconnected already");
-            return {};
-        }
-        if (!session) {
-            session = std::make_shared<TunnelSession>(user, message.to, std::string(), agreed_);
-            session->opened_ = true;
-            session->credit_ = peer_window_;
-            sessions_.emplace(user, session);
-            observer_.session_opened(session);
-        }
-        if (session->ending_)
+        if (!session)
+            session = take_opening(message);
+        if (!session || session->ending_)
             return {};
         if (session->input_ended_ && !message.data.empty())
             return fail(Errc::rejected, "data came after the end of session " + user.to_string());
         session->input_.append(message.data);
+        buffered_ += message.data.size();
         if (session->agreed() && session->input_.size() > options_.session_buffer)
             return fail(Errc::rejected, "more came for session " + user.to_string() + " than its window allows");
         if (!std::exchange(session->answered_, true) && session->opened_) {
@@ -402,14 +393,78 @@ private:
         }
         if (session->linger_until_ != TimePoint::max())
             session->linger_until_ = now_ + options_.half_close_hold;
-        if (!session->agreed() && session->input_.size() > options_.session_buffer && !session->over_limit_) {
+        limit_input(session);
+        schedule(session);
+        session->change();
+        return {};
+    }
+
+    /// The session that a message for an unknown one opens at the agent; none where it opens none.
+    TunnelSessionPtr take_opening(const TunnelMessage& message)
+    {
+        const auto user = user_of(message);
+        // What opens a session that was agreed on is empty.
+        if (role_ == Role::server || names_.is_retired(user, now_) || (agreed_ && !message.data.empty())) {
+            // Who does not know yet, or has forgotten, that it is over.
+            if (!agreed_)
+                emit(TunnelCommand::disconnect, message.to, message.from, "remote disconnected already");
+            return nullptr;
+        }
+        if (is_full()) {
+            emit(TunnelCommand::disconnect, message.to, message.from,
+                 "EMFILE the agent has " + std::to_string(options_.max_sessions) + " sessions already");
+            if (!agreed_)
+                names_.retire(user, now_);
+            observer_.session_refused();
+            return nullptr;
+        }
+        const auto session = add(user, message.to, std::string());
+        session->opened_ = true;
+        observer_.session_opened(session);
+        return session;
+    }
+
+    /// Of sessions that are over, some are still being closed here, and some have yet to be forgotten by the server.
+    bool is_full() const noexcept
+    {
+        return options_.max_sessions > 0 && std::max(kept_.size(), sessions_.size()) >= options_.max_sessions;
+    }
+
+    TunnelSessionPtr add(TunnelAddress user, TunnelAddress target, std::string name)
+    {
+        const auto session = std::make_shared<TunnelSession>(user, target, std::move(name), agreed_);
+        session->credit_ = peer_window_;
+        sessions_.emplace(user, session);
+        kept_.insert(session);
+        return session;
+    }
+
+    /// Sees to it that no more is kept than is allowed, after more has come for a session.
+    void limit_input(const TunnelSessionPtr& session)
+    {
+        const bool is_too_much = buffered_ > std::max(options_.total_buffer, options_.session_buffer);
+        if (session->agreed()) {
+            if (is_too_much)
+                end_fullest();
+        } else if ((is_too_much || session->input_.size() > options_.session_buffer) && !session->over_limit_) {
             session->over_limit_ = true;
             ++over_limit_;
             session->stalled_at_ = now_ + options_.stall_timeout;
         }
-        schedule(session);
-        session->change();
-        return {};
+    }
+
+    void end_fullest()
+    {
+        const auto fullest = *std::max_element(kept_.begin(), kept_.end(), [](const auto& a, const auto& b) {
+            return a->input_.size() < b->input_.size();
+        });
+        end(fullest, "ENOBUFS too much is kept for sessions whose receivers are slow");
+    }
+
+    void drop_input(TunnelSession& session)
+    {
+        buffered_ -= session.input_.size();
+        session.input_.clear();
     }
 
     void take_disconnect(const TunnelMessage& message)
@@ -656,7 +711,7 @@ private:
             disconnect(session, reason);
         if (!reason.empty())
             observer_.session_disconnected(*session, reason);
-        session->input_.clear();
+        drop_input(*session);
         release(session);
         session->linger_until_ = session->hold_until_ = TimePoint::max();
         break_off(session);

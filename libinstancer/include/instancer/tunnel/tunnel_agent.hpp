@@ -257,6 +257,17 @@ private:
         co_return fail(Errc::cancelled, "the user has left");
     }
 
+    void session_refused() override
+    {
+        const auto now = Clock::now();
+        if (now < next_refusal_)
+            return;
+        next_refusal_ = now + std::chrono::minutes(1);
+        events_.warning(service_, "the server wants more sessions than the " +
+                                      std::to_string(options_.link.max_sessions) +
+                                      " that there may be; further ones are refused (max-sessions)");
+    }
+
     void displaced(std::string_view by) override
     {
         displaced_ = true;
@@ -301,6 +312,7 @@ private:
     asio::steady_timer idle_;  ///< Until sessions have ended.
     std::shared_ptr<detail::TunnelLink> link_;
     std::size_t sessions_ = 0;
+    Clock::time_point next_refusal_ = Clock::time_point::min();  ///< That is logged.
     bool yields_ = false;     ///< On the last link the server said that another agent serves.
     bool displaced_ = false;  ///< It said so, and has opened no session since.
     bool draining_ = false;

@@ -39,6 +39,13 @@ public:
     /// What is kept of a session whose user or target does not take it, and the window that our own kind is given.
     std::size_t session_buffer = std::size_t{1} << 20;
 
+    /// What is kept of all sessions of a link together, at least `session_buffer`. Beyond it the session ends of which
+    /// most is kept; toward an end that knows no windows, the link is not read for a moment.
+    std::size_t total_buffer = std::size_t{256} << 20;
+
+    /// Sessions that an agent has at once; it refuses further ones. 0: no limit.
+    std::size_t max_sessions = 1000;
+
     TunnelOptions() = default;
 };
 
