@@ -23,7 +23,9 @@
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
 #include <instancer/detail/connect.hpp>
+#include <instancer/detail/connect_race.hpp>
 #include <instancer/detail/exception_text.hpp>
+#include <instancer/detail/host_resolver.hpp>
 #include <instancer/detail/tunnel_link.hpp>
 #include <instancer/events.hpp>
 #include <instancer/tunnel/tunnel_options.hpp>
@@ -152,18 +154,11 @@ private:
 
     asio::awaitable<Result<Stream>> connect_to_any()
     {
-        asio::ip::tcp::resolver resolver(executor_);
-        auto [error, found] =
-            co_await resolver.async_resolve(options_.host, std::to_string(options_.port), detail::as_result);
-        if (error)
-            co_return fail(error);
-        Result<Stream> last = fail(Errc::not_ready, "it has no address");
-        for (const auto& entry : found) {
-            last = co_await connect_to(entry.endpoint());
-            if (last)
-                break;
-        }
-        co_return last;
+        auto found = co_await resolver_.find(options_.host, options_.port);
+        if (!found)
+            co_return fail(found.error());
+        detail::ConnectRace race(executor_, std::move(*found), options_.connect_timeout);
+        co_return co_await race.run();
     }
 
     asio::awaitable<Result<Stream>> connect_to(asio::ip::tcp::endpoint endpoint)
@@ -282,6 +277,7 @@ private:
     asio::steady_timer pause_;
     asio::steady_timer drain_limit_;
     detail::AsyncEvent stopped_;
+    detail::HostResolver resolver_;
     asio::steady_timer idle_;  ///< Until sessions have ended.
     std::shared_ptr<detail::TunnelLink> link_;
     std::size_t sessions_ = 0;
