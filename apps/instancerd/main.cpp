@@ -4,6 +4,7 @@
 
 #include "command_line.hpp"
 #include "daemon.hpp"
+#include "upstreams.hpp"
 #include "validate.hpp"
 
 int main(int argc, char** argv)
@@ -30,8 +31,11 @@ int main(int argc, char** argv)
         return 2;
     if (command.kind == Command::Kind::serve)
         return serve(settings);
-    for (const auto& service : settings.services)
+    for (const auto& service : settings.services) {
         if (const auto danger = danger_of(settings, service); !danger.empty())
             std::cerr << "warning: " << service.name << ": " << danger << '\n';
+        for (const auto& unknown : unknown_hosts(settings, service))
+            std::cerr << "warning: " << service.name << ": " << unknown << '\n';
+    }
     return 0;
 }
