@@ -18,4 +18,7 @@ Parsed<std::vector<std::string>> parse_tokens(std::string_view text, const std::
 /// Reads the file and parses it.
 Parsed<std::vector<std::string>> load_tokens(const std::string& file, Auth auth);
 
+/// What is right about the file and perhaps not meant; often nothing. It never holds any part of a token.
+std::string remark_on_tokens(const std::string& file, Auth auth);
+
 }  // namespace instancer::daemon
