@@ -277,7 +277,7 @@ private:
         for (const auto& value : values)
             if (const auto done = option.apply(target, value); !done) {
                 problems.emplace_back(place, done.error());
-                target.service->sound = target.service->sound && is_amount(option);
+                target.service->unread.emplace(option.name);
             }
     }
 

@@ -105,15 +105,14 @@ public:
 
         for (std::size_t i = 0; i < listeners.size(); ++i) {
             const auto& service = settings_.services[i];
-            if (const auto danger = danger_of(settings_, service); !danger.empty())
-                log_.warning(service.name, danger);
+            for (const auto& warning : warnings_of(settings_, service))
+                log_.warning(service.name, warning);
             std::vector<std::string> tokens;
             if (has_tokens(service.auth)) {
                 auto loaded = load_tokens(service.tokens, service.auth);
                 if (!loaded)
                     return wrong(loaded.error());
                 tokens = std::move(*loaded);
-                warn_if_readable(service, service.tokens);
             }
             std::vector<Upstream> upstreams;
             if (!service.upstreams_file.empty()) {
@@ -211,11 +210,6 @@ private:
         if (!authentication)
             return wrong(authentication.error());
         parts.authentication = std::move(*authentication);
-        if (service.relay.auth_file.empty())
-            log_.warning(service.name, "every user of this machine can see an authentication string that is given so; "
-                                       "better have it read from a file by auth-file");
-        else
-            warn_if_readable(service, service.relay.auth_file);
         if (!service.relay.control)
             return parts;
         const auto& control = *service.relay.control;
@@ -228,13 +222,6 @@ private:
             return wrong(opened.error());
         parts.control = std::move(*opened);
         return parts;
-    }
-
-    void warn_if_readable(const ServiceSettings& service, const std::string& file)
-    {
-        struct stat status {};
-        if (::stat(file.c_str(), &status) == 0 && (status.st_mode & S_IROTH))
-            log_.warning(service.name, "every user of this machine can read " + file + "; chmod o-r it");
     }
 
     void wait_for_signal()

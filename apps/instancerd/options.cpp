@@ -852,11 +852,6 @@ std::string escaped(std::string_view text)
 
 std::span<const Option> options() { return table; }
 
-bool is_amount(const Option& option)
-{
-    return option.shape == Shape::number || option.shape == Shape::duration || option.shape == Shape::size;
-}
-
 const Option* find_option(std::string_view name)
 {
     const auto found = std::find_if(std::begin(table), std::end(table), [&](auto& o) { return o.name == name; });

@@ -89,9 +89,6 @@ public:
 /// All options, in the order of --help.
 std::span<const Option> options();
 
-/// Whether it only says how much. What other options mean never depends on that.
-bool is_amount(const Option& option);
-
 /// None when there is no such option.
 const Option* find_option(std::string_view name);
 

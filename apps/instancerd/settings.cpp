@@ -93,6 +93,16 @@ void ServiceSettings::complete()
         listen.push_back(Address::tcp({}, RelaySettings::port));
 }
 
+std::vector<std::string> files_of(const ServiceSettings& service)
+{
+    std::vector<std::string> files;
+    for (const auto* file : {&service.tokens, &service.access_file, &service.upstreams_file, &service.relay.auth_file,
+                             &service.tunnel.routing_file, &service.tunnel.config_file})
+        if (!file->empty())
+            files.push_back(*file);
+    return files;
+}
+
 Settings::Settings() : threads(processors()) {}
 
 std::string Settings::resolve(const std::string& path) const

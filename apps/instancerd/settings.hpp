@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -125,7 +126,7 @@ public:
     Mode mode;
     Place place;
     Given given;
-    bool sound = true;  ///< False when an option could not be read whose value others depend on.
+    std::set<std::string, std::less<>> unread;  ///< Options whose value could not be read.
 
     std::vector<Address> listen;
     mode_t unix_mode = 0666;
@@ -178,6 +179,9 @@ public:
     /// Whether the user wrote the option, rather than leaving it at its default.
     bool has(std::string_view option) const { return given.find(option) != given.end(); }
 
+    /// Whether its value is the one that the user meant.
+    bool reads(std::string_view option) const { return unread.find(option) == unread.end(); }
+
     /// Whether clients may not be let in for their address or their number, or come through a proxy.
     bool is_gated() const
     {
@@ -194,6 +198,9 @@ public:
     /// Fills in the defaults that depend on other options.
     void complete();
 };
+
+/// The files that SIGHUP reads again, but for the user database.
+std::vector<std::string> files_of(const ServiceSettings& service);
 
 /// The whole daemon.
 class Settings {

@@ -24,8 +24,7 @@ std::vector<std::string> problems_of(const std::string& text)
     const auto settings = read_config("/c.json", text, problems);
     for (auto& problem : validate(settings))
         problems.push_back(std::move(problem));
-    std::stable_sort(problems.begin(), problems.end(),
-                     [](auto& a, auto& b) { return a.place().line() < b.place().line(); });
+    sort(problems);
     std::vector<std::string> lines;
     for (const auto& problem : problems)
         lines.push_back(problem.format("c.json"));
@@ -593,6 +592,57 @@ TEST_CASE("what is missing altogether is asked for where the service begins")
     CHECK(problems[1].find("c.json:1: $.services.s: has no command to run; add \"command\"") == 0);
 }
 
+TEST_CASE("a service without a mode is told of all that is wrong with it in any mode, unknown keys first")
+{
+    const auto problems = problems_of(R"({"services": { "s": {
+"ttl": "soon", "command": [5],
+"listne": ":1",
+"limits": { "memroy": 1, "cpus": "x" },
+"threads": 1,
+"echo": true }}})");
+    REQUIRE(problems.size() == 7);
+    CHECK(problems[0] == "c.json:3: $.services.s.listne: is unknown; did you mean listen?");
+    CHECK(problems[1] == "c.json:4: $.services.s.limits.memroy: is unknown; did you mean memory?");
+    CHECK(problems[2].find("c.json:1: $.services.s: has no \"mode\"") == 0);
+    CHECK(problems[3].find("c.json:2: $.services.s.ttl: 'soon' is not a duration") == 0);
+    CHECK(problems[4].find("c.json:2: $.services.s.command[0]: is a number, not a string") == 0);
+    CHECK(problems[5].find("c.json:4: $.services.s.limits.cpus: is a string, not a number") == 0);
+    CHECK(problems[6].find("c.json:5: $.services.s.threads: is for the whole daemon") == 0);
+}
+
+TEST_CASE("a value that cannot be read hides no other mistake, and leads to no further one")
+{
+    const auto problems = problems_of(service(R"("mode": "exec", "command": ["/bin/cat"],
+"auth": "tokne", "tokens": "/dev/null", "reset-id": "00ff",
+"workdir": "/no/such", "when-full": "refuse", "queue-size": 3,
+"io": "prot", "ports": "1-2", "linger": "1m")"));
+    REQUIRE(problems.size() == 5);
+    CHECK(problems[0].find("c.json:1: $.services.s: has no address to listen on") == 0);
+    CHECK(problems[1].find("c.json:3: $.services.s.auth: 'tokne' is none of") == 0);
+    CHECK(problems[2].find("c.json:4: $.services.s.queue-size: needs \"when-full\": \"queue\"") == 0);
+    CHECK(problems[3].find("c.json:4: $.services.s.workdir: there is no directory /no/such") == 0);
+    CHECK(problems[4].find("c.json:5: $.services.s.io: 'prot' is none of") == 0);
+}
+
+TEST_CASE("a script that an interpreter is to run must exist")
+{
+    const daemon_test::TemporaryDirectory directory;
+    directory.file("chal.py", "");
+    const auto problems_with = [&](const std::string& words) {
+        std::string all;
+        for (const auto& problem : problems_of(service("\"mode\": \"exec\", \"listen\": \":1\", \"workdir\": \"" +
+                                                       directory.path() + "\", \"command\": [" + words + "]")))
+            all += problem + "\n";
+        return all;
+    };
+    const auto text = "there is no script " + directory.path("chall.py") + " for ";
+    for (const auto* words : {R"("perl", "chall.py")", R"("/usr/bin/perl", "-w", "chall.py")", R"("sh", "./chall.py")"})
+        CHECK(problems_with(words).find(text) != std::string::npos);
+    for (const auto* words : {R"("perl", "chal.py")", R"("sh", "-c", "chall.py")", R"("perl", "-I", "x.d", "chall.py")",
+                              R"("cat", "chall.py")", R"("perl", "{dir}/chall.py")", R"("sh")"})
+        CHECK(problems_with(words) == "");
+}
+
 TEST_CASE("root is not bound by a limit on processes")
 {
     const auto problems = exec_problems("\"limits\": {\"pids\": 10}, \"user\": \"0:0\"");
@@ -618,6 +668,36 @@ TEST_CASE("services must not take ports from each other")
               .at(0)
               .find("c.json:3: $.services.b.ports: 8000-8009 holds 8005, on which service a listens") == 0);
     CHECK(problems[3].find("c.json:4: $.services.c.listen: 127.0.0.1:2 is taken by :2 of the same service") == 0);
+}
+
+TEST_CASE("all addresses on which tunnels and relays listen are compared, too")
+{
+    const daemon_test::TemporaryDirectory directory;
+    const auto routing = directory.file("routes", ":5 10.0.0.1:80\n:1 10.0.0.1:81\n");
+    const auto problems = problems_of(R"({"services": {
+"a": {"mode": "forward", "listen": ":1", "to": "h:1"},
+"b": {"mode": "tunnel-server", "any-user": true, "agents": "all",
+  "proxy": ":1",
+  "routes": [":2 10.0.0.1:80", "127.0.0.1:2 10.0.0.1:81"],
+  "routing": ")" + routing + R"("},
+"c": {"mode": "tunnel-server", "any-user": true, "agents": "all", "routes": ":3 10.0.0.1:80",
+  "proxy": ":5"},
+"d": {"mode": "exec", "command": ["/bin/cat"], "listen": ":9", "io": "port", "ports": "3-5"},
+"e": {"mode": "relay", "auth-string": "x", "listen": ":10", "control": "127.0.0.1:10"}
+}})");
+    const std::vector<std::string> expected = {
+        "c.json:4: $.services.b.proxy: :1 is taken by :1 of service a; choose another",
+        "c.json:5: $.services.b.routes: 127.0.0.1:2 is taken by :2 of the same service (\"routes\"); choose another",
+        "c.json:6: $.services.b.routing: :1 is taken by :1 of service a; choose another",
+        "c.json:6: $.services.b.routing: :1 is taken by :1 of the same service (\"proxy\"); choose another",
+        "c.json:7: $.services.c: 127.0.0.1:4430 is taken by 127.0.0.1:4430 of service b (\"control\"); choose another "
+        "by \"control\"",
+        "c.json:8: $.services.c.proxy: :5 is taken by :5 of service b (\"routing\"); choose another",
+        "c.json:9: $.services.d.ports: 3-5 holds 5, on which service b listens; choose another range",
+        "c.json:9: $.services.d.ports: 3-5 holds 5, on which service c listens; choose another range",
+        "c.json:9: $.services.d.ports: 3-5 holds 3, on which service c listens; choose another range",
+        "c.json:10: $.services.e.control: 127.0.0.1:10 is taken by :10 of the same service; choose another"};
+    CHECK(problems == expected);
 }
 
 TEST_CASE("relative paths are relative to the file, the program too")
