@@ -12,19 +12,21 @@
 #include <vector>
 
 #include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
 #include <asio/signal_set.hpp>
 #include <fcntl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <instancer/detail/exception_text.hpp>
+#include <instancer/detail/helper_threads.hpp>
 
 #include "listen.hpp"
 #include "log.hpp"
 #include "relay.hpp"
 #include "service.hpp"
 #include "service_manager.hpp"
+#include "system.hpp"
 #include "tokens.hpp"
 #include "tunnel_service.hpp"
 #include "upstreams.hpp"
@@ -58,9 +60,12 @@ Parsed<void> open_log_file(const std::string& file)
 {
     if (file.empty())
         return {};
-    const instancer::UniqueFd fd(::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640));
-    if (!fd || ::dup2(fd.get(), STDERR_FILENO) < 0)
-        return wrong(file + " cannot be opened for the log: " + std::strerror(errno));
+    // A pipe that nobody reads must not hold us up.
+    const instancer::UniqueFd fd(
+        ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640));
+    if (!fd || ::fcntl(fd.get(), F_SETFL, O_APPEND) != 0 || ::dup2(fd.get(), STDERR_FILENO) < 0)
+        return wrong(file + " cannot be opened for the log: " +
+                     (errno == ENXIO ? "it is a pipe that nobody reads" : std::strerror(errno)));
     return {};
 }
 
@@ -168,6 +173,13 @@ public:
 private:
     static constexpr int obeyed[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 
+    /// Whether a service reads its files again.
+    class Reload {
+    public:
+        bool wanted = false;
+        bool going_on = false;
+    };
+
     /// A tunnel before it runs.
     class Tunnel {
     public:
@@ -244,12 +256,7 @@ private:
     void obey(int signal)
     {
         switch (signal) {
-        case SIGHUP:
-            if (const auto opened = open_log_file(settings_.log_file); !opened)
-                log_.warning({}, opened.error() + "; the log stays where it was");
-            for (const auto& service : services_)
-                service->reload();
-            return;
+        case SIGHUP: reload(); return;
         case SIGUSR1:
             for (const auto& service : services_)
                 service->report();
@@ -265,6 +272,44 @@ private:
         tell_service_manager("STOPPING=1");
         for (const auto& service : services_)
             service->drain();
+    }
+
+    void reload()
+    {
+        asio::co_spawn(workers_.control(), reopen_log(), asio::detached);
+        for (std::size_t i = 0; i < services_.size(); ++i) {
+            auto& reload = reloads_[i];
+            reload.wanted = true;
+            if (std::exchange(reload.going_on, true))
+                continue;
+            asio::co_spawn(workers_.control(), reload_service(i), [this, i](std::exception_ptr failure) {
+                reloads_[i].going_on = false;
+                if (failure)
+                    log_.warning(services_[i]->name(),
+                                 "reading its files again failed: " + instancer::detail::exception_text(failure));
+            });
+        }
+    }
+
+    asio::awaitable<void> reopen_log()
+    {
+        auto open = [this] { return open_log_file(settings_.log_file); };
+        auto call = file_thread_.run(std::move(open));
+        const auto opened = co_await std::move(call);
+        if (!opened)
+            log_.warning({}, opened.error() + "; the log stays where it was");
+    }
+
+    /// Once more when another signal comes meanwhile: what the files hold after the last one is in force in the end.
+    asio::awaitable<void> reload_service(std::size_t index)
+    {
+        while (std::exchange(reloads_[index].wanted, false)) {
+            for (const auto& file : files_of(settings_.services[index]))
+                if (was_read_once(file))
+                    log_.notice(services_[index]->name(), file + " gives what it holds once, and is not read again");
+            auto task = services_[index]->reload(file_thread_);
+            co_await std::move(task);
+        }
     }
 
     void stop()
@@ -297,6 +342,8 @@ private:
     asio::signal_set signals_;
     instancer::UniqueFd name_;
     std::vector<std::unique_ptr<RunningService>> services_;
+    std::vector<Reload> reloads_{settings_.services.size()};
+    instancer::detail::HelperThreads file_thread_{1};
     std::size_t unready_ = 0;  ///< Services that do not serve yet.
     std::size_t running_ = 0;
     bool draining_ = false;

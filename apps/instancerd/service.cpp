@@ -98,17 +98,20 @@ std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const Ser
     return std::make_shared<Gate>(executor, std::move(options));
 }
 
-void reload_rules(Gate& gate, const ServiceSettings& service, Log& log)
+std::optional<Parsed<AccessRules>> read_rules(const ServiceSettings& service)
 {
-    const auto& file = service.access_file;
-    if (file.empty())
-        return;
-    auto rules = load_rules(service.access, file, service.time_zone);
+    if (service.access_file.empty())
+        return std::nullopt;
+    return load_rules(service.access, service.access_file, service.time_zone);
+}
+
+void reload_rules(Gate& gate, Parsed<AccessRules> rules, const ServiceSettings& service, Log& log)
+{
     if (!rules) {
         log.warning(service.name, rules.error() + "; the access rules stay as they were");
         return;
     }
-    log.notice(service.name, std::to_string(rules->size()) + " access rules, with those of " + file);
+    log.notice(service.name, std::to_string(rules->size()) + " access rules, with those of " + service.access_file);
     gate.set_rules(std::move(*rules));
 }
 
@@ -244,63 +247,89 @@ std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings
     return std::make_unique<OpenAuthenticator>();
 }
 
-void Service::reload()
+class Service::Files {
+public:
+    std::optional<Parsed<std::vector<std::string>>> tokens;
+    std::string remark;  ///< On the tokens.
+    std::optional<Parsed<AccessRules>> rules;
+    std::optional<Parsed<std::vector<Upstream>>> upstreams;
+    std::optional<Parsed<std::string>> authentication;
+
+    Files() = default;
+};
+
+Service::Files Service::read_files() const
 {
-    reload_tokens();
-    if (gate_)
-        reload_rules(*gate_, service_, log_);
-    reload_upstreams();
-    reload_authentication();
+    Files files;
+    if (set_tokens_) {
+        files.tokens = load_tokens(service_.tokens, service_.auth);
+        files.remark = remark_on_tokens(service_.tokens, service_.auth);
+    }
+    files.rules = read_rules(service_);
+    if (!service_.upstreams_file.empty())
+        files.upstreams = load_upstreams(settings_, service_.upstreams_file);
+    if (relay_authenticator_ && !service_.relay.auth_file.empty())
+        files.authentication = load_authentication(service_.relay);
+    return files;
 }
 
-void Service::reload_authentication()
+asio::awaitable<void> Service::reload(instancer::detail::HelperThreads& reader)
 {
-    const auto& file = service_.relay.auth_file;
-    if (!relay_authenticator_ || file.empty())
-        return;
-    auto text = load_authentication(service_.relay);
+    auto read = [this] { return read_files(); };
+    auto call = reader.run(std::move(read));
+    auto files = co_await std::move(call);
+    if (files.tokens)
+        reload_tokens(std::move(*files.tokens), files.remark);
+    if (gate_ && files.rules)
+        reload_rules(*gate_, std::move(*files.rules), service_, log_);
+    if (files.authentication)
+        reload_authentication(std::move(*files.authentication));
+    if (files.upstreams) {
+        auto task = reload_upstreams(std::move(*files.upstreams));
+        co_await std::move(task);
+    }
+}
+
+void Service::reload_authentication(Parsed<std::string> text)
+{
     if (!text) {
         log_.warning(name_, text.error() + "; the authentication string stays as it was");
         return;
     }
-    log_.notice(name_, "read the authentication string from " + file);
+    log_.notice(name_, "read the authentication string from " + service_.relay.auth_file);
     relay_authenticator_->set_authentication(std::move(*text));
 }
 
-void Service::reload_tokens()
+void Service::reload_tokens(Parsed<std::vector<std::string>> tokens, const std::string& remark)
 {
-    if (!set_tokens_)
-        return;
-    auto tokens = load_tokens(service_.tokens, service_.auth);
     if (!tokens) {
         log_.warning(name_, tokens.error() + "; the tokens stay as they were");
         return;
     }
     log_.notice(name_, "read " + std::to_string(tokens->size()) + " tokens from " + service_.tokens);
+    if (!remark.empty())
+        log_.warning(name_, remark);
     set_tokens_(std::move(*tokens));
 }
 
-void Service::reload_upstreams()
+asio::awaitable<void> Service::reload_upstreams(Parsed<std::vector<Upstream>> list)
 {
     const auto& file = service_.upstreams_file;
-    if (file.empty())
-        return;
-    const auto keep = [this](const std::string& error) {
+    std::string error;
+    std::size_t count = 0;
+    if (list) {
+        count = list->size();
+        auto task = upstreams_->set_upstreams(std::move(*list));
+        const auto result = co_await std::move(task);
+        if (!result)
+            error = file + ": " + result.error().message();
+    } else {
+        error = list.error();
+    }
+    if (error.empty())
+        log_.notice(name_, "read " + std::to_string(count) + " upstreams from " + file);
+    else
         log_.warning(name_, error + "; the upstreams stay as they were");
-    };
-    auto list = load_upstreams(settings_, file);
-    if (!list)
-        return keep(list.error());
-    const auto count = list->size();
-    auto task = upstreams_->set_upstreams(std::move(*list));
-    asio::co_spawn(control_, std::move(task), [this, keep, count](std::exception_ptr failure, Result<void> result) {
-        if (failure)
-            keep(service_.upstreams_file + ": out of memory");
-        else if (!result)
-            keep(service_.upstreams_file + ": " + result.error().message());
-        else
-            log_.notice(name_, "read " + std::to_string(count) + " upstreams from " + service_.upstreams_file);
-    });
 }
 
 void Service::note_available(bool available)

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,8 +33,13 @@ namespace instancer::daemon {
 std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const ServiceSettings& service,
                                 AccessRules rules);
 
-/// Reads the file of access rules again, if there is one.
-void reload_rules(Gate& gate, const ServiceSettings& service, Log& log);
+/// What the file of access rules holds now; none where there is no such file.
+///
+/// Threads: any.
+std::optional<Parsed<AccessRules>> read_rules(const ServiceSettings& service);
+
+/// Uses what was read, if it is right.
+void reload_rules(Gate& gate, Parsed<AccessRules> rules, const ServiceSettings& service, Log& log);
 
 /// The limits of time of a service's sessions.
 ServerOptions make_server_options(const std::string& name, const ServiceSettings& service);
@@ -65,9 +71,7 @@ public:
     void drain() override { server_->drain(drain_timeout_); }
     void stop() override { server_->stop(); }
 
-    /// Reads the files of tokens, access rules, upstreams and the authentication string again. What cannot be used
-    /// leaves things as they are.
-    void reload() override;
+    asio::awaitable<void> reload(instancer::detail::HelperThreads& reader) override;
 
     /// Logs every instance, or every upstream.
     void report() override;
@@ -75,13 +79,17 @@ public:
     const std::string& name() const noexcept override { return name_; }
 
 private:
-    void reload_tokens();
+    /// What the files hold that are there.
+    class Files;
+
+    Files read_files() const;
+    void reload_tokens(Parsed<std::vector<std::string>> tokens, const std::string& remark);
     std::unique_ptr<Authenticator> make_authenticator(const ServiceSettings& service, std::vector<std::string> tokens,
                                                       std::string authentication);
-    void reload_authentication();
+    void reload_authentication(Parsed<std::string> text);
     void install_prompt(RelayBackend& relay);
 
-    void reload_upstreams();
+    asio::awaitable<void> reload_upstreams(Parsed<std::vector<Upstream>> list);
     void note_available(bool available);
     void report_instances();
     asio::awaitable<void> report_sessions();

@@ -226,14 +226,27 @@ void TunnelServerService::stop()
         route->server.stop();
 }
 
-void TunnelServerService::reload()
+asio::awaitable<void> TunnelServerService::reload(instancer::detail::HelperThreads& reader)
 {
-    if (gate_)
-        reload_rules(*gate_, service_, log_);
     const auto& tunnel = service_.tunnel;
+    if (gate_) {
+        auto read = [this] { return read_rules(service_); };
+        auto call = reader.run(std::move(read));
+        auto rules = co_await std::move(call);
+        if (rules)
+            reload_rules(*gate_, std::move(*rules), service_, log_);
+    }
     if (tunnel.config_file.empty() && tunnel.routing_file.empty())
-        return;
-    auto files = load_tunnel_files(tunnel);
+        co_return;
+    auto read = [&tunnel] { return load_tunnel_files(tunnel); };
+    auto call = reader.run(std::move(read));
+    auto files = co_await std::move(call);
+    use(std::move(files));
+}
+
+void TunnelServerService::use(Parsed<TunnelFiles> files)
+{
+    const auto& tunnel = service_.tunnel;
     if (!files) {
         log_.warning(name_, files.error() + "; users, agents and routes stay as they were");
         return;

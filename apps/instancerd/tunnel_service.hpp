@@ -61,7 +61,7 @@ public:
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
     void drain() override;
     void stop() override;
-    void reload() override;
+    asio::awaitable<void> reload(instancer::detail::HelperThreads& reader) override;
     void report() override;
     const std::string& name() const noexcept override { return name_; }
 
@@ -80,6 +80,7 @@ private:
     }
 
     std::shared_ptr<const TunnelFiles> files() const;
+    void use(Parsed<TunnelFiles> files);
     asio::awaitable<Result<bool>> knows(asio::ip::address address);
     void route_ended(std::exception_ptr failure, const Result<void>& result);
 
@@ -120,7 +121,7 @@ public:
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
     void drain() override;
     void stop() override;
-    void reload() override {}
+    asio::awaitable<void> reload(instancer::detail::HelperThreads&) override { co_return; }
     void report() override;
     const std::string& name() const noexcept override { return name_; }
 
