@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <initializer_list>
 #include <iterator>
@@ -174,6 +175,7 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("check --config /no/such.json", "cannot read /no/such.json");
     says("check services.json", "Write --config services.json");
     says("run --config /dev/null --listen :1", "unexpected '--listen'");
+    says("run --config /dev/null --log-level loud", "--log-level: 'loud' is none of");
     says("run --config /dev/null -- cat", "unexpected '--'");
 }
 
@@ -374,4 +376,24 @@ TEST_CASE("the code in the README is that of examples, which are compiled")
     const auto begin = filter.find("class Filter"), end = filter.find("};\n", begin);
     REQUIRE(end != std::string::npos);
     CHECK(readme.find("```cpp\n" + filter.substr(begin, end + 3 - begin) + "```\n") != std::string::npos);
+}
+
+TEST_CASE("options of the daemon beside a configuration go before what it says")
+{
+    const daemon_test::TemporaryDirectory directory;
+    const auto file = directory.file("c.json", R"({ "log-level": "error", "threads": 7, "drain-timeout": "1m",
+        "services": { "s": { "mode": "exec", "listen": ":1", "command": ["./cat"] } } })");
+    for (const std::string form : {"run", "check"}) {
+        const auto command = parse_command_line({form, "--log-level", "debug", "--config", file, "--drain-timeout=2s",
+                                                 "--log", "own.log", "-l", "other.log"});
+        CHECK(command.kind == (form == "run" ? Command::Kind::serve : Command::Kind::check));
+        CHECK(command.settings.log_level == LogLevel::debug);
+        CHECK(command.settings.drain_timeout == 2s);
+        CHECK(command.settings.threads == 7);
+        // A path is relative to where it is written.
+        CHECK(command.settings.log_file == std::filesystem::absolute("other.log"));
+        CHECK(command.settings.program(command.settings.services.at(0)) == directory.path("cat"));
+        REQUIRE(command.problems.size() == 1);
+        CHECK(command.problems[0].format(file) == "--log: is there 2 times; keep one of them");
+    }
 }
