@@ -236,7 +236,7 @@ constexpr Option table[] = {
      "where clients connect: host:port, [v6]:port, :port (every address, IPv4 and IPv6), unix:/path, "
      "fd:NAME (a socket that systemd passes)",
      Scope::listeners, Shape::list, {}, add_listen},
-    {listening, "unix-mode", "OCTAL", "0666", "permissions of the Unix sockets among them",
+    {listening, "unix-mode", "OCTAL", "0666", "permissions of Unix sockets that are listened on",
      Scope::service, Shape::text, {},
      [](Target to, S text) -> Parsed<void> {
          if (text.size() != 4 || text.front() != '0' || text.find_first_not_of("01234567") != text.npos)
@@ -249,10 +249,10 @@ constexpr Option table[] = {
      "who may connect, and when: [CIDR|ADDRESS|all] [DAYS] [HH:MM-HH:MM], as in 10.0.0.0/8, all sat,sun or "
      "2001:db8::/32 mon-fri 08:00-18:00. The rule for the smallest network decides; with any allow, nobody else may",
      Scope::service, Shape::list, {}, add_rule<true>},
-    {access, "deny", "RULE", "-", "who may not; wins over an allow for the same network",
+    {access, "deny", "RULE", "-", "who may not connect, and when, written as for allow; wins over an allow for the same network",
      Scope::service, Shape::list, {}, add_rule<false>},
     {access, "access-file", "FILE", "-",
-     "further rules, one a line, each after the word allow or deny; # starts a comment; read again on SIGHUP",
+     "further access rules, one a line, each after the word allow or deny; # starts a comment; read again on SIGHUP",
      Scope::service, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->access_file, text); }},
     {access, "time-zone", "ZONE", "the system's", "whose clock the rules go by, as in Europe/Berlin",
      Scope::service, Shape::text, {}, set_time_zone},
@@ -276,7 +276,7 @@ constexpr Option table[] = {
      Scope::relay, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->max_connections, text); }},
     {access, "max-per-source", "N", "0",
-     "of them from one address (IPv6: source-prefix), or of one user of a Unix socket; 0: no limit",
+     "connections from one address at once (IPv6: source-prefix), or of one user of a Unix socket; 0: no limit",
      Scope::service, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->max_per_source, text); }},
     {access, "accept-proxy", "CIDR|ADDRESS|all", "-",
@@ -483,7 +483,7 @@ constexpr Option table[] = {
      "only the connections that it has",
      Scope::forward, Shape::list, {}, add_upstreams},
     {upstream, "to-file", "FILE", "-",
-     "the same, one ADDR[=WEIGHT] a line; # starts a comment; read again on SIGHUP, connections that exist go on",
+     "servers that connections are passed on to, one ADDR[=WEIGHT] a line; # starts a comment; read again on SIGHUP, connections that exist go on",
      Scope::forward, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->upstreams_file, text); }},
     {upstream, "balance", "round-robin|least-connections|source-hash|random", "round-robin",
      "how a connection's server is chosen: in turn; the one with the fewest; the same one for the same client address; "
@@ -507,11 +507,11 @@ constexpr Option table[] = {
     {upstream, "max-fails", "N", "3", "failures in a row after which a server is tried last; 0: never",
      Scope::forward, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->upstream.max_fails, text); }},
-    {upstream, "fail-timeout", "DURATION", "10s", "for how long",
+    {upstream, "fail-timeout", "DURATION", "10s", "how long a server is tried last after max-fails failures",
      Scope::forward, Shape::duration, {},
      [](Target to, S text) { return set(to.service->upstream.fail_timeout, parse_duration(text)); }},
     {upstream, "check-interval", "DURATION", "0",
-     "between two checks of a server, each by a connection of its own; one that is down gets no client at all. 0: no "
+     "time between two checks of a server, each by a connection of its own; one that is down gets no client at all. 0: no "
      "checks",
      Scope::forward, Shape::duration, {},
      [](Target to, S text) { return set(to.service->upstream.check.interval, parse_duration(text)); }},
@@ -522,7 +522,7 @@ constexpr Option table[] = {
      Scope::forward, Shape::text, {},
      [](Target to, S text) { return set(to.service->upstream.check.send, parse_escaped(text)); }},
     {upstream, "check-expect", "TEXT", "to connect is enough",
-     "what the first 4 KiB of the answer to a check must hold somewhere, written in the same way",
+     "what the first 4 KiB of the answer to a check must hold somewhere, written as for check-send",
      Scope::forward, Shape::text, {},
      [](Target to, S text) -> Parsed<void> {
          auto& expect = to.service->upstream.check.expect;
@@ -533,7 +533,7 @@ constexpr Option table[] = {
     {upstream, "check-fall", "N", "3", "checks that fail in a row until a server is down; the very first decides alone",
      Scope::forward, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->upstream.check.fall, text, 1); }},
-    {upstream, "check-rise", "N", "2", "checks that succeed in a row until it is up again",
+    {upstream, "check-rise", "N", "2", "checks that succeed in a row until a server is up again",
      Scope::forward, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->upstream.check.rise, text, 1); }},
     {upstream, "slow-start", "DURATION", "0",
@@ -565,7 +565,7 @@ constexpr Option table[] = {
      "auth-file",
      Scope::relay, Shape::text, {}, [](Target to, S text) { return set_text(to.service->relay.auth_string, text); }},
     {channels, "auth-file", "FILE", "-",
-     "a file that holds it; the end of its last line does not belong to it; read again on SIGHUP",
+     "a file that holds what every client must say first; the end of its last line does not belong to it; read again on SIGHUP",
      Scope::relay, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->relay.auth_file, text); }},
     {channels, "max-pairs", "N", "65535",
      "the largest number of a channel, the first one being 0; clients write it with as many hexadecimal digits as this has",
@@ -597,7 +597,7 @@ constexpr Option table[] = {
                             {"disconnect", SlowMember::disconnect},
                             {"queue", SlowMember::queue}});
      }},
-    {channels, "slow-timeout", "DURATION", "10s", "for how long a member may hold up the others",
+    {channels, "slow-timeout", "DURATION", "10s", "how long a member may hold up the others",
      Scope::relay, Shape::duration, {},
      [](Target to, S text) {
          std::chrono::milliseconds limit{0};
@@ -655,7 +655,7 @@ constexpr Option table[] = {
      "agent connects them to; # starts a comment",
      Scope::tunnel_server, Shape::text, {},
      [](Target to, S text) { return set_path(to, to.service->tunnel.routing_file, text); }},
-    {tunnel, "route", "'LISTEN TARGET'", "-", "a route, as in the file",
+    {tunnel, "route", "'LISTEN TARGET'", "-", "a route of the server, as in the file of routing",
      Scope::tunnel_server, Shape::list, "routes",
      [](Target to, S text) -> Parsed<void> {
          auto route = parse_route(text);
@@ -699,7 +699,7 @@ constexpr Option table[] = {
      "it may use it",
      Scope::tunnel_server, Shape::text, {}, set_tunnel_control},
     {tunnel, "hold-back", "DURATION", "100ms",
-     "between the message that opens a session and the data that follows, toward an agent of the original, which "
+     "time between the message that opens a session and the data that follows, toward an agent of the original, which "
      "would connect twice",
      Scope::tunnel_server, Shape::duration, {},
      [](Target to, S text) { return set(to.service->tunnel.link.hold_back, parse_duration(text)); }},
@@ -724,7 +724,8 @@ constexpr Option table[] = {
          return set(to.service->tunnel.link.session_buffer, size);
      }},
     {tunnel, "stall-timeout", "DURATION", "2s",
-     "for how long; then, if others wait, the session is disconnected whose receiver has not taken half of that",
+     "how long a slow receiver of a session may hold up others; then the session is disconnected whose receiver has "
+     "not taken half of session-buffer",
      Scope::tunnel, Shape::duration, {},
      [](Target to, S text) -> Parsed<void> {
          std::chrono::milliseconds stall{};
@@ -751,7 +752,7 @@ constexpr Option table[] = {
          to.service->tunnel.link.keep_alive = interval;
          return done;
      }},
-    {tunnel, "reconnect", "DURATION", "5s", "before the agent tries its server again",
+    {tunnel, "reconnect", "DURATION", "5s", "how long the agent waits before it tries its server again",
      Scope::tunnel_agent, Shape::duration, {},
      [](Target to, S text) { return set_limit(to.service->tunnel.reconnect, text, "5s"); }},
     {tunnel, "verbose", "N", "20",

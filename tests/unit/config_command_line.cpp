@@ -397,3 +397,14 @@ TEST_CASE("options of the daemon beside a configuration go before what it says")
         CHECK(command.problems[0].format(file) == "--log: is there 2 times; keep one of them");
     }
 }
+
+TEST_CASE("every description stands by itself")
+{
+    for (const auto& option : options()) {
+        CAPTURE(option.name);
+        const auto help = std::string(option.help);
+        for (const std::string begin : {"of them", "the same", "for how long", "a file that holds it", "who may not;"})
+            CHECK(help.find(begin) != 0);
+        CHECK(help.find(" among them") == help.npos);
+    }
+}
