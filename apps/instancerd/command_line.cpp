@@ -30,7 +30,7 @@ constexpr std::string_view usage = R"(
   instancerd relay [-e] [-d] [-p PORT] [-v...] --auth-file FILE [options]
   instancerd tunnel server -t ROUTES -c CONFIG -d USERS [-p ADDR] [options]
   instancerd tunnel agent  -p HOST:PORT [options]
-  instancerd run    --config FILE [options] several services in one daemon
+  instancerd run    --config FILE [options]  several services in one daemon
   instancerd check  --config FILE          say what is wrong with it; exit 2, or 0 when all is well
   instancerd --help | --version            COMMAND --help shows the options of one command
 )";

@@ -59,7 +59,9 @@ Parsed<std::unique_ptr<UserDatabase>> UserDatabase::open(const std::string& file
 {
     std::error_code ignored;
     const auto identity = identity_of(file);
-    if (!std::filesystem::is_regular_file(file, ignored))
+    if (std::filesystem::exists(file, ignored) && !std::filesystem::is_regular_file(file, ignored))
+        return wrong(file + ": is no regular file, which a user database is; correct the path");
+    if (!std::filesystem::exists(file, ignored))
         return wrong(file + ": there is no such user database" + remedy(file));
     sqlite3* handle = nullptr;
     const int opened = ::sqlite3_open_v2(file.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);

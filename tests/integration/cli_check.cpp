@@ -103,6 +103,16 @@ TEST_CASE("check says all that is wrong, by line and path, and run refuses the s
     }
 }
 
+TEST_CASE("a log that is a pipe which nobody reads holds up no start")
+{
+    const TemporaryDirectory directory;
+    const auto pipe = directory.path("log");
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    const Finished start({"exec", "--listen", "127.0.0.1:0", "--log", pipe, "--", "/bin/cat"});
+    CHECK(start.code == 1);
+    CHECK(start.says(pipe + " cannot be opened for the log: it is a pipe that nobody reads"));
+}
+
 TEST_CASE("what is no JSON is named by its line")
 {
     const TemporaryDirectory directory;

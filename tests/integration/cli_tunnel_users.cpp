@@ -323,6 +323,7 @@ TEST_CASE("tunnel: what is wrong with files and options is said by place, with t
     const auto address = directory.file("address", "{\"proxy_client_whitelist\": [\"here\"]}");
     contains(with({"-c", address}), "is no address; write one in quotes");
     contains(with({"-d", directory.path("none.db")}), "none.db: there is no such user database; make it by: sqlite3 ");
+    contains(with({"-d", directory.path()}), ": is no regular file, which a user database is");
     const auto text = directory.file("text.db", "this is no database, but text that is long enough");
     contains(with({"-d", text}), "text.db: file is not a database");
     sql(directory.path("odd.db"), "CREATE TABLE user(id INTEGER)");
