@@ -60,7 +60,8 @@ TEST_CASE("a wrong command line ends with 2 and names the right one")
 TEST_CASE("check says what it checked when all is well")
 {
     const TemporaryDirectory directory;
-    directory.file("tokens.txt", std::string(128, 't'));
+    const auto tokens = directory.file("tokens.txt", std::string(128, 't'));
+    ::chmod(tokens.c_str(), 0600);
     directory.file("serve", "#!/bin/sh\n", true);
     const auto user = std::to_string(::geteuid()) + ":" + std::to_string(::getegid());
     const auto file = directory.file("c.json", R"({ // well
