@@ -13,6 +13,11 @@ install(DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/include/instancer ${CMAKE_CURRENT_
 
 # Each component of the package is an export of its own, so that `headers` looks for no dependency of `docker`.
 install(TARGETS instancer_headers EXPORT headers)
+set(pc_init)
+if(INSTANCER_BUILD_INIT)
+    install(TARGETS instancer_init EXPORT headers RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/instancer)
+    set(pc_init ${CMAKE_INSTALL_LIBEXECDIR}/instancer/instancer-init)
+endif()
 if(INSTANCER_WITH_DOCKER)
     install(TARGETS instancer EXPORT docker
         LIBRARY COMPONENT runtime NAMELINK_COMPONENT development
@@ -40,6 +45,9 @@ else()
     file(RELATIVE_PATH pc_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
     string(REGEX REPLACE "/$" "" pc_prefix ${pc_prefix})
     string(PREPEND pc_prefix "\${pcfiledir}/")
+endif()
+if(pc_init AND NOT IS_ABSOLUTE ${pc_init})
+    string(PREPEND pc_init "\${prefix}/")
 endif()
 foreach(name IN ITEMS includedir libdir)
     string(TOUPPER CMAKE_INSTALL_${name} directory)

@@ -72,7 +72,7 @@ class InstancerConan(ConanFile):
     def generate(self):
         toolchain = CMakeToolchain(self)
         toolchain.cache_variables["INSTANCER_WITH_DOCKER"] = bool(self.options.docker)
-        for part in "APPS", "EXAMPLES", "TESTS", "BENCH":
+        for part in "APPS", "EXAMPLES", "INIT", "TESTS", "BENCH":
             toolchain.cache_variables[f"INSTANCER_BUILD_{part}"] = False
         toolchain.generate()
         CMakeDeps(self).generate()

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -29,7 +30,7 @@ constexpr std::string_view usage = R"(
   instancerd relay [-e] [-d] [-p PORT] [-v...] --auth-file FILE [options]
   instancerd tunnel server -t ROUTES -c CONFIG -d USERS [-p ADDR] [options]
   instancerd tunnel agent  -p HOST:PORT [options]
-  instancerd run    --config FILE          several services in one daemon
+  instancerd run    --config FILE [options]  several services in one daemon
   instancerd check  --config FILE          say what is wrong with it; exit 2, or 0 when all is well
   instancerd --help | --version            COMMAND --help shows the options of one command
 )";
@@ -72,13 +73,15 @@ The options of each end: instancerd tunnel server --help, instancerd tunnel agen
 )";
 
 constexpr std::string_view file_help =
-    R"(Usage: instancerd run --config FILE      serves all that the configuration describes
-       instancerd check --config FILE    says what is wrong with it; exit 2, or 0 when all is well
+    R"(Usage: instancerd run --config FILE [options]      serves all that the configuration describes
+       instancerd check --config FILE [options]    says what is wrong with it; exit 2, or 0 when all is well
 
 The configuration is JSON, with comments:
 
   { "log-level": "info",
     "services": { "shell": { "mode": "exec", "listen": ":1337", "command": ["/bin/cat"] } } }
+
+Options of the daemon (instancerd --help) may stand beside --config, and go before what it says.
 
 Keys are the long options without the dashes, of the daemon at the top and of its mode in each
 service; "mode" and "command" say what the command line says by position. instancerd MODE --help
@@ -209,29 +212,81 @@ Parsed<void> join_tunnel(std::vector<std::string>& arguments)
     return {};
 }
 
-/// One of the quick forms: its options as CLI11 knows them.
+/// Options of the table as one command of CLI11 knows them.
+class CommandOptions {
+public:
+    /// Those of that scope, and those of the daemon.
+    CommandOptions(CLI::App& app, Scope scope)
+    {
+        for (const auto& option : options())
+            if (includes(option.scope, scope) || includes(option.scope, Scope::daemon))
+                added_.emplace_back(&option, add(app, option));
+    }
+
+    std::vector<std::string_view> names() const
+    {
+        std::vector<std::string_view> all;
+        for (const auto& [option, added] : added_)
+            all.push_back(option->name);
+        return all;
+    }
+
+    /// Without a service the target's settings are the daemon's alone.
+    void apply(Target target, Problems& problems) const
+    {
+        for (const auto& [option, added] : added_)
+            if (added->count() > 0)
+                apply(*option, added->results(), target, problems);
+    }
+
+private:
+    static CLI::Option* add(CLI::App& app, const Option& option)
+    {
+        const auto name = short_form(option) + "--" + std::string(option.name);
+        if (option.shape == Shape::flag)
+            return app.add_flag(name);
+        return app.add_option(name, [](const CLI::results_t&) { return true; })
+            ->type_name(std::string(option.value))
+            ->expected(option.shape == Shape::variant ? 0 : 1, 1)
+            ->default_str("true")
+            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    }
+
+    static void apply(const Option& option, const std::vector<std::string>& values, Target target, Problems& problems)
+    {
+        const Place place(0, "--" + std::string(option.name));
+        auto& given = target.service ? target.service->given : target.settings.given;
+        given.insert_or_assign(std::string(option.name), place);
+        const bool repeats = option.shape == Shape::list || option.shape == Shape::map;
+        if (!repeats && values.size() > 1)
+            problems.emplace_back(place, "is there " + std::to_string(values.size()) + " times; keep one of them");
+        for (const auto& value : values)
+            if (const auto done = apply_value(option, target, value); !done) {
+                problems.emplace_back(place, done.error());
+                if (target.service)
+                    target.service->unread.emplace(option.name);
+            }
+    }
+
+    static Parsed<void> apply_value(const Option& option, Target target, const std::string& value)
+    {
+        if (option.shape == Shape::flag && value != "true" && value != "false")
+            return wrong("takes no value; remove =" + one_line(value, 100));
+        return option.apply(target, value);
+    }
+
+    std::vector<std::pair<const Option*, CLI::Option*>> added_;
+};
+
+/// One of the quick forms.
 class QuickForm {
 public:
-    QuickForm(CLI::App& app, Mode mode) : mode_(mode)
+    QuickForm(CLI::App& app, Mode mode)
+        : mode_(mode), app_(app.add_subcommand(std::string(name_of(mode)))), options_(*app_, scope_of(mode))
     {
-        app_ = app.add_subcommand(std::string(name_of(mode)));
         app_->set_help_flag();
         app_->allow_extras();
         help_ = app_->add_flag("-h,--help");
-        for (const auto& option : options()) {
-            if (!includes(option.scope, scope_of(mode)) && !includes(option.scope, Scope::daemon))
-                continue;
-            const auto name = short_form(option) + "--" + std::string(option.name);
-            CLI::Option* added;
-            if (option.shape == Shape::flag)
-                added = app_->add_flag(name);
-            else
-                added = app_->add_option(name, [](const CLI::results_t&) { return true; })
-                            ->type_name(std::string(option.value))
-                            ->expected(1)
-                            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-            added_.emplace_back(&option, added);
-        }
     }
 
     bool used() const { return app_->parsed(); }
@@ -252,8 +307,7 @@ public:
         if (!service.command.empty())
             service.given.emplace("command", Place());
         const Target target(result.settings, &service);
-        for (const auto& [option, added] : added_)
-            apply(*option, *added, target, result.problems);
+        options_.apply(target, result.problems);
         if (by_position)
             apply_positions(extras, target, result.problems);
         if (mode_ == Mode::relay && !service.has("log-level"))
@@ -264,23 +318,6 @@ public:
     }
 
 private:
-    static void apply(const Option& option, const CLI::Option& given, Target target, Problems& problems)
-    {
-        if (given.count() == 0)
-            return;
-        const Place place(0, "--" + std::string(option.name));
-        target.service->given.emplace(option.name, place);
-        const auto& values = given.results();
-        const bool repeats = option.shape == Shape::list || option.shape == Shape::map;
-        if (!repeats && given.count() > 1)
-            problems.emplace_back(place, "is there " + std::to_string(given.count()) + " times; keep one of them");
-        for (const auto& value : values)
-            if (const auto done = option.apply(target, value); !done) {
-                problems.emplace_back(place, done.error());
-                target.service->sound = target.service->sound && is_amount(option);
-            }
-    }
-
     /// The words of the original: LOCAL_IP LOCAL_PORT FORWARD_IP FORWARD_PORT, or each pair as one.
     static void apply_positions(const std::vector<std::string>& words, Target target, Problems& problems)
     {
@@ -313,27 +350,60 @@ private:
                 if (includes(option->scope, scope_of(other)))
                     return "--" + std::string(bare) + " works only with instancerd " + std::string(name_of(other)) +
                            "; remove it or use that";
-        std::vector<std::string_view> names;
-        for (const auto& [option, added] : added_)
-            names.push_back(option->name);
-        return unknown_word("option " + one_line(argument, 100), suggestion(bare, names, "--"), mode + " --help");
+        return unknown_word("option " + one_line(argument, 100), suggestion(bare, options_.names(), "--"),
+                            mode + " --help");
     }
 
     Mode mode_;
     CLI::App* app_;
+    CommandOptions options_;
     CLI::Option* help_;
-    std::vector<std::pair<const Option*, CLI::Option*>> added_;
 };
 
-Command read_file_command(Command::Kind kind, const std::string& file)
-{
-    const auto text = read_file(file);
-    if (!text)
-        return misuse(text.error());
-    Command result(kind);
-    result.settings = read_config(file, *text, result.problems);
-    return result;
-}
+/// `run` or `check`: a configuration, and options of the daemon that go before what it says.
+class FileForm {
+public:
+    FileForm(CLI::App& app, std::string_view name, Command::Kind kind)
+        : kind_(kind), app_(app.add_subcommand(std::string(name))), options_(*app_, Scope::daemon)
+    {
+        app_->set_help_flag();
+        app_->allow_extras();
+        help_ = app_->add_flag("-h,--help");
+        config_ = app_->add_option("--config");
+    }
+
+    bool used() const { return app_->parsed(); }
+    bool asks_for_help() const { return used() && help_->count() > 0; }
+
+    Command read(bool has_command) const
+    {
+        const auto file = config_->count() > 0 ? config_->as<std::string>() : std::string();
+        if (const auto extras = app_->remaining(); !extras.empty() || has_command)
+            return misuse("unexpected " + in_quotes(extras.empty() ? "--" : extras.front()) +
+                          (file.empty() && extras.size() == 1
+                               ? "; is that the configuration? Write --config " + one_line(extras.front(), 100)
+                               : "; what to run, and how, stands in the configuration"));
+        if (file.empty())
+            return misuse("which configuration? Add --config FILE");
+        const auto text = read_file(file);
+        if (!text)
+            return misuse(text.error());
+        Command result(kind_);
+        result.settings = read_config(file, *text, result.problems);
+        // Paths on the command line are relative to where it is written.
+        const auto base = std::exchange(result.settings.base, {});
+        options_.apply(Target(result.settings, nullptr), result.problems);
+        result.settings.base = base;
+        return result;
+    }
+
+private:
+    Command::Kind kind_;
+    CLI::App* app_;
+    CommandOptions options_;
+    CLI::Option* help_;
+    CLI::Option* config_;
+};
 
 }  // namespace
 
@@ -368,17 +438,7 @@ Command parse_command_line(std::vector<std::string> arguments)
     const QuickForm relay(app, Mode::relay);
     const QuickForm tunnel_server(app, Mode::tunnel_server);
     const QuickForm tunnel_agent(app, Mode::tunnel_agent);
-    std::string file;
-    const auto add_file_command = [&](const char* name) {
-        auto* added = app.add_subcommand(name);
-        added->set_help_flag();
-        added->allow_extras();
-        added->add_flag("-h,--help");
-        added->add_option("--config", file);
-        return added;
-    };
-    const auto* run = add_file_command("run");
-    const auto* check = add_file_command("check");
+    const FileForm run(app, "run", Command::Kind::serve), check(app, "check", Command::Kind::check);
 
     std::reverse(arguments.begin(), arguments.end());
     try {
@@ -395,25 +455,16 @@ Command parse_command_line(std::vector<std::string> arguments)
     for (const auto* form : {&exec, &docker, &forward, &relay, &tunnel_server, &tunnel_agent})
         if (form->used())
             return form->read(std::move(command));
-    for (const auto* form : {run, check})
-        if (form->parsed() && form->count("--help") > 0)
+    for (const auto* form : {&run, &check})
+        if (form->asks_for_help())
             return Command(Command::Kind::print, std::string(file_help));
     if (help_flag->count() > 0)
         return Command(Command::Kind::print, help(std::nullopt));
     if (version_flag->count() > 0)
         return Command(Command::Kind::print, "instancerd " INSTANCER_VERSION "\n");
-    for (const auto* form : {run, check}) {
-        if (!form->parsed())
-            continue;
-        if (const auto extras = form->remaining(); !extras.empty() || has_command)
-            return misuse("unexpected " + in_quotes(extras.empty() ? "--" : extras.front()) +
-                          (file.empty() && extras.size() == 1
-                               ? "; is that the configuration? Write --config " + one_line(extras.front(), 100)
-                               : "; what to run, and how, stands in the configuration"));
-        if (file.empty())
-            return misuse("which configuration? Add --config FILE");
-        return read_file_command(form == run ? Command::Kind::serve : Command::Kind::check, file);
-    }
+    for (const auto* form : {&run, &check})
+        if (form->used())
+            return form->read(has_command);
     const auto extras = app.remaining();
     if (extras.empty())
         return misuse("what is to be done?\n" + std::string(usage));

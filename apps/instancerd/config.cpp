@@ -31,7 +31,7 @@ public:
             else if (find(member.name(), Scope::any_service) || is_service_word(member.name()))
                 problem(member.place(), "belongs into a service; move it into $.services.NAME");
             else
-                problem(member.place(), "is unknown" + suggestion(member.name(), names(Scope::daemon, {"services"})));
+                unknown(member.place(), member.name(), names(Scope::daemon, {"services"}));
         }
         if (!services)
             problem(root.place(), "has no \"services\"; add \"services\": { \"NAME\": { \"mode\": ... } }");
@@ -68,6 +68,11 @@ private:
 
     void problem(const Place& place, std::string text) { problems_.emplace_back(place, std::move(text)); }
 
+    void unknown(const Place& place, std::string_view key, const std::vector<std::string_view>& known)
+    {
+        problems_.emplace_back(place, "is unknown" + suggestion(key, known), Problem::Kind::unknown_key);
+    }
+
     bool expect(const Node& node, Kind kind, const std::string& remedy)
     {
         if (node.kind() == kind)
@@ -92,22 +97,38 @@ private:
     void read_service(const std::string& name, const Place& place, const Node& node)
     {
         const auto mode = read_mode(place, node);
-        if (!mode)
+        if (!mode) {
+            for (const auto& member : node.members())
+                read_without_mode(member);
             return;
+        }
         ServiceSettings service(name, *mode);
         service.place = place;
-        for (const auto& member : node.members()) {
-            const auto& value = member.value();
-            if (member.name() == "mode")
-                continue;
-            if (member.name() == "command")
-                read_command(service, member.place(), value);
-            else if (member.name() == "limits")
-                read_limits(service, value);
-            else
-                read_option(service, member.name(), member.place(), value);
-        }
+        for (const auto& member : node.members())
+            read_member(service, member);
         settings_.services.push_back(std::move(service));
+    }
+
+    void read_member(ServiceSettings& service, const Node::Member& member)
+    {
+        if (member.name() == "mode")
+            return;
+        if (member.name() == "command")
+            read_command(service, member.place(), member.value());
+        else if (member.name() == "limits")
+            read_limits(service, member.value());
+        else
+            read_option(service, member.name(), member.place(), member.value());
+    }
+
+    /// Says what is wrong with it in any mode.
+    void read_without_mode(const Node::Member& member)
+    {
+        const auto& key = member.name();
+        if (!find(key, Scope::anywhere) && !is_service_word(key) && !find_option(key))
+            return unknown(member.place(), key, names(Scope::any_service, service_words));
+        ServiceSettings of_some_mode({}, find(key, Scope::any_service) ? mode_with(key) : modes.front());
+        read_member(of_some_mode, member);
     }
 
     std::optional<Mode> read_mode(const Place& place, const Node& node)
@@ -140,7 +161,8 @@ private:
         for (const auto& item : node.items())
             if (expect(item, Kind::string, "put it in quotes") && without_zero(item.place(), item.text()))
                 service.command.push_back(item.text());
-        service.sound = service.sound && problems_.size() == before;
+        if (problems_.size() > before)
+            service.unread.emplace("command");
     }
 
     void read_limits(ServiceSettings& service, const Node& node)
@@ -157,7 +179,7 @@ private:
             for (const auto candidate : names(Scope::any_service, {}))
                 if (candidate.substr(0, 7) == "limits.")
                     known.push_back(candidate.substr(7));
-            problem(member.place(), "is unknown" + suggestion(member.name(), known));
+            unknown(member.place(), member.name(), known);
         }
     }
 
@@ -175,7 +197,7 @@ private:
         else if (const auto option = find_option(key); option && includes(option->scope, Scope::any_service))
             problem(place, "reads otherwise here; write " + written(*option));
         else
-            problem(place, "is unknown" + suggestion(key, names(scope_of(service.mode), service_words)));
+            unknown(place, key, names(scope_of(service.mode), service_words));
     }
 
     /// The first mode that has the option.
@@ -202,8 +224,13 @@ private:
         given.emplace(option.name, place);
         const auto before = problems_.size();
         apply_value(option, target, place, value);
-        if (target.service && problems_.size() > before && !is_amount(option))
-            target.service->sound = false;
+        if (target.service && problems_.size() > before)
+            target.service->unread.emplace(option.name);
+    }
+
+    static bool is_word(const Node& value)
+    {
+        return value.kind() == Kind::string && value.text() != "true" && value.text() != "false";
     }
 
     void apply_value(const Option& option, Target target, const Place& place, const Node& value)
@@ -226,6 +253,10 @@ private:
             return;
         case Shape::flag:
             if (expect(value, Kind::boolean, "write true or false"))
+                apply_one(option, target, place, value.text());
+            return;
+        case Shape::variant:
+            if (is_word(value) || expect(value, Kind::boolean, "write true or false"))
                 apply_one(option, target, place, value.text());
             return;
         case Shape::number:

@@ -25,10 +25,33 @@ constexpr std::chrono::seconds patience{10};
 
 }  // namespace
 
+void BrowserLine::feed(std::string_view bytes)
+{
+    start_ += bytes.substr(0, record_start - start_.size());
+    for (const char byte : bytes) {
+        const bool is_blank = byte == ' ' || byte == '\t';
+        if (!is_blank && !in_word_)
+            ++words_;
+        in_word_ = !is_blank;
+        if (in_word_ && words_ == 3 && third_word_.size() < version.size())
+            third_word_ += byte;
+    }
+}
+
+bool BrowserLine::is_tls_record() const noexcept
+{
+    constexpr char first_type = 20, last_type = 23, major = 3, last_minor = 4;
+    return start_.size() == record_start && start_[0] >= first_type && start_[0] <= last_type && start_[1] == major &&
+           start_[2] >= 0 && start_[2] <= last_minor;
+}
+
 std::optional<CommandLines::Line> CommandLines::next()
 {
     const auto end = unread_.find('\n');
     const auto part = std::string_view(unread_).substr(0, end);
+    browser_.feed(part);
+    if (browser_.matches())
+        return Line::of_browser();
     too_long_ = too_long_ || line_.size() + part.size() > limit_;
     if (too_long_)
         line_.clear();
@@ -51,6 +74,7 @@ CommandLines::Line CommandLines::take()
 {
     if (!line_.empty() && line_.back() == '\r')
         line_.pop_back();
+    browser_ = {};
     return Line(std::exchange(line_, {}), std::exchange(too_long_, false));
 }
 
@@ -164,6 +188,8 @@ asio::awaitable<void> ControlPort::converse(Stream& stream)
 /// Whether another command may follow.
 asio::awaitable<bool> ControlPort::answer(Stream& stream, CommandLines::Line line)
 {
+    if (line.from_browser)
+        co_return false;
     if (line.too_long)
         co_return co_await say(stream, commands_.too_long() + commands_.prompt());
     const auto reply = co_await commands_.obey(std::move(line.text));

@@ -20,6 +20,28 @@
 
 namespace instancer::daemon {
 
+/// Notices lines that a web browser sends: an HTTP request line, `WORD TARGET HTTP/...`, and the beginning of a TLS
+/// record. A page of anybody can have them sent to any port, with commands behind them.
+class BrowserLine {
+public:
+    /// Takes a part of the line, without its end.
+    void feed(std::string_view bytes);
+
+    /// Whether the line, as far as it has come, is one.
+    bool matches() const noexcept { return third_word_ == version || is_tls_record(); }
+
+private:
+    static constexpr std::string_view version = "HTTP/";
+    static constexpr std::size_t record_start = 3;  ///< Content type and version.
+
+    bool is_tls_record() const noexcept;
+
+    std::string start_;       ///< As many bytes as a record's start has.
+    std::string third_word_;  ///< As many bytes of it as `version` has.
+    std::size_t words_ = 0;
+    bool in_word_ = false;
+};
+
 /// Makes lines of bytes that come in pieces. Of a line that is too long nothing is kept: a part of it could be another
 /// command.
 class CommandLines {
@@ -28,15 +50,24 @@ public:
     public:
         Line(std::string bytes, bool longer) : text(std::move(bytes)), too_long(longer) {}
 
-        std::string text;  ///< Without its end, `\n` or `\r\n`; any other bytes may be in it.
-        bool too_long;     ///< It had more bytes than the limit.
+        /// Nothing that follows it may be obeyed.
+        static Line of_browser()
+        {
+            Line line({}, false);
+            line.from_browser = true;
+            return line;
+        }
+
+        std::string text;           ///< Without its end, `\n` or `\r\n`; any other bytes may be in it.
+        bool too_long;              ///< It had more bytes than the limit.
+        bool from_browser = false;  ///< See BrowserLine.
     };
 
     explicit CommandLines(std::size_t limit) : limit_(limit) {}
 
     void feed(std::string_view bytes) { unread_ += bytes; }
 
-    /// The next line that is complete.
+    /// The next line that is complete, or that is a browser's as far as it has come.
     std::optional<Line> next();
 
     /// The last line, which lacks its end; none when it is empty. Call it when `next` gives no more.
@@ -48,6 +79,7 @@ private:
     std::size_t limit_;
     std::string unread_;
     std::string line_;
+    BrowserLine browser_;
     bool too_long_ = false;
 };
 
@@ -98,8 +130,8 @@ public:
 };
 
 /// Reads commands from connections and a terminal and writes the answers: one command after the other, each answer
-/// before the next command. Nobody who sends garbage, never ends a line, does not read or hangs up can hold up anything
-/// but that connection.
+/// before the next command. A browser is hung up on. Nobody who sends garbage, never ends a line, does not read or
+/// hangs up can hold up anything but that connection.
 ///
 /// Lifetime: `commands` must stay until `wait_closed` has completed, and so must this.
 /// Threads: every member on the executor.

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "daemon.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <exception>
+#include <filesystem>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
@@ -12,19 +15,21 @@
 #include <vector>
 
 #include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
 #include <asio/signal_set.hpp>
 #include <fcntl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <instancer/detail/exception_text.hpp>
+#include <instancer/detail/helper_threads.hpp>
 
 #include "listen.hpp"
 #include "log.hpp"
 #include "relay.hpp"
 #include "service.hpp"
 #include "service_manager.hpp"
+#include "system.hpp"
 #include "tokens.hpp"
 #include "tunnel_service.hpp"
 #include "upstreams.hpp"
@@ -44,6 +49,18 @@ void raise_descriptor_limit()
     }
 }
 
+/// How many descriptors more this process may open; 0 when nobody can tell.
+std::size_t descriptors_left()
+{
+    rlimit limit{};
+    std::error_code error;
+    const std::filesystem::directory_iterator open("/proc/self/fd", error);
+    if (error || ::getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 0;
+    const auto used = static_cast<rlim_t>(std::distance(open, {}));
+    return limit.rlim_cur > used ? static_cast<std::size_t>(limit.rlim_cur - used) : 0;
+}
+
 /// So that no socket of ours gets the number of a standard stream that we were started without.
 void open_standard_streams()
 {
@@ -58,9 +75,12 @@ Parsed<void> open_log_file(const std::string& file)
 {
     if (file.empty())
         return {};
-    const instancer::UniqueFd fd(::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640));
-    if (!fd || ::dup2(fd.get(), STDERR_FILENO) < 0)
-        return wrong(file + " cannot be opened for the log: " + std::strerror(errno));
+    // A pipe that nobody reads must not hold us up.
+    const instancer::UniqueFd fd(
+        ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640));
+    if (!fd || ::fcntl(fd.get(), F_SETFL, O_APPEND) != 0 || ::dup2(fd.get(), STDERR_FILENO) < 0)
+        return wrong(file + " cannot be opened for the log: " +
+                     (errno == ENXIO ? "it is a pipe that nobody reads" : std::strerror(errno)));
     return {};
 }
 
@@ -103,17 +123,17 @@ public:
             return wrong(name.error());
         name_ = std::move(*name);
 
+        const auto unadmitted = std::make_shared<UnadmittedLimit>(max_unadmitted());
         for (std::size_t i = 0; i < listeners.size(); ++i) {
             const auto& service = settings_.services[i];
-            if (const auto danger = danger_of(settings_, service); !danger.empty())
-                log_.warning(service.name, danger);
+            for (const auto& warning : warnings_of(settings_, service))
+                log_.warning(service.name, warning);
             std::vector<std::string> tokens;
             if (has_tokens(service.auth)) {
                 auto loaded = load_tokens(service.tokens, service.auth);
                 if (!loaded)
                     return wrong(loaded.error());
                 tokens = std::move(*loaded);
-                warn_if_readable(service, service.tokens);
             }
             std::vector<Upstream> upstreams;
             if (!service.upstreams_file.empty()) {
@@ -132,12 +152,12 @@ public:
             if (!rules)
                 return wrong(rules.error());
             if (is_tunnel(service.mode)) {
-                add_tunnel(service, std::move(tunnels.at(i)), std::move(*rules));
+                add_tunnel(service, std::move(tunnels.at(i)), std::move(*rules), unadmitted);
                 continue;
             }
             services_.push_back(std::make_unique<Service>(settings_, service, workers_, std::move(listeners[i]),
                                                           std::move(tokens), std::move(*rules), std::move(upstreams),
-                                                          std::move(*relay), budget, log_));
+                                                          std::move(*relay), budget, unadmitted, log_));
         }
         for (const auto& socket : inherited.left())
             log_.warning({}, "no service listens on the socket " + socket +
@@ -169,6 +189,25 @@ public:
 private:
     static constexpr int obeyed[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 
+    /// Asked when everything listens. Three quarters of the descriptors are left to clients that are admitted, to
+    /// starts, upstreams and the log.
+    std::size_t max_unadmitted()
+    {
+        const auto left = descriptors_left();
+        const auto& given = settings_.max_unadmitted;
+        if (given && *given > left)
+            log_.warning({}, "max-unadmitted is " + std::to_string(*given) + ", and " + std::to_string(left) +
+                                 " descriptors are left for everything: clients who say nothing can take all of them; "
+                                 "lower it, or raise the limit of open files");
+        return given.value_or(std::max<std::size_t>(left / 4, 16));
+    }
+    /// Whether a service reads its files again.
+    class Reload {
+    public:
+        bool wanted = false;
+        bool going_on = false;
+    };
+
     /// A tunnel before it runs.
     class Tunnel {
     public:
@@ -192,14 +231,16 @@ private:
         return Tunnel(home, std::move(*listeners));
     }
 
-    void add_tunnel(const ServiceSettings& service, Tunnel tunnel, AccessRules rules)
+    void add_tunnel(const ServiceSettings& service, Tunnel tunnel, AccessRules rules,
+                    std::shared_ptr<UnadmittedLimit> unadmitted)
     {
         if (service.mode == Mode::tunnel_agent)
             services_.push_back(
                 std::make_unique<TunnelAgentService>(settings_, service, workers_.control(), tunnel.home, log_));
         else
-            services_.push_back(std::make_unique<TunnelServerService>(
-                settings_, service, workers_, tunnel.home, std::move(tunnel.listeners), std::move(rules), log_));
+            services_.push_back(std::make_unique<TunnelServerService>(settings_, service, workers_, tunnel.home,
+                                                                      std::move(tunnel.listeners), std::move(rules),
+                                                                      std::move(unadmitted), log_));
     }
 
     Parsed<RelayParts> load_relay(const ServiceSettings& service, InheritedSockets& inherited)
@@ -211,11 +252,6 @@ private:
         if (!authentication)
             return wrong(authentication.error());
         parts.authentication = std::move(*authentication);
-        if (service.relay.auth_file.empty())
-            log_.warning(service.name, "every user of this machine can see an authentication string that is given so; "
-                                       "better have it read from a file by auth-file");
-        else
-            warn_if_readable(service, service.relay.auth_file);
         if (!service.relay.control)
             return parts;
         const auto& control = *service.relay.control;
@@ -228,13 +264,6 @@ private:
             return wrong(opened.error());
         parts.control = std::move(*opened);
         return parts;
-    }
-
-    void warn_if_readable(const ServiceSettings& service, const std::string& file)
-    {
-        struct stat status {};
-        if (::stat(file.c_str(), &status) == 0 && (status.st_mode & S_IROTH))
-            log_.warning(service.name, "every user of this machine can read " + file + "; chmod o-r it");
     }
 
     void wait_for_signal()
@@ -257,12 +286,7 @@ private:
     void obey(int signal)
     {
         switch (signal) {
-        case SIGHUP:
-            if (const auto opened = open_log_file(settings_.log_file); !opened)
-                log_.warning({}, opened.error() + "; the log stays where it was");
-            for (const auto& service : services_)
-                service->reload();
-            return;
+        case SIGHUP: reload(); return;
         case SIGUSR1:
             for (const auto& service : services_)
                 service->report();
@@ -278,6 +302,44 @@ private:
         tell_service_manager("STOPPING=1");
         for (const auto& service : services_)
             service->drain();
+    }
+
+    void reload()
+    {
+        asio::co_spawn(workers_.control(), reopen_log(), asio::detached);
+        for (std::size_t i = 0; i < services_.size(); ++i) {
+            auto& reload = reloads_[i];
+            reload.wanted = true;
+            if (std::exchange(reload.going_on, true))
+                continue;
+            asio::co_spawn(workers_.control(), reload_service(i), [this, i](std::exception_ptr failure) {
+                reloads_[i].going_on = false;
+                if (failure)
+                    log_.warning(services_[i]->name(),
+                                 "reading its files again failed: " + instancer::detail::exception_text(failure));
+            });
+        }
+    }
+
+    asio::awaitable<void> reopen_log()
+    {
+        auto open = [this] { return open_log_file(settings_.log_file); };
+        auto call = file_thread_.run(std::move(open));
+        const auto opened = co_await std::move(call);
+        if (!opened)
+            log_.warning({}, opened.error() + "; the log stays where it was");
+    }
+
+    /// Once more when another signal comes meanwhile: what the files hold after the last one is in force in the end.
+    asio::awaitable<void> reload_service(std::size_t index)
+    {
+        while (std::exchange(reloads_[index].wanted, false)) {
+            for (const auto& file : files_of(settings_.services[index]))
+                if (was_read_once(file))
+                    log_.notice(services_[index]->name(), file + " gives what it holds once, and is not read again");
+            auto task = services_[index]->reload(file_thread_);
+            co_await std::move(task);
+        }
     }
 
     void stop()
@@ -310,6 +372,8 @@ private:
     asio::signal_set signals_;
     instancer::UniqueFd name_;
     std::vector<std::unique_ptr<RunningService>> services_;
+    std::vector<Reload> reloads_{settings_.services.size()};
+    instancer::detail::HelperThreads file_thread_{1};
     std::size_t unready_ = 0;  ///< Services that do not serve yet.
     std::size_t running_ = 0;
     bool draining_ = false;

@@ -106,7 +106,8 @@ Log::Log(LogLevel level, LogFormat format)
       sink_(std::make_shared<Sink>()),
       threads_(std::make_shared<spdlog::details::thread_pool>(queue_lines, 1)),
       logger_(
-          std::make_shared<spdlog::async_logger>("", sink_, threads_, spdlog::async_overflow_policy::overrun_oldest))
+          std::make_shared<spdlog::async_logger>("", sink_, threads_, spdlog::async_overflow_policy::overrun_oldest)),
+      displaced_told_at_((std::chrono::steady_clock::now() - displaced_pause).time_since_epoch().count())
 {
     logger_->set_level(to_spdlog(level));
     logger_->set_pattern(format == LogFormat::text ? "%Y-%m-%dT%H:%M:%S.%e%z %l %v"
@@ -116,6 +117,7 @@ Log::Log(LogLevel level, LogFormat format)
 Log::~Log()
 {
     report_losses();
+    report_displaced(std::chrono::seconds(0));
     sink_->close();
     // What it still holds of the logger must go before the logger does.
     threads_.reset();
@@ -133,6 +135,19 @@ void Log::report_losses()
               std::to_string(lost - told) + " log lines were lost: nobody read them in time");
 }
 
+void Log::report_displaced(std::chrono::seconds pause)
+{
+    using Clock = std::chrono::steady_clock;
+    const auto now = Clock::now().time_since_epoch();
+    auto told_at = displaced_told_at_.load();
+    if (displaced_ == 0 || now - Clock::duration(told_at) < pause ||
+        !displaced_told_at_.compare_exchange_strong(told_at, now.count()))
+        return;
+    write(LogLevel::warning, {}, {},
+          "clients that had not said who they are were reset, to make room for others: " +
+              std::to_string(displaced_.exchange(0)) + "; limit who may connect, or raise max-unadmitted");
+}
+
 bool Log::wants(LogLevel level) const { return logger_->should_log(to_spdlog(level)); }
 
 void Log::write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text)
@@ -148,6 +163,7 @@ void Log::write(LogLevel level, std::string_view service, std::string_view insta
     // In a full queue the notice itself would be lost.
     if (threads_->queue_size() < queue_lines / 2)
         report_losses();
+    report_displaced();
     if (format_ == LogFormat::json) {
         auto record = Details::object();
         if (!service.empty())
@@ -224,7 +240,13 @@ void Log::session_started(std::string_view service, std::uint64_t id, const Clie
 
 void Log::session_ended(const SessionSummary& summary)
 {
-    if (!wants(LogLevel::info))
+    // Whoever brings this about brings it about any number of times.
+    const auto level = summary.end == SessionEnd::displaced ? LogLevel::debug : LogLevel::info;
+    if (summary.end == SessionEnd::displaced) {
+        ++displaced_;
+        report_displaced();
+    }
+    if (!wants(level))
         return;
     auto details = whose(summary);
     details["duration"] = seconds(summary.duration);
@@ -233,7 +255,7 @@ void Log::session_ended(const SessionSummary& summary)
     auto text = "session ended: " + std::string(to_string(summary.end));
     if (!summary.detail.empty())
         text += ": " + summary.detail.substr(0, summary.detail.find('\n'));
-    write(LogLevel::info, summary.service, summary.instance, text, details);
+    write(level, summary.service, summary.instance, text, details);
 }
 
 void Log::instance_started(std::string_view service, std::string_view name, std::string_view owner)

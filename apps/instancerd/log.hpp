@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -69,7 +70,10 @@ private:
 
     static constexpr std::size_t queue_lines = 8192;
 
+    static constexpr std::chrono::seconds displaced_pause{10};
+
     void report_losses();
+    void report_displaced(std::chrono::seconds pause = displaced_pause);
     bool wants(LogLevel level) const;
     void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text);
     void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text,
@@ -81,6 +85,8 @@ private:
     std::shared_ptr<spdlog::logger> logger_;
     std::atomic<std::size_t> traffic_lost_ = 0;
     std::atomic<std::size_t> losses_told_ = 0;
+    std::atomic<std::size_t> displaced_ = 0;  ///< Clients that were, and nobody has been told of.
+    std::atomic<std::chrono::steady_clock::rep> displaced_told_at_;
 };
 
 }  // namespace instancer::daemon

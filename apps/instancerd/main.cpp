@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include <algorithm>
+#include <functional>
 #include <iostream>
 
 #include "command_line.hpp"
 #include "daemon.hpp"
+#include "upstreams.hpp"
 #include "validate.hpp"
 
 int main(int argc, char** argv)
@@ -22,16 +23,18 @@ int main(int argc, char** argv)
     auto problems = std::move(command.problems);
     for (auto& problem : validate(settings))
         problems.push_back(std::move(problem));
-    std::stable_sort(problems.begin(), problems.end(),
-                     [](const Problem& a, const Problem& b) { return a.place().line() < b.place().line(); });
+    sort(problems);
     for (const auto& problem : problems)
-        std::cerr << (settings.file.empty() ? "instancerd: " : "") << problem.format(settings.file) << '\n';
+        std::cerr << (problem.place().line() == 0 ? "instancerd: " : "") << problem.format(settings.file) << '\n';
     if (!problems.empty())
         return 2;
     if (command.kind == Command::Kind::serve)
         return serve(settings);
     for (const auto& service : settings.services)
-        if (const auto danger = danger_of(settings, service); !danger.empty())
-            std::cerr << "warning: " << service.name << ": " << danger << '\n';
+        for (const auto& find : {std::function(warnings_of), std::function(unknown_hosts), std::function(unbound_limits_of)})
+            for (const auto& warning : find(settings, service))
+                std::cerr << "warning: " << service.name << ": " << warning << '\n';
+    const auto count = settings.services.size();
+    std::cerr << count << (count == 1 ? " service" : " services") << ", nothing wrong\n";
     return 0;
 }

@@ -54,6 +54,19 @@ Parsed<void> set_flag(bool& field, const std::string& text)
     return {};
 }
 
+/// `true` is a terminal as programs expect it.
+Parsed<void> set_terminal(TerminalMode& field, const std::string& text)
+{
+    static constexpr std::pair<std::string_view, TerminalMode> modes[] = {
+        {"true", TerminalMode::cooked}, {"false", TerminalMode::none}, {"raw", TerminalMode::raw}};
+    for (const auto& [name, mode] : modes)
+        if (name == text) {
+            field = mode;
+            return {};
+        }
+    return wrong("'" + text + "' is no kind of terminal; write raw, or nothing");
+}
+
 Parsed<void> set_path(Target to, std::string& field, const std::string& text)
 {
     if (text.empty())
@@ -127,6 +140,20 @@ Parsed<void> add_tmpfs(Target to, const std::string& text)
     if (*size == 0)
         return wrong("a tmpfs of size 0 holds nothing; write a size, as in /run:8m");
     to.service->docker.tmpfs.emplace_back(text.substr(0, colon), *size);
+    return {};
+}
+
+Parsed<void> set_user(Target to, const std::string& text)
+{
+    auto& service = *to.service;
+    if (!is_user_range(text))
+        return set_text(service.user, text);
+    if (service.mode == Mode::docker)
+        return wrong("'" + text + "' is a range of users, which is for exec; write one user, as in 65534");
+    const auto users = parse_users(text);
+    if (!users)
+        return wrong(users.error());
+    service.users = *users;
     return {};
 }
 
@@ -236,7 +263,7 @@ constexpr Option table[] = {
      "where clients connect: host:port, [v6]:port, :port (every address, IPv4 and IPv6), unix:/path, "
      "fd:NAME (a socket that systemd passes)",
      Scope::listeners, Shape::list, {}, add_listen},
-    {listening, "unix-mode", "OCTAL", "0666", "permissions of the Unix sockets among them",
+    {listening, "unix-mode", "OCTAL", "0666", "permissions of Unix sockets that are listened on",
      Scope::service, Shape::text, {},
      [](Target to, S text) -> Parsed<void> {
          if (text.size() != 4 || text.front() != '0' || text.find_first_not_of("01234567") != text.npos)
@@ -249,10 +276,10 @@ constexpr Option table[] = {
      "who may connect, and when: [CIDR|ADDRESS|all] [DAYS] [HH:MM-HH:MM], as in 10.0.0.0/8, all sat,sun or "
      "2001:db8::/32 mon-fri 08:00-18:00. The rule for the smallest network decides; with any allow, nobody else may",
      Scope::service, Shape::list, {}, add_rule<true>},
-    {access, "deny", "RULE", "-", "who may not; wins over an allow for the same network",
+    {access, "deny", "RULE", "-", "who may not connect, and when, written as for allow; wins over an allow for the same network",
      Scope::service, Shape::list, {}, add_rule<false>},
     {access, "access-file", "FILE", "-",
-     "further rules, one a line, each after the word allow or deny; # starts a comment; read again on SIGHUP",
+     "further access rules, one a line, each after the word allow or deny; # starts a comment; read again on SIGHUP",
      Scope::service, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->access_file, text); }},
     {access, "time-zone", "ZONE", "the system's", "whose clock the rules go by, as in Europe/Berlin",
      Scope::service, Shape::text, {}, set_time_zone},
@@ -276,9 +303,14 @@ constexpr Option table[] = {
      Scope::relay, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->max_connections, text); }},
     {access, "max-per-source", "N", "0",
-     "of them from one address (IPv6: source-prefix), or of one user of a Unix socket; 0: no limit",
+     "connections from one address at once (IPv6: source-prefix), or of one user of a Unix socket; 0: no limit",
      Scope::service, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->max_per_source, text); }},
+    {access, "max-unadmitted", "N", "a quarter of the descriptors that are free at the start",
+     "connections to all services together of clients that have yet to say who they are, or are held (denied); 0: no "
+     "limit. One more resets the oldest of the source (address, IPv6: source-prefix) that has most of them",
+     Scope::daemon, Shape::number, {},
+     [](Target to, S text) { return set_count(to.settings.max_unadmitted, text); }},
     {access, "accept-proxy", "CIDR|ADDRESS|all", "-",
      "proxies that must say first for whom they connect, by a PROXY header of version 1 or 2 (HAProxy's "
      "proxy-protocol.txt), of 4 KiB at most, within auth-timeout; that client is meant from then on",
@@ -302,6 +334,13 @@ constexpr Option table[] = {
      "accepted tokens, one a line: 128 characters, or hex: and 256 digits; with prompt whatever is typed, 256 "
      "characters at most; # starts a comment; read again on SIGHUP",
      Scope::instances, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->tokens, text); }},
+    {clients, "on-removed", "keep|end", "keep",
+     "what becomes of sessions and instances whose token is no longer in the file when it is read again: they go on, or "
+     "end",
+     Scope::instances, Shape::text, {},
+     [](Target to, S text) {
+         return set_choice(to.service->on_removed, text, {{"keep", OnRemoved::keep}, {"end", OnRemoved::end}});
+     }},
     {clients, "prompt", "TEXT", "'token: '", "what a client is asked with, with auth prompt",
      Scope::instances, Shape::text, {}, [](Target to, S text) { return set_text(to.service->prompt, text); }},
     {clients, "reset-id", "HEX", "0000", "the identifier that asks for all instances of the token to go first",
@@ -321,15 +360,22 @@ constexpr Option table[] = {
      "instances of one token or source address; 0: no limit",
      Scope::instances, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->pool.max_per_owner, text); }},
-    {instances, "max-sessions", "N", "0", "connections to one instance at once; 0: no limit",
-     Scope::instances, Shape::number, {},
-     [](Target to, S text) { return set_count(to.service->pool.max_sessions_per_instance, text); }},
+    {instances, "max-sessions", "N", "0; tunnel's agent: 1000",
+     "connections to one instance at once; 0: no limit. With a tunnel's agent: sessions at once; it refuses the server "
+     "further ones",
+     Scope::holders, Shape::number, {},
+     [](Target to, S text) {
+         const bool is_agent = to.service->mode == Mode::tunnel_agent;
+         return set_count(is_agent ? to.service->tunnel.link.max_sessions : to.service->pool.max_sessions_per_instance,
+                          text);
+     }},
     {instances, "max-starting", "N", "twice the cores", "instances that start at once; 0: no limit",
      Scope::instances, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->pool.max_starting, text); }},
     {instances, "when-full", "refuse|queue|cull-oldest|cull-idle", "refuse",
-     "what a client meets when a maximum is reached: it is refused, waits in a fair queue, or takes the place of the "
-     "instance that is oldest or idle for longest",
+     "what a client meets when a maximum is reached and every instance is in use: it is refused, waits in a fair "
+     "queue, or takes the place of the instance that is oldest or idle for longest. An instance without clients makes "
+     "room first, the longest unused one",
      Scope::instances, Shape::text, {},
      [](Target to, S text) {
          return set_choice(to.service->pool.when_full, text,
@@ -378,7 +424,9 @@ constexpr Option table[] = {
     {times, "start-timeout", "DURATION", "30s", "how long an instance may take until it accepts connections",
      Scope::instances, Shape::duration, {},
      [](Target to, S text) { return set(to.service->pool.start_timeout, parse_duration(text)); }},
-    {times, "stop-grace", "DURATION", "2s", "time between TERM and KILL",
+    {times, "stop-grace", "DURATION", "2s",
+     "time between TERM and KILL; with stdio also how long a program may go on before TERM when its client has gone and "
+     "it has closed its output",
      Scope::instances, Shape::duration, {},
      [](Target to, S text) -> Parsed<void> {
          const auto grace = parse_duration(text);
@@ -402,8 +450,9 @@ constexpr Option table[] = {
          return set_choice(to.service->stderr_to, text,
                            {{"log", StderrTo::log}, {"client", StderrTo::client}, {"null", StderrTo::null}});
      }},
-    {program, "pty", "", "off", "a terminal instead of plain standard input and output",
-     Scope::instances, Shape::flag, {}, [](Target to, S text) { return set_flag(to.service->pty, text); }},
+    {program, "pty", "[raw]", "off",
+     "a terminal instead of plain standard input and output; raw (exec): one that passes on every byte as it comes",
+     Scope::instances, Shape::variant, {}, [](Target to, S text) { return set_terminal(to.service->pty, text); }},
     {program, "env", "NAME=VALUE", "-", "environment of the instance, which has nothing else of the daemon's. "
      "exec: {port} and {dir} in VALUE are as in the arguments",
      Scope::instances, Shape::map, {}, add_env},
@@ -412,9 +461,11 @@ constexpr Option table[] = {
      "INSTANCER_OWNER, INSTANCER_SERVICE",
      Scope::instances, Shape::text, {},
      [](Target to, S text) { return set(to.service->client_env, parse_switch(text)); }},
-    {program, "user", "NAME|UID[:GROUP|GID]", "exec: the daemon's own; docker: the image's, or 65534 if that is root",
-     "user and group of the instance",
-     Scope::instances, Shape::text, {}, [](Target to, S text) { return set_text(to.service->user, text); }},
+    {program, "user", "NAME|UID[:GROUP|GID]|FIRST-LAST",
+     "exec: the daemon's own; docker: the image's, or 65534 if that is root",
+     "user and group of the instance. exec: of a range, as in 70000-70063, each instance has a user and a group for "
+     "itself, which also caps the instances; use this, because instances of one user can stop each other",
+     Scope::instances, Shape::text, {}, set_user},
 
     {process, "io", "stdio|socket|port", "stdio",
      "how to reach the process: its standard input and output; the client's own socket handed over to it; a port that "
@@ -483,7 +534,7 @@ constexpr Option table[] = {
      "only the connections that it has",
      Scope::forward, Shape::list, {}, add_upstreams},
     {upstream, "to-file", "FILE", "-",
-     "the same, one ADDR[=WEIGHT] a line; # starts a comment; read again on SIGHUP, connections that exist go on",
+     "servers that connections are passed on to, one ADDR[=WEIGHT] a line; # starts a comment; read again on SIGHUP, connections that exist go on",
      Scope::forward, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->upstreams_file, text); }},
     {upstream, "balance", "round-robin|least-connections|source-hash|random", "round-robin",
      "how a connection's server is chosen: in turn; the one with the fewest; the same one for the same client address; "
@@ -507,11 +558,11 @@ constexpr Option table[] = {
     {upstream, "max-fails", "N", "3", "failures in a row after which a server is tried last; 0: never",
      Scope::forward, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->upstream.max_fails, text); }},
-    {upstream, "fail-timeout", "DURATION", "10s", "for how long",
+    {upstream, "fail-timeout", "DURATION", "10s", "how long a server is tried last after max-fails failures",
      Scope::forward, Shape::duration, {},
      [](Target to, S text) { return set(to.service->upstream.fail_timeout, parse_duration(text)); }},
     {upstream, "check-interval", "DURATION", "0",
-     "between two checks of a server, each by a connection of its own; one that is down gets no client at all. 0: no "
+     "time between two checks of a server, each by a connection of its own; one that is down gets no client at all. 0: no "
      "checks",
      Scope::forward, Shape::duration, {},
      [](Target to, S text) { return set(to.service->upstream.check.interval, parse_duration(text)); }},
@@ -522,7 +573,7 @@ constexpr Option table[] = {
      Scope::forward, Shape::text, {},
      [](Target to, S text) { return set(to.service->upstream.check.send, parse_escaped(text)); }},
     {upstream, "check-expect", "TEXT", "to connect is enough",
-     "what the first 4 KiB of the answer to a check must hold somewhere, written in the same way",
+     "what the first 4 KiB of the answer to a check must hold somewhere, written as for check-send",
      Scope::forward, Shape::text, {},
      [](Target to, S text) -> Parsed<void> {
          auto& expect = to.service->upstream.check.expect;
@@ -533,7 +584,7 @@ constexpr Option table[] = {
     {upstream, "check-fall", "N", "3", "checks that fail in a row until a server is down; the very first decides alone",
      Scope::forward, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->upstream.check.fall, text, 1); }},
-    {upstream, "check-rise", "N", "2", "checks that succeed in a row until it is up again",
+    {upstream, "check-rise", "N", "2", "checks that succeed in a row until a server is up again",
      Scope::forward, Shape::number, {},
      [](Target to, S text) { return set_count(to.service->upstream.check.rise, text, 1); }},
     {upstream, "slow-start", "DURATION", "0",
@@ -565,7 +616,7 @@ constexpr Option table[] = {
      "auth-file",
      Scope::relay, Shape::text, {}, [](Target to, S text) { return set_text(to.service->relay.auth_string, text); }},
     {channels, "auth-file", "FILE", "-",
-     "a file that holds it; the end of its last line does not belong to it; read again on SIGHUP",
+     "a file that holds what every client must say first; the end of its last line does not belong to it; read again on SIGHUP",
      Scope::relay, Shape::text, {}, [](Target to, S text) { return set_path(to, to.service->relay.auth_file, text); }},
     {channels, "max-pairs", "N", "65535",
      "the largest number of a channel, the first one being 0; clients write it with as many hexadecimal digits as this has",
@@ -597,7 +648,7 @@ constexpr Option table[] = {
                             {"disconnect", SlowMember::disconnect},
                             {"queue", SlowMember::queue}});
      }},
-    {channels, "slow-timeout", "DURATION", "10s", "for how long a member may hold up the others",
+    {channels, "slow-timeout", "DURATION", "10s", "how long a member may hold up the others",
      Scope::relay, Shape::duration, {},
      [](Target to, S text) {
          std::chrono::milliseconds limit{0};
@@ -655,7 +706,7 @@ constexpr Option table[] = {
      "agent connects them to; # starts a comment",
      Scope::tunnel_server, Shape::text, {},
      [](Target to, S text) { return set_path(to, to.service->tunnel.routing_file, text); }},
-    {tunnel, "route", "'LISTEN TARGET'", "-", "a route, as in the file",
+    {tunnel, "route", "'LISTEN TARGET'", "-", "a route of the server, as in the file of routing",
      Scope::tunnel_server, Shape::list, "routes",
      [](Target to, S text) -> Parsed<void> {
          auto route = parse_route(text);
@@ -699,7 +750,7 @@ constexpr Option table[] = {
      "it may use it",
      Scope::tunnel_server, Shape::text, {}, set_tunnel_control},
     {tunnel, "hold-back", "DURATION", "100ms",
-     "between the message that opens a session and the data that follows, toward an agent of the original, which "
+     "time between the message that opens a session and the data that follows, toward an agent of the original, which "
      "would connect twice",
      Scope::tunnel_server, Shape::duration, {},
      [](Target to, S text) { return set(to.service->tunnel.link.hold_back, parse_duration(text)); }},
@@ -723,8 +774,19 @@ constexpr Option table[] = {
              return wrong("'" + text + "' does not fit; write a size from 16k to 1g");
          return set(to.service->tunnel.link.session_buffer, size);
      }},
+    {tunnel, "total-buffer", "SIZE", "256m",
+     "what is kept of all sessions of a link together; beyond it the session ends of which most is kept. Toward the "
+     "original the whole link waits for a moment",
+     Scope::tunnel, Shape::size, {},
+     [](Target to, S text) -> Parsed<void> {
+         const auto size = parse_size(text);
+         if (size && *size == 0)
+             return wrong("nothing could be kept; write a size such as 256m");
+         return set(to.service->tunnel.link.total_buffer, size);
+     }},
     {tunnel, "stall-timeout", "DURATION", "2s",
-     "for how long; then, if others wait, the session is disconnected whose receiver has not taken half of that",
+     "how long a slow receiver of a session may hold up others; then the session is disconnected whose receiver has "
+     "not taken half of session-buffer",
      Scope::tunnel, Shape::duration, {},
      [](Target to, S text) -> Parsed<void> {
          std::chrono::milliseconds stall{};
@@ -751,7 +813,7 @@ constexpr Option table[] = {
          to.service->tunnel.link.keep_alive = interval;
          return done;
      }},
-    {tunnel, "reconnect", "DURATION", "5s", "before the agent tries its server again",
+    {tunnel, "reconnect", "DURATION", "5s", "how long the agent waits before it tries its server again",
      Scope::tunnel_agent, Shape::duration, {},
      [](Target to, S text) { return set_limit(to.service->tunnel.reconnect, text, "5s"); }},
     {tunnel, "verbose", "N", "20",
@@ -785,19 +847,22 @@ constexpr Option table[] = {
      Scope::service, Shape::size, {},
      [](Target to, S text) { return set(to.service->record.total, parse_size(text)); }},
 
-    {limits, "limit-memory", "SIZE", "docker: 256m; exec: no limit", "memory; exec: address space of each process",
+    {limits, "limit-memory", "SIZE", "docker: 256m; exec: no limit", "memory, with swap; exec without a control group: address space of each process",
      Scope::instances, Shape::size, "limits.memory",
      [](Target to, S text) { return set(to.service->limits.memory, parse_size(text)); }},
-    {limits, "limit-cpus", "N", "docker: 1", "processors, as in 0.5; docker only",
+    {limits, "limit-cpus", "N", "docker: 1; exec: no limit", "processors, as in 0.5; exec: needs a control group",
      Scope::instances, Shape::number, "limits.cpus",
      [](Target to, S text) { return set(to.service->limits.cpus, parse_cpus(text)); }},
     {limits, "limit-pids", "N", "docker: 64; exec: no limit",
-     "processes; exec: all of the instance's user, and not for root",
+     "processes and threads; exec without a control group: all of the instance's user, and not for root",
      Scope::instances, Shape::number, "limits.pids",
      [](Target to, S text) { return set_count(to.service->limits.pids, text); }},
     {limits, "limit-nofile", "N", "1024", "open files of each process",
      Scope::instances, Shape::number, "limits.nofile",
      [](Target to, S text) { return set_count(to.service->limits.nofile, text); }},
+    {limits, "limit-core", "SIZE", "0", "core file of a process that crashes; 0: none is written",
+     Scope::instances, Shape::size, "limits.core",
+     [](Target to, S text) { return set(to.service->limits.core, parse_size(text)); }},
     {limits, "limit-tmp", "SIZE", "docker: 64m", "contents of /tmp; docker only",
      Scope::instances, Shape::size, "limits.tmp",
      [](Target to, S text) { return set(to.service->limits.tmp, parse_size(text)); }},
@@ -805,9 +870,12 @@ constexpr Option table[] = {
      Scope::instances, Shape::size, "limits.log",
      [](Target to, S text) { return set(to.service->limits.log, parse_size(text)); }},
 
-    {whole, "name", "NAME", "made from the listen addresses, or from the path of the configuration",
+    {whole, "name", "NAME", "made from the machine, and the listen addresses or the path of the configuration",
      "what a later start of the same daemon finds its leftovers by",
      Scope::daemon, Shape::text, {}, [](Target to, S text) { return set(to.settings.name, parse_name(text)); }},
+    {whole, "init", "PATH", "looked for beside instancerd, and in libexec/instancer",
+     "the program instancer-init, which starts an instance of exec that has a user",
+     Scope::daemon, Shape::text, {}, [](Target to, S text) { return set_path(to, to.settings.init, text); }},
     {whole, "threads", "N", "number of cores", "threads that serve",
      Scope::daemon, Shape::number, {},
      [](Target to, S text) { return set_count(to.settings.threads, text, 1, 1024); }},
@@ -851,11 +919,6 @@ std::string escaped(std::string_view text)
 }  // namespace
 
 std::span<const Option> options() { return table; }
-
-bool is_amount(const Option& option)
-{
-    return option.shape == Shape::number || option.shape == Shape::duration || option.shape == Shape::size;
-}
 
 const Option* find_option(std::string_view name)
 {

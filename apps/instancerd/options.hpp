@@ -18,6 +18,7 @@ enum class Shape {
     duration,  ///< "20s", or 0
     size,      ///< "64m", or bytes as a number
     flag,      ///< true or false; on the command line it takes no value
+    variant,   ///< true, false or "text"; on the command line it may have a value
     list,      ///< ["a", "b"], or "a" alone; on the command line it may be repeated
     map,       ///< {"NAME": "value"}; on the command line NAME=VALUE, may be repeated
 };
@@ -35,6 +36,7 @@ enum class Scope : unsigned {
     tunnel_agent = 64,
     tunnel = 96,   ///< Either end of one.
     dialers = 72,  ///< Services that connect to servers.
+    holders = 67,  ///< Services that bound the sessions of one thing.
     service = 59,  ///< Services that have clients.
     any_service = 123,
     daemon = 4,      ///< The command line of the quick forms, and the top level of the configuration.
@@ -88,9 +90,6 @@ public:
 
 /// All options, in the order of --help.
 std::span<const Option> options();
-
-/// Whether it only says how much. What other options mean never depends on that.
-bool is_amount(const Option& option);
 
 /// None when there is no such option.
 const Option* find_option(std::string_view name);

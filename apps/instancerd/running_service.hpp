@@ -6,6 +6,7 @@
 
 #include <asio/awaitable.hpp>
 
+#include <instancer/detail/helper_threads.hpp>
 #include <instancer/result.hpp>
 
 namespace instancer::daemon {
@@ -27,8 +28,10 @@ public:
     virtual void drain() = 0;
     virtual void stop() = 0;
 
-    /// Reads its files again. What cannot be used leaves things as they are.
-    virtual void reload() = 0;
+    /// Reads its files again, on a thread of `reader`. What cannot be used leaves things as they are.
+    ///
+    /// Concurrency: one call at a time.
+    virtual asio::awaitable<void> reload(instancer::detail::HelperThreads& reader) = 0;
 
     /// Logs what is there now.
     virtual void report() = 0;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <utility>
 
 #include <asio/co_spawn.hpp>
@@ -49,9 +50,13 @@ ProcessOptions process_options(const Settings& settings, const ServiceSettings& 
     if (!service.user.empty() && ::geteuid() == 0)
         if (const auto user = find_user(service.user))
             options.user.emplace(user->uid, user->gid, user->groups);
+    options.users = service.users;
+    options.init = settings.init_program();
     options.limit_memory = service.limits.memory;
+    options.limit_cpus = service.limits.cpus;
     options.limit_pids = service.limits.pids;
     options.limit_nofile = service.limits.nofile;
+    options.limit_core = service.limits.core;
     // The default must not ask for more than we may give.
     if (rlimit ours{}; !service.has("limit-nofile") && ::getrlimit(RLIMIT_NOFILE, &ours) == 0)
         options.limit_nofile = std::min<std::uint64_t>(options.limit_nofile, ours.rlim_max);
@@ -67,7 +72,7 @@ DockerOptions docker_options(const Settings& settings, const ServiceSettings& se
     for (const auto& other : settings.services)
         options.services.push_back(other.name);
     options.command = service.command;
-    options.pty = service.pty;
+    options.pty = service.pty != TerminalMode::none;
     options.stderr_to = service.stderr_to;
     options.env = service.env;
     options.client_env = service.client_env;
@@ -76,6 +81,7 @@ DockerOptions docker_options(const Settings& settings, const ServiceSettings& se
     options.limits.cpus = service.limits.cpus;
     options.limits.pids = service.limits.pids;
     options.limits.nofile = service.limits.nofile;
+    options.limits.core = service.limits.core;
     options.limits.tmp = service.limits.tmp;
     options.limits.log = service.limits.log;
     options.stop_grace = service.stop_grace;
@@ -85,7 +91,7 @@ DockerOptions docker_options(const Settings& settings, const ServiceSettings& se
 }  // namespace
 
 std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const ServiceSettings& service,
-                                AccessRules rules)
+                                AccessRules rules, std::shared_ptr<UnadmittedLimit> unadmitted)
 {
     GateOptions options;
     options.rules = std::move(rules);
@@ -95,36 +101,43 @@ std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const Ser
     options.source_prefix = service.source_prefix;
     for (const auto& network : service.accept_proxy)
         options.proxies.add(true, network);
+    options.unadmitted = std::move(unadmitted);
     return std::make_shared<Gate>(executor, std::move(options));
 }
 
-void reload_rules(Gate& gate, const ServiceSettings& service, Log& log)
+std::optional<Parsed<AccessRules>> read_rules(const ServiceSettings& service)
 {
-    const auto& file = service.access_file;
-    if (file.empty())
-        return;
-    auto rules = load_rules(service.access, file, service.time_zone);
+    if (service.access_file.empty())
+        return std::nullopt;
+    return load_rules(service.access, service.access_file, service.time_zone);
+}
+
+void reload_rules(Gate& gate, Parsed<AccessRules> rules, const ServiceSettings& service, Log& log)
+{
     if (!rules) {
         log.warning(service.name, rules.error() + "; the access rules stay as they were");
         return;
     }
-    log.notice(service.name, std::to_string(rules->size()) + " access rules, with those of " + file);
+    log.notice(service.name, std::to_string(rules->size()) + " access rules, with those of " + service.access_file);
     gate.set_rules(std::move(*rules));
 }
 
-ServerOptions make_server_options(const std::string& name, const ServiceSettings& service)
+ServerOptions make_server_options(const std::string& name, const ServiceSettings& service,
+                                  std::shared_ptr<UnadmittedLimit> unadmitted)
 {
     ServerOptions options(name);
     options.auth_timeout = service.auth_timeout;
     options.session_idle = service.session_idle;
     options.half_close_timeout = service.half_close_timeout;
     options.session_timeout = service.session_timeout;
+    options.source_prefix = service.source_prefix;
+    options.unadmitted = std::move(unadmitted);
     return options;
 }
 
 Service::Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
                  std::vector<std::string> tokens, AccessRules rules, std::vector<Upstream> upstreams, RelayParts relay,
-                 std::shared_ptr<InstanceBudget> budget, Log& log)
+                 std::shared_ptr<InstanceBudget> budget, std::shared_ptr<UnadmittedLimit> unadmitted, Log& log)
     : settings_(settings),
       service_(service),
       name_(service.name),
@@ -169,13 +182,14 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
     pool_ = std::make_unique<InstancePool>(control, name_, pool, *backend_, log, std::move(budget));
     bridge_ = make_bridge(service, log);
     if (service.is_gated()) {
-        gate_ = make_gate(control, service, std::move(rules));
+        gate_ = make_gate(control, service, std::move(rules), unadmitted);
         for (auto& acceptor : acceptors)
             acceptor = std::make_unique<GatedAcceptor>(std::move(acceptor), gate_);
     }
-    server_ = std::make_unique<Server>(workers, make_server_options(name_, service), std::move(acceptors),
-                                       make_authenticator(service, std::move(tokens), std::move(relay.authentication)),
-                                       *pool_, *bridge_, log);
+    owners_ = owners_of(name_, tokens);
+    server_ = std::make_unique<Server>(
+        workers, make_server_options(name_, service, std::move(unadmitted)), std::move(acceptors),
+        make_authenticator(service, std::move(tokens), std::move(relay.authentication)), *pool_, *bridge_, log);
     if (channels)
         install_prompt(*channels);
 }
@@ -244,63 +258,117 @@ std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings
     return std::make_unique<OpenAuthenticator>();
 }
 
-void Service::reload()
+class Service::Files {
+public:
+    std::optional<Parsed<std::vector<std::string>>> tokens;
+    std::string remark;  ///< On the tokens.
+    std::optional<Parsed<AccessRules>> rules;
+    std::optional<Parsed<std::vector<Upstream>>> upstreams;
+    std::optional<Parsed<std::string>> authentication;
+
+    Files() = default;
+};
+
+Service::Files Service::read_files() const
 {
-    reload_tokens();
-    if (gate_)
-        reload_rules(*gate_, service_, log_);
-    reload_upstreams();
-    reload_authentication();
+    Files files;
+    if (set_tokens_) {
+        files.tokens = load_tokens(service_.tokens, service_.auth);
+        files.remark = remark_on_tokens(service_.tokens, service_.auth);
+    }
+    files.rules = read_rules(service_);
+    if (!service_.upstreams_file.empty())
+        files.upstreams = load_upstreams(settings_, service_.upstreams_file);
+    if (relay_authenticator_ && !service_.relay.auth_file.empty())
+        files.authentication = load_authentication(service_.relay);
+    return files;
 }
 
-void Service::reload_authentication()
+asio::awaitable<void> Service::reload(instancer::detail::HelperThreads& reader)
 {
-    const auto& file = service_.relay.auth_file;
-    if (!relay_authenticator_ || file.empty())
-        return;
-    auto text = load_authentication(service_.relay);
+    auto read = [this] { return read_files(); };
+    auto call = reader.run(std::move(read));
+    auto files = co_await std::move(call);
+    if (files.tokens)
+        reload_tokens(std::move(*files.tokens), files.remark);
+    if (gate_ && files.rules)
+        reload_rules(*gate_, std::move(*files.rules), service_, log_);
+    if (files.authentication)
+        reload_authentication(std::move(*files.authentication));
+    if (files.upstreams) {
+        auto task = reload_upstreams(std::move(*files.upstreams));
+        co_await std::move(task);
+    }
+}
+
+void Service::reload_authentication(Parsed<std::string> text)
+{
     if (!text) {
         log_.warning(name_, text.error() + "; the authentication string stays as it was");
         return;
     }
-    log_.notice(name_, "read the authentication string from " + file);
+    log_.notice(name_, "read the authentication string from " + service_.relay.auth_file);
     relay_authenticator_->set_authentication(std::move(*text));
 }
 
-void Service::reload_tokens()
+void Service::reload_tokens(Parsed<std::vector<std::string>> tokens, const std::string& remark)
 {
-    if (!set_tokens_)
-        return;
-    auto tokens = load_tokens(service_.tokens, service_.auth);
     if (!tokens) {
         log_.warning(name_, tokens.error() + "; the tokens stay as they were");
         return;
     }
-    log_.notice(name_, "read " + std::to_string(tokens->size()) + " tokens from " + service_.tokens);
+    auto owners = owners_of(name_, *tokens);
+    std::set<std::string> removed;
+    std::set_difference(owners_.begin(), owners_.end(), owners.begin(), owners.end(),
+                        std::inserter(removed, removed.end()));
+    owners_ = std::move(owners);
+    const auto read = "read " + std::to_string(tokens->size()) + " tokens from " + service_.tokens;
+    // Before instances end: nobody may come back for another one.
     set_tokens_(std::move(*tokens));
+    log_.notice(name_, read + deal_with_removed(removed));
+    if (!remark.empty())
+        log_.warning(name_, remark);
 }
 
-void Service::reload_upstreams()
+std::string Service::deal_with_removed(const std::set<std::string>& owners)
+{
+    if (owners.empty())
+        return {};
+    const auto instances = pool_->snapshot();
+    const auto left = std::count_if(instances.begin(), instances.end(), [&](const auto& instance) {
+        return instance.state != "stopping" && owners.count(instance.owner) != 0;
+    });
+    const bool end = service_.on_removed == OnRemoved::end;
+    if (end)
+        for (const auto& owner : owners)
+            if (Digest digest; Digest::parse(owner, digest))
+                pool_->reset_owner(digest);
+    auto text = ", " + std::to_string(owners.size()) + " removed";
+    if (left == 0)
+        return text;
+    text += ", " + std::to_string(left) + (left == 1 ? " instance" : " instances");
+    text += owners.size() == 1 ? " of it" : " of them";
+    return text + (end ? left == 1 ? " ends" : " end" : left == 1 ? " goes on" : " go on");
+}
+
+asio::awaitable<void> Service::reload_upstreams(Parsed<std::vector<Upstream>> list)
 {
     const auto& file = service_.upstreams_file;
-    if (file.empty())
-        return;
-    const auto keep = [this](const std::string& error) {
+    std::string error;
+    std::size_t count = 0;
+    if (list) {
+        count = list->size();
+        auto task = upstreams_->set_upstreams(std::move(*list));
+        const auto result = co_await std::move(task);
+        if (!result)
+            error = file + ": " + result.error().message();
+    } else {
+        error = list.error();
+    }
+    if (error.empty())
+        log_.notice(name_, "read " + std::to_string(count) + " upstreams from " + file);
+    else
         log_.warning(name_, error + "; the upstreams stay as they were");
-    };
-    auto list = load_upstreams(settings_, file);
-    if (!list)
-        return keep(list.error());
-    const auto count = list->size();
-    auto task = upstreams_->set_upstreams(std::move(*list));
-    asio::co_spawn(control_, std::move(task), [this, keep, count](std::exception_ptr failure, Result<void> result) {
-        if (failure)
-            keep(service_.upstreams_file + ": out of memory");
-        else if (!result)
-            keep(service_.upstreams_file + ": " + result.error().message());
-        else
-            log_.notice(name_, "read " + std::to_string(count) + " upstreams from " + service_.upstreams_file);
-    });
 }
 
 void Service::note_available(bool available)

@@ -4,12 +4,15 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <asio/awaitable.hpp>
 
 #include <instancer/acceptor/gate.hpp>
+#include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/backend/upstream_backend.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/instance_backend.hpp>
@@ -30,13 +33,19 @@ namespace instancer::daemon {
 
 /// Who may connect to a service.
 std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const ServiceSettings& service,
-                                AccessRules rules);
+                                AccessRules rules, std::shared_ptr<UnadmittedLimit> unadmitted);
 
-/// Reads the file of access rules again, if there is one.
-void reload_rules(Gate& gate, const ServiceSettings& service, Log& log);
+/// What the file of access rules holds now; none where there is no such file.
+///
+/// Threads: any.
+std::optional<Parsed<AccessRules>> read_rules(const ServiceSettings& service);
 
-/// The limits of time of a service's sessions.
-ServerOptions make_server_options(const std::string& name, const ServiceSettings& service);
+/// Uses what was read, if it is right.
+void reload_rules(Gate& gate, Parsed<AccessRules> rules, const ServiceSettings& service, Log& log);
+
+/// The limits of a service's sessions.
+ServerOptions make_server_options(const std::string& name, const ServiceSettings& service,
+                                  std::shared_ptr<UnadmittedLimit> unadmitted);
 
 /// What a relay needs besides.
 class RelayParts {
@@ -57,7 +66,7 @@ public:
     /// `settings` and `service` must outlive this.
     Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
             std::vector<std::string> tokens, AccessRules rules, std::vector<Upstream> upstreams, RelayParts relay,
-            std::shared_ptr<InstanceBudget> budget, Log& log);
+            std::shared_ptr<InstanceBudget> budget, std::shared_ptr<UnadmittedLimit> unadmitted, Log& log);
 
     /// Serves until drained or stopped.
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
@@ -65,9 +74,7 @@ public:
     void drain() override { server_->drain(drain_timeout_); }
     void stop() override { server_->stop(); }
 
-    /// Reads the files of tokens, access rules, upstreams and the authentication string again. What cannot be used
-    /// leaves things as they are.
-    void reload() override;
+    asio::awaitable<void> reload(instancer::detail::HelperThreads& reader) override;
 
     /// Logs every instance, or every upstream.
     void report() override;
@@ -75,13 +82,18 @@ public:
     const std::string& name() const noexcept override { return name_; }
 
 private:
-    void reload_tokens();
+    std::string deal_with_removed(const std::set<std::string>& owners);
+    /// What the files hold that are there.
+    class Files;
+
+    Files read_files() const;
+    void reload_tokens(Parsed<std::vector<std::string>> tokens, const std::string& remark);
     std::unique_ptr<Authenticator> make_authenticator(const ServiceSettings& service, std::vector<std::string> tokens,
                                                       std::string authentication);
-    void reload_authentication();
+    void reload_authentication(Parsed<std::string> text);
     void install_prompt(RelayBackend& relay);
 
-    void reload_upstreams();
+    asio::awaitable<void> reload_upstreams(Parsed<std::vector<Upstream>> list);
     void note_available(bool available);
     void report_instances();
     asio::awaitable<void> report_sessions();
@@ -99,6 +111,7 @@ private:
     std::unique_ptr<InstancePool> pool_;
     std::unique_ptr<Bridge> bridge_;
     std::function<void(std::vector<std::string>)> set_tokens_;  ///< Of the server's authenticator, if it has any.
+    std::set<std::string> owners_;                              ///< Of the tokens, as hashes.
     std::shared_ptr<Gate> gate_;                                ///< None where everybody is let in.
     RelayAuthenticator* relay_authenticator_ = nullptr;
     std::unique_ptr<Server> server_;

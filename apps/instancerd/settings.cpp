@@ -11,6 +11,7 @@
 #include <instancer/identity.hpp>
 
 #include "options.hpp"
+#include "system.hpp"
 
 namespace instancer::daemon {
 
@@ -82,18 +83,32 @@ void ServiceSettings::complete()
     if (const char* host = std::getenv("DOCKER_HOST"); mode == Mode::docker && !has("engine") && host && *host)
         docker.engine = host;
     // A terminal has one screen.
-    if (!has("stderr") && pty)
+    if (!has("stderr") && pty != TerminalMode::none)
         stderr_to = StderrTo::client;
     if (!has("client-env"))
         client_env = pool.warm == 0;
     if (!has("max-instances") && ports)
         pool.max_instances = std::min(pool.max_instances, ports->size());
+    if (!has("max-instances") && users)
+        pool.max_instances = std::min(pool.max_instances, users->size());
     pool.single_use = single_use();
     if (mode == Mode::relay && !has("listen"))
         listen.push_back(Address::tcp({}, RelaySettings::port));
 }
 
+std::vector<std::string> files_of(const ServiceSettings& service)
+{
+    std::vector<std::string> files;
+    for (const auto* file : {&service.tokens, &service.access_file, &service.upstreams_file, &service.relay.auth_file,
+                             &service.tunnel.routing_file, &service.tunnel.config_file})
+        if (!file->empty())
+            files.push_back(*file);
+    return files;
+}
+
 Settings::Settings() : threads(processors()) {}
+
+std::string Settings::daemon_name() const { return daemon_name(machine_identity()); }
 
 std::string Settings::resolve(const std::string& path) const
 {
@@ -102,7 +117,7 @@ std::string Settings::resolve(const std::string& path) const
     return std::filesystem::absolute(base / path).lexically_normal().string();
 }
 
-std::string Settings::daemon_name() const
+std::string Settings::daemon_name(const std::string& machine) const
 {
     if (!name.empty())
         return name;
@@ -121,6 +136,7 @@ std::string Settings::daemon_name() const
         if (!has_lasting_name())
             parts.push_back(std::to_string(::getpid()));
     }
+    parts.push_back(machine);
     std::string whole;
     for (const auto& part : parts)
         whole += part + '\0';
@@ -151,6 +167,8 @@ std::string Settings::program(const ServiceSettings& service) const
     const bool is_path = program.find('/') != program.npos && program.find("{dir}") == program.npos;
     return is_path ? resolve(program) : program;
 }
+
+std::string Settings::init_program() const { return init.empty() ? find_init() : init; }
 
 std::string Settings::say(std::string_view option, std::string_view value) const
 {

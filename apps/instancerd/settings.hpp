@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -47,6 +48,9 @@ enum class Auth { open, source, token, prompt };
 
 constexpr bool has_tokens(Auth auth) { return auth == Auth::token || auth == Auth::prompt; }
 
+/// What becomes of sessions and instances whose token is no longer listed.
+enum class OnRemoved { keep, end };
+
 enum class WhenDown { reset, close_listener };
 enum class LogLevel { debug, info, warning, error };
 
@@ -75,6 +79,7 @@ public:
     double cpus = 0;
     std::uint64_t pids = 0;
     std::uint64_t nofile = 1024;
+    std::uint64_t core = 0;  ///< Here 0 means that there is none.
     std::uint64_t tmp = 0;
     std::uint64_t log = 0;
 
@@ -125,7 +130,7 @@ public:
     Mode mode;
     Place place;
     Given given;
-    bool sound = true;  ///< False when an option could not be read whose value others depend on.
+    std::set<std::string, std::less<>> unread;  ///< Options whose value could not be read.
 
     std::vector<Address> listen;
     mode_t unix_mode = 0666;
@@ -134,6 +139,7 @@ public:
     Auth auth = Auth::open;
     unsigned source_prefix = 64;
     std::string tokens;
+    OnRemoved on_removed = OnRemoved::keep;
     std::string prompt = "token: ";
     std::array<std::uint8_t, 2> reset_id{0, 0};
     std::chrono::milliseconds auth_timeout{10'000};
@@ -151,10 +157,11 @@ public:
     std::optional<std::chrono::milliseconds> drain_timeout;
 
     StderrTo stderr_to = StderrTo::log;
-    bool pty = false;
+    TerminalMode pty = TerminalMode::none;
     std::vector<std::pair<std::string, std::string>> env;
     bool client_env = true;
     std::string user;
+    std::optional<UserRange> users;  ///< In place of `user`.
     std::string working_directory;
     std::chrono::milliseconds stop_grace{2000};
     Limits limits;
@@ -178,6 +185,9 @@ public:
     /// Whether the user wrote the option, rather than leaving it at its default.
     bool has(std::string_view option) const { return given.find(option) != given.end(); }
 
+    /// Whether its value is the one that the user meant.
+    bool reads(std::string_view option) const { return unread.find(option) == unread.end(); }
+
     /// Whether clients may not be let in for their address or their number, or come through a proxy.
     bool is_gated() const
     {
@@ -195,6 +205,9 @@ public:
     void complete();
 };
 
+/// The files that SIGHUP reads again, but for the user database.
+std::vector<std::string> files_of(const ServiceSettings& service);
+
 /// The whole daemon.
 class Settings {
 public:
@@ -206,9 +219,11 @@ public:
     LogLevel log_level = LogLevel::info;
     LogFormat log_format = LogFormat::text;
     std::string log_file;  ///< Empty: standard error.
+    std::string init;      ///< Path of instancer-init; empty: it is looked for.
     std::size_t threads;
     std::chrono::microseconds busy_poll{0};
     std::size_t max_instances = 0;
+    std::optional<std::size_t> max_unadmitted;  ///< None: as many as the limit of descriptors allows.
     std::chrono::milliseconds drain_timeout{30'000};
     std::vector<ServiceSettings> services;
 
@@ -217,7 +232,11 @@ public:
     /// `path` made independent of the current directory.
     std::string resolve(const std::string& path) const;
 
-    /// The name given, or one that the same command line or configuration has every time and no other daemon has.
+    /// The name given, or one that the same command line or configuration has every time on that machine, and no other
+    /// daemon has.
+    std::string daemon_name(const std::string& machine) const;
+
+    /// The name on this machine.
     std::string daemon_name() const;
 
     /// Whether the next start of the same daemon gets the same name.
@@ -225,6 +244,9 @@ public:
 
     /// The program of a service: a name to look for on the PATH, or an absolute path.
     std::string program(const ServiceSettings& service) const;
+
+    /// The path of instancer-init; empty when it is not found.
+    std::string init_program() const;
 
     /// How the user writes that option here: `--io port` or `"io": "port"`.
     std::string say(std::string_view option, std::string_view value = {}) const;

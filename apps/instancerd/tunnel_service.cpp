@@ -6,6 +6,7 @@
 
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
+#include <asio/steady_timer.hpp>
 
 #include <instancer/acceptor/gated_acceptor.hpp>
 #include <instancer/authenticator/shared.hpp>
@@ -22,6 +23,9 @@ namespace instancer::daemon {
 namespace {
 
 constexpr std::size_t max_control_connections = 32;
+
+/// How long a user waits while another process has the database, and at first between two tries.
+constexpr std::chrono::milliseconds database_patience{2000}, database_pause{20};
 
 /// As the original writes an address: `('192.0.2.1', 5000)`.
 std::string in_tuple(const TunnelAddress& address)
@@ -108,12 +112,12 @@ Parsed<TunnelListeners> TunnelListeners::open(const ServiceSettings& service, co
 
 class TunnelServerService::Route {
 public:
-    Route(TunnelServerService& owner, const std::string& name, Workers& workers, Acceptors acceptors,
+    Route(TunnelServerService& owner, ServerOptions options, Workers& workers, Acceptors acceptors,
           TunnelAddress target, std::unique_ptr<Authenticator> authenticator)
         : backend(owner.control_, owner.tunnel_, target),
-          pool(owner.control_, name, UpstreamBackend::keeps_instance(), backend, owner.log_),
-          server(workers, make_server_options(name, owner.service_), std::move(acceptors), std::move(authenticator),
-                 pool, *owner.bridge_, owner.log_)
+          pool(owner.control_, options.service, UpstreamBackend::keeps_instance(), backend, owner.log_),
+          server(workers, std::move(options), std::move(acceptors), std::move(authenticator), pool, *owner.bridge_,
+                 owner.log_)
     {
     }
 
@@ -124,7 +128,7 @@ public:
 
 TunnelServerService::TunnelServerService(const Settings& settings, const ServiceSettings& service, Workers& workers,
                                          asio::any_io_executor home, TunnelListeners listeners, AccessRules rules,
-                                         Log& log)
+                                         std::shared_ptr<UnadmittedLimit> unadmitted, Log& log)
     : service_(service),
       name_(service.name),
       drain_timeout_(service.drain_timeout.value_or(settings.drain_timeout)),
@@ -143,7 +147,7 @@ TunnelServerService::TunnelServerService(const Settings& settings, const Service
       tunnel_over_(control_)
 {
     if (service.is_gated())
-        gate_ = make_gate(control_, service, std::move(rules));
+        gate_ = make_gate(control_, service, std::move(rules), unadmitted);
     for (std::size_t i = 0; i < listeners.routes.size(); ++i) {
         auto& acceptors = listeners.routes[i];
         if (gate_)
@@ -157,7 +161,8 @@ TunnelServerService::TunnelServerService(const Settings& settings, const Service
                 std::make_unique<TunnelAuthenticator>([this](asio::ip::address address) { return knows(address); });
         // Sessions are numbered in each server, so that each needs a name of its own.
         const auto name = listeners.routes.size() == 1 ? name_ : name_ + "-" + std::to_string(i + 1);
-        routes_.push_back(std::make_unique<Route>(*this, name, workers, std::move(acceptors), files_->routes[i].target,
+        routes_.push_back(std::make_unique<Route>(*this, make_server_options(name, service, unadmitted), workers,
+                                                  std::move(acceptors), files_->routes[i].target,
                                                   std::move(authenticator)));
     }
 }
@@ -226,14 +231,27 @@ void TunnelServerService::stop()
         route->server.stop();
 }
 
-void TunnelServerService::reload()
+asio::awaitable<void> TunnelServerService::reload(instancer::detail::HelperThreads& reader)
 {
-    if (gate_)
-        reload_rules(*gate_, service_, log_);
     const auto& tunnel = service_.tunnel;
+    if (gate_) {
+        auto read = [this] { return read_rules(service_); };
+        auto call = reader.run(std::move(read));
+        auto rules = co_await std::move(call);
+        if (rules)
+            reload_rules(*gate_, std::move(*rules), service_, log_);
+    }
     if (tunnel.config_file.empty() && tunnel.routing_file.empty())
-        return;
-    auto files = load_tunnel_files(tunnel);
+        co_return;
+    auto read = [&tunnel] { return load_tunnel_files(tunnel); };
+    auto call = reader.run(std::move(read));
+    auto files = co_await std::move(call);
+    use(std::move(files));
+}
+
+void TunnelServerService::use(Parsed<TunnelFiles> files)
+{
+    const auto& tunnel = service_.tunnel;
     if (!files) {
         log_.warning(name_, files.error() + "; users, agents and routes stay as they were");
         return;
@@ -258,6 +276,29 @@ void TunnelServerService::report()
     });
 }
 
+template <class Call>
+asio::awaitable<std::invoke_result_t<Call&, UserDatabase&>> TunnelServerService::ask_database(Call call)
+{
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    const auto executor = co_await asio::this_coro::executor;
+    asio::steady_timer pause(executor);
+    const auto deadline = std::chrono::steady_clock::now() + database_patience;
+    for (auto wait = database_pause;; wait = std::min(2 * wait, 8 * database_pause)) {
+        bool busy = false;
+        auto attempt = [this, &busy, &call] {
+            auto result = call(*database_);
+            busy = database_->busy();
+            return result;
+        };
+        auto asked = database_thread_.run(std::move(attempt));
+        auto result = co_await std::move(asked);
+        if (!busy || instancer::detail::is_cancelled(cancellation) || std::chrono::steady_clock::now() >= deadline)
+            co_return result;
+        pause.expires_after(wait);
+        co_await pause.async_wait(instancer::detail::as_result);
+    }
+}
+
 asio::awaitable<Result<bool>> TunnelServerService::knows(asio::ip::address address)
 {
     if (files()->knows_user(address))
@@ -265,18 +306,20 @@ asio::awaitable<Result<bool>> TunnelServerService::knows(asio::ip::address addre
     if (!database_)
         co_return false;
     const auto text = address.to_string();
-    auto look_up = [this, text] {
-        auto name = database_->find(text);
-        if (name && *name)
-            if (const auto noted = database_->note_login(**name); !noted)
-                log_.warning(name_, "the login of " + in_quotes(**name) + " is not noted: " + noted.error());
-        return name;
-    };
-    auto call = database_thread_.run(std::move(look_up));
-    const auto found = co_await std::move(call);
+    auto look_up = [text](UserDatabase& users) { return users.find(text); };
+    auto asked = ask_database(std::move(look_up));
+    const auto found = co_await std::move(asked);
     if (!found)
         co_return fail(Errc::backend_unavailable, found.error());
-    co_return found->has_value();
+    if (!*found)
+        co_return false;
+    const auto name = **found;
+    auto note = [name](UserDatabase& users) { return users.note_login(name); };
+    auto noting = ask_database(std::move(note));
+    const auto noted = co_await std::move(noting);
+    if (!noted)
+        log_.warning(name_, "the login of " + in_quotes(name) + " is not noted: " + noted.error());
+    co_return true;
 }
 
 // The control port.
@@ -347,18 +390,18 @@ asio::awaitable<std::string> TunnelServerService::set_userip(std::vector<std::st
     const auto plain = [](const std::string& text) { return asio::ip::make_address(text).to_string(); };
     if (address)
         address = plain(*address);
-    auto change = [this, name, address, names_nobody, plain]() -> Parsed<void> {
+    auto change = [name, address, names_nobody, plain](UserDatabase& users) -> Parsed<void> {
         if (!names_nobody)
-            return database_->set_address(name, address);
-        const auto users = database_->names();
-        if (!users)
-            return wrong(users.error());
-        if (users->size() != 1)
-            return wrong("whose address? There are " + std::to_string(users->size()) +
+            return users.set_address(name, address);
+        const auto names = users.names();
+        if (!names)
+            return wrong(names.error());
+        if (names->size() != 1)
+            return wrong("whose address? There are " + std::to_string(names->size()) +
                          " users; write set userip NAME " + name);
-        return database_->set_address(users->front(), plain(name));
+        return users.set_address(names->front(), plain(name));
     };
-    auto call = database_thread_.run(std::move(change));
+    auto call = ask_database(std::move(change));
     const auto done = co_await std::move(call);
     if (!done)
         co_return "error: " + one_line(done.error()) + "\n";

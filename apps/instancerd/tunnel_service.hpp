@@ -15,6 +15,7 @@
 #include <asio/post.hpp>
 
 #include <instancer/acceptor/gate.hpp>
+#include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
 #include <instancer/detail/helper_threads.hpp>
@@ -55,13 +56,14 @@ class TunnelServerService final : public RunningService, private ControlCommands
 public:
     /// `settings` and `service` must outlive this. `home` is where the link lives.
     TunnelServerService(const Settings& settings, const ServiceSettings& service, Workers& workers,
-                        asio::any_io_executor home, TunnelListeners listeners, AccessRules rules, Log& log);
+                        asio::any_io_executor home, TunnelListeners listeners, AccessRules rules,
+                        std::shared_ptr<UnadmittedLimit> unadmitted, Log& log);
     ~TunnelServerService() override;
 
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
     void drain() override;
     void stop() override;
-    void reload() override;
+    asio::awaitable<void> reload(instancer::detail::HelperThreads& reader) override;
     void report() override;
     const std::string& name() const noexcept override { return name_; }
 
@@ -79,7 +81,13 @@ private:
         co_return co_await done->wait_uncancelled();
     }
 
+    /// Runs `call(database)` on the database's thread; again and again for two seconds while another process has the
+    /// database. Others' calls are served meanwhile.
+    template <class Call>
+    asio::awaitable<std::invoke_result_t<Call&, UserDatabase&>> ask_database(Call call);
+
     std::shared_ptr<const TunnelFiles> files() const;
+    void use(Parsed<TunnelFiles> files);
     asio::awaitable<Result<bool>> knows(asio::ip::address address);
     void route_ended(std::exception_ptr failure, const Result<void>& result);
 
@@ -120,7 +128,7 @@ public:
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
     void drain() override;
     void stop() override;
-    void reload() override {}
+    asio::awaitable<void> reload(instancer::detail::HelperThreads&) override { co_return; }
     void report() override;
     const std::string& name() const noexcept override { return name_; }
 

@@ -120,6 +120,12 @@ Parsed<std::vector<TunnelRoute>> parse_routing(std::string_view text, const std:
     return routes;
 }
 
+Parsed<std::vector<TunnelRoute>> load_routing(const std::string& file)
+{
+    const auto text = read_file(file);
+    return text ? parse_routing(*text, file) : wrong(text.error());
+}
+
 Parsed<TunnelTargets> parse_targets(std::string_view text)
 {
     const auto colon = text.rfind(':');
@@ -141,6 +147,12 @@ Parsed<TunnelConfig> parse_tunnel_config(std::string_view text, const std::strin
     return ConfigReader(file).read(text);
 }
 
+Parsed<TunnelConfig> load_tunnel_config(const std::string& file)
+{
+    const auto text = read_file(file);
+    return text ? parse_tunnel_config(*text, file) : wrong(text.error());
+}
+
 bool TunnelFiles::admits_agent(const asio::ip::address& address) const
 {
     return std::any_of(agents.begin(), agents.end(), [&](const auto& network) { return is_within(address, network); });
@@ -157,19 +169,13 @@ Parsed<TunnelFiles> load_tunnel_files(const TunnelSettings& settings)
     files.routes = settings.routes;
     files.agents = settings.agents;
     if (!settings.routing_file.empty()) {
-        const auto text = read_file(settings.routing_file);
-        if (!text)
-            return wrong(text.error());
-        auto routes = parse_routing(*text, settings.routing_file);
+        auto routes = load_routing(settings.routing_file);
         if (!routes)
             return wrong(routes.error());
         files.routes.insert(files.routes.end(), routes->begin(), routes->end());
     }
     if (!settings.config_file.empty()) {
-        const auto text = read_file(settings.config_file);
-        if (!text)
-            return wrong(text.error());
-        auto config = parse_tunnel_config(*text, settings.config_file);
+        auto config = load_tunnel_config(settings.config_file);
         if (!config)
             return wrong(config.error());
         files.users = std::move(config->users);

@@ -86,6 +86,9 @@ Parsed<TunnelRoute> parse_route(std::string_view text);
 /// A routing table: one route a line; `#` starts a comment. The error names `file` and the line.
 Parsed<std::vector<TunnelRoute>> parse_routing(std::string_view text, const std::string& file);
 
+/// Reads the file and parses it.
+Parsed<std::vector<TunnelRoute>> load_routing(const std::string& file);
+
 /// `CIDR|ADDRESS|all[:PORT]`
 Parsed<TunnelTargets> parse_targets(std::string_view text);
 
@@ -100,6 +103,9 @@ public:
 
 /// The error names `file` and the line.
 Parsed<TunnelConfig> parse_tunnel_config(std::string_view text, const std::string& file);
+
+/// Reads the file and parses it.
+Parsed<TunnelConfig> load_tunnel_config(const std::string& file);
 
 /// All that a server reads of its files.
 class TunnelFiles {

@@ -2,10 +2,31 @@
 #include "upstreams.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <exception>
+
+#include <asio/co_spawn.hpp>
+#include <asio/io_context.hpp>
+
+#include <instancer/detail/host_resolver.hpp>
 
 #include "system.hpp"
 
 namespace instancer::daemon {
+
+namespace {
+
+/// What it connects to, as far as that can be read.
+std::vector<Upstream> peers_of(const Settings& settings, const ServiceSettings& service)
+{
+    if (service.mode == Mode::tunnel_agent && service.tunnel.peer)
+        return {Upstream::tcp(service.tunnel.peer->name(), service.tunnel.peer->port())};
+    if (service.mode != Mode::forward || service.upstreams_file.empty())
+        return service.upstream.upstreams;
+    return load_upstreams(settings, service.upstreams_file).value_or(std::vector<Upstream>());
+}
+
+}  // namespace
 
 Parsed<Upstream> parse_upstream(const Settings& settings, const std::string& text)
 {
@@ -61,6 +82,29 @@ Parsed<std::vector<Upstream>> load_upstreams(const Settings& settings, const std
     if (!text)
         return wrong(text.error());
     return parse_upstreams(settings, *text, file);
+}
+
+std::vector<std::string> unknown_hosts(const Settings& settings, const ServiceSettings& service)
+{
+    using instancer::detail::HostResolver;
+    auto peers = peers_of(settings, service);
+    std::erase_if(peers, [](const Upstream& peer) { return !peer.is_named(); });
+    std::vector<std::string> problems;
+    for (const auto& peer : peers)
+        problems.push_back("looking up " + peer.name() + " takes too long");
+    HostResolver resolver;
+    asio::io_context context;
+    for (std::size_t i = 0; i < peers.size(); ++i)
+        asio::co_spawn(context, resolver.find(peers[i].name(), peers[i].port()),
+                       [&problem = problems[i]](std::exception_ptr, const Result<HostResolver::Endpoints>& found) {
+                           problem = found ? "" : found.error().message();
+                       });
+    context.run_for(std::chrono::seconds(5));
+    std::vector<std::string> lines;
+    for (std::size_t i = 0; i < peers.size(); ++i)
+        if (!problems[i].empty())
+            lines.push_back(peers[i].text() + ": " + problems[i] + "; it counts as down until that works");
+    return lines;
 }
 
 }  // namespace instancer::daemon

@@ -20,4 +20,9 @@ Parsed<std::vector<Upstream>> parse_upstreams(const Settings& settings, std::str
 /// Reads the file and parses it.
 Parsed<std::vector<Upstream>> load_upstreams(const Settings& settings, const std::string& file);
 
+/// Looks up the names of all that `service` connects to: a line on each that cannot be found, with the reason.
+///
+/// Time: 5 s at most.
+std::vector<std::string> unknown_hosts(const Settings& settings, const ServiceSettings& service);
+
 }  // namespace instancer::daemon

@@ -57,18 +57,31 @@ private:
 
 Parsed<std::unique_ptr<UserDatabase>> UserDatabase::open(const std::string& file)
 {
+    bool busy = false;
+    return open(file, std::chrono::seconds(2), busy);
+}
+
+Parsed<std::unique_ptr<UserDatabase>> UserDatabase::open(const std::string& file, std::chrono::milliseconds patience,
+                                                         bool& busy)
+{
     std::error_code ignored;
     const auto identity = identity_of(file);
-    if (!std::filesystem::is_regular_file(file, ignored))
+    if (std::filesystem::exists(file, ignored) && !std::filesystem::is_regular_file(file, ignored))
+        return wrong(file + ": is no regular file, which a user database is; correct the path");
+    if (!std::filesystem::exists(file, ignored))
         return wrong(file + ": there is no such user database" + remedy(file));
     sqlite3* handle = nullptr;
     const int opened = ::sqlite3_open_v2(file.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
     std::unique_ptr<UserDatabase> database(new UserDatabase(file, identity, handle));
     if (opened != SQLITE_OK)
         return database->failure();
-    ::sqlite3_busy_timeout(handle, 2000);
-    if (!Statement(handle, "SELECT id, username, password, ip, last_login FROM user"))
-        return wrong(database->failure().value() + remedy(file));
+    ::sqlite3_busy_timeout(handle, static_cast<int>(patience.count()));
+    if (!Statement(handle, "SELECT id, username, password, ip, last_login FROM user")) {
+        auto failed = database->failure();
+        busy = database->busy();
+        return busy ? failed : wrong(failed.value() + remedy(file));
+    }
+    ::sqlite3_busy_timeout(handle, 0);
     if (::sqlite3_db_readonly(handle, "main") == 1)
         return wrong(file + ": cannot be written, which noting logins takes; let this user write it and its directory");
     return database;
@@ -76,7 +89,11 @@ Parsed<std::unique_ptr<UserDatabase>> UserDatabase::open(const std::string& file
 
 UserDatabase::~UserDatabase() { ::sqlite3_close_v2(handle_); }
 
-tl::unexpected<std::string> UserDatabase::failure() const { return wrong(file_ + ": " + ::sqlite3_errmsg(handle_)); }
+tl::unexpected<std::string> UserDatabase::failure()
+{
+    busy_ = ::sqlite3_errcode(handle_) == SQLITE_BUSY;
+    return wrong(file_ + ": " + ::sqlite3_errmsg(handle_));
+}
 
 UserDatabase::FileIdentity UserDatabase::identity_of(const std::string& file) noexcept
 {
@@ -86,9 +103,10 @@ UserDatabase::FileIdentity UserDatabase::identity_of(const std::string& file) no
 
 Parsed<void> UserDatabase::keep_up()
 {
+    busy_ = false;
     if (identity_of(file_) == identity_)
         return {};
-    auto fresh = open(file_);
+    auto fresh = open(file_, std::chrono::milliseconds(0), busy_);
     if (!fresh)
         return wrong(fresh.error());
     std::swap(handle_, (*fresh)->handle_);
@@ -111,6 +129,8 @@ Parsed<std::optional<std::string>> UserDatabase::find(const std::string& address
 
 Parsed<void> UserDatabase::note_login(const std::string& name)
 {
+    if (const auto current = keep_up(); !current)
+        return current;
     Statement update(handle_, "UPDATE user SET last_login = CURRENT_TIMESTAMP WHERE username = ?1");
     update.bind(1, name);
     if (update.step() != SQLITE_DONE)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,12 +21,13 @@ namespace instancer::daemon {
 /// Another file that takes the place of the one that was opened is opened instead; while there is none that can be
 /// used, every function says why.
 ///
-/// Every function may block, for two seconds at most while another process has the database.
+/// No function waits while another process has the database: it fails, and `busy` says so.
 ///
 /// Threads: one at a time.
 class UserDatabase {
 public:
-    /// Opens `file`, which must exist and have the table. The error says how to make it.
+    /// Opens `file`, which must exist and have the table. The error says how to make it. It may block, for two seconds
+    /// at most while another process has the database.
     static Parsed<std::unique_ptr<UserDatabase>> open(const std::string& file);
 
     ~UserDatabase();
@@ -44,6 +46,9 @@ public:
 
     Parsed<std::vector<std::string>> names();
 
+    /// Whether the last call failed because another process has the database; it may succeed in a moment.
+    bool busy() const noexcept { return busy_; }
+
 private:
     class Statement;
 
@@ -57,14 +62,19 @@ private:
 
     static FileIdentity identity_of(const std::string& file) noexcept;
 
-    /// Opens what has taken the place of the file.
+    /// Opens `file` and waits for so long while another process has it. `busy` tells whether that was in vain.
+    static Parsed<std::unique_ptr<UserDatabase>> open(const std::string& file, std::chrono::milliseconds patience,
+                                                      bool& busy);
+
+    /// Begins a call: opens what has taken the place of the file.
     Parsed<void> keep_up();
 
-    tl::unexpected<std::string> failure() const;
+    tl::unexpected<std::string> failure();
 
     const std::string file_;
     FileIdentity identity_;
     sqlite3* handle_;
+    bool busy_ = false;
 };
 
 }  // namespace instancer::daemon

@@ -2,13 +2,17 @@
 #include "validate.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <tuple>
 
+#include <sys/resource.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <instancer/detail/find_program.hpp>
+#include <instancer/detail/group_limits.hpp>
 #include <instancer/detail/holds_path.hpp>
 
 #include "options.hpp"
@@ -27,6 +31,86 @@ std::string text_of(const PortRange& ports)
 {
     const auto first = std::to_string(ports.first());
     return ports.size() == 1 ? first : first + "-" + std::to_string(ports.last());
+}
+
+Place place_of(const ServiceSettings& service, std::string_view option)
+{
+    const auto found = service.given.find(option);
+    return found == service.given.end() ? service.place : found->second;
+}
+
+/// Where a service listens, each with the option that says so.
+std::vector<std::pair<std::string_view, Address>> listeners_of(const ServiceSettings& service)
+{
+    std::vector<std::pair<std::string_view, Address>> listeners;
+    const auto add = [&](std::string_view option, const Address& address) {
+        if (service.reads(option))
+            listeners.emplace_back(option, address);
+    };
+    for (const auto& address : service.listen)
+        listeners.emplace_back("listen", address);
+    if (service.mode == Mode::relay && service.relay.control)
+        add("control", *service.relay.control);
+    if (service.mode != Mode::tunnel_server)
+        return listeners;
+    const auto& tunnel = service.tunnel;
+    add("proxy", tunnel.agents_listen());
+    if (tunnel.control)
+        add("control", *tunnel.control);
+    for (const auto& route : tunnel.routes)
+        listeners.emplace_back("route", route.listen);
+    if (!tunnel.routing_file.empty())
+        if (const auto routes = load_routing(tunnel.routing_file))
+            for (const auto& route : *routes)
+                listeners.emplace_back("routing", route.listen);
+    return listeners;
+}
+
+/// `A, B`
+std::string names_of(const std::vector<std::pair<std::string, std::string>>& entries)
+{
+    std::string names;
+    for (const auto& [name, value] : entries)
+        names += (names.empty() ? "" : ", ") + name;
+    return names;
+}
+
+bool is_interpreter(const std::string& program)
+{
+    static constexpr std::string_view known[] = {"python", "pypy", "perl", "ruby", "node", "nodejs", "php",
+                                                 "lua",    "sh",   "bash", "dash", "zsh",  "ksh",    "tclsh"};
+    const auto file = std::filesystem::path(program).filename().string();
+    const auto name = std::string_view(file).substr(0, file.find_last_not_of("0123456789.") + 1);
+    return std::find(std::begin(known), std::end(known), name) != std::end(known);
+}
+
+/// The path of the script that the command has an interpreter run; empty where that cannot be said for sure.
+std::string script_of(const Settings& settings, const ServiceSettings& service)
+{
+    const auto& command = service.command;
+    if (!is_interpreter(command.front()))
+        return {};
+    // With letters such as those of -c, -e and -m the program is no file, or they take the next word.
+    const auto is_plain = [](const std::string& word) {
+        return word.size() > 1 && word.front() == '-' && word.find_first_not_of("uBbqvwx", 1) == word.npos;
+    };
+    const auto script = std::find_if_not(command.begin() + 1, command.end(), is_plain);
+    if (script == command.end() || script->front() == '-' || !std::filesystem::path(*script).has_extension())
+        return {};
+    auto directory = service.working_directory;
+    if (directory.empty())
+        directory = service.dir_template.empty() ? settings.resolve(".") : "{dir}";
+    if (!service.dir_template.empty() && directory.starts_with("{dir}"))
+        directory.replace(0, 5, service.dir_template);
+    const auto path = (std::filesystem::path(directory) / *script).lexically_normal().string();
+    return path.find('{') == path.npos ? path : std::string();
+}
+
+/// Whether it is certain that nothing has that path.
+bool is_missing(const std::string& path)
+{
+    std::error_code error;
+    return !std::filesystem::exists(path, error) && !error;
 }
 
 /// Checks one service on its own.
@@ -67,8 +151,15 @@ private:
     /// A problem where `option` was written, or with the service as a whole when it was not.
     void refuse(std::string_view option, std::string text)
     {
-        const auto found = service_.given.find(option);
-        problems_.emplace_back(found == service_.given.end() ? service_.place : found->second, std::move(text));
+        if (!follows_from_unread(option, text))
+            problems_.emplace_back(place_of(service_, option), std::move(text));
+    }
+
+    /// Whether the complaint is about an option that could not be read, or names one: it would be a further, wrong one.
+    bool follows_from_unread(std::string_view option, std::string_view text) const
+    {
+        return std::any_of(service_.unread.begin(), service_.unread.end(),
+                           [&](const auto& unread) { return unread == option || text.find(say(unread)) != text.npos; });
     }
 
     void check_listen()
@@ -86,7 +177,7 @@ private:
             if (const auto parent = std::filesystem::path(address.name()).parent_path(); !is_directory(parent))
                 refuse("listen", "there is no directory " + parent.string() + "; create it first");
         }
-        if (has("unix-mode") && !has_unix)
+        if (has("unix-mode") && !has_unix && service_.reads("listen"))
             refuse("unix-mode", "is for Unix sockets only; remove it, or listen on unix:/path");
     }
 
@@ -133,13 +224,13 @@ private:
                                          say(service_.mode == Mode::relay ? "max-total" : "max-connections") + ", " +
                                          std::to_string(service_.max_connections) + "; lower it or raise that");
         const bool has_instances = service_.mode == Mode::exec || service_.mode == Mode::docker;
-        if (has("source-prefix") && service_.auth != Auth::source && service_.max_per_source == 0)
-            refuse("source-prefix", !has_instances ? "needs " + say("max-per-source") + "; add that or remove this"
-                                                   : "needs " + say("auth", "source") + " or " + say("max-per-source") +
-                                                         "; add one of them or remove this");
         const bool is_forward = service_.mode == Mode::forward;
         const bool asks =
             service_.mode == Mode::relay || (has_tokens(service_.auth) && !is_forward) || has("accept-proxy");
+        if (has("source-prefix") && service_.auth != Auth::source && service_.max_per_source == 0 && !asks)
+            refuse("source-prefix", !has_instances ? "needs " + say("max-per-source") + "; add that or remove this"
+                                                   : "needs " + say("auth", "source") + " or " + say("max-per-source") +
+                                                         "; add one of them or remove this");
         if (has("auth-timeout") && !asks)
             refuse("auth-timeout", is_forward ? "needs " + say("accept-proxy") + "; add that or remove this"
                                               : "needs " + say("auth", "token") + ", " + say("auth", "prompt") +
@@ -196,11 +287,6 @@ private:
         needs("half-close-timeout", "half-close", "stay", relay.channels.end == MemberEnd::stay);
         if (has("alone-limit") && relay.channels.alone_limit == 0)
             refuse("alone-limit", "of 0 holds nothing; raise it or use " + say("alone", "discard"));
-        if (relay.control)
-            for (const auto& address : service_.listen)
-                if (address.collides(*relay.control))
-                    refuse("control", relay.control->text() + " is taken by " + address.text() +
-                                          ", where clients connect; choose another");
     }
 
     void check_upstreams()
@@ -227,6 +313,8 @@ private:
         const auto& tunnel = service_.tunnel;
         if (!service_.command.empty() || has("command"))
             refuse("command", "is not run: a tunnel reaches servers that run already; remove it");
+        if (has("total-buffer") && tunnel.link.total_buffer < tunnel.link.session_buffer)
+            refuse("total-buffer", "is less than " + say("session-buffer") + "; raise it or lower that");
         if (service_.mode == Mode::tunnel_agent) {
             if (!tunnel.peer && !has("proxy"))
                 refuse("proxy", "has no server to connect to; add " + say("proxy", "host:8443"));
@@ -234,22 +322,7 @@ private:
         }
         check_traffic();
         check_access();
-        const auto files = load_tunnel_files(tunnel);
-        if (!files) {
-            const bool in_config =
-                !tunnel.config_file.empty() && files.error().find(tunnel.config_file) != std::string::npos;
-            refuse(in_config ? "config" : "routing", files.error());
-        } else {
-            if (files->routes.empty() && !has("route") && !has("routing"))
-                refuse("routing", "has no route; add " + say("routing", "FILE") + " or " +
-                                      say("route", "0.0.0.0:8080 10.0.0.1:80"));
-            if (files->agents.empty() && !has("agents"))
-                refuse("agents", "no agent may connect; add " + say("agents", "ADDRESS") +
-                                     ", or proxy_client_whitelist in " + say("config", "FILE"));
-            if (files->users.empty() && !has("db") && !tunnel.any_user)
-                refuse("db", "no user may connect; add " + say("db", "FILE") + ", controller_user in " +
-                                 say("config", "FILE") + ", or " + say("any-user"));
-        }
+        check_tunnel_files();
         if (tunnel.any_user && has("db"))
             refuse("any-user", "lets in whom " + say("db") + " does not know; remove one of them");
         if (!tunnel.database.empty())
@@ -257,6 +330,30 @@ private:
                 refuse("db", users.error());
         if (has("verbose") && has("log-level"))
             refuse("verbose", "and " + say("log-level") + " say the same; remove one of them");
+    }
+
+    void check_tunnel_files()
+    {
+        const auto& tunnel = service_.tunnel;
+        if (!tunnel.routing_file.empty())
+            if (const auto routes = load_routing(tunnel.routing_file); !routes)
+                refuse("routing", routes.error());
+        if (tunnel.routes.empty() && !has("route") && !has("routing"))
+            refuse("routing",
+                   "has no route; add " + say("routing", "FILE") + " or " + say("route", "0.0.0.0:8080 10.0.0.1:80"));
+        TunnelConfig config;
+        if (!tunnel.config_file.empty()) {
+            auto read = load_tunnel_config(tunnel.config_file);
+            if (!read)
+                return refuse("config", read.error());
+            config = std::move(*read);
+        }
+        if (tunnel.agents.empty() && config.agents.empty() && !has("agents"))
+            refuse("agents", "no agent may connect; add " + say("agents", "ADDRESS") +
+                                 ", or proxy_client_whitelist in " + say("config", "FILE"));
+        if (config.users.empty() && !has("db") && !tunnel.any_user)
+            refuse("db", "no user may connect; add " + say("db", "FILE") + ", controller_user in " +
+                             say("config", "FILE") + ", or " + say("any-user"));
     }
 
     void check_clients()
@@ -267,9 +364,11 @@ private:
             else if (!service_.tokens.empty())
                 if (const auto tokens = load_tokens(service_.tokens, service_.auth); !tokens)
                     refuse("tokens", tokens.error());
-        } else if (has("tokens")) {
-            refuse("tokens", "needs " + say("auth", "token") + " or " + say("auth", "prompt") +
-                                 "; add one of them or remove this");
+        } else {
+            for (const auto option : {"tokens", "on-removed"})
+                if (has(option))
+                    refuse(option, "needs " + say("auth", "token") + " or " + say("auth", "prompt") +
+                                       "; add one of them or remove this");
         }
         for (const auto& [option, auth, name] :
              {std::tuple("reset-id", Auth::token, "token"), std::tuple("prompt", Auth::prompt, "prompt")})
@@ -330,7 +429,7 @@ private:
             if (uses_port)
                 refuse("command", "{port} needs " + say("io", "port") + "; add that or remove {port}");
         }
-        if (service_.pty && io != ProcessIo::stdio)
+        if (service_.pty != TerminalMode::none && io != ProcessIo::stdio)
             refuse("pty", "needs " + say("io", "stdio") + "; use that or remove this");
         if (io == ProcessIo::port && has("stderr") && service_.stderr_to == StderrTo::client)
             refuse("stderr", "client cannot work together with " + say("io", "port") +
@@ -353,12 +452,17 @@ private:
 
     void check_process_limits()
     {
-        for (const auto option : {"limit-cpus", "limit-tmp", "limit-log"})
+        for (const auto option : {"limit-tmp", "limit-log"})
             if (has(option))
                 refuse(option, std::string("cannot be enforced for a process; remove it or use ") +
                                    (settings_.file.empty() ? "instancerd docker" : "\"mode\": \"docker\""));
+        if (rlimit ours{};
+            ::getrlimit(RLIMIT_CORE, &ours) == 0 && ::geteuid() != 0 && service_.limits.core > ours.rlim_max)
+            refuse("limit-core", "is more than the daemon's own limit, " + std::to_string(ours.rlim_max) +
+                                     "; lower it, or raise that (ulimit -Hc, LimitCORE= of a unit)");
         const bool is_root = ::geteuid() == 0;
         uid_t runs_as = ::geteuid();
+        check_users();
         if (!service_.user.empty()) {
             const auto user = find_user(service_.user);
             if (!user)
@@ -369,12 +473,34 @@ private:
             if (user)
                 runs_as = user->uid;
         }
-        if (has("limit-pids") && service_.limits.pids != 0 && runs_as == 0)
+        if (has("limit-pids") && service_.limits.pids != 0 && runs_as == 0 && !service_.users &&
+            !instancer::detail::can_limit_groups(instancer::detail::GroupLimit::pids))
             refuse("limit-pids", "does not bind root; add " + say("user", "NAME") + ", or use docker mode");
+    }
+
+    void check_users()
+    {
+        const auto& users = service_.users;
+        if (!users)
+            return;
+        if (::geteuid() != 0)
+            refuse("user", "only root can start processes as somebody else; start instancerd as root or remove this");
+        if (const auto name = known_user(users->first(), users->last()); !name.empty())
+            refuse("user", "holds the user " + name +
+                               ", whose files instances would own; write a range that nobody "
+                               "has, as in 70000-70063");
+        if (has("max-instances") && service_.pool.max_instances > users->size())
+            refuse("max-instances", "is more than the " + std::to_string(users->size()) + " users of " + say("user") +
+                                        "; lower it or widen that");
+        if (service_.pool.warm > users->size())
+            refuse("warm", "is more than the " + std::to_string(users->size()) + " users of " + say("user") +
+                               "; lower it or widen that");
     }
 
     void check_process_files()
     {
+        if (!service_.reads("command") || !service_.reads("env"))
+            return;
         if (service_.command.empty() || service_.command.front().empty()) {
             refuse("command", settings_.file.empty()
                                   ? "there is no command to run; put it last, after --, as in: -- /bin/cat"
@@ -392,6 +518,9 @@ private:
         const auto& directory = service_.working_directory;
         if (!directory.empty() && is_fixed(directory) && !is_directory(directory))
             refuse("workdir", "there is no directory " + directory + "; create it or correct the path");
+        if (const auto script = script_of(settings_, service_); !script.empty() && is_missing(script))
+            refuse("command",
+                   "there is no script " + script + " for " + service_.command.front() + " to run; correct the path");
         if (service_.dir_template.empty())
             return;
         if (!is_directory(service_.dir_template))
@@ -416,12 +545,15 @@ private:
             refuse("image", "has no image to run; add " + say("image", "NAME"));
         if (stdio && has("port"))
             refuse("port", "cannot work together with " + say("stdio") + "; remove one of them");
-        if (!stdio && service_.pty)
+        const bool pty = service_.pty != TerminalMode::none;
+        if (!stdio && pty)
             refuse("pty", "needs " + say("stdio") + "; add that or remove this");
-        if (stdio && service_.pty && service_.stderr_to != StderrTo::client)
+        if (service_.pty == TerminalMode::raw)
+            refuse("pty", "raw works only with exec: a container's terminal is the engine's; write " + say("pty"));
+        if (stdio && pty && service_.stderr_to != StderrTo::client)
             refuse("stderr", "cannot work together with " + say("pty") +
                                  ": a container's terminal is its standard error as well; remove one of them");
-        if (!stdio && !service_.pty && service_.stderr_to != StderrTo::log)
+        if (!stdio && !pty && service_.stderr_to != StderrTo::log)
             refuse("stderr", "needs " + say("stdio") +
                                  ": with a port the program's output is no part of the "
                                  "connection; add that or remove this");
@@ -455,18 +587,12 @@ private:
     Problems& problems_;
 };
 
-Place place_of(const ServiceSettings& service, std::string_view option)
-{
-    const auto found = service.given.find(option);
-    return found == service.given.end() ? service.place : found->second;
-}
-
 /// Checks that the instances of `service` do not get the ports on which `other` listens.
 void check_ports(const ServiceSettings& service, const ServiceSettings& other, Problems& problems)
 {
     if (!service.ports)
         return;
-    for (const auto& address : other.listen)
+    for (const auto& [option, address] : listeners_of(other))
         if (address.kind() == Address::Kind::tcp && address.port() >= service.ports->first() &&
             address.port() <= service.ports->last())
             problems.emplace_back(place_of(service, "ports"),
@@ -476,6 +602,20 @@ void check_ports(const ServiceSettings& service, const ServiceSettings& other, P
 }
 
 /// Checks what a service shares with those before it, and its own addresses with each other.
+/// Users of a range are an instance's own: no other service may start anything as one of them.
+void check_neighbours_users(const ServiceSettings& service, const ServiceSettings& other, Problems& problems)
+{
+    const auto& users = service.users;
+    if (!users || other.mode != Mode::exec)
+        return;
+    const auto single = other.users || other.user.empty() ? Parsed<User>(wrong("")) : find_user(other.user);
+    const auto first = other.users ? other.users->first() : single ? single->uid : 0;
+    const auto last = other.users ? other.users->last() : first;
+    if (first != 0 && users->first() <= last && first <= users->last())
+        problems.emplace_back(place_of(service, "user"),
+                              "some of these users are those of service " + other.name + "; choose separate ranges");
+}
+
 void check_neighbours(const Settings& settings, std::size_t index, Problems& problems)
 {
     const auto& service = settings.services[index];
@@ -483,18 +623,27 @@ void check_neighbours(const Settings& settings, std::size_t index, Problems& pro
         const auto& other = settings.services[other_index];
         const bool same = other_index == index;
         const auto whose = same ? "the same service" : "service " + other.name;
-        for (std::size_t i = 0; i < service.listen.size(); ++i) {
-            const auto end = other.listen.begin() + static_cast<std::ptrdiff_t>(same ? i : other.listen.size());
-            const auto taken = std::find_if(other.listen.begin(), end,
-                                            [&](const auto& address) { return address.collides(service.listen[i]); });
-            if (taken != end)
-                problems.emplace_back(place_of(service, "listen"), service.listen[i].text() + " is taken by " +
-                                                                       taken->text() + " of " + whose +
-                                                                       "; choose another");
+        const auto ours = listeners_of(service), theirs = listeners_of(other);
+        for (std::size_t i = 0; i < ours.size(); ++i) {
+            const auto& [option, address] = ours[i];
+            const auto end = theirs.begin() + static_cast<std::ptrdiff_t>(same ? i : theirs.size());
+            const auto taken = std::find_if(theirs.begin(), end, [&mine = address](const auto& listener) {
+                return listener.second.collides(mine);
+            });
+            if (taken == end)
+                continue;
+            const auto by = taken->first == "listen" ? "" : " (" + settings.say(taken->first) + ")";
+            problems.emplace_back(place_of(service, option),
+                                  address.text() + " is taken by " + taken->second.text() + " of " + whose + by +
+                                      "; choose another" + (service.has(option) ? "" : " by " + settings.say(option)));
         }
         check_ports(service, other, problems);
-        if (!same)
+        if (!same) {
             check_ports(other, service, problems);
+            check_neighbours_users(service, other, problems);
+            if (!other.users || !service.users)
+                check_neighbours_users(other, service, problems);
+        }
         if (!same && service.ports && other.ports && service.ports->first() <= other.ports->last() &&
             other.ports->first() <= service.ports->last())
             problems.emplace_back(place_of(service, "ports"), text_of(*service.ports) + " overlaps " +
@@ -509,20 +658,65 @@ Problems validate(const Settings& settings)
 {
     Problems problems;
     for (std::size_t i = 0; i < settings.services.size(); ++i) {
-        // What was not read as it was meant would only lead to further, wrong complaints.
-        if (settings.services[i].sound)
-            Checker(settings, settings.services[i], problems).check();
+        Checker(settings, settings.services[i], problems).check();
         check_neighbours(settings, i, problems);
     }
+    if (!settings.init.empty() && ::access(settings.init.c_str(), X_OK) != 0)
+        problems.emplace_back(settings.given.at("init"),
+                              settings.init + ": " + std::strerror(errno) + "; correct the path, or leave it out");
     return problems;
 }
 
-std::string danger_of(const Settings& settings, const ServiceSettings& service)
+namespace {
+
+/// How instances can do harm to each other.
+std::vector<std::string> weaknesses_of(const Settings& settings, const ServiceSettings& service)
 {
-    if (service.mode != Mode::exec || !service.user.empty() || ::geteuid() != 0)
+    std::vector<std::string> weaknesses;
+    if (service.mode != Mode::exec || ::geteuid() != 0)
+        return weaknesses;
+    if ((service.users || !service.user.empty()) && settings.init_program().empty())
+        weaknesses.push_back("there is no instancer-init beside instancerd, so that instances can make starts of the "
+                             "same user fail; install it, or name it by " +
+                             settings.say("init", "PATH"));
+    return weaknesses;
+}
+
+}  // namespace
+
+std::vector<std::string> warnings_of(const Settings& settings, const ServiceSettings& service)
+{
+    std::vector<std::string> warnings;
+    if (service.mode == Mode::exec && service.user.empty() && !service.users && ::geteuid() == 0)
+        warnings.push_back("its programs run as root, who may do anything here; add " + settings.say("user", "nobody") +
+                           ", or " + settings.say("user", "root") + " if that is meant");
+    if (!service.relay.auth_string.empty())
+        warnings.push_back("every user of this machine can see an authentication string that is given so; better have "
+                           "it read from a file by auth-file");
+    for (const auto* file : {&service.tokens, &service.relay.auth_file})
+        if (!file->empty() && is_readable_by_all(*file))
+            warnings.push_back("every user of this machine can read " + *file + "; chmod o-r it");
+    if (!service.env.empty() && !settings.file.empty() && is_readable_by_all(settings.file))
+        warnings.push_back("every user of this machine can read " + settings.file + ", and in it the values of " +
+                           names_of(service.env) + "; chmod o-r it if one of them is a secret");
+    if (has_tokens(service.auth))
+        if (auto remark = remark_on_tokens(service.tokens, service.auth); !remark.empty())
+            warnings.push_back(std::move(remark));
+    for (auto& weakness : weaknesses_of(settings, service))
+        warnings.push_back(std::move(weakness));
+    return warnings;
+}
+
+std::vector<std::string> unbound_limits_of(const Settings&, const ServiceSettings& service)
+{
+    if (service.mode != Mode::exec)
         return {};
-    return "its programs run as root, who may do anything here; add " + settings.say("user", "nobody") + ", or " +
-           settings.say("user", "root") + " if that is meant";
+    ProcessOptions options;
+    options.limit_memory = service.limits.memory;
+    options.limit_pids = service.limits.pids;
+    options.limit_cpus = service.limits.cpus;
+    options.users = service.users;
+    return instancer::detail::unbound_limits(options, &instancer::detail::can_limit_groups);
 }
 
 }  // namespace instancer::daemon

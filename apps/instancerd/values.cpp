@@ -6,6 +6,9 @@
 #include <limits>
 #include <optional>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 namespace instancer::daemon {
 
 namespace {
@@ -46,6 +49,13 @@ Parsed<std::uint16_t> parse_port(std::string_view text)
 bool is_v4(std::string_view host) { return host.find_first_not_of("0123456789.") == host.npos; }
 
 bool is_v6(std::string_view host) { return host.find(':') != host.npos; }
+
+/// Each link has addresses of its own in fe80::/10.
+bool is_link_local_without_zone(std::string_view host)
+{
+    in6_addr address{};
+    return ::inet_pton(AF_INET6, std::string(host).c_str(), &address) == 1 && IN6_IS_ADDR_LINKLOCAL(&address);
+}
 
 /// Whether listening on the port of `host` keeps others from it on `other`.
 bool covers(std::string_view host, std::string_view other)
@@ -183,6 +193,28 @@ Parsed<PortRange> parse_ports(std::string_view text)
     return PortRange(static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last));
 }
 
+bool is_user_range(std::string_view text)
+{
+    return text.find('-') != text.npos && text.find_first_not_of("0123456789-") == text.npos;
+}
+
+Parsed<UserRange> parse_users(std::string_view text)
+{
+    const auto dash = text.find('-');
+    const auto first = to_number(text.substr(0, dash));
+    const auto last = dash == text.npos ? first : to_number(text.substr(dash + 1));
+    constexpr std::uint64_t most = 65'536;
+    // The highest number means "nobody is meant" to the system.
+    if (!first || !last || *first == 0 || *last >= UINT32_MAX)
+        return wrong(in_quotes(text) + " is not a range of users; write 70000-70063");
+    if (*first > *last)
+        return wrong(in_quotes(text) + " runs backwards; write " + std::to_string(*last) + "-" +
+                     std::to_string(*first));
+    if (*last - *first >= most)
+        return wrong(in_quotes(text) + " has more than 65536 users; write 70000-70063");
+    return UserRange(static_cast<uid_t>(*first), static_cast<uid_t>(*last));
+}
+
 Parsed<std::pair<std::string, std::string>> parse_assignment(std::string_view text)
 {
     const auto equals = text.find('=');
@@ -256,6 +288,9 @@ Parsed<Address> parse_address(std::string_view text)
     if (in_brackets != is_v6(host) || host.find_first_of("[]") != host.npos)
         return wrong(in_quotes(text) + (in_brackets ? " has no IPv6 address in its brackets; write [::1]:1337"
                                                     : " is ambiguous; write an IPv6 address in brackets, [::1]:1337"));
+    if (is_link_local_without_zone(host))
+        return wrong(in_quotes(text) + " is link-local and names no interface; write [" + std::string(host) +
+                     "%eth0]:" + std::to_string(*port) + " with the one that is meant");
     return Address::tcp(std::string(host), *port);
 }
 

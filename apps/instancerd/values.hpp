@@ -51,6 +51,12 @@ Parsed<bool> parse_switch(std::string_view text);
 /// `8000-8009`, or one port.
 Parsed<PortRange> parse_ports(std::string_view text);
 
+/// Whether it is meant as a range of users: `70000-70063`.
+bool is_user_range(std::string_view text);
+
+/// `70000-70063`: users by number, of whom none is root, 65,536 at most.
+Parsed<UserRange> parse_users(std::string_view text);
+
 /// `NAME=VALUE`.
 Parsed<std::pair<std::string, std::string>> parse_assignment(std::string_view text);
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <string_view>
 
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/local/stream_protocol.hpp>
@@ -51,7 +52,32 @@ asio::awaitable<Result<void>> upgrade(Socket& socket, const std::string& path, c
     co_return Result<void>();
 }
 
+asio::awaitable<bool> ping(Socket& socket, const std::string& path)
+{
+    const asio::local::stream_protocol::endpoint endpoint(path);
+    const auto [connected] = co_await socket.async_connect(endpoint, as_result);
+    if (connected)
+        co_return false;
+    constexpr std::string_view request = "GET /_ping HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    const auto [written, count] = co_await asio::async_write(socket, asio::buffer(request), as_result);
+    if (written)
+        co_return false;
+    std::array<char, 64> answer;
+    const auto [received, size] = co_await socket.async_read_some(asio::buffer(answer), as_result);
+    co_return !received;
+}
+
 }  // namespace
+
+asio::awaitable<bool> engine_answers(std::string socket_path)
+{
+    using namespace asio::experimental::awaitable_operators;
+    const auto executor = co_await asio::this_coro::executor;
+    Socket socket(executor);
+    asio::steady_timer deadline(executor, std::chrono::seconds(3));
+    const auto outcome = co_await (ping(socket, socket_path) || deadline.async_wait(as_result));
+    co_return outcome.index() == 0 && std::get<0>(outcome);
+}
 
 asio::awaitable<Result<UniqueFd>> attach(std::string socket_path, std::string version_prefix, std::string id)
 {
@@ -74,6 +100,8 @@ asio::awaitable<Result<UniqueFd>> attach(std::string socket_path, std::string ve
 
 Result<std::size_t> AttachStream::try_read(std::span<std::byte> buffer)
 {
+    if (allowance_.left(ReadAllowance::Clock::now()) == 0)
+        return fail(std::error_code(asio::error::would_block));
     auto count = SocketStream::try_read(buffer);
     if (!count || *count == 0)
         return count;
@@ -81,6 +109,25 @@ Result<std::size_t> AttachStream::try_read(std::span<std::byte> buffer)
         return kept;
     // Nothing for the client: others have their turn before what may follow.
     return fail(std::error_code(asio::error::would_block));
+}
+
+asio::awaitable<Result<void>> AttachStream::wait(Readiness what)
+{
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    if (what == Readiness::readable && allowance_.left(ReadAllowance::Clock::now()) == 0) {
+        renewal_.emplace(get_executor(), allowance_.renewal());
+        const auto [closed] = co_await renewal_->async_wait(as_result);
+        if (closed || is_cancelled(cancellation))
+            co_return fail(std::error_code(asio::error::operation_aborted));
+    }
+    co_return co_await SocketStream::wait(what);
+}
+
+void AttachStream::close() noexcept
+{
+    if (renewal_)
+        renewal_->cancel();
+    SocketStream::close();
 }
 
 /// Moves what is for the client to the front of `bytes`, and says how much that is.
@@ -91,9 +138,11 @@ std::size_t AttachStream::unframe(std::span<std::byte> bytes)
         if (!is_stderr || stderr_to_ == StderrTo::client) {
             std::memmove(bytes.data() + kept, piece.data(), piece.size());
             kept += piece.size();
-        } else if (stderr_to_ == StderrTo::log) {
-            lines_.feed({reinterpret_cast<const char*>(piece.data()), piece.size()});
+            return;
         }
+        allowance_.use(piece.size());
+        if (stderr_to_ == StderrTo::log)
+            lines_.feed({reinterpret_cast<const char*>(piece.data()), piece.size()});
     });
     return kept;
 }

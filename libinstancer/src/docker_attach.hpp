@@ -2,13 +2,16 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 
 #include <asio/awaitable.hpp>
+#include <asio/steady_timer.hpp>
 
 #include <instancer/backend/stderr_to.hpp>
 #include <instancer/detail/output_lines.hpp>
+#include <instancer/detail/read_allowance.hpp>
 #include <instancer/detail/socket_stream.hpp>
 #include <instancer/detail/terminal_end.hpp>
 #include <instancer/result.hpp>
@@ -25,8 +28,13 @@ namespace instancer::detail::inline docker {
 /// Time: ten seconds at most.
 asio::awaitable<Result<UniqueFd>> attach(std::string socket_path, std::string version_prefix, std::string id);
 
+/// Whether the engine says anything at all.
+///
+/// Time: three seconds at most.
+asio::awaitable<bool> engine_answers(std::string socket_path);
+
 /// The standard streams of an attached container without terminal. Reading takes their frames apart in the reader's own
-/// buffer.
+/// buffer. One that writes more standard error in a second than is read of it finds its connection full, and waits.
 class AttachStream final : public SocketStream {
 public:
     /// `report` gets the lines of standard error if that goes to the log.
@@ -38,6 +46,8 @@ public:
     ~AttachStream() override { lines_.finish(); }
 
     Result<std::size_t> try_read(std::span<std::byte> buffer) override;
+    asio::awaitable<Result<void>> wait(Readiness what) override;
+    void close() noexcept override;
 
     /// The descriptor does not carry the bytes unchanged.
     int native_handle() const noexcept override { return -1; }
@@ -49,6 +59,8 @@ private:
     const StderrTo stderr_to_;
     OutputLines lines_;
     FrameDecoder frames_;
+    ReadAllowance allowance_;                    ///< Of what is not for the client.
+    std::optional<asio::steady_timer> renewal_;  ///< Of the allowance, once that was used up.
 };
 
 /// The standard streams of an attached container with a terminal: one stream both ways, no frames.

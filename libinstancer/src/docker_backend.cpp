@@ -16,6 +16,7 @@
 #include <instancer/detail/connect.hpp>
 
 #include "docker_attach.hpp"
+#include "docker_farewell.hpp"
 #include "docker_json.hpp"
 
 namespace instancer {
@@ -26,6 +27,8 @@ namespace {
 
 constexpr std::chrono::seconds connect_timeout{3};
 constexpr std::chrono::seconds end_patience{3};
+constexpr std::chrono::seconds end_limit{10};
+constexpr std::chrono::seconds start_limit{30};
 constexpr std::chrono::seconds firewall_pause{5};
 
 tl::unexpected<Error> refused(const std::string& what, const EngineReply& reply)
@@ -57,10 +60,7 @@ std::string remedy(const std::string& output)
 
 void DockerBackend::Impl::shutdown()
 {
-    for (const auto& name : std::exchange(unremoved_, {}))
-        (void)engine_.call("DELETE", container_removal(name));
-    if (preparation_.has_network())
-        network_.remove();
+    const bool answers = !engine_.closed();
     closed_ = true;
     firewall_look_.cancel();
     watch_.stop();
@@ -69,6 +69,56 @@ void DockerBackend::Impl::shutdown()
     helpers_.join();
     namespace_thread_.join();
     containers_.clear();
+
+    DockerFarewell farewell;
+    farewell.engine = options_.engine;
+    farewell.daemon = options_.daemon;
+    farewell.service = service_;
+    if (answers && preparation_.lost().empty()) {
+        farewell.containers = std::exchange(unremoved_, {});
+        farewell.network = preparation_.has_network();
+    }
+    farewell.claim = preparation_.release_claim();
+    DockerFarewell::say(std::move(farewell));
+}
+
+void DockerBackend::Impl::interrupt()
+{
+    preparation_.stop();
+    if (std::exchange(ending_, true))
+        return;
+    engine_.hurry(end_limit);
+    asio::co_spawn(control_, end_calls(weak_from_this(), engine_.socket_path()), asio::detached);
+}
+
+/// Gives up what waits for the engine: at once if it is silent, else after as long as a call may take at the end.
+asio::awaitable<void> DockerBackend::Impl::end_calls(std::weak_ptr<Impl> weak, std::string socket)
+{
+    const auto executor = co_await asio::this_coro::executor;
+    auto begun = DockerEngine::Clock::now();
+    asio::steady_timer pause(executor);
+    const bool answers = co_await engine_answers(std::move(socket));
+    if (answers) {
+        pause.expires_at(begun + end_limit);
+        co_await pause.async_wait(as_result);
+    } else {
+        begun = DockerEngine::Clock::time_point::max();
+        if (const auto self = weak.lock())
+            self->engine_.close();
+    }
+    for (;;) {
+        if (const auto self = weak.lock(); !self || self->closed_ || self->give_up(begun))
+            co_return;
+        pause.expires_after(std::chrono::milliseconds(10));
+        co_await pause.async_wait(as_result);
+    }
+}
+
+/// Interrupts the calls that had begun by then. Whether none is left.
+bool DockerBackend::Impl::give_up(DockerEngine::Clock::time_point begun)
+{
+    given_up_.set();
+    return engine_.interrupt(begun);
 }
 
 // What the engine tells by itself.
@@ -113,8 +163,6 @@ void DockerBackend::Impl::ended(Container& container, std::optional<int> exit_co
 
 asio::awaitable<Result<std::shared_ptr<const Prepared>>> DockerBackend::Impl::prepared()
 {
-    if (auto ready = preparation_.ready())
-        co_return ready;
     auto work = [this] {
         auto made = preparation_.get();
         if (made)
@@ -156,10 +204,11 @@ asio::awaitable<Result<void>> DockerBackend::Impl::prepare()
     co_return Result<void>();
 }
 
-asio::awaitable<Result<EngineReply>> DockerBackend::Impl::call(std::string method, std::string path, std::string body)
+asio::awaitable<Result<EngineReply>> DockerBackend::Impl::call(std::string method, std::string path, std::string body,
+                                                               std::chrono::milliseconds limit)
 {
-    auto work = [this, method = std::move(method), path = std::move(path), body = std::move(body)] {
-        return engine_.call(method, path, body);
+    auto work = [this, method = std::move(method), path = std::move(path), body = std::move(body), limit] {
+        return engine_.call(method, path, body, limit);
     };
     co_return co_await offload(std::move(work));
 }
@@ -169,6 +218,8 @@ asio::awaitable<Result<Instance>> DockerBackend::Impl::start(InstanceRequest req
     const auto self = shared_from_this();
     if (engine_lost_)
         co_return fail(Errc::backend_unavailable, "the Docker engine is away");
+    if (auto lost = preparation_.lost(); !lost.empty())
+        co_return fail(Errc::backend_unavailable, std::move(lost));
     const auto created = co_await create(request);
     if (!created)
         co_return fail(created.error());
@@ -211,7 +262,8 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
         if (identity)
             name = ContainerName(options_.daemon, service_, *identity, unix_time());
 
-        const auto reply = co_await call("POST", "/containers/create?name=" + name.text(), spec.dump());
+        const auto reply =
+            co_await call("POST", "/containers/create?name=" + name.text(), spec.dump(), DockerEngine::long_work);
         if (reply && reply->ok()) {
             const auto id = text_at(reply->json(), "Id");
             auto container = std::make_shared<Container>(control_, id, name.text(), *prepared);
@@ -237,17 +289,13 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
 asio::awaitable<Result<void>> DockerBackend::Impl::run(Container& container)
 {
     if (stdio()) {
-        auto ask = [this] { return engine_.version_prefix(); };
-        const auto version = co_await offload(std::move(ask));
-        if (!version)
-            co_return fail(version.error());
         // Before the start, or the first output is lost.
-        auto attached = co_await attach(engine_.socket_path(), *version, container.id);
+        auto attached = co_await attachment(container);
         if (!attached)
             co_return fail(std::move(attached.error()));
         container.attachment(std::move(*attached));
     }
-    const auto reply = co_await call("POST", "/containers/" + container.id + "/start");
+    const auto reply = co_await call("POST", "/containers/" + container.id + "/start", {}, start_limit);
     if (!reply)
         co_return fail(reply.error());
     if (!reply->ok()) {
@@ -262,28 +310,66 @@ asio::awaitable<Result<void>> DockerBackend::Impl::run(Container& container)
     co_return co_await locate(container, container.prepared->reach);
 }
 
-/// Finds out where a container that runs can be reached.
-asio::awaitable<Result<void>> DockerBackend::Impl::locate(Container& container, Reach reach)
+asio::awaitable<Result<UniqueFd>> DockerBackend::Impl::attachment(const Container& container)
 {
     using namespace asio::experimental::awaitable_operators;
+    auto ask = [this] { return engine_.version_prefix(); };
+    const auto version = co_await offload(std::move(ask));
+    if (!version)
+        co_return fail(version.error());
+    auto first = co_await (attach(engine_.socket_path(), *version, container.id) || given_up_.wait());
+    if (first.index() != 0)
+        co_return fail(Errc::stopping);
+    co_return std::move(std::get<0>(first));
+}
+
+/// Looks once where a container can be reached.
+///
+/// Errors: Errc::instance_gone when it does not run; all others leave open whether it does.
+asio::awaitable<Result<void>> DockerBackend::Impl::look(Container& container, Reach reach)
+{
     const auto reply = co_await call("GET", "/containers/" + container.id + "/json");
     if (!reply)
         co_return fail(reply.error());
+    if (reply->status() == 404)
+        co_return fail(Errc::instance_gone, "the container has been removed");
     if (!reply->ok())
         co_return refused("inspecting a container", *reply);
     const auto state = object_at(reply->json(), "State");
-    if (reach == Reach::address && value_at(state, "Running", false))
-        co_return Result<void>();
-    auto opened = open_network_namespace(value_at(state, "Pid", 0), container.id);
-    if (opened) {
-        container.network_namespace = std::move(*opened);
-        co_return Result<void>();
+    if (!value_at(state, "Running", true))
+        co_return fail(Errc::instance_gone, "the container does not run");
+    if (reach != Reach::inside && !container.address) {
+        const auto networks = object_at(object_at(reply->json(), "NetworkSettings"), "Networks");
+        const auto text = text_at(object_at(networks, network_.name()), "IPAddress");
+        asio::error_code error;
+        const auto address = asio::ip::make_address_v4(text, error);
+        if (error)
+            co_return fail(Errc::start_failed, "it has no address in the network '" + network_.name() + "'");
+        container.address = address;
+        network_.take_address(address);
     }
+    if (reach != Reach::address) {
+        auto opened = open_network_namespace(value_at(state, "Pid", 0), container.id);
+        if (!opened)
+            co_return fail(std::move(opened.error()));
+        container.network_namespace = std::move(*opened);
+    }
+    container.located = true;
+    co_return Result<void>();
+}
+
+/// Finds out where a container that was started can be reached.
+asio::awaitable<Result<void>> DockerBackend::Impl::locate(Container& container, Reach reach)
+{
+    using namespace asio::experimental::awaitable_operators;
+    auto located = co_await look(container, reach);
+    if (located || located.error() == Errc::backend_unavailable || located.error() == Errc::stopping)
+        co_return located;
     // Most likely it has ended, and the engine is about to say so.
     asio::steady_timer patience(control_, end_patience);
     co_await (container.ended.wait() || patience.async_wait(as_result));
     if (!container.ended.is_set())
-        co_return fail(std::move(opened.error()));
+        co_return located;
     const auto text = co_await obituary(container);
     co_return fail(Errc::start_failed, text);
 }
@@ -309,6 +395,8 @@ asio::awaitable<Result<Stream>> DockerBackend::Impl::open(Instance instance)
     }
     if (container->gone)
         co_return fail(Errc::instance_gone);
+    if (!container->located)
+        co_return fail(Errc::not_ready, "the engine has not told yet where the container is");
     auto stream = co_await connect(container);
     if (stream)
         container->opened = true;
@@ -423,6 +511,11 @@ asio::awaitable<Result<void>> DockerBackend::Impl::stop(Instance instance)
     using namespace asio::experimental::awaitable_operators;
     const auto self = shared_from_this();
     const auto container = instance.shared_state<Container>();
+    if (!preparation_.lost().empty()) {
+        // It is the other daemon's now.
+        forget(*container);
+        co_return Result<void>();
+    }
     if (!container->ended.is_set())
         container->stopping = true;
     if (container->stopping && options_.stop_grace.count() > 0) {
@@ -471,7 +564,10 @@ DockerBackend::DockerBackend(asio::any_io_executor control, std::string service,
 
 DockerBackend::~DockerBackend() { impl_->shutdown(); }
 
-BackendTraits DockerBackend::do_traits() const { return BackendTraits().single_use(impl_->stdio()); }
+BackendTraits DockerBackend::do_traits() const
+{
+    return BackendTraits().single_use(impl_->stdio()).finish_time(impl_->finish_time());
+}
 
 asio::awaitable<Result<void>> DockerBackend::do_prepare() { return impl_->prepare(); }
 

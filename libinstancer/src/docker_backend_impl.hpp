@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@
 #include <asio/steady_timer.hpp>
 #include <nlohmann/json.hpp>
 
+#include <instancer/detail/async_event.hpp>
 #include <instancer/detail/helper_threads.hpp>
 
 #include "docker_container.hpp"
@@ -44,6 +46,7 @@ public:
           network_(engine_, options_.daemon, service_),
           preparation_(engine_, network_, options_, service_, events_),
           firewall_look_(control_),
+          given_up_(control_),
           watch_(engine_, {label(label_daemon, options_.daemon), label(label_service, service_)}, *this)
     {
     }
@@ -51,13 +54,16 @@ public:
     ~Impl() override = default;
 
     bool stdio() const noexcept { return options_.io == DockerIo::stdio; }
+    std::chrono::milliseconds finish_time() const noexcept
+    {
+        return stdio() ? std::max(options_.stop_grace, BackendTraits::a_moment) : BackendTraits::a_moment;
+    }
 
     void shutdown();
 
     asio::awaitable<Result<void>> prepare();
 
-    /// Only a pull takes long.
-    void interrupt() { preparation_.stop(); }
+    void interrupt();
 
     asio::awaitable<Result<Instance>> start(InstanceRequest request);
     asio::awaitable<Result<Stream>> open(Instance instance);
@@ -99,10 +105,16 @@ private:
         co_return co_await helpers_.run(std::move(work));
     }
 
-    asio::awaitable<Result<EngineReply>> call(std::string method, std::string path, std::string body = {});
+    asio::awaitable<Result<EngineReply>> call(std::string method, std::string path, std::string body = {},
+                                              std::chrono::milliseconds limit = DockerEngine::short_work);
+    static asio::awaitable<void> end_calls(std::weak_ptr<Impl> weak, std::string socket);
+    bool give_up(DockerEngine::Clock::time_point begun);
     asio::awaitable<Result<std::shared_ptr<Container>>> create(const InstanceRequest& request);
     asio::awaitable<Result<void>> run(Container& container);
+    asio::awaitable<Result<UniqueFd>> attachment(const Container& container);
     asio::awaitable<Result<void>> locate(Container& container, Reach reach);
+    asio::awaitable<Result<void>> look(Container& container, Reach reach);
+    static asio::awaitable<void> keep_looking(std::weak_ptr<Impl> weak, std::shared_ptr<Container> container);
     asio::awaitable<Result<void>> remove(std::string container);
     void remove_later(const std::string& container);
     asio::awaitable<void> retry_removals();
@@ -113,7 +125,9 @@ private:
     asio::awaitable<Result<Stream>> connect(std::shared_ptr<Container> container);
     asio::awaitable<Result<Stream>> connect_inside(std::shared_ptr<Container> container, asio::ip::address target);
     asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::endpoint endpoint);
-    asio::awaitable<Result<Leftover>> adopt(const nlohmann::json& summary, std::shared_ptr<const Prepared> prepared);
+    asio::awaitable<Result<Leftover>> adopt(const nlohmann::json& summary, const ContainerName& name,
+                                            std::shared_ptr<const Prepared> prepared);
+    bool is_usable(const nlohmann::json& summary, const ContainerName& name, const Prepared& prepared) const;
     void forget(const Container& container);
 
     const asio::any_io_executor control_;
@@ -124,6 +138,7 @@ private:
     DockerNetwork network_;
     DockerPreparation preparation_;
     asio::steady_timer firewall_look_;
+    AsyncEvent given_up_;  ///< The end has come, and the engine does not answer.
     DockerWatch watch_;
     HelperThreads helpers_{8};
     HelperThreads namespace_thread_{1};
@@ -133,6 +148,7 @@ private:
     std::unordered_map<std::string, std::shared_ptr<Container>> containers_;
     std::vector<std::string> unremoved_;  ///< Containers that should be gone, by name or id.
     bool keeps_firewall_ = false;         ///< `keep_firewall` runs.
+    bool ending_ = false;                 ///< `end_calls` has begun.
     bool closed_ = false;
 };
 

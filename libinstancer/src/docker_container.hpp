@@ -39,11 +39,13 @@ public:
     const std::string name;
     const std::shared_ptr<const Prepared> prepared;
 
-    /// Known before the instance is given out, constant from then on.
-    UniqueFd network_namespace;
-    std::optional<DockerNetwork::Address> address;
     std::uint16_t port = 0;
 
+    /// Constant once `located`.
+    UniqueFd network_namespace;
+    std::optional<DockerNetwork::Address> address;
+
+    std::atomic<bool> located = false;  ///< Where it can be reached is known.
     std::atomic<bool> opened = false;
     std::atomic<bool> gone = false;
 

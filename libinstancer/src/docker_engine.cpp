@@ -91,15 +91,16 @@ std::string percent_encoded(std::string_view text)
 /// One client, which `stop` can interrupt while it is in use.
 class DockerEngine::Use {
 public:
-    explicit Use(DockerEngine& engine) : engine_(engine), client_(engine.socket_path(), 80)
+    Use(DockerEngine& engine, Clock::time_point begun, std::chrono::milliseconds limit)
+        : engine_(engine), client_(engine.socket_path(), 80)
     {
         client_.set_address_family(AF_UNIX);
         client_.set_url_encode(false);
-        client_.set_read_timeout(std::chrono::hours(1));
-        client_.set_write_timeout(std::chrono::seconds(30));
+        client_.set_read_timeout(limit);
+        client_.set_write_timeout(limit);
         const std::lock_guard lock(engine_.mutex_);
-        stopped_ = engine_.stopping_;
-        engine_.in_use_.insert(&client_);
+        refused_ = engine_.closed_;
+        engine_.in_use_.emplace(&client_, begun);
     }
 
     ~Use()
@@ -109,13 +110,13 @@ public:
         engine_.changed_.notify_all();
     }
 
-    bool stopped() const noexcept { return stopped_; }
+    bool refused() const noexcept { return refused_; }
     httplib::ClientImpl& client() noexcept { return client_; }
 
 private:
     DockerEngine& engine_;
     httplib::ClientImpl client_;
-    bool stopped_;
+    bool refused_;
 };
 
 std::string DockerEngine::socket_path() const
@@ -128,14 +129,37 @@ Error DockerEngine::unreachable(std::string why) const
     return Error(Errc::backend_unavailable, "the Docker engine at " + address_ + " does not answer: " + std::move(why));
 }
 
-Result<EngineReply> DockerEngine::send(const std::string& method, const std::string& path, const std::string& body,
-                                       std::function<void()> opened, std::function<void(std::string_view)> data)
+std::chrono::milliseconds DockerEngine::hurried(std::chrono::milliseconds limit) const
 {
-    Use use(*this);
-    if (use.stopped())
-        return fail(Errc::stopping);
+    const std::lock_guard lock(mutex_);
+    return std::min(limit, hurry_.value_or(limit));
+}
+
+Error DockerEngine::failure(bool timed_out, std::chrono::milliseconds limit)
+{
+    {
+        const std::lock_guard lock(mutex_);
+        if (closed_)
+            return Error(Errc::stopping);
+        closed_ = timed_out && hurry_;
+    }
+    if (timed_out)
+        return unreachable("it took a call and said nothing for " + std::to_string(limit.count()) + " ms");
+    auto why = connect_problem(socket_path());
+    return unreachable(why.empty() ? "broken connection" : std::move(why));
+}
+
+Result<EngineReply> DockerEngine::send(const std::string& method, const std::string& path, const std::string& body,
+                                       std::chrono::milliseconds limit, std::function<void()> opened,
+                                       std::function<void(std::string_view)> data)
+{
+    const auto begin = Clock::now();
+    // What goes on for long is neither hurried nor old.
     if (!data)
-        use.client().set_read_timeout(std::chrono::minutes(2));
+        limit = hurried(limit);
+    Use use(*this, data ? Clock::time_point::max() : begin, limit);
+    if (use.refused())
+        return fail(Errc::stopping);
 
     httplib::Request request;
     request.method = method;
@@ -164,10 +188,8 @@ Result<EngineReply> DockerEngine::send(const std::string& method, const std::str
         };
     }
     auto error = httplib::Error::Success;
-    if (!use.client().send(request, response, error)) {
-        auto why = connect_problem(socket_path());
-        return tl::unexpected<Error>(unreachable(why.empty() ? "broken connection" : std::move(why)));
-    }
+    if (!use.client().send(request, response, error))
+        return fail(failure(!data && Clock::now() - begin >= limit, limit));
     return EngineReply(response.status, data ? std::move(refusal) : std::move(response.body));
 }
 
@@ -178,7 +200,7 @@ Result<std::string> DockerEngine::version_prefix()
         if (!version_prefix_.empty())
             return version_prefix_;
     }
-    auto reply = send("GET", "/version", {}, {}, {});
+    auto reply = send("GET", "/version", {}, short_work, {}, {});
     if (!reply)
         return fail(std::move(reply.error()));
     if (!reply->ok())
@@ -199,12 +221,13 @@ void DockerEngine::forget_version()
     version_prefix_.clear();
 }
 
-Result<EngineReply> DockerEngine::call(const std::string& method, const std::string& path, const std::string& body)
+Result<EngineReply> DockerEngine::call(const std::string& method, const std::string& path, const std::string& body,
+                                       std::chrono::milliseconds limit)
 {
     const auto prefix = version_prefix();
     if (!prefix)
         return fail(prefix.error());
-    return send(method, *prefix + path, body, {}, {});
+    return send(method, *prefix + path, body, limit, {}, {});
 }
 
 Result<EngineReply> DockerEngine::stream(const std::string& method, const std::string& path,
@@ -213,17 +236,45 @@ Result<EngineReply> DockerEngine::stream(const std::string& method, const std::s
     const auto prefix = version_prefix();
     if (!prefix)
         return fail(prefix.error());
-    return send(method, *prefix + path, {}, std::move(opened), std::move(data));
+    return send(method, *prefix + path, {}, std::chrono::hours(1), std::move(opened), std::move(data));
+}
+
+void DockerEngine::hurry(std::chrono::milliseconds limit)
+{
+    const std::lock_guard lock(mutex_);
+    hurry_ = limit;
+}
+
+bool DockerEngine::interrupt(Clock::time_point begun)
+{
+    const std::lock_guard lock(mutex_);
+    bool none = true;
+    for (const auto& [client, since] : in_use_) {
+        if (since > begun)
+            continue;
+        client->stop();
+        none = false;
+    }
+    return none;
+}
+
+void DockerEngine::close()
+{
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+}
+
+bool DockerEngine::closed() const
+{
+    const std::lock_guard lock(mutex_);
+    return closed_;
 }
 
 void DockerEngine::stop()
 {
-    std::unique_lock lock(mutex_);
-    stopping_ = true;
-    // Again and again, because a client that is about to connect has nothing yet that could be interrupted.
-    while (!in_use_.empty()) {
-        for (auto* client : in_use_)
-            client->stop();
+    close();
+    while (!interrupt()) {
+        std::unique_lock lock(mutex_);
         changed_.wait_for(lock, std::chrono::milliseconds(10));
     }
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <mutex>
-#include <set>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,6 +53,11 @@ std::string percent_encoded(std::string_view text);
 /// Threads: any; every call blocks its caller.
 class DockerEngine {
 public:
+    using Clock = std::chrono::steady_clock;
+
+    /// How long the engine may take to answer: what is short work for it, and what is long.
+    static constexpr std::chrono::milliseconds short_work{15'000}, long_work{120'000};
+
     /// `address` is `unix:///path`.
     explicit DockerEngine(std::string address) : address_(std::move(address)) {}
 
@@ -59,8 +66,10 @@ public:
 
     /// `path` begins after the version: `/containers/json`.
     ///
-    /// Errors: Errc::backend_unavailable. An answer that says no is not an error here.
-    Result<EngineReply> call(const std::string& method, const std::string& path, const std::string& body = {});
+    /// Time: `limit` at most.
+    /// Errors: Errc::backend_unavailable, Errc::stopping. An answer that says no is not an error here.
+    Result<EngineReply> call(const std::string& method, const std::string& path, const std::string& body = {},
+                             std::chrono::milliseconds limit = short_work);
 
     /// Reads an answer that goes on for long. `opened` is called when it has begun well, `data` with each piece.
     ///
@@ -74,22 +83,37 @@ public:
     /// The engine may be another one from now on.
     void forget_version();
 
-    /// Interrupts all calls, and lets later ones fail.
+    /// Lets no later call take longer than `limit`, and closes after one that does.
+    void hurry(std::chrono::milliseconds limit);
+
+    /// Interrupts the calls that had begun by then. Whether none is left; else ask again, because a client that is
+    /// about to connect has nothing yet that could be interrupted.
+    bool interrupt(Clock::time_point begun = Clock::time_point::max());
+
+    /// Lets later calls fail at once.
+    void close();
+    bool closed() const;
+
+    /// Closes, and interrupts until no call is left.
     void stop();
 
 private:
     class Use;
 
     Result<EngineReply> send(const std::string& method, const std::string& path, const std::string& body,
-                             std::function<void()> opened, std::function<void(std::string_view)> data);
+                             std::chrono::milliseconds limit, std::function<void()> opened,
+                             std::function<void(std::string_view)> data);
+    std::chrono::milliseconds hurried(std::chrono::milliseconds limit) const;
+    Error failure(bool timed_out, std::chrono::milliseconds limit);
     Error unreachable(std::string why) const;
 
     const std::string address_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::condition_variable changed_;
     std::string version_prefix_;
-    std::set<httplib::ClientImpl*> in_use_;
-    bool stopping_ = false;
+    std::map<httplib::ClientImpl*, Clock::time_point> in_use_;  ///< Since when.
+    std::optional<std::chrono::milliseconds> hurry_;
+    bool closed_ = false;
 };
 
 }  // namespace instancer::detail::inline docker

@@ -8,6 +8,7 @@
 
 #include <sys/utsname.h>
 
+#include "docker_farewell.hpp"
 #include "docker_json.hpp"
 
 namespace instancer::detail::inline docker {
@@ -41,45 +42,92 @@ bool uses_host_kernel(const std::string& runtime)
 
 Result<std::shared_ptr<const Prepared>> DockerPreparation::get()
 {
+    if (auto last = known()) {
+        const auto reply = inspect_image();
+        // Whatever keeps the engine from telling is no news of the image.
+        if (!reply || !reply->ok())
+            return last;
+        ImageFacts image(reply->json());
+        return image.id == last->image.id ? last : renewed(std::move(last), std::move(image));
+    }
     const std::lock_guard lock(mutex_);
-    if (!outdated_.exchange(false) && prepared_)
-        return prepared_;
-    prepared_.reset();
+    if (auto made = known())
+        return made;
+    publish(nullptr);
     if (auto checked = check(options_, service_); !checked)
         return fail(std::move(checked.error()));
+    DockerFarewell::wait(options_.daemon);
     auto image = find_image();
     if (!image)
         return fail(std::move(image.error()));
+    const auto watching = [this](const std::string& text) { events_.warning(service_, text); };
+    if (auto claimed = claim_->acquire(engine_, *image, stopped_, watching); !claimed)
+        return fail(std::move(claimed.error()));
+    const auto reach = choose_reach();
+    if (!reach)
+        return fail(reach.error());
+    auto made = make(std::move(*image), *reach);
+    if (made)
+        publish(*made);
+    return made;
+}
+
+Result<std::shared_ptr<const Prepared>> DockerPreparation::make(ImageFacts image, Reach reach)
+{
     auto next = std::make_shared<Prepared>();
-    next->image = std::move(*image);
+    next->image = std::move(image);
     if (options_.io == DockerIo::port) {
         const auto port = service_port(options_, next->image);
         if (!port)
             return fail(port.error());
         next->port = *port;
     }
-    const auto reach = choose_reach();
-    if (!reach)
-        return fail(reach.error());
-    next->reach = *reach;
+    next->reach = reach;
     next->spec = container_spec(options_, next->image, next->port);
-    if (next->reach != Reach::inside)
+    if (reach != Reach::inside)
         next->spec["HostConfig"]["NetworkMode"] = network_.name();
     next->config = config_hash(next->spec, next->image);
     if (const auto tried = try_out(*next); !tried)
         return fail(tried.error());
-    prepared_ = next;
-    return prepared_;
+    return next;
+}
+
+/// The name stands for another image now. One that cannot be used leaves the last one in its place.
+std::shared_ptr<const Prepared> DockerPreparation::renewed(std::shared_ptr<const Prepared> last, ImageFacts image)
+{
+    const std::lock_guard lock(mutex_);
+    if (const auto now = known(); now != last)
+        return now ? now : last;
+    if (image.id == unusable_)
+        return last;
+    const auto id = image.id;
+    auto made = make(std::move(image), last->reach);
+    if (made) {
+        events_.notice(service_,
+                       "image '" + options_.image + "' is another one now, " + id + "; new instances are made from it");
+        publish(*made);
+        return *made;
+    }
+    if (made.error() == Errc::bad_request) {
+        unusable_ = id;
+        events_.warning(service_, made.error().message() + "; that is the image of this name now, " + id +
+                                      ", so instances are still made from the last one, " + last->image.id);
+    }
+    return last;
+}
+
+Result<EngineReply> DockerPreparation::inspect_image()
+{
+    return engine_.call("GET", "/images/" + percent_encoded(options_.image) + "/json");
 }
 
 Result<ImageFacts> DockerPreparation::find_image()
 {
-    const auto path = "/images/" + percent_encoded(options_.image) + "/json";
-    auto reply = engine_.call("GET", path);
+    auto reply = inspect_image();
     if (reply && reply->status() == 404) {
         if (auto pulled = pull(); !pulled)
             return fail(std::move(pulled.error()));
-        reply = engine_.call("GET", path);
+        reply = inspect_image();
     }
     if (!reply)
         return fail(std::move(reply.error()));
@@ -181,7 +229,8 @@ Result<void> DockerPreparation::try_out(const Prepared& prepared)
     const ContainerName name(options_.daemon, service_);
     auto spec = prepared.spec;
     spec["Labels"] = container_labels(options_, service_, prepared.config);
-    const auto made = engine_.call("POST", "/containers/create?name=" + name.text(), spec.dump());
+    const auto made =
+        engine_.call("POST", "/containers/create?name=" + name.text(), spec.dump(), DockerEngine::long_work);
     if (!made)
         return fail(made.error());
     if (!made->ok())
@@ -192,11 +241,17 @@ Result<void> DockerPreparation::try_out(const Prepared& prepared)
     return {};
 }
 
-std::shared_ptr<const Prepared> DockerPreparation::ready()
+std::shared_ptr<const Prepared> DockerPreparation::known() const
 {
-    // Taken only for an instant once all is prepared.
-    const std::unique_lock lock(mutex_, std::try_to_lock);
-    return lock && !outdated_ ? prepared_ : nullptr;
+    const std::lock_guard lock(known_mutex_);
+    return outdated_ ? nullptr : prepared_;
+}
+
+void DockerPreparation::publish(std::shared_ptr<const Prepared> prepared)
+{
+    const std::lock_guard lock(known_mutex_);
+    outdated_ = false;
+    prepared_ = std::move(prepared);
 }
 
 }  // namespace instancer::detail::inline docker

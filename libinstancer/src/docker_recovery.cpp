@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <optional>
+#include <string_view>
 
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 #include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
 
 #include <instancer/detail/asio_compat.hpp>
 #include <instancer/detail/async_event.hpp>
@@ -22,6 +25,16 @@ namespace {
 
 constexpr std::chrono::seconds removal_patience{5};
 constexpr std::chrono::seconds removal_pause{20};
+constexpr std::chrono::milliseconds first_look{100}, last_look{5'000};
+
+/// The name that makes a container that daemon's and service's, if it has one.
+std::optional<ContainerName> name_of(const json& summary, const std::string& daemon, const std::string& service)
+{
+    for (const std::string_view name : value_at(summary, "Names", std::vector<std::string>()))
+        if (auto parsed = ContainerName::parse(name.substr(std::min<std::size_t>(name.size(), 1)), daemon, service))
+            return parsed;
+    return {};
+}
 
 }  // namespace
 
@@ -111,9 +124,11 @@ asio::awaitable<Result<std::vector<Leftover>>> DockerBackend::Impl::list()
     for (const auto& summary : summaries) {
         const auto id = text_at(summary, "Id");
         const auto service = text_at(object_at(summary, "Labels"), label_service);
-        if (containers_.contains(id) || (service != service_ && is_served(service)))
+        const auto name = name_of(summary, options_.daemon, service);
+        // Labels alone are no proof: what somebody made from an image of an instance carries them too.
+        if (!name || containers_.contains(id) || (service != service_ && is_served(service)))
             continue;
-        auto leftover = co_await adopt(summary, *prepared);
+        auto leftover = co_await adopt(summary, *name, *prepared);
         if (leftover)
             found.push_back(std::move(*leftover));
         else
@@ -145,42 +160,62 @@ asio::awaitable<void> DockerBackend::Impl::remove_all(const std::vector<std::str
         co_await removed->wait();
 }
 
-/// Fails for what cannot be taken over.
-asio::awaitable<Result<Leftover>> DockerBackend::Impl::adopt(const json& summary,
+/// Whether an instance of a previous run can serve its owner, as far as the engine's list tells.
+bool DockerBackend::Impl::is_usable(const json& summary, const ContainerName& name, const Prepared& prepared) const
+{
+    const auto labels = object_at(summary, "Labels");
+    const auto state = text_at(summary, "State");
+    return !stdio() && text_at(labels, label_service) == service_ && (state == "running" || state == "paused") &&
+           text_at(labels, label_config) == prepared.config && name.identity() && name.identity()->returning();
+}
+
+/// Fails only for what is known to be of no use.
+asio::awaitable<Result<Leftover>> DockerBackend::Impl::adopt(const json& summary, const ContainerName& name,
                                                              std::shared_ptr<const Prepared> prepared)
 {
-    const auto names = value_at(summary, "Names", std::vector<std::string>());
-    const auto labels = object_at(summary, "Labels");
-    if (stdio() || names.empty() || text_at(summary, "State") != "running" ||
-        text_at(labels, label_config) != prepared->config)
+    if (!is_usable(summary, name, *prepared))
         co_return fail(Errc::not_supported);
-    const auto name = ContainerName::parse(std::string_view(names.front()).substr(1), options_.daemon, service_);
-    if (!name || !name->identity() || !name->identity()->returning())
-        co_return fail(Errc::not_supported);
-
     const auto id = text_at(summary, "Id");
-    const auto container = std::make_shared<Container>(control_, id, name->text(), prepared);
+    const auto container = std::make_shared<Container>(control_, id, name.text(), prepared);
     container->port = prepared->port;
     container->started = true;
     container->opened = true;
-    if (prepared->reach != Reach::inside) {
-        const auto networks = object_at(object_at(summary, "NetworkSettings"), "Networks");
-        asio::error_code error;
-        const auto address =
-            asio::ip::make_address_v4(text_at(object_at(networks, network_.name()), "IPAddress"), error);
-        if (error)
-            co_return fail(Errc::not_supported);
-        container->address = address;
-        network_.take_address(address);
-    }
     containers_.emplace(id, container);
-    const auto located = co_await locate(*container, prepared->reach);
-    if (!located) {
+    const auto located = co_await look(*container, prepared->reach);
+    if (!located && located.error() == Errc::instance_gone) {
         forget(*container);
         co_return fail(located.error());
     }
-    const auto age = std::max(unix_time() - name->claimed(), std::chrono::seconds(0));
-    co_return Leftover(Instance(container->name, container), *name->identity(), age);
+    if (!located) {
+        events_.warning(service_, "where " + container->name + " is cannot be told yet: " + located.error().message() +
+                                      "; it is kept, and asked for until it can be told");
+        asio::co_spawn(control_, keep_looking(weak_from_this(), container), asio::detached);
+    }
+    const auto age = std::max(unix_time() - name.claimed(), std::chrono::seconds(0));
+    co_return Leftover(Instance(container->name, container), *name.identity(), age);
+}
+
+/// Looks where a container is until that is known, or the container has ended.
+asio::awaitable<void> DockerBackend::Impl::keep_looking(std::weak_ptr<Impl> weak, std::shared_ptr<Container> container)
+{
+    const auto executor = co_await asio::this_coro::executor;
+    asio::steady_timer timer(executor);
+    for (auto pause = first_look;; pause = std::min(pause * 2, last_look)) {
+        timer.expires_after(pause);
+        co_await timer.async_wait(as_result);
+        const auto self = weak.lock();
+        if (!self || self->closed_ || container->ended.is_set())
+            co_return;
+        const auto located = co_await self->look(*container, container->prepared->reach);
+        if (self->closed_)
+            co_return;
+        if (located)
+            self->events_.notice(self->service_, container->name + " can be reached again");
+        else if (located.error() == Errc::instance_gone)
+            self->ended(*container, {});
+        if (located || located.error() == Errc::instance_gone)
+            co_return;
+    }
 }
 
 }  // namespace instancer

@@ -226,7 +226,7 @@ json container_spec(const DockerOptions& options, const ImageFacts& image, std::
     }
 
     auto ulimits = json::array();
-    ulimits.push_back(ulimit("core", 0));
+    ulimits.push_back(ulimit("core", limits.core));
     if (limits.nofile)
         ulimits.push_back(ulimit("nofile", limits.nofile));
 
@@ -261,7 +261,7 @@ json container_spec(const DockerOptions& options, const ImageFacts& image, std::
         env.push_back(name + "=" + value);
 
     json spec = {
-        {"Image", options.image},
+        {"Image", image.id},
         {"Env", env},
         {"Healthcheck", {{"Test", {"NONE"}}}},
         {"HostConfig", host},

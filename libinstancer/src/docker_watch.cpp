@@ -52,7 +52,7 @@ void DockerWatch::run()
         // An engine that ends the answer may be stopping, and may come back as another version.
         engine_.forget_version();
         lock.lock();
-        if (stopping_)
+        if (stopping_ || engine_.closed())
             break;
         if (opened) {
             lost = false;

@@ -182,6 +182,57 @@ TEST_CASE("after kill -9 a returning client meets its own instance, and a reset 
     CHECK(name.containers().empty());
 }
 
+TEST_CASE("an instance's time to live counts from its claim, however often its daemon is killed")
+{
+    const Name name;
+    const daemon_test::TemporaryDirectory folder;
+    const auto tokens = folder.file("tokens", std::string(128, 'a') + "\n");
+    const Words options = {"--auth", "token", "--tokens", tokens, "--ttl", "10m", "--warm", "1"};
+    const auto mark = [](Daemon& daemon, const std::string& script) {
+        RawClient client(daemon.port());
+        client.send(greeting('a', "01"));
+        return ask(client, script);
+    };
+    // As if the instance had been claimed so much earlier: its name tells when.
+    const auto claimed_earlier = [&](std::chrono::seconds by) {
+        for (const auto& container : name.containers()) {
+            std::string text = container["Names"][0];
+            const auto end = text.rfind('.'), begin = text.rfind('.', end - 1) + 1;
+            if (text.find(".returning.") == text.npos)
+                continue;
+            const auto time = std::stoll(text.substr(begin, end - begin)) - by.count();
+            text.replace(begin, end - begin, std::to_string(time));
+            Engine engine;
+            engine.call("POST", "/containers/" + container["Id"].get<std::string>() + "/rename?name=" + text.substr(1));
+            REQUIRE(engine.status() == 204);
+        }
+    };
+    for (int starts = 0; starts < 4; ++starts) {
+        Daemon daemon(name.docker(options));
+        if (starts == 0)
+            CHECK(mark(daemon, "echo first >/tmp/mark; cat /tmp/mark") == "first");
+        else if (starts < 3)
+            CHECK(mark(daemon, "cat /tmp/mark") == "first");
+        else
+            CHECK(daemon.wait_for_line("instance ended: expired") != "");
+        if (starts == 3) {
+            CHECK(mark(daemon, "cat /tmp/mark 2>/dev/null || echo fresh") == "fresh");
+            CHECK(daemon.terminate() == 0);
+            break;
+        }
+        CHECK(eventually([&] {
+            const auto containers = name.containers();
+            return std::any_of(containers.begin(), containers.end(), [](const auto& container) {
+                return container["Names"][0].template get<std::string>().find(".returning.") != std::string::npos;
+            });
+        }));
+        daemon.signal(SIGKILL);
+        daemon.wait();
+        claimed_earlier(4min);
+    }
+    CHECK(name.containers().empty());
+}
+
 TEST_CASE("warm instances wait for clients, bear their owner's name once they are claimed, and are replaced")
 {
     const Name name;

@@ -4,6 +4,7 @@
 
 #include <ifaddrs.h>
 #include <linux/capability.h>
+#include <service.hpp>
 #include <sys/syscall.h>
 
 using namespace docker_test;
@@ -136,10 +137,12 @@ TEST_CASE("with egress an instance reaches the outside, but neither a neighbour 
         CHECK(!run("iptables-save | grep -q 'instancer " + options.daemon + ".other'"));
         CHECK(run("iptables-save | grep -q 'instancer " + options.daemon + ".svc'"));
     }
-    Engine engine;
-    engine.call("GET", "/networks/" + options.daemon + ".svc");
-    CHECK(engine.status() == 404);
-    CHECK(!run("iptables-save | grep -q 'instancer " + options.daemon + "'"));
+    // Nobody waits for that.
+    CHECK(service_test::eventually([&] {
+        Engine engine;
+        engine.call("GET", "/networks/" + options.daemon + ".svc");
+        return engine.status() == 404 && !run("iptables-save | grep -q 'instancer " + options.daemon + "'");
+    }));
 }
 
 TEST_CASE("a firewall rule that the host has lost is put back")

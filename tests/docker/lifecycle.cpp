@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "docker_support.hpp"
 
+#include <atomic>
+
+#include <engine_proxy.hpp>
+
 using namespace docker_test;
 using instancer::DockerIo;
 using instancer::DockerOptions;
@@ -230,4 +234,90 @@ TEST_CASE("what a crash left of a service goes with the service, and not before"
         CHECK((found && found->empty()));
         CHECK(bench.containers() == (served ? 1 : 0));
     }
+}
+
+TEST_CASE("what somebody made from the image of an instance bears its labels, and stays")
+{
+    const auto options = Bench::options();
+    Bench first(options);
+    const auto instance = first.start();
+    Engine engine;
+    engine.call("POST", "/commit?container=" + instance.name() + "&repo=instancer-test-evidence", "{}");
+    REQUIRE(engine.status() == 201);
+    const auto evidence = options.daemon + "-evidence";
+    engine.call("POST", "/containers/create?name=" + evidence, R"({"Image": "instancer-test-evidence"})");
+    REQUIRE(engine.status() == 201);
+    REQUIRE(first.containers() == 2);
+    first.crash();
+
+    Bench second(options);
+    const auto found = second.await(second.backend().list("svc"));
+    REQUIRE((found && found->size() == 1));
+    second.stop((*found)[0].instance());
+    engine.inspect(evidence);
+    CHECK(engine.status() == 200);
+    remove_containers(options.daemon);
+    engine.call("DELETE", "/images/instancer-test-evidence");
+}
+
+TEST_CASE("an image that is built again is used for new instances, as the user that it now calls for")
+{
+    const std::string image = "instancer-test-rebuilt";
+    const auto build = [&](const std::vector<std::string>& more) {
+        auto changes = shell_changes;
+        changes.insert(changes.end(), more.begin(), more.end());
+        make_image(image, changes);
+    };
+    build({"USER 1000"});
+    auto options = Bench::options();
+    options.image = image;
+    Bench bench(options);
+    const auto before = bench.start("before");
+    CHECK(bench.inside(before, "id -u") == "1000\n");
+
+    build({"USER root"});
+    CHECK(bench.inside(bench.start("after"), "id -u") == "65534\n");
+    REQUIRE(bench.events.all("notice").size() == 1);
+    CHECK(bench.events.all("notice")[0].find(image) != std::string::npos);
+    CHECK(bench.inside(before, "id -u") == "1000\n");
+
+    // One that cannot be used leaves the last one in its place.
+    build({"EXPOSE 9001"});
+    for (const auto* owner : {"one", "two"})
+        CHECK(bench.inside(bench.start(owner), "id -u") == "65534\n");
+    REQUIRE(bench.events.all("warning").size() == 1);
+    CHECK(bench.events.all("warning")[0].find("--port") != std::string::npos);
+    CHECK(bench.events.all("notice").size() == 1);
+}
+
+TEST_CASE("an instance of a previous run stays its owner's while the engine cannot tell where it is")
+{
+    auto options = Bench::options();
+    Bench first(options);
+    CHECK(first.inside(first.start("me"), "echo kept >/tmp/mark") == "");
+    first.crash();
+
+    EngineProxy engine;
+    auto answer = EngineProxy::Answer::error;
+    SUBCASE("by an error") {}
+    SUBCASE("by a broken connection") { answer = EngineProxy::Answer::hang_up; }
+    std::atomic<int> asked = 0;
+    engine.obey([&](const std::string& request) {
+        const bool inspection = request.starts_with("GET ") && request.find("/containers/") != request.npos &&
+                                request.find("/json ") != request.npos && request.find(".claim/") == request.npos;
+        return inspection && ++asked <= 3 ? answer : EngineProxy::Answer::pass;
+    });
+    options.engine = engine.address();
+    Bench second(options);
+    const auto found = second.await(second.backend().list("svc"));
+    REQUIRE((found && found->size() == 1));
+    CHECK(second.events.all("warning").size() == 1);
+    CHECK(second.inside((*found)[0].instance(), "cat /tmp/mark") == "kept\n");
+    CHECK(asked > 3);
+    CHECK(second.events.all("notice").size() == 1);
+    second.stop((*found)[0].instance());
+    CHECK(second.containers() == 0);
+    second.crash();
+    // The proxy does not wait for that.
+    remove_containers(options.daemon);
 }

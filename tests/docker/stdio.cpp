@@ -87,6 +87,20 @@ TEST_CASE("standard streams: standard error goes where it was told to")
     }
 }
 
+TEST_CASE("standard streams: whoever writes standard error without end is read slowly")
+{
+    auto options = stdio_options({"sh", "-c", "yes because | head -c 3145728 >&2; echo done"});
+    SUBCASE("for the log") {}
+    SUBCASE("for nobody") { options.stderr_to = StderrTo::null; }
+    Bench bench(options);
+    const auto instance = bench.start();
+    const auto begin = std::chrono::steady_clock::now();
+    auto stream = bench.open(instance);
+    CHECK(bench.talk(stream, "") == "done\n");
+    CHECK(std::chrono::steady_clock::now() - begin >= 1s);
+    CHECK(bench.events.all("output").size() < 5000);
+}
+
 TEST_CASE("standard streams: an exit is told with its code and the last lines of standard error")
 {
     Bench bench(stdio_options({"sh", "-c", "read line; echo because >&2; exit 3"}));

@@ -2,6 +2,7 @@
 // What a user reads: help, complaints, exit codes.
 #include <doctest/doctest.h>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <daemon.hpp>
@@ -56,10 +57,11 @@ TEST_CASE("a wrong command line ends with 2 and names the right one")
     CHECK(impossible.says("instancerd: --warm: is more than --max-instances, 64; lower it or raise that\n"));
 }
 
-TEST_CASE("check is silent when all is well")
+TEST_CASE("check says what it checked when all is well")
 {
     const TemporaryDirectory directory;
-    directory.file("tokens.txt", std::string(128, 't'));
+    const auto tokens = directory.file("tokens.txt", std::string(128, 't'));
+    ::chmod(tokens.c_str(), 0600);
     directory.file("serve", "#!/bin/sh\n", true);
     const auto user = std::to_string(::geteuid()) + ":" + std::to_string(::getegid());
     const auto file = directory.file("c.json", R"({ // well
@@ -70,7 +72,7 @@ TEST_CASE("check is silent when all is well")
       } })");
     const Finished check({"check", "--config", file});
     CHECK(check.code == 0);
-    CHECK(check.output == "");
+    CHECK(check.output == "2 services, nothing wrong\n");
     // The path may be relative too.
     CHECK(Finished({"check", "--config", "c.json"}, directory.path()).code == 0);
 }
@@ -102,6 +104,16 @@ TEST_CASE("check says all that is wrong, by line and path, and run refuses the s
     }
 }
 
+TEST_CASE("a log that is a pipe which nobody reads holds up no start")
+{
+    const TemporaryDirectory directory;
+    const auto pipe = directory.path("log");
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    const Finished start({"exec", "--listen", "127.0.0.1:0", "--log", pipe, "--", "/bin/cat"});
+    CHECK(start.code == 1);
+    CHECK(start.says(pipe + " cannot be opened for the log: it is a pipe that nobody reads"));
+}
+
 TEST_CASE("what is no JSON is named by its line")
 {
     const TemporaryDirectory directory;
@@ -122,6 +134,27 @@ TEST_CASE("a daemon that starts programs as root says so in its log" * doctest::
           std::string::npos);
 }
 
+TEST_CASE("secrets that everybody can read are warned of by name, and not shown")
+{
+    const TemporaryDirectory directory;
+    const auto user = std::to_string(::geteuid()) + ":" + std::to_string(::getegid());
+    const auto tokens = directory.file("tokens.txt", std::string(128, 't'));
+    const auto file = directory.file("c.json", R"({ "services": {
+      "a": { "mode": "exec", "listen": ":1", "command": ["/bin/cat"], "user": ")" +
+                                                   user + R"(",
+             "auth": "token", "tokens": "tokens.txt", "env": { "FLAG": "flag{1}", "KEY": "k3y" } } } })");
+    const auto checked = [&](const char* mode) {
+        for (const auto& path : {tokens, file})
+            ::chmod(path.c_str(), static_cast<mode_t>(std::stoul(mode, nullptr, 8)));
+        return Finished({"check", "--config", file}).output;
+    };
+    CHECK(checked("0644") == "warning: a: every user of this machine can read " + tokens +
+                                 "; chmod o-r it\nwarning: a: every user of this machine can read " + file +
+                                 ", and in it the values of FLAG, KEY; chmod o-r it if one of them is a secret\n"
+                                 "1 service, nothing wrong\n");
+    CHECK(checked("0600") == "1 service, nothing wrong\n");
+}
+
 TEST_CASE("programs that would run as root are warned of, unless that is asked for" * doctest::skip(::geteuid() != 0))
 {
     const TemporaryDirectory directory;
@@ -138,6 +171,6 @@ TEST_CASE("programs that would run as root are warned of, unless that is asked f
     for (const std::string user : {"root", "nobody"}) {
         const auto silent = check("\"user\": \"" + user + "\", ");
         CHECK(silent.code == 0);
-        CHECK(silent.output == "");
+        CHECK(silent.output == "1 service, nothing wrong\n");
     }
 }

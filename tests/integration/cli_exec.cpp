@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+#include <instancer/detail/group_limits.hpp>
+
 #include <daemon.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
@@ -12,6 +14,7 @@
 
 using namespace daemon_test;
 using service_test::eventually;
+namespace detail = instancer::detail;
 
 namespace {
 
@@ -136,6 +139,46 @@ TEST_CASE("exec: a terminal on request")
     }
 }
 
+TEST_CASE("exec: a raw terminal passes on what it gets, and its program reads no end that nobody sent")
+{
+    const std::string bytes("\r\n\3\4\x7f\0AB", 8);
+    const auto check = [&](const Words& options, const Words& program) {
+        auto all = options;
+        all.insert(all.end(), {"--half-close-timeout", "400ms"});
+        Daemon daemon(exec(all, program));
+        RawClient client(daemon.port());
+        CHECK(client.receive_line() == "ready");
+        client.send(bytes);
+        client.half_close();
+        CHECK(client.receive_all() == bytes);
+        CHECK(daemon.wait_for_line("session ended: half-closed") != "");
+    };
+    SUBCASE("from the beginning") { check({"--pty", "raw"}, {"/bin/sh", "-c", "echo ready; exec cat"}); }
+    SUBCASE("made so by its program") { check({"--pty"}, {"/bin/sh", "-c", "stty raw; echo ready; exec cat"}); }
+    SUBCASE("what comes at once is not lost")
+    {
+        Daemon daemon(exec({"--pty=raw"}, {"/bin/sh", "-c", "head -c 8"}));
+        RawClient client(daemon.port());
+        client.send(bytes);
+        client.half_close();
+        CHECK(client.receive_all() == bytes);
+    }
+}
+
+TEST_CASE("exec: a user of telnet names a token, and types lines into a terminal")
+{
+    const TemporaryDirectory directory;
+    const auto tokens = directory.file("tokens", "me\n");
+    Daemon daemon(exec({"--auth", "prompt", "--tokens", tokens, "--pty"}, {"/bin/sh", "-c", "exec cat -A"}));
+    RawClient client(daemon.port());
+    CHECK(client.receive(7) == "token: ");
+    client.send(std::string("\xff\xfd\x18 me\r\0", 8));
+    CHECK(client.receive(3) == "\xff\xfc\x18");
+    client.send("one\r\ntwo\r\n");
+    client.half_close();
+    CHECK(client.receive_all() == "one$\ntwo$\n");
+}
+
 TEST_CASE("exec: the client's own socket is handed over")
 {
     Daemon daemon(exec({"--io", "socket"}, {"/bin/sh", "-c", "readlink /proc/self/fd/0; exec cat"}));
@@ -174,7 +217,11 @@ TEST_CASE("exec: limits reach the process")
 {
     Daemon daemon(exec({"--limit-memory", "512m", "--limit-nofile", "77"}, {"/bin/sh", "-c", "ulimit -n; ulimit -v"}));
     RawClient client(daemon.port());
-    CHECK(client.receive_all() == "77\n524288\n");
+    // A control group limits all processes of an instance together.
+    const bool grouped = detail::can_limit_groups(detail::GroupLimit::memory);
+    CHECK(client.receive_all() == (grouped ? "77\nunlimited\n" : "77\n524288\n"));
+    if (!grouped)
+        CHECK(daemon.wait_for_line("limit-memory is the address space of each process instead") != "");
     Daemon plain(exec({}, {"/bin/sh", "-c", "ulimit -n; ulimit -v"}));
     RawClient other(plain.port());
     CHECK(other.receive_all() == "1024\nunlimited\n");
@@ -368,12 +415,22 @@ TEST_CASE("clients type their token, and find their instance again")
     CHECK(stranger.receive_all() == "team? unknown token\n");
     CHECK(stranger.ended_in_order());
     CHECK(daemon.wait_for_line("session ended: rejected") != "");
+    RawClient present(daemon.port());
+    present.send("blue whale\nxy");
+    CHECK(present.receive(8) == "team? yx");
     RawClient late(daemon.port());
     late.send("red fox\n");
     CHECK(late.receive_all() == "team? no instance is free\n");
     CHECK(late.ended_in_order());
     const auto line = daemon.wait_for_line("session ended: refused");
-    CHECK(line.find("the service has as many as it may have") != std::string::npos);
+    CHECK(line.find("the service has as many as it may have: 1 in all, 0 of them unused") != std::string::npos);
+    // Once nobody is connected to it, the other team's instance makes room.
+    present.close();
+    REQUIRE(daemon.wait_for_line("session ended: ", 5) != "");
+    RawClient later(daemon.port());
+    later.send("red fox\nxy");
+    CHECK(later.receive(8) == "team? yx");
+    CHECK(daemon.wait_for_line("instance ended: culled: it had no client") != "");
 
     directory.file("tokens.txt", "grey wolf\n");
     daemon.signal(SIGHUP);

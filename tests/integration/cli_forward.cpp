@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // instancerd forward, with servers that say who they are.
+#include <deque>
 #include <filesystem>
 #include <iterator>
 #include <map>
@@ -16,6 +17,7 @@
 #include <temporary_directory.hpp>
 
 using namespace daemon_test;
+using service_test::bytes_of;
 using service_test::eventually;
 
 TEST_CASE("forward: in turn, by weight, and both ends speak as if connected directly")
@@ -211,4 +213,30 @@ TEST_CASE("forward: a thousand that come and abort leave nothing behind")
     CHECK(eventually([&] { return descriptors() == before; }));
     daemon.signal(SIGUSR1);
     CHECK(daemon.wait_for_line("instance is running").find(" clients=0 ") != std::string::npos);
+}
+
+TEST_CASE("forward: programs of another service that flood their standard error are read with measure")
+{
+    const Named server("quiet");
+    const TemporaryDirectory directory;
+    const auto config = directory.file("c.json", R"({ "services": {
+        "noisy": { "mode": "exec", "listen": "unix:noisy.sock", "command": ["/bin/sh", "-c", "exec yes >&2"] },
+        "quiet": { "mode": "forward", "listen": "unix:quiet.sock", "to": ")" +
+                                                     server.address() + R"(" } } })");
+    Daemon daemon({"run", "--config", config}, 2);
+    constexpr std::size_t floods = 16;
+    std::deque<RawClient> noisy;
+    while (noisy.size() < floods)
+        noisy.emplace_back(directory.path("noisy.sock"));
+    REQUIRE(daemon.wait_for_line("instance started", floods) != "");
+
+    // What a daemon reads without end keeps it from all else.
+    const auto begin = std::chrono::steady_clock::now();
+    const auto before = bytes_of(daemon.pid(), "rchar");
+    for (int i = 0; i < 100; ++i)
+        CHECK(RawClient(directory.path("quiet.sock")).receive_line() == "quiet");
+    const auto read = bytes_of(daemon.pid(), "rchar") - before;
+    const auto seconds = static_cast<std::uint64_t>((std::chrono::steady_clock::now() - begin) / 1s);
+    CHECK(read <= floods * (seconds + 2) * 1024 * 1024);
+    CHECK(daemon.wait_for_line("bytes omitted: too many in a second") != "");
 }

@@ -141,6 +141,18 @@ private:
 
 }  // namespace
 
+TEST_CASE("relay: the prompt hangs up on a browser, and obeys nothing of what a page has it send")
+{
+    Prompted relay;
+    for (const std::string start : {"POST / HTTP/1.1\r\nHost: x\r\n\r\n", "\x16\x03\x01\n"}) {
+        Operator browser(relay.control_port());
+        browser.send(start + "stop\n");
+        CHECK(browser.receive_all() == "");
+        CHECK(browser.ended_in_order());
+    }
+    CHECK(Operator(relay.control_port()).ask("print channels") == "channels: 0\n");
+}
+
 TEST_CASE("relay prompt: all commands, and any beginning that can mean only one")
 {
     Prompted daemon;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Signals, and that nothing outlives the daemon.
+#include <filesystem>
+
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <daemon.hpp>
 #include <paths.hpp>
@@ -204,6 +207,64 @@ TEST_CASE("SIGHUP reads the tokens again, and keeps them when the file is broken
     REQUIRE(daemon.wait_for_line("warning exec: " + file + ":2: has 9 characters") != "");
     CHECK(admitted(new_token));
     CHECK(daemon.log().find("too-short") == std::string::npos);
+}
+
+TEST_CASE("tokens from a pipe are read once, and stay on SIGHUP")
+{
+    const std::string token(128, 'o');
+    const TemporaryDirectory directory;
+    const auto file = directory.file("tokens.txt", token + "\n");
+    Daemon daemon({"/bin/bash", "-c",
+                   "exec \"$0\" exec --listen 127.0.0.1:0 --auth token --tokens <(cat " + file + ") -- /bin/cat",
+                   test_paths::instancerd},
+                  {}, -1);
+    const auto admitted = [&] {
+        RawClient client(daemon.port());
+        client.send(token + std::string(2, '\1') + "ping");
+        return client.receive(4) == "ping";
+    };
+    CHECK(admitted());
+    daemon.signal(SIGHUP);
+    CHECK(daemon.wait_for_line("gives what it holds once, and is not read again") != "");
+    CHECK(daemon.wait_for_line("read 1 tokens from /dev/fd/") != "");
+    CHECK(admitted());
+}
+
+TEST_CASE("a file that has become a pipe holds up no client and no signal, and what it says in the end holds")
+{
+    const std::string old_token(128, 'o'), new_token(128, 'n');
+    const TemporaryDirectory directory;
+    const auto file = directory.file("tokens.txt", old_token + "\n"), pipe = directory.path("pipe");
+    const auto rules = directory.file("rules", "deny 192.0.2.1\n");
+    Daemon daemon(exec({"--auth", "token", "--tokens", file, "--access-file", rules}, {"/bin/cat"}));
+    const auto admitted = [&](const std::string& token) {
+        RawClient client(daemon.port());
+        client.send(token + std::string(2, '\1') + "ping");
+        return client.receive(4) == "ping";
+    };
+    REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+    std::filesystem::rename(pipe, file);
+    daemon.signal(SIGHUP);
+    // By then the pipe is being read: the end that is opened here has a reader.
+    instancer::UniqueFd writer;
+    REQUIRE(eventually([&] {
+        writer.reset(::open(file.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+        return static_cast<bool>(writer);
+    }));
+    CHECK(admitted(old_token));
+    daemon.signal(SIGUSR1);
+    CHECK(daemon.wait_for_line("instance is ") != "");
+    // What is asked for meanwhile is done afterwards.
+    directory.file("rules", "deny 192.0.2.1\ndeny 192.0.2.2\n");
+    daemon.signal(SIGHUP);
+    daemon.signal(SIGUSR1);
+    CHECK(daemon.wait_for_line("instance is ", 2) != "");
+    REQUIRE(::write(writer.get(), (new_token + "\n").data(), new_token.size() + 1) == 129);
+    writer.reset();
+    CHECK(daemon.wait_for_line("read 1 tokens from " + file, 2) != "");
+    CHECK(daemon.wait_for_line("2 access rules") != "");
+    CHECK(admitted(new_token));
+    CHECK_FALSE(admitted(old_token));
 }
 
 TEST_CASE("SIGUSR1 logs one line per instance and one per session")

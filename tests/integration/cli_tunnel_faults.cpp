@@ -27,6 +27,21 @@ private:
     Daemon daemon_{{"exec", "--listen", "127.0.0.1:0", "--", "/usr/bin/yes", std::string(500, 'y')}};
 };
 
+/// Sends on all of them until none takes more.
+void fill(const std::vector<UniqueFd>& sockets)
+{
+    const std::string data(65'536, 'd');
+    int quiet = 0;
+    REQUIRE(eventually([&] {
+        bool sends = false;
+        for (const auto& socket : sockets)
+            while (::send(socket.get(), data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+                sends = true;
+        quiet = sends ? 0 : quiet + 1;
+        return quiet == 50;
+    }));
+}
+
 }  // namespace
 
 TEST_CASE("tunnel: users wait for an agent for a while, and are then refused")
@@ -159,6 +174,53 @@ TEST_CASE("tunnel, ours and ours: a user and a target that are stuck hold up nob
     sending.join();
 }
 
+TEST_CASE("tunnel, ours and ours: users that stall do not keep a new one from its target, however many they are")
+{
+    const Named a("a");
+    const Listener deaf("127.0.0.1:0", 64);
+    TunnelServer server({a.address(), deaf.address()});
+    TunnelAgent agent(server);
+    REQUIRE(server.has_agent());
+    std::vector<UniqueFd> stalled, targets;
+    for (int i = 0; i < 40; ++i) {
+        stalled.push_back(connect_to("127.0.0.1:" + std::to_string(server.port(2))));
+        targets.push_back(deaf.accept());
+        REQUIRE(targets.back());
+    }
+    fill(stalled);
+    for (unsigned i = 0; i < 3; ++i) {
+        const auto data = random_bytes(3'000'000, i);
+        RawClient client(server.port(1));
+        CHECK(client.receive_line() == "a");
+        CHECK(echo_of(client, data, true) == data);
+    }
+    // The same from the targets' side, whose users do not read.
+    fill(targets);
+    RawClient client(server.port(1));
+    CHECK(client.receive_line() == "a");
+    const auto data = random_bytes(3'000'000, 4);
+    CHECK(echo_of(client, data, true) == data);
+}
+
+TEST_CASE("tunnel: an agent has so many sessions at once as it may, and refuses the server further ones")
+{
+    const Named a("a");
+    TunnelServer server({a.address()});
+    TunnelAgent agent(server, {"--max-sessions", "2"});
+    REQUIRE(server.has_agent());
+    auto first = std::make_unique<RawClient>(server.port());
+    RawClient second(server.port());
+    CHECK(first->receive_line() == "a");
+    CHECK(second.receive_line() == "a");
+    RawClient third(server.port());
+    CHECK(third.receive_all() == "");
+    CHECK(third.ended_by_reset());
+    CHECK(server.wait_for_line("is disconnected: EMFILE the agent has 2 sessions already") != "");
+    CHECK(agent.wait_for_line("the server wants more sessions than the 2 that there may be") != "");
+    first->reset();
+    CHECK(eventually([&] { return RawClient(server.port()).receive_line() == "a"; }));
+}
+
 TEST_CASE(
     "tunnel, our server and the original's agent: a stuck user is ended when others wait; a slow one alone is not")
 {
@@ -210,6 +272,56 @@ TEST_CASE("tunnel: a second agent takes over, or is refused")
         first.reset();
         CHECK(server.has_agent(2));
     }
+}
+
+TEST_CASE("tunnel: a displaced agent leaves the one alone that serves, also if it stood still when it was displaced")
+{
+    const Named a("a");
+    TunnelServer server({a.address()});
+    TunnelAgent first(server);
+    REQUIRE(first.wait_for_line("the server is of our kind") != "");
+    bool stands_still = false;
+    SUBCASE("running") {}
+    SUBCASE("stopped and continued") { stands_still = true; }
+    if (stands_still)
+        first.signal(SIGSTOP);
+    TunnelAgent second(server);
+    REQUIRE(server.has_agent(2));
+    RawClient client(server.port());
+    CHECK(client.receive_line() == "a");
+    first.signal(SIGCONT);
+    const auto line = first.wait_for_line(" serves in our place; the server is asked again in 60 s");
+    CHECK(line.find("agent 127.0.0.1:") != std::string::npos);
+    const auto data = random_bytes(3'000'000);
+    CHECK(echo_of(client, data, true) == data);
+    CHECK(client.ended_in_order());
+    CHECK(server.count(" takes over") == 1);
+    // One that is started anew has not been displaced yet.
+    TunnelAgent third(server);
+    CHECK(server.has_agent(3));
+    CHECK(second.wait_for_line(" serves in our place") != "");
+    CHECK(RawClient(server.port()).receive_line() == "a");
+}
+
+TEST_CASE("tunnel: an agent that was displaced is refused while the one that serves answers, of whatever version it is")
+{
+    TunnelServer server({"127.0.0.1:1"});
+    const auto port = "127.0.0.1:" + std::to_string(server.agents_port());
+    const std::string anywhere = packed("127.0.0.1:1"), version = "instancer-tunnel 1 window=65536";
+    Wire serving(connect_to(port)), asking(connect_to(port));
+    serving.send("GRT", anywhere, anywhere, version);
+    REQUIRE(server.has_agent());
+    asking.send("GRT", anywhere, anywhere, version + " displaced");
+    const auto question = serving.receive("CTL");
+    REQUIRE(question);
+    CHECK(server.wait_for_line(", which was displaced, asks to serve again; agent ") != "");
+    serving.send("CTL", question->to, question->from, "here I am");
+    std::string told;
+    while (const auto message = asking.receive())
+        told = message->data;
+    CHECK(told.starts_with("instancer-tunnel 1 displaced by 127.0.0.1:"));
+    CHECK(server.wait_for_line(" ended: ") != "");
+    CHECK(server.count(" takes over") == 0);
 }
 
 TEST_CASE("tunnel: an original's agent is gone when it is reset, though a stuck user holds up its link")

@@ -119,6 +119,31 @@ TEST_CASE("tunnel: while another process has the database, users wait and those 
     CHECK(second.receive_line() == "a");
 }
 
+TEST_CASE("tunnel: users who come while another process keeps the database wait all at once, not one after another")
+{
+    const TemporaryDirectory directory;
+    const auto users = make_users(directory, {"tom"});
+    TunnelServer server({"127.0.0.1:1"}, {"-d", users}, {"--agents", "127.0.0.1"});
+    Child holder({"/usr/bin/python3", "-I", "-c",
+                  "import sqlite3, sys, time\nc = sqlite3.connect(sys.argv[1])\nc.execute('BEGIN EXCLUSIVE')\n"
+                  "print('held', flush=True)\ntime.sleep(60)",
+                  users});
+    REQUIRE(holder.wait_for_line("held") != "");
+    // One after another they would take longer than a client waits here.
+    std::vector<std::unique_ptr<RawClient>> clients;
+    for (int i = 0; i < 20; ++i)
+        clients.push_back(std::make_unique<RawClient>(server.port(), "127.0.0.2"));
+    for (const auto& client : clients) {
+        CHECK(client->receive_all() == "");
+        REQUIRE(client->ended_in_order());
+    }
+    CHECK(server.wait_for_line("rejected: " + users + ": database is locked", 20) != "");
+    CHECK(server.control("set userip tom 127.0.0.2\n") == "error: " + users + ": database is locked\n");
+    holder.signal(SIGKILL);
+    REQUIRE(holder.wait());
+    CHECK(server.control("set userip tom 127.0.0.2\n") == "Done\n");
+}
+
 TEST_CASE("tunnel: a database that takes the place of another one holds at once")
 {
     const TemporaryDirectory directory, other;
@@ -221,6 +246,15 @@ TEST_CASE("tunnel: control port: sessions, disconnect, loglvl, and whatever else
     CHECK(server.control("set userip tom 1.2.3.4\n").starts_with("error: there is no user database"));
     CHECK(server.control("set\nhelp\n\nsessions now\n") == "unknown command\nunknown command\nunknown command\n");
 
+    // What a page of anybody can have a browser send.
+    CHECK(server.control("POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nset loglvl 50\r\n") == "");
+    const auto cut = server.control("sessions\nGET /" + std::string(10'000, 'x') + " HTTP/1.1\r\nset loglvl 50\r\n");
+    CHECK(cut.starts_with("tunnel_dict:\n"));
+    CHECK(cut.find("set log level") == cut.npos);
+    CHECK(server.control(std::string("\x16\3\1\2\0\1\0\nset loglvl 50\n", 23)) == "");
+    server.signal(SIGUSR1);
+    CHECK(server.wait_for_line(" is connected, ") != "");
+
     std::string endless(1'000'000, 'x');
     endless += '\n';
     server.control(endless);
@@ -280,7 +314,7 @@ TEST_CASE("tunnel: in the configuration, beside other services")
                                                         agents + R"(", "reconnect": "100ms" } } })");
     Child check(instancerd({"check", "--config", file}));
     CHECK(check.wait() == 0);
-    CHECK(check.whole_log() == "");
+    CHECK(check.whole_log() == "2 services, nothing wrong\n");
     // Its port is free again when nobody holds it.
     const_cast<Listener&>(*probe).close();
     Child daemon(instancerd({"run", "--config", file}));
@@ -323,6 +357,7 @@ TEST_CASE("tunnel: what is wrong with files and options is said by place, with t
     const auto address = directory.file("address", "{\"proxy_client_whitelist\": [\"here\"]}");
     contains(with({"-c", address}), "is no address; write one in quotes");
     contains(with({"-d", directory.path("none.db")}), "none.db: there is no such user database; make it by: sqlite3 ");
+    contains(with({"-d", directory.path()}), ": is no regular file, which a user database is");
     const auto text = directory.file("text.db", "this is no database, but text that is long enough");
     contains(with({"-d", text}), "text.db: file is not a database");
     sql(directory.path("odd.db"), "CREATE TABLE user(id INTEGER)");

@@ -135,6 +135,91 @@ TEST_CASE("ending: first TERM, then KILL after the grace time")
     }
 }
 
+TEST_CASE("ending: a program whose session has ended may finish its work before it gets TERM")
+{
+    const TemporaryDirectory directory;
+    auto options = ServiceOptions::python("import os, signal, sys, time\n"
+                                          "def told(*_):\n"
+                                          "    os.write(2, b'told to end\\n')\n"
+                                          "    os._exit(5)\n"
+                                          "signal.signal(signal.SIGTERM, told)\n"
+                                          "sys.stdin.read()\n"
+                                          "os.close(0)\n"
+                                          "os.close(1)\n"
+                                          "while not os.path.exists(os.environ['GO']):\n"
+                                          "    time.sleep(0.005)\n"
+                                          "os.write(2, b'done\\n')\n"
+                                          "os._exit(3)\n");
+    options.process.env.emplace_back("GO", directory.path("go"));
+    options.process.stop_grace = 20s;
+    const auto complete_session = [](Service& service) {
+        RawClient client(service.port());
+        client.half_close();
+        CHECK(client.receive_all().empty());
+        CHECK(client.ended_in_order());
+        CHECK(service.events().session_end() == SessionEnd::completed);
+    };
+    SUBCASE("and is not told to end when it does")
+    {
+        Service service(options);
+        complete_session(service);
+        directory.file("go", "");
+        REQUIRE(service.events().wait_for_instances(1));
+        const auto record = service.events().record();
+        CHECK(record.output == std::vector<std::string>{"done"});
+        CHECK(record.instances.front().end == InstanceEnd::exited);
+        CHECK(record.instances.front().detail == "exit code 3");
+    }
+    SUBCASE("for the grace time at most")
+    {
+        options.process.stop_grace = 300ms;
+        Service service(options);
+        complete_session(service);
+        REQUIRE(service.events().wait_for_instances(1));
+        const auto record = service.events().record();
+        CHECK(record.output == std::vector<std::string>{"told to end"});
+        CHECK(record.instances.front().end == InstanceEnd::unused);
+    }
+    SUBCASE("unless the service stops")
+    {
+        Service service(options);
+        complete_session(service);
+        service.stop();
+        CHECK(service.over(10s));
+        CHECK(service.events().record().output == std::vector<std::string>{"told to end"});
+    }
+}
+
+TEST_CASE("ending: a program that ends as its client does has ended by itself, every time")
+{
+    auto options = ServiceOptions::shell("cat; exit 1");
+    unsigned rounds = 50;
+    SUBCASE("standard input and output") {}
+    SUBCASE("a port")
+    {
+        rounds = 10;
+        options = ServiceOptions::python("import socket, sys\n"
+                                         "client = socket.create_server(('127.0.0.1', int(sys.argv[1]))).accept()[0]\n"
+                                         "while client.recv(100):\n"
+                                         "    pass\n"
+                                         "client.close()\n"
+                                         "sys.exit(1)\n",
+                                         ProcessIo::port, {"{port}"});
+        options.pool.linger = 0s;
+    }
+    Service service(options);
+    for (unsigned i = 0; i < rounds; ++i) {
+        RawClient client(service.port());
+        client.half_close();
+        CHECK(client.receive_all().empty());
+    }
+    REQUIRE(service.events().wait_for_instances(rounds));
+    for (const auto& instance : service.events().record().instances) {
+        CHECK(instance.end == InstanceEnd::exited);
+        CHECK(instance.detail == "exit code 1");
+    }
+}
+
 TEST_CASE("ending: a process that runs as root cannot hold up its end" * doctest::skip(!is_root))
 {
     const std::string preamble = "root=$(awk '$3 == \"cgroup2\" {print $2; exit}' /proc/mounts)\n"
@@ -354,4 +439,26 @@ TEST_CASE("ending: a daemon without standard input and output serves all the sam
     CHECK(client.receive_line() == "4");
     client.send("hello");
     CHECK(client.receive(5) == "hello");
+}
+
+TEST_CASE("ending: an instance that traces another one does not hold up its end" * doctest::skip(!is_root))
+{
+    auto options = ServiceOptions::python("import ctypes, os, sys, time\n"
+                                          "print(os.getpid(), flush=True)\n"
+                                          "other = int(sys.stdin.readline())\n"
+                                          "print(ctypes.CDLL(None).ptrace(0x4206, other, 0, 0), flush=True)\n"
+                                          "time.sleep(1000)\n");
+    options.process.command[2] = "-s";  // With ctypes.
+    options.process.stop_grace = 100ms;
+    Service service(options);
+    RawClient tracer(service.port());
+    REQUIRE(tracer.receive_line() != "");
+    RawClient other(service.port());
+    tracer.send(other.receive_line() + "\n");
+    REQUIRE(tracer.receive_line() == "0");
+    other.reset();
+    CHECK(service.events().wait_for_instances(1));
+    tracer.reset();
+    CHECK(service.events().wait_for_instances(2));
+    CHECK(eventually([] { return zombies() == 0; }));
 }

@@ -279,6 +279,7 @@ TEST_CASE("port: a server that is never ready, or ends before, costs its client 
         const auto instance = service.events().record().instances.front();
         CHECK(instance.end == InstanceEnd::start_timeout);
         CHECK(instance.detail.find("the port that {port} in its arguments") != std::string::npos);
+        CHECK(instance.detail.find("; it listens on no port") != std::string::npos);
         CHECK(service.leftovers().processes().empty());
     }
     SUBCASE("listens, and lets nobody in")

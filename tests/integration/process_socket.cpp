@@ -3,6 +3,7 @@
 #include <service.hpp>
 #include <temporary_directory.hpp>
 
+#include <instancer/authenticator/prompt.hpp>
 #include <instancer/authenticator/token.hpp>
 
 using namespace service_test;
@@ -126,4 +127,21 @@ TEST_CASE("socket: a client that is refused or whose process cannot start gets a
         CHECK(client.ended_by_reset());
         CHECK(service.events().session_end() == SessionEnd::start_failed);
     }
+}
+
+TEST_CASE("socket: a client whose process cannot start, and that stays, holds up nobody")
+{
+    const TemporaryDirectory directory;
+    auto options =
+        ServiceOptions({directory.file("program", "\177ELF, but only at first sight", true)}, ProcessIo::socket);
+    options.authenticator = [] { return std::make_unique<PromptAuthenticator>(std::vector<std::string>{"me"}); };
+    options.threads = 1;
+    Service service(options);
+    RawClient first(service.port());
+    first.send("me\n");
+    CHECK(first.receive_line() == "token: the instance failed to start");
+    RawClient second(service.port());
+    CHECK(second.receive(7) == "token: ");
+    REQUIRE(service.events().wait_for_sessions(1));
+    CHECK(service.events().record().count(SessionEnd::start_failed) == 1);
 }

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 
+#include <instancer/detail/group_limits.hpp>
 #include <instancer/unique_fd.hpp>
 
 using namespace service_test;
@@ -158,18 +159,26 @@ TEST_CASE("stdio: standard error goes where it is sent")
     }
 }
 
-TEST_CASE("stdio: a program that floods its standard error does not hold up the others")
+TEST_CASE("stdio: a program that floods its standard error is held back, and does not hold up the others")
 {
     auto options = ServiceOptions::shell("read line; test $line = flood && exec yes \"$(printf %4000s)\" >&2\n"
                                          "echo served");
     options.threads = 1;
     Service service(options);
+    const auto begin = std::chrono::steady_clock::now();
     RawClient noisy(service.port());
     noisy.send("flood\n");
     REQUIRE(service.events().wait_for_output("  "));
-    CHECK(answer(service, "quiet\n") == "served\n");
+    for (int i = 0; i < 50; ++i)
+        CHECK(answer(service, "quiet\n") == "served\n");
+    constexpr std::uint64_t in_a_second = 1024 * 1024;
+    constexpr std::uint64_t pipe = 2 * 64 * 1024;  // And what its shell writes.
+    const auto written = bytes_of(pid_of(service.events().record().started.front()), "wchar");
+    const auto seconds = static_cast<std::uint64_t>((std::chrono::steady_clock::now() - begin) / 1s);
+    CHECK(written <= (seconds + 1) * in_a_second + pipe);
     noisy.reset();
-    CHECK(service.events().wait_for_instances(2));
+    CHECK(service.events().wait_for_instances(51));
+    CHECK(service.events().wait_for_output("bytes omitted: too many in a second"));
 }
 
 TEST_CASE("stdio: a terminal")
@@ -185,7 +194,7 @@ TEST_CASE("stdio: a terminal")
                                           "for line in sys.stdin:\n"
                                           "    print('got', line.strip(), flush=True)\n"
                                           "print('end', flush=True)\n");
-    options.process.pty = true;
+    options.process.pty = TerminalMode::cooked;
 
     SUBCASE("is one, echoes nothing, and a half-close reads as its end")
     {
@@ -200,7 +209,7 @@ TEST_CASE("stdio: a terminal")
     SUBCASE("a half-close ends a shell too whose command has met it already")
     {
         options = ServiceOptions({"/bin/sh"});
-        options.process.pty = true;
+        options.process.pty = TerminalMode::cooked;
         Service service(options);
         CHECK(answer(service, "PS1=; cat; cat\nword").ends_with("word"));
     }
@@ -293,10 +302,65 @@ TEST_CASE("stdio: limits take effect")
                                           "        count += 1\n"
                                           "except OSError:\n"
                                           "    print(count + 3)\n");
-    options.process.limit_memory = 128 << 20;
+    // Without a control group it is the address space; with one, whoever has too much is killed.
+    const bool grouped = detail::can_limit_groups(detail::GroupLimit::memory);
+    if (!grouped)
+        options.process.limit_memory = 128 << 20;
     options.process.limit_nofile = 40;
     Service service(options);
-    CHECK(answer(service) == "no memory\n40\n");
+    CHECK(answer(service) == (grouped ? "memory\n40\n" : "no memory\n40\n"));
+}
+
+TEST_CASE("stdio: with control groups limits hold for an instance as a whole, and for root" *
+          doctest::skip(!is_root || !detail::can_limit_groups(detail::GroupLimit::memory) ||
+                        !detail::can_limit_groups(detail::GroupLimit::pids) ||
+                        !detail::can_limit_groups(detail::GroupLimit::cpu)))
+{
+    SUBCASE("memory: two processes that would each have enough")
+    {
+        auto options = ServiceOptions::python("import os, signal\n"
+                                              "child = os.fork()\n"
+                                              "have = b'x' * (40 << 20)\n"
+                                              "if child == 0:\n"
+                                              "    signal.pause()\n"
+                                              "print(os.waitpid(child, 0)[1], flush=True)\n");
+        options.process.limit_memory = 64 << 20;
+        Service service(options);
+        RawClient client(service.port());
+        const auto said = client.receive_line();
+        CHECK((said.empty() || said == "9"));  // One of them was killed.
+    }
+    SUBCASE("processes")
+    {
+        auto options = ServiceOptions::python("import os, signal\n"
+                                              "made = 0\n"
+                                              "try:\n"
+                                              "    while made < 50:\n"
+                                              "        if os.fork() == 0:\n"
+                                              "            signal.pause()\n"
+                                              "        made += 1\n"
+                                              "except OSError:\n"
+                                              "    pass\n"
+                                              "print(made, flush=True)\n");
+        options.process.limit_pids = 8;
+        Service service(options);
+        // What one has does not count for the other.
+        RawClient first(service.port()), second(service.port());
+        CHECK(first.receive_line() == "7");
+        CHECK(second.receive_line() == "7");
+    }
+    SUBCASE("processors")
+    {
+        auto options = ServiceOptions::python("import time\n"
+                                              "begin = time.monotonic()\n"
+                                              "while time.process_time() < 0.1:\n"
+                                              "    pass\n"
+                                              "print(time.monotonic() - begin > 0.3, flush=True)\n");
+        options.process.limit_cpus = 0.2;
+        Service service(options);
+        RawClient client(service.port());
+        CHECK(client.receive_line() == "True");
+    }
 }
 
 TEST_CASE("stdio: a limit on processes holds for another user" * doctest::skip(!is_root))
@@ -429,7 +493,7 @@ TEST_CASE("stdio: a program that the system refuses to run ends its client with 
     CHECK(client.receive_all().empty());
     CHECK(client.ended_by_reset());
     CHECK(service.events().session_end() == SessionEnd::start_failed);
-    CHECK(service.events().record().sessions.front().detail.find("program") != std::string::npos);
+    CHECK(service.events().record().sessions.front().detail.find("name its interpreter first") != std::string::npos);
     CHECK(service.leftovers().processes().empty());
 }
 

@@ -62,6 +62,8 @@ consume package -DWAY=package -DDOCKER=ON -DCMAKE_PREFIX_PATH="$dir/prefix"
 consume package-headers -DWAY=package -DCMAKE_PREFIX_PATH="$dir/prefix" "${hidden[@]}"
 by_hand headers instancer-headers
 by_hand docker instancer
+init=$(PKG_CONFIG_PATH=$dir/prefix/lib/pkgconfig pkg-config --variable=init instancer-headers)
+[ -x "$init" ] || fail "pkg-config does not know where instancer-init is"
 consume fetch-headers -DWAY=fetch -DINSTANCER_SOURCE="$source" -DINSTANCER_WITH_DOCKER=OFF "${hidden[@]}"
 
 # refused NAME TEXT OPTION...: a consumer that cannot be configured, and is told TEXT.
@@ -75,16 +77,19 @@ refused() {
     echo "ok: $name"
 }
 
+refused no-component "Missing: podman, which is no component of it" -DCMAKE_PREFIX_PATH="$dir/prefix" -DCOMPONENT=podman
 refused without-expected tl-expected -DCMAKE_PREFIX_PATH="$dir/prefix" -DCMAKE_DISABLE_FIND_PACKAGE_tl-expected=ON
 consume missing -DWAY=missing -DCMAKE_PREFIX_PATH="$dir/prefix" -DCMAKE_DISABLE_FIND_PACKAGE_tl-expected=ON
 consume optional-docker -DWAY=optional -DHEADERS=version -DCMAKE_PREFIX_PATH="$dir/prefix" "${hidden[@]}"
 
-# only_headers NAME OPTION...: installs them in $dir/NAME. Nothing more is asked for than that there be no Docker.
+# only_headers NAME OPTION...: installs them in $dir/NAME. Nothing more is asked for than that there be no Docker, and
+# all that has to be built for it is instancer-init.
 only_headers() {
     local name=$1
     shift
     quietly "$name" cmake -G Ninja -S "$source" -B "$dir/$name-build" -DINSTANCER_WITH_DOCKER=OFF \
         -DCMAKE_INSTALL_PREFIX="$dir/$name" "${hidden[@]}" "$@"
+    quietly "$name" cmake --build "$dir/$name-build" --target instancer_init
     quietly "$name" cmake --install "$dir/$name-build"
 }
 

@@ -109,6 +109,30 @@ fi
 inside systemctl reset-failed instancerd
 echo "ok: a wrong configuration"
 
+# What it needs may come late: it is tried until then, however often that fails.
+configure <<'END'
+{ "services": { "web": { "mode": "forward", "listen": "127.0.0.1:82", "to": "127.0.0.1:7000" } } }
+END
+docker exec -d "$tag" sh -c 'echo $$ >/tmp/holder; exec instancerd exec --listen 127.0.0.1:82 -- /bin/cat'
+for _ in $(seq 100); do
+    [ "$(says 82 1 || true)" = hello ] && break
+    sleep 0.1
+done
+inside systemctl start --no-block instancerd
+for _ in $(seq 300); do
+    [ "$(inside systemctl show --value --property NRestarts instancerd)" -lt 6 ] || break
+    sleep 0.2
+done
+[ "$(inside systemctl show --value --property NRestarts instancerd)" -ge 6 ] || problem "The service gives up"
+inside sh -c 'kill "$(cat /tmp/holder)"'
+for _ in $(seq 100); do
+    ! inside systemctl is-active --quiet instancerd || break
+    sleep 0.2
+done
+[ "$(says 82 1)" = hello ] || problem "The service does not come up when it can"
+inside systemctl stop instancerd
+echo "ok: a service that has to wait for what it needs"
+
 # With the drop-in for processes, by its socket. As it comes: an ordinary user's, and no user of their own.
 processes() {
     configure <<END

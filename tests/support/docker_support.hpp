@@ -182,6 +182,14 @@ inline void need_shell_image()
     (void)made;
 }
 
+/// Removes what is left of a daemon that cannot do it.
+inline void remove_containers(const std::string& daemon)
+{
+    Engine().call("DELETE", "/containers/" + daemon + ".claim?force=1&v=1");
+    for (const auto& container : Engine().labelled("instancer.daemon%3D" + daemon))
+        Engine().call("DELETE", "/containers/" + container["Id"].get<std::string>() + "?force=1&v=1");
+}
+
 /// Remembers what is reported.
 class Recorder final : public instancer::Events {
 public:
@@ -253,6 +261,16 @@ public:
         if (error)
             std::rethrow_exception(error);
         return std::move(*out);
+    }
+
+    /// Does not wait; the outcome appears in `out`.
+    template <class T>
+    void spawn(asio::awaitable<T> operation, std::optional<T>& out)
+    {
+        asio::co_spawn(io_, std::move(operation), [&out](std::exception_ptr thrown, T value) {
+            REQUIRE(!thrown);
+            out.emplace(std::move(value));
+        });
     }
 
     /// Lets everything run until `condition` holds.

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -49,6 +51,26 @@ public:
 private:
     instancer::UniqueFd socket_;
     std::string port_, address_;
+};
+
+/// A server whose backlog is full: the system does not answer for it.
+class HangingListener : public Listener {
+public:
+    explicit HangingListener(const std::string& address = "127.0.0.1:0") : Listener(address, 0)
+    {
+        // Another one may take its port later.
+        const int on = 1;
+        ::setsockopt(fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        const SocketAddress own(this->address());
+        for (int i = 0; i < 8; ++i) {
+            auto& socket = filling_.emplace_back(own.make_socket());
+            REQUIRE(::fcntl(socket.get(), F_SETFL, O_NONBLOCK) == 0);
+            ::connect(socket.get(), own.get(), own.size());
+        }
+    }
+
+private:
+    std::vector<instancer::UniqueFd> filling_;
 };
 
 }  // namespace daemon_test

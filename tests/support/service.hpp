@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <iterator>
 #include <memory>
@@ -351,6 +352,18 @@ public:
 private:
     UniqueFd descriptor_;
 };
+
+/// What a process has read or written so far: `rchar` or `wchar`, as the system counts it.
+inline std::uint64_t bytes_of(pid_t pid, const std::string& what)
+{
+    std::ifstream counters("/proc/" + std::to_string(pid) + "/io");
+    std::string name;
+    std::uint64_t count = 0;
+    while (counters >> name >> count)
+        if (name == what + ":")
+            return count;
+    return 0;
+}
 
 /// Whether there is such a process, zombies not included.
 inline bool runs(pid_t pid)

@@ -150,7 +150,7 @@ TEST_CASE("prompt authenticator: asks, and admits who types a token of the list"
 TEST_CASE("prompt authenticator: who types something else is told so, and who leaves is told nothing")
 {
     PromptAuthenticator authenticator({"blue whale"});
-    for (const auto* text : {"blue\n", "\n", "blue whale \n", "Blue whale\nblue whale\n"}) {
+    for (const auto* text : {"blue\n", "\n", " \n", "bluewhale\n", "Blue whale\nblue whale\n", "blue whale\rx\n"}) {
         CAPTURE(text);
         const std::string_view typed(text);
         const auto rest = typed.size() - typed.find('\n') - 1;
@@ -161,4 +161,63 @@ TEST_CASE("prompt authenticator: who types something else is told so, and who le
     CHECK(type(authenticator, "blue wha", "token: ").error() == instancer::Errc::rejected);
     const std::string endless(1000, 'x');
     CHECK(type(authenticator, endless, "token: ", 1000 - 257).error() == instancer::Errc::rejected);
+}
+
+TEST_CASE("prompt authenticator: blanks around a token do not count, neither typed nor in the list")
+{
+    PromptAuthenticator authenticator({" red fox\t", "  ", "blue whale"});
+    for (const auto* text : {"red fox\n", "\t red fox \r\n", "red fox \n"}) {
+        const auto admission = type(authenticator, text, "token: ");
+        REQUIRE(admission);
+        CHECK(admission->owner() == "red fox");
+    }
+    CHECK(type(authenticator, "  \n", "token: unknown token\n").error() == instancer::Errc::rejected);
+}
+
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr auto iac_will_echo = "\xff\xfb\x01"sv, iac_dont_echo = "\xff\xfe\x01"sv, iac_do_size = "\xff\xfd\x1f"sv,
+               iac_wont_size = "\xff\xfc\x1f"sv, iac_are_you_there = "\xff\xf6"sv,
+               iac_terminal_type = "\xff\xfa\x18\x00xterm\n\xff\xff\xff\xf0"sv;
+
+std::string joined(std::initializer_list<std::string_view> parts)
+{
+    std::string all;
+    for (const auto part : parts)
+        all += part;
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("prompt authenticator: who comes with telnet is let in, and negotiates nothing")
+{
+    PromptAuthenticator authenticator({"blue whale"});
+    const auto admitted = [&](std::initializer_list<std::string_view> typed, std::string_view answer,
+                              std::size_t unread) {
+        const auto admission = type(authenticator, joined(typed), joined({"token: ", answer}), unread);
+        REQUIRE(admission);
+        CHECK(admission->owner() == "blue whale");
+    };
+    admitted({"blue whale\r\0"sv}, "", 0);
+    admitted({"blue whale\r\0\0ls\r\0"sv}, "", 5);
+    admitted({iac_will_echo, iac_do_size, "blue whale\r\n"}, joined({iac_dont_echo, iac_wont_size}), 0);
+    admitted({"blue", iac_do_size, iac_are_you_there, " whale\r\0"sv}, iac_wont_size, 0);
+    admitted({iac_terminal_type, "blue whale\n"}, "", 0);
+    // Answers that nobody asked for are answered by nothing: two that did so would never stop.
+    admitted({iac_dont_echo, iac_wont_size, "blue whale\n"}, "", 0);
+    // From then on it is the instance's business.
+    admitted({"blue whale\r\n", iac_do_size}, "", iac_do_size.size());
+}
+
+TEST_CASE("prompt authenticator: negotiations do not go on for ever")
+{
+    PromptAuthenticator authenticator({"blue whale"});
+    std::string endless;
+    while (endless.size() < 10'000)
+        endless += iac_dont_echo;
+    const auto left = type(authenticator, endless, "token: ", endless.size() - PromptAuthenticator::max_token - 1025);
+    CHECK(left.error() == instancer::Errc::rejected);
 }

@@ -521,3 +521,29 @@ TEST_CASE("balancer: room at one that works is worth waiting for, one that rests
         CHECK(world.served == "bretry on a");
     }
 }
+
+TEST_CASE("balancer: a name without an address is down until a look-up finds one")
+{
+    UpstreamOptions options;
+    options.upstreams = {Upstream::tcp("web.example", 80)};
+    options.slow_start = 10s;
+    Balancer balancer(options);
+    auto& member = *balancer.members().at(0);
+    CHECK_FALSE(balancer.available(start));
+    CHECK(balancer.snapshot(start).at(0).state == UpstreamState::down);
+    Attempt attempt;
+    CHECK(balancer.take(attempt, start) == Turn::none);
+
+    CHECK(balancer.not_found(member));
+    CHECK_FALSE(balancer.not_found(member));
+    const Balancer::Endpoints found = {{asio::ip::make_address("10.0.0.1"), 80}};
+    CHECK(balancer.found(member, found, start));
+    CHECK_FALSE(balancer.found(member, found, start));
+    CHECK(balancer.snapshot(start).at(0).state == UpstreamState::up);
+
+    // The addresses that it has are better than none.
+    CHECK(balancer.not_found(member));
+    CHECK(member.lost());
+    CHECK(balancer.take(attempt, start) == Turn::go);
+    balancer.release(attempt, start);
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <initializer_list>
 #include <iterator>
@@ -83,7 +84,10 @@ TEST_CASE("options that may be repeated, flags, and values after =")
     const auto service = service_of("exec --listen=:1 --listen [::1]:2 --env A=1,2 --env B=[x] --pty -- cat");
     CHECK(service.listen.size() == 2);
     CHECK(service.env == std::vector<std::pair<std::string, std::string>>{{"A", "1,2"}, {"B", "[x]"}});
-    CHECK(service.pty);
+    CHECK(service.pty == TerminalMode::cooked);
+    for (const auto* raw : {"exec --listen :1 --pty raw -- cat", "exec --pty=raw --listen :1 -- cat"})
+        CHECK(service_of(raw).pty == TerminalMode::raw);
+    CHECK(service_of("exec --pty --listen :1 -- cat").pty == TerminalMode::cooked);
 }
 
 TEST_CASE("a value may look like a command or an option")
@@ -135,8 +139,8 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("exec --listen :1 --ttl 1s --ttl 2s -- cat", "--ttl: is there 2 times");
     says("exec --listen :1", "there is no command to run; put it last, after --");
     says("exec -- cat", "has no address to listen on; add --listen :1337");
-    says("exec --listen :1 --limit-cpus 1 -- cat",
-         "--limit-cpus: cannot be enforced for a process; remove it or use instancerd docker");
+    says("exec --listen :1 --limit-tmp 1m -- cat",
+         "--limit-tmp: cannot be enforced for a process; remove it or use instancerd docker");
     says("exec --listen :1 -- cat {port}", "{port} needs --io port");
     says("exec --listen :1 --ports 1-2 -- cat", "--ports: needs --io port");
     says("docker --listen :1 --port 1", "has no image to run; add --image NAME");
@@ -169,11 +173,17 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("exec --frobnicate", "unknown option --frobnicate; see instancerd exec --help");
     says("run --config a --config b", "--config: is there more than once; keep one of them");
     says("exec --listen :1 --ttl", "--ttl: has no value; write one after it");
+    says("exec --listen :1 --pty=xyz -- cat", "--pty: 'xyz' is no kind of terminal; write raw, or nothing");
+    says("exec --listen :1 --pty xyz -- cat", "--pty: 'xyz' is no kind of terminal");
+    says("exec --listen :1 --pty --pty -- cat", "--pty: is there 2 times");
+    says("docker --listen :1 --image i --stdio --pty raw", "--pty: raw works only with exec");
+    says("docker --listen :1 --image i --port 1 --egress=yes", "--egress: takes no value; remove =yes");
     says("docker --listen :1 --image i --stdio --pty --stderr log", "--stderr: cannot work together with --pty");
     says("run", "Add --config FILE");
     says("check --config /no/such.json", "cannot read /no/such.json");
     says("check services.json", "Write --config services.json");
     says("run --config /dev/null --listen :1", "unexpected '--listen'");
+    says("run --config /dev/null --log-level loud", "--log-level: 'loud' is none of");
     says("run --config /dev/null -- cat", "unexpected '--'");
 }
 
@@ -374,4 +384,35 @@ TEST_CASE("the code in the README is that of examples, which are compiled")
     const auto begin = filter.find("class Filter"), end = filter.find("};\n", begin);
     REQUIRE(end != std::string::npos);
     CHECK(readme.find("```cpp\n" + filter.substr(begin, end + 3 - begin) + "```\n") != std::string::npos);
+}
+
+TEST_CASE("options of the daemon beside a configuration go before what it says")
+{
+    const daemon_test::TemporaryDirectory directory;
+    const auto file = directory.file("c.json", R"({ "log-level": "error", "threads": 7, "drain-timeout": "1m",
+        "services": { "s": { "mode": "exec", "listen": ":1", "command": ["./cat"] } } })");
+    for (const std::string form : {"run", "check"}) {
+        const auto command = parse_command_line({form, "--log-level", "debug", "--config", file, "--drain-timeout=2s",
+                                                 "--log", "own.log", "-l", "other.log"});
+        CHECK(command.kind == (form == "run" ? Command::Kind::serve : Command::Kind::check));
+        CHECK(command.settings.log_level == LogLevel::debug);
+        CHECK(command.settings.drain_timeout == 2s);
+        CHECK(command.settings.threads == 7);
+        // A path is relative to where it is written.
+        CHECK(command.settings.log_file == std::filesystem::absolute("other.log"));
+        CHECK(command.settings.program(command.settings.services.at(0)) == directory.path("cat"));
+        REQUIRE(command.problems.size() == 1);
+        CHECK(command.problems[0].format(file) == "--log: is there 2 times; keep one of them");
+    }
+}
+
+TEST_CASE("every description stands by itself")
+{
+    for (const auto& option : options()) {
+        CAPTURE(option.name);
+        const auto help = std::string(option.help);
+        for (const std::string begin : {"of them", "the same", "for how long", "a file that holds it", "who may not;"})
+            CHECK(help.find(begin) != 0);
+        CHECK(help.find(" among them") == help.npos);
+    }
 }

@@ -4,7 +4,9 @@
 #include <filesystem>
 
 #include <doctest/doctest.h>
+
 #include <instancer/detail/find_program.hpp>
+#include <instancer/detail/group_limits.hpp>
 
 #include "config.hpp"
 #include "options.hpp"
@@ -24,8 +26,7 @@ std::vector<std::string> problems_of(const std::string& text)
     const auto settings = read_config("/c.json", text, problems);
     for (auto& problem : validate(settings))
         problems.push_back(std::move(problem));
-    std::stable_sort(problems.begin(), problems.end(),
-                     [](auto& a, auto& b) { return a.place().line() < b.place().line(); });
+    sort(problems);
     std::vector<std::string> lines;
     for (const auto& problem : problems)
         lines.push_back(problem.format("c.json"));
@@ -106,7 +107,7 @@ TEST_CASE("every option can be set in a configuration")
 {
     const auto settings = read(R"({
   "name": "box", "threads": 3, "busy-poll": "100us", "log-level": "debug", "log-format": "json", "log": "l",
-  "max-instances": 50,
+  "max-instances": 50, "max-unadmitted": 70,
   "drain-timeout": "1m",
   "services": {
     "e": { "mode": "exec", "listen": ["127.0.0.1:1", "unix:e.sock"], "unix-mode": "0600", "command": ["./a", "{port}"],
@@ -120,6 +121,7 @@ TEST_CASE("every option can be set in a configuration")
     "d": { "mode": "docker", "listen": ":2", "image": "i", "command": ["x"], "stdio": true, "pty": true,
            "pull": "never", "egress": true, "mounts": ["data:/data"], "tmpfs": ["/run:8m"], "writable": true,
            "runtime": "runsc", "engine": "unix:///e.sock", "auth": "token", "tokens": "/t", "reset-id": "00ff",
+           "on-removed": "end",
            "limits": {"memory": 1000, "cpus": 0.5, "pids": 1, "nofile": 2, "tmp": "3k", "log": "4k"} },
     "f": { "mode": "forward", "listen": ":3", "to": ["a:1=2,[::1]:2", "unix:u"], "balance": "source-hash",
            "session-idle": "1m", "half-close-timeout": "2m", "session-timeout": "3m",
@@ -140,9 +142,9 @@ TEST_CASE("every option can be set in a configuration")
     "i": { "mode": "tunnel-server", "proxy": ":8", "routing": "routes", "routes": [":5 10.0.0.1:80"], "config": "c",
            "db": "u", "any-user": true, "agents": ["10.0.0.0/8", "::1"], "second-agent": "refused",
            "agent-wait": "1s", "control": "unix:ctl", "hold-back": "2ms", "half-close-hold": "3s",
-           "session-buffer": "64k", "stall-timeout": "4s", "max-connections": 5 },
+           "session-buffer": "64k", "total-buffer": "128k", "stall-timeout": "4s", "max-connections": 5 },
     "j": { "mode": "tunnel-agent", "proxy": "host:9", "targets": ["10.0.0.0/8:80", "all"], "keep-alive": "5s",
-           "reconnect": "6s", "connect-timeout": "7s" },
+           "reconnect": "6s", "connect-timeout": "7s", "max-sessions": 8 },
     "k": { "mode": "exec", "listen": ":10", "command": ["a"], "auth": "prompt", "tokens": "t", "prompt": "who? " }
   }
 })");
@@ -153,6 +155,7 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(settings.log_format == LogFormat::json);
     CHECK(settings.log_file == "/etc/instancer/l");
     CHECK(settings.max_instances == 50);
+    CHECK(settings.max_unadmitted == 70);
     CHECK(settings.drain_timeout == 1min);
 
     const auto& e = settings.services.at(0);
@@ -191,7 +194,7 @@ TEST_CASE("every option can be set in a configuration")
     const auto& d = settings.services.at(1);
     CHECK(d.docker.image == "i");
     CHECK(d.docker.io == DockerIo::stdio);
-    CHECK(d.pty);
+    CHECK(d.pty == TerminalMode::cooked);
     CHECK(d.docker.pull == DockerPull::never);
     CHECK(d.docker.egress);
     CHECK(d.docker.mounts.at(0).source == "/etc/instancer/data");
@@ -201,6 +204,7 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(d.docker.runtime == "runsc");
     CHECK(d.docker.engine == "unix:///e.sock");
     CHECK(d.reset_id == std::array<std::uint8_t, 2>{0, 0xff});
+    CHECK(d.on_removed == OnRemoved::end);
     CHECK(d.limits.memory == 1000);
     CHECK(d.limits.cpus == 0.5);
     CHECK(d.limits.tmp == 3072);
@@ -291,10 +295,12 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(i.tunnel.link.hold_back == 2ms);
     CHECK(i.tunnel.link.half_close_hold == 3s);
     CHECK(i.tunnel.link.session_buffer == 64u << 10);
+    CHECK(i.tunnel.link.total_buffer == 128u << 10);
     CHECK(i.tunnel.link.stall_timeout == 4s);
     CHECK(i.is_gated());
     const auto& j = settings.services.at(6);
     CHECK(j.tunnel.peer->text() == "host:9");
+    CHECK(j.tunnel.link.max_sessions == 8);
     REQUIRE(j.tunnel.targets.size() == 2);
     CHECK(j.tunnel.targets[0].holds(TunnelAddress(0x0a010203, 80)));
     CHECK_FALSE(j.tunnel.targets[0].holds(TunnelAddress(0x0a010203, 81)));
@@ -383,6 +389,8 @@ TEST_CASE("defaults are those that --help and the page on options print")
                               n(s.tunnel.link.hold_back.count()),
                               n(s.tunnel.link.half_close_hold.count()),
                               n(s.tunnel.link.session_buffer),
+                              n(s.tunnel.link.total_buffer),
+                              n(s.tunnel.link.max_sessions),
                               n(s.tunnel.link.stall_timeout.count()),
                               n(s.tunnel.link.keep_alive.count())};
             };
@@ -447,6 +455,8 @@ TEST_CASE("values of the wrong kind name the right one")
     only(exec_problems("\"max-instances\": -1"), "max-instances", "from 0 to");
     only(exec_problems("\"max-instances\": 1.5"), "max-instances", "from 0 to");
     only(exec_problems("\"pty\": \"true\""), "pty", "write true or false");
+    only(exec_problems("\"pty\": \"rwa\""), "pty", "'rwa' is no kind of terminal; write raw");
+    CHECK(exec_problems("\"pty\": \"raw\"").empty());
     only(exec_problems("\"user\": 65534"), "user", "write it in quotes");
     only(exec_problems("\"env\": [\"A=b\"]"), "env", "write {\"NAME\": \"value\"}");
     only(exec_problems("\"env\": {\"A\": 1}"), "env.A", "put it in quotes");
@@ -523,6 +533,7 @@ TEST_CASE("combinations that cannot work name a remedy")
     const std::string tokens = "\"auth\": \"token\", \"tokens\": \"/dev/null\"";
 
     only(exec_problems("\"tokens\": \"t\""), "tokens", "needs \"auth\": \"token\"");
+    only(exec_problems("\"on-removed\": \"end\""), "on-removed", "needs \"auth\": \"token\"");
     only(exec_problems("\"reset-id\": \"ffff\""), "reset-id", "needs \"auth\": \"token\"");
     only(exec_problems("\"auth\": \"token\""), "auth", "add \"tokens\"");
     only(exec_problems("\"auth\": \"prompt\""), "auth", "add \"tokens\"");
@@ -593,8 +604,61 @@ TEST_CASE("what is missing altogether is asked for where the service begins")
     CHECK(problems[1].find("c.json:1: $.services.s: has no command to run; add \"command\"") == 0);
 }
 
-TEST_CASE("root is not bound by a limit on processes")
+TEST_CASE("a service without a mode is told of all that is wrong with it in any mode, unknown keys first")
 {
+    const auto problems = problems_of(R"({"services": { "s": {
+"ttl": "soon", "command": [5],
+"listne": ":1",
+"limits": { "memroy": 1, "cpus": "x" },
+"threads": 1,
+"echo": true }}})");
+    REQUIRE(problems.size() == 7);
+    CHECK(problems[0] == "c.json:3: $.services.s.listne: is unknown; did you mean listen?");
+    CHECK(problems[1] == "c.json:4: $.services.s.limits.memroy: is unknown; did you mean memory?");
+    CHECK(problems[2].find("c.json:1: $.services.s: has no \"mode\"") == 0);
+    CHECK(problems[3].find("c.json:2: $.services.s.ttl: 'soon' is not a duration") == 0);
+    CHECK(problems[4].find("c.json:2: $.services.s.command[0]: is a number, not a string") == 0);
+    CHECK(problems[5].find("c.json:4: $.services.s.limits.cpus: is a string, not a number") == 0);
+    CHECK(problems[6].find("c.json:5: $.services.s.threads: is for the whole daemon") == 0);
+}
+
+TEST_CASE("a value that cannot be read hides no other mistake, and leads to no further one")
+{
+    const auto problems = problems_of(service(R"("mode": "exec", "command": ["/bin/cat"],
+"auth": "tokne", "tokens": "/dev/null", "reset-id": "00ff",
+"workdir": "/no/such", "when-full": "refuse", "queue-size": 3,
+"io": "prot", "ports": "1-2", "linger": "1m")"));
+    REQUIRE(problems.size() == 5);
+    CHECK(problems[0].find("c.json:1: $.services.s: has no address to listen on") == 0);
+    CHECK(problems[1].find("c.json:3: $.services.s.auth: 'tokne' is none of") == 0);
+    CHECK(problems[2].find("c.json:4: $.services.s.queue-size: needs \"when-full\": \"queue\"") == 0);
+    CHECK(problems[3].find("c.json:4: $.services.s.workdir: there is no directory /no/such") == 0);
+    CHECK(problems[4].find("c.json:5: $.services.s.io: 'prot' is none of") == 0);
+}
+
+TEST_CASE("a script that an interpreter is to run must exist")
+{
+    const daemon_test::TemporaryDirectory directory;
+    directory.file("chal.py", "");
+    const auto problems_with = [&](const std::string& words) {
+        std::string all;
+        for (const auto& problem : problems_of(service("\"mode\": \"exec\", \"listen\": \":1\", \"workdir\": \"" +
+                                                       directory.path() + "\", \"command\": [" + words + "]")))
+            all += problem + "\n";
+        return all;
+    };
+    const auto text = "there is no script " + directory.path("chall.py") + " for ";
+    for (const auto* words : {R"("perl", "chall.py")", R"("/usr/bin/perl", "-w", "chall.py")", R"("sh", "./chall.py")"})
+        CHECK(problems_with(words).find(text) != std::string::npos);
+    for (const auto* words : {R"("perl", "chal.py")", R"("sh", "-c", "chall.py")", R"("perl", "-I", "x.d", "chall.py")",
+                              R"("cat", "chall.py")", R"("perl", "{dir}/chall.py")", R"("sh")"})
+        CHECK(problems_with(words) == "");
+}
+
+TEST_CASE("root is not bound by a limit on processes without a control group")
+{
+    if (instancer::detail::can_limit_groups(instancer::detail::GroupLimit::pids))
+        return;
     const auto problems = exec_problems("\"limits\": {\"pids\": 10}, \"user\": \"0:0\"");
     REQUIRE_FALSE(problems.empty());
     CHECK(problems.back().find("limits.pids: does not bind root; add \"user\": \"NAME\"") != std::string::npos);
@@ -618,6 +682,36 @@ TEST_CASE("services must not take ports from each other")
               .at(0)
               .find("c.json:3: $.services.b.ports: 8000-8009 holds 8005, on which service a listens") == 0);
     CHECK(problems[3].find("c.json:4: $.services.c.listen: 127.0.0.1:2 is taken by :2 of the same service") == 0);
+}
+
+TEST_CASE("all addresses on which tunnels and relays listen are compared, too")
+{
+    const daemon_test::TemporaryDirectory directory;
+    const auto routing = directory.file("routes", ":5 10.0.0.1:80\n:1 10.0.0.1:81\n");
+    const auto problems = problems_of(R"({"services": {
+"a": {"mode": "forward", "listen": ":1", "to": "h:1"},
+"b": {"mode": "tunnel-server", "any-user": true, "agents": "all",
+  "proxy": ":1",
+  "routes": [":2 10.0.0.1:80", "127.0.0.1:2 10.0.0.1:81"],
+  "routing": ")" + routing + R"("},
+"c": {"mode": "tunnel-server", "any-user": true, "agents": "all", "routes": ":3 10.0.0.1:80",
+  "proxy": ":5"},
+"d": {"mode": "exec", "command": ["/bin/cat"], "listen": ":9", "io": "port", "ports": "3-5"},
+"e": {"mode": "relay", "auth-string": "x", "listen": ":10", "control": "127.0.0.1:10"}
+}})");
+    const std::vector<std::string> expected = {
+        "c.json:4: $.services.b.proxy: :1 is taken by :1 of service a; choose another",
+        "c.json:5: $.services.b.routes: 127.0.0.1:2 is taken by :2 of the same service (\"routes\"); choose another",
+        "c.json:6: $.services.b.routing: :1 is taken by :1 of service a; choose another",
+        "c.json:6: $.services.b.routing: :1 is taken by :1 of the same service (\"proxy\"); choose another",
+        "c.json:7: $.services.c: 127.0.0.1:4430 is taken by 127.0.0.1:4430 of service b (\"control\"); choose another "
+        "by \"control\"",
+        "c.json:8: $.services.c.proxy: :5 is taken by :5 of service b (\"routing\"); choose another",
+        "c.json:9: $.services.d.ports: 3-5 holds 5, on which service b listens; choose another range",
+        "c.json:9: $.services.d.ports: 3-5 holds 5, on which service c listens; choose another range",
+        "c.json:9: $.services.d.ports: 3-5 holds 3, on which service c listens; choose another range",
+        "c.json:10: $.services.e.control: 127.0.0.1:10 is taken by :10 of the same service; choose another"};
+    CHECK(problems == expected);
 }
 
 TEST_CASE("relative paths are relative to the file, the program too")
@@ -668,6 +762,29 @@ TEST_CASE("a text that names no interpreter is no program, unless the kernel may
     CHECK(trouble_of(text, some) == "");
     CHECK(trouble_of(text, directory.path("missing")) == "");
     CHECK(trouble_of("/bin/cat", none) == "");
+
+    const auto format = [&](const std::string& entry) { directory.file("some/jar", entry); };
+    for (const auto* other : {"enabled\ninterpreter /j\nflags: \noffset 0\nmagic cafebabe\n",
+                              "enabled\ninterpreter /j\nflags: \nextension .jar\n",
+                              "disabled\ninterpreter /j\nflags: \noffset 0\nmagic 6563686f\n",
+                              "enabled\ninterpreter /j\nflags: \noffset 200\nmagic 6563686f\n"}) {
+        CAPTURE(other);
+        format(other);
+        CHECK(trouble_of(text, some).find("let it begin with #!/bin/sh") != std::string::npos);
+    }
+    for (const auto* same : {"enabled\ninterpreter /j\nflags: \noffset 1\nmagic 63686f\n",
+                             "enabled\ninterpreter /j\nflags: \noffset 0\nmagic 65636800\nmask ffffff00\n"}) {
+        CAPTURE(same);
+        format(same);
+        CHECK(trouble_of(text, some) == "");
+    }
+    format("enabled\ninterpreter /j\nflags: \nextension .run\n");
+    CHECK(trouble_of(directory.file("text.run", "echo hello\n", true), some) == "");
+    for (const auto* mark : {"\xef\xbb\xbf", "\xff\xfe", "\xfe\xff"})
+        CHECK(trouble_of(directory.file("marked", std::string(mark) + "#!/bin/sh\n", true), some)
+                  .find("begins with a byte-order mark") != std::string::npos);
+    directory.file("some/status", "disabled\n");
+    CHECK(trouble_of(directory.path("text.run"), some).find("let it begin with #!/bin/sh") != std::string::npos);
 }
 
 TEST_CASE("what is wrong is said in a line that no terminal acts upon, and that can be read")
@@ -705,8 +822,10 @@ TEST_CASE("the name of the daemon is the same for the same configuration, and no
     CHECK(a.daemon_name() == a.daemon_name());
     CHECK(a.daemon_name() != b.daemon_name());
     CHECK(parse_name(a.daemon_name()));
+    CHECK(a.daemon_name("a machine") != a.daemon_name("another machine"));
     a.name = "mine";
     CHECK(a.daemon_name() == "mine");
+    CHECK(a.daemon_name("a machine") == "mine");
 
     const auto listening = [](std::vector<std::string> addresses) {
         Settings settings;

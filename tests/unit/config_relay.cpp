@@ -105,7 +105,7 @@ TEST_CASE("relay: what is wrong, and the remedy")
     says("relay --auth-string a --alone hold --alone-limit 0", "of 0 holds nothing");
     says("relay --auth-string a --half-close-timeout 1s", "needs --half-close stay");
     says("relay --auth-string a --slow maybe", "'maybe' is none of wait, disconnect, queue");
-    says("relay --auth-string a --control 127.0.0.1:1111", "is taken by :1111, where clients connect");
+    says("relay --auth-string a --control 127.0.0.1:1111", "is taken by :1111 of the same service; choose another");
     says("relay --auth-string a --max-total 5 --max-per-source 6", "is more than --max-total, 5");
     says("relay --auth-string a --image x", "works only with instancerd docker");
     says("relay --auth-string a -- /bin/cat", "is not run: the relay joins its clients");

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: MIT
-#include <doctest/doctest.h>
+#include <chrono>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
 
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+#include "system.hpp"
 #include "temporary_directory.hpp"
 #include "tokens.hpp"
 
@@ -53,9 +61,50 @@ TEST_CASE("a token file that cannot be read is named")
           "cannot read " + directory.path() + ": it is a directory");
     // What never ends, and what fails after its beginning.
     CHECK(load_tokens("/dev/zero", Auth::token).error() ==
-          "cannot read /dev/zero: it is larger than 256 MiB; name another one");
+          "cannot read /dev/zero: it is larger than 64 MiB; name another one");
     CHECK(load_tokens("/proc/self/mem", Auth::token).error() == "cannot read /proc/self/mem: Input/output error");
     CHECK(load_tokens(directory.file("t", token_a + "\n"), Auth::token)->size() == 1);
+}
+
+TEST_CASE("a pipe is read once, and gives the same again; one that gives nothing is not waited for without end")
+{
+    const daemon_test::TemporaryDirectory directory;
+    const auto path = directory.path("pipe");
+    REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+    CHECK(read_file(path, std::chrono::milliseconds(1)).error() ==
+          "cannot read " + path + ": it is a pipe, and who writes to it does not come to an end");
+    CHECK_FALSE(was_read_once(path));
+    std::thread writer([&] { std::ofstream(path) << token_a << "\n"; });
+    const auto tokens = load_tokens(path, Auth::token);
+    writer.join();
+    CHECK(tokens == std::vector{token_a});
+    CHECK(was_read_once(path));
+    CHECK(load_tokens(path, Auth::token) == std::vector{token_a});
+    CHECK_FALSE(was_read_once(directory.file("t", token_a)));
+}
+
+TEST_CASE("what is no text is named, and the mark before UTF-8 is none of it")
+{
+    const daemon_test::TemporaryDirectory directory;
+    const auto binary = directory.file("b", "# first\n" + std::string("a\0b\0", 4));
+    CHECK(load_tokens(binary, Auth::prompt).error() ==
+          binary + ":2: holds a zero byte; write it as plain text, in UTF-8");
+    CHECK(load_tokens(directory.file("m", "\xef\xbb\xbf" + token_a + "\n"), Auth::token) == std::vector{token_a});
+}
+
+TEST_CASE("blanks in a token are remarked upon, unless tokens are typed")
+{
+    const daemon_test::TemporaryDirectory directory;
+    const auto named = directory.file("n", "team-red-123 Red Team\n");
+    CHECK(load_tokens(named, Auth::token).error() ==
+          named + ":1: has 21 characters; a token has 128, or is written hex: and 256 digits; a remark belongs on a "
+                  "line of its own, after #");
+    const auto blank = directory.file("b", token_a + "\n" + token_b + "\n");
+    const auto remark = remark_on_tokens(blank, Auth::token);
+    CHECK(remark.find(blank + ":2: the token holds a blank") == 0);
+    CHECK(remark.find("bbbb") == std::string::npos);
+    CHECK(remark_on_tokens(blank, Auth::prompt) == "");
+    CHECK(remark_on_tokens(directory.file("g", token_a), Auth::token) == "");
 }
 
 TEST_CASE("tokens that are typed: any line that is no comment and not too long")

@@ -110,6 +110,8 @@ TEST_CASE("addresses to listen on")
     CHECK(says(parse_address("[a]b]:80"), "no IPv6 address in its brackets"));
     CHECK(says(parse_address("unix:"), "write unix:/path"));
     CHECK(says(parse_address("fd:"), "write fd:NAME"));
+    CHECK(text("[fe80::1%eth0]:80") == "[fe80::1%eth0]:80");
+    CHECK(says(parse_address("[fe80::1]:80"), "names no interface; write [fe80::1%eth0]:80"));
 }
 
 TEST_CASE("addresses that cannot be listened on at once are known before")

@@ -23,11 +23,16 @@ std::vector<std::string> lines_of(const std::vector<std::string>& pieces, std::s
 {
     CommandLines lines(limit);
     std::vector<std::string> all;
-    const auto add = [&](const CommandLines::Line& line) { all.push_back(line.too_long ? "too long" : line.text); };
+    const auto add = [&](const CommandLines::Line& line) {
+        all.push_back(line.from_browser ? "browser" : line.too_long ? "too long" : line.text);
+    };
     for (const auto& piece : pieces) {
         lines.feed(piece);
-        while (const auto line = lines.next())
+        while (const auto line = lines.next()) {
             add(*line);
+            if (line->from_browser)
+                return all;
+        }
     }
     if (const auto line = lines.finish())
         add(*line);
@@ -89,6 +94,39 @@ TEST_CASE("control port: lines, however they are cut")
         for (std::size_t second = first; second < text.size(); ++second)
             CHECK(lines_of({text.substr(0, first), text.substr(first, second - first), text.substr(second)}) ==
                   expected);
+}
+
+TEST_CASE("control port: lines of a browser are known, however they are cut and however long they are")
+{
+    const std::string url(100'000, 'x');
+    for (const auto& text :
+         {std::string("GET / HTTP/1.1\r\nHost: x\r\n"), "POST /" + url + " HTTP/1.1\nstop\n", url + " / HTTP/1.0\n",
+          std::string("OPTIONS * HTTP/2.0"), std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+          std::string("\x16\3\1\2\0\1\0", 7), std::string("\x16\3\3\n\n\n")}) {
+        CAPTURE(text.substr(0, 40));
+        CHECK(lines_of({text}) == Lines{"browser"});
+        CHECK(lines_of({"a\n" + text}) == Lines{"a", "browser"});
+        for (std::size_t first = 0; first < std::min<std::size_t>(text.size(), 30); ++first)
+            CHECK(lines_of({text.substr(0, first), text.substr(first, 1), text.substr(first + 1)}) == Lines{"browser"});
+    }
+    const Lines others = {"HTTP/1.1 200 OK", "GET / xHTTP/1.1", "GET / HTTP", "Host: a",
+                          "a HTTP/1.1",      "\x16\x16",        "\x16"};
+    for (const auto& text : others)
+        CHECK(lines_of({text + "\n"}, 1000) == Lines{text});
+}
+
+TEST_CASE("control port: hangs up on a browser, and obeys nothing of what it sends")
+{
+    Port port;
+    for (const std::string start : {"POST / HTTP/1.1\r\nHost: x\r\n\r\n", "\x16\x03\x01"}) {
+        auto peer = port.connect();
+        peer.send("one\n" + start);
+        peer.send("two\n");
+        port.loop.settle();
+        CHECK(peer.received() == "hello\n> <one>\n> ");
+        CHECK(peer.end_received());
+        CHECK(peer.gone());
+    }
 }
 
 TEST_CASE("control port: answers in order, each before the next command")

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What happens to an instance after it was ready, and to its clients when it ends.
+#include <map>
+
 #include <doctest/doctest.h>
 
 #include "pool_fixture.hpp"

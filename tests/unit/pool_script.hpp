@@ -108,6 +108,13 @@ public:
         return after([&] { state.tick(now); });
     }
 
+    /// The instance whose last byte the pool wants to know of before `who` asks for one.
+    std::string wants_activity(std::string_view who)
+    {
+        const auto slot = state.wants_activity(now, identity(who));
+        return slot ? name(*slot) : "none";
+    }
+
     /// Whether it was taken in; then it is the next instance.
     bool adopt(std::string_view who, PoolState::Duration age)
     {
@@ -145,7 +152,9 @@ public:
 
     PoolState::Time now = PoolState::Time() + 1000h;
     PoolState state;
-    std::string limit;  ///< Why the last refusal was.
+    std::string limit;          ///< Why the last refusal was,
+    std::size_t instances = 0;  ///< how many instances counted then,
+    std::size_t unused = 0;     ///< and how many of them were unused.
     std::size_t ticks = 0;
 
 private:
@@ -182,7 +191,11 @@ private:
             return "start " + name(action.slot) + (action.waiter == 0 ? " warm" : " for " + client);
         case PoolAction::Kind::assign: return "assign " + name(action.slot);
         case PoolAction::Kind::grant: return "grant " + client + " " + name(action.slot);
-        case PoolAction::Kind::refuse: limit = action.limit; return "refuse " + client + " " + error_name(action.error);
+        case PoolAction::Kind::refuse:
+            limit = action.limit;
+            instances = action.instances;
+            unused = action.unused;
+            return "refuse " + client + " " + error_name(action.error);
         case PoolAction::Kind::revoke: return "revoke " + name(action.slot) + end;
         case PoolAction::Kind::stop: return "stop " + name(action.slot) + end;
         case PoolAction::Kind::check_activity: return "check " + name(action.slot);

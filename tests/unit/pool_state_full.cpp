@@ -134,8 +134,8 @@ TEST_CASE("pool state: the longest idle is culled: unused ones first, then by th
     pool.ready(4);
     pool.ready(5);
     // All are in use: ann and bob are gone, cat speaks, dan spoke last, eve was silent for longest.
-    CHECK(pool.state.wants_activity(identity("fay")));
-    CHECK_FALSE(pool.state.wants_activity(identity("cat")));
+    CHECK(pool.wants_activity("fay") == "i3");
+    CHECK(pool.wants_activity("cat") == "none");
     pool.pass(10min);
     CHECK(pool.active(3, 1s) == "");
     CHECK(pool.active(4, 5s) == "");
@@ -147,14 +147,42 @@ TEST_CASE("pool state: who is silent for longest matters only to a full pool und
 {
     PoolScript culling(capped(2, WhenFull::cull_idle, 1));
     culling.served("ann/1");
-    CHECK_FALSE(culling.state.wants_activity(identity("bob")));
-    CHECK(culling.state.wants_activity(identity("ann/2")));
+    CHECK(culling.wants_activity("bob") == "none");
+    CHECK(culling.wants_activity("ann/2") == "i1");
+    culling.pass(1s);
     culling.served("bob");
-    CHECK(culling.state.wants_activity(identity("cat")));
+    CHECK(culling.wants_activity("cat") == "i1");
+    culling.release(2);
+    CHECK(culling.wants_activity("cat") == "none");
 
     PoolScript queueing(capped(1, WhenFull::queue));
     queueing.served("ann");
-    CHECK_FALSE(queueing.state.wants_activity(identity("bob")));
+    CHECK(queueing.wants_activity("bob") == "none");
+}
+
+TEST_CASE("pool state: the last bytes are asked for of those alone that may have been silent for longest")
+{
+    PoolScript pool(capped(4, WhenFull::cull_idle));
+    for (const auto* who : {"ann", "bob", "cat", "dan"}) {
+        pool.served(who);
+        pool.pass(1min);
+    }
+    // By what is known ann is first; she spoke, and bob is.
+    CHECK(pool.wants_activity("eve") == "i1");
+    pool.active(1, 30s);
+    CHECK(pool.wants_activity("eve") == "i2");
+    pool.active(2, 1h);
+    CHECK(pool.wants_activity("eve") == "none");
+    CHECK(pool.acquire("eve") == "revoke i2 culled, stop i2 culled");
+    // What was heard within the last second holds.
+    pool.stopped(2);
+    pool.ready(5);
+    CHECK(pool.wants_activity("fay") == "i3");
+    pool.active(3, 1s);
+    CHECK(pool.wants_activity("fay") == "i4");
+    pool.active(4, 1s);
+    CHECK(pool.wants_activity("fay") == "none");
+    CHECK(pool.acquire("fay") == "revoke i1 culled, stop i1 culled");
 }
 
 TEST_CASE("pool state: an instance that starts is not idle")
@@ -292,55 +320,107 @@ TEST_CASE("pool state: the limit of the queue does not touch whoever left it in 
     CHECK(pool.ready(2) == "grant c2 i2");
 }
 
-TEST_CASE("pool state: two pools share a budget")
+TEST_CASE("pool state: who has most in the queue gets no more of the room than others: owners take turns")
 {
-    InstanceBudget budget(2);
-    auto options = unlimited();
-    options.when_full = WhenFull::queue;
-    PoolScript one(options, &budget), other(options, &budget);
-    one.served("ann");
-    other.served("bob");
-    CHECK(one.acquire("cat") == "");
-    CHECK(other.acquire("dan") == "");
-    CHECK(budget.used() == 2);
-    SUBCASE("room comes free in the own pool")
-    {
-        one.died(1);
-        CHECK(one.stopped(1) == "start i2 for c2");
+    PoolScript pool(capped(1, WhenFull::queue));
+    pool.served("ann");
+    for (const auto* who : {"bob/1", "bob/2", "bob/3", "cat", "dan"})
+        CHECK(pool.acquire(who) == "");
+    std::string order;
+    for (int instance = 1; instance <= 5; ++instance) {
+        pool.died(instance);
+        order += pool.stopped(instance) + "; ";
+        pool.ready(instance + 1);
     }
-    SUBCASE("room comes free in the other one, as tick finds out")
-    {
-        other.abandon(2);
-        other.died(1);
-        CHECK(other.stopped(1) == "");
-        CHECK(budget.used() == 1);
-        CHECK(one.tick() == "start i2 for c2");
-    }
-    SUBCASE("nobody passes whoever waits already, tick or not")
-    {
-        other.abandon(2);
-        other.died(1);
-        other.stopped(1);
-        CHECK(one.acquire("eve") == "start i2 for c2");
-        CHECK(one.state.queued() == 1);
-    }
-    CHECK(budget.used() == 2);
+    CHECK(order == "start i2 for c2; start i3 for c5; start i4 for c6; start i5 for c3; start i6 for c4; ");
 }
 
-TEST_CASE("pool state: a budget is made room for among the pool's own instances")
+TEST_CASE(
+    "pool state: an instance without clients makes room before anybody is refused or culled, longest unused first")
 {
-    InstanceBudget budget(2);
-    auto options = unlimited();
-    options.when_full = WhenFull::cull_oldest;
-    PoolScript one(options, &budget), other(options, &budget);
-    one.served("ann");
-    one.served("bob");
-    CHECK(other.acquire("cat") == "refuse c1 full");
-    CHECK(one.acquire("cat") == "revoke i1 culled, stop i1 culled");
-    CHECK(one.stopped(1) == "start i3 for c3");
-    one.close();
-    one.stopped(2);
-    one.stopped(3);
-    CHECK(budget.used() == 0);
-    CHECK(other.acquire("cat") == "start i1 for c2");
+    for (const auto policy : {WhenFull::refuse, WhenFull::queue, WhenFull::cull_oldest, WhenFull::cull_idle}) {
+        CAPTURE(static_cast<int>(policy));
+        auto options = capped(3, policy);
+        options.queue_size = 1;
+        PoolScript pool(options);
+        for (const auto* who : {"ann", "bob", "cat"})
+            pool.served(who);
+        pool.release(3);
+        pool.pass(1s);
+        pool.release(2);
+        CHECK(pool.acquire("dan") == "stop i3 culled");
+        CHECK(pool.acquire("eve") == "stop i2 culled");
+        CHECK(pool.stopped(3) == "start i4 for c4");
+        CHECK(pool.stopped(2) == "start i5 for c5");
+        CHECK(pool.acquire("ann") == "grant c6 i1");
+    }
+}
+
+TEST_CASE("pool state: an instance whose last client leaves makes room for who waits, and for nobody else")
+{
+    PoolScript pool(capped(2, WhenFull::queue));
+    pool.served("ann");
+    pool.served("bob");
+    CHECK(pool.acquire("cat") == "");
+    CHECK(pool.release(1) == "stop i1 culled");
+    CHECK(pool.release(2) == "");
+    CHECK(pool.stopped(1) == "start i3 for c3");
+    CHECK(pool.acquire("bob") == "grant c4 i2");
+}
+
+TEST_CASE("pool state: an owner's unused instance makes room for its next one; those of others stay")
+{
+    PoolScript pool(capped(0, WhenFull::refuse, 2));
+    pool.served("bob");
+    pool.release(1);
+    pool.served("ann/1");
+    pool.served("ann/2");
+    CHECK(pool.acquire("ann/3") == "refuse c4 full");
+    pool.release(3);
+    pool.pass(1s);
+    pool.release(2);
+    CHECK(pool.acquire("ann/3") == "stop i3 culled");
+    CHECK(pool.stopped(3) == "start i4 for c5");
+}
+
+TEST_CASE("pool state: nobody's instance is stopped for who could not use its room")
+{
+    PoolScript pool(capped(2, WhenFull::queue, 1));
+    pool.served("ann/1");
+    pool.served("bob");
+    CHECK(pool.acquire("ann/2") == "");
+    CHECK(pool.release(2) == "");
+    CHECK(pool.acquire("cat") == "stop i2 culled");
+    CHECK(pool.stopped(2) == "start i3 for c4");
+}
+
+TEST_CASE("pool state: a refusal says how many instances there are and how many of them are unused")
+{
+    PoolScript pool(capped(3, WhenFull::refuse, 2));
+    pool.served("ann/1");
+    pool.served("ann/2");
+    pool.served("bob");
+    pool.release(3);
+    CHECK(pool.acquire("ann/3") == "refuse c4 full");
+    CHECK(pool.limit == "its owner has as many as one may have");
+    CHECK(pool.instances == 2);
+    CHECK(pool.unused == 0);
+    pool.acquire("bob");
+    CHECK(pool.acquire("cat") == "refuse c6 full");
+    CHECK(pool.instances == 3);
+    CHECK(pool.unused == 0);
+}
+
+TEST_CASE("pool state: a client that waited for too long hears how many instances were unused")
+{
+    auto options = capped(2, WhenFull::queue, 1);
+    options.queue_timeout = 10s;
+    PoolScript pool(options);
+    pool.served("ann/1");
+    pool.served("bob");
+    pool.release(2);
+    CHECK(pool.acquire("ann/2") == "");
+    CHECK(pool.pass(10s) == "refuse c3 queue timeout");
+    CHECK(pool.instances == 2);
+    CHECK(pool.unused == 1);
 }

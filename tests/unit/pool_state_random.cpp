@@ -140,9 +140,8 @@ private:
             for (const auto& [key, slot] : slots_)
                 if (slot.identity != nobody && owner_of(slot.identity) == owner_of(who))
                     client.must_go_first.insert(key);
-        if (state_.wants_activity(identity_of(who)))
-            for (const auto& [key, slot] : slots_)
-                state_.active(now_, slot.id, now_ - std::chrono::seconds(dice_.below(1000)));
+        while (const auto slot = state_.wants_activity(now_, identity_of(who)))
+            state_.active(now_, *slot, now_ - std::chrono::seconds(dice_.below(1000)));
         const WaiterId waiter = state_.acquire(now_, identity_of(who), reset);
         waiting_.emplace(waiter, std::move(client));
         settle();
@@ -201,6 +200,20 @@ private:
         settle();
     }
 
+    std::size_t stopping() const
+    {
+        return static_cast<std::size_t>(
+            std::count_if(slots_.begin(), slots_.end(), [](const auto& entry) { return entry.second.stopping; }));
+    }
+
+    /// Instances that nobody uses.
+    std::size_t unused() const
+    {
+        return static_cast<std::size_t>(std::count_if(slots_.begin(), slots_.end(), [](const auto& entry) {
+            return entry.second.ready && !entry.second.stopping && entry.second.sessions == 0;
+        }));
+    }
+
     void settle()
     {
         while (const auto action = state_.next_action())
@@ -243,11 +256,17 @@ private:
             waiting_.erase(waiter);
             break;
         }
-        case PoolAction::Kind::refuse: REQUIRE(waiting_.erase(action.waiter) == 1); break;
+        case PoolAction::Kind::refuse:
+            REQUIRE(waiting_.erase(action.waiter) == 1);
+            if (action.limit == std::string("the service has as many as it may have"))
+                REQUIRE(action.unused == 0);
+            break;
         case PoolAction::Kind::revoke: REQUIRE(known(action.slot).sessions != 0); break;
         case PoolAction::Kind::stop: {
             Slot& slot = known(action.slot);
             REQUIRE_FALSE(slot.stopping);
+            if (action.end == instancer::InstanceEnd::culled && options_.max_per_owner == 0 && slot.sessions != 0)
+                REQUIRE(unused() == 0);
             slot.stopping = true;
             break;
         }
@@ -286,6 +305,10 @@ private:
             for (const auto& [owner, count] : per_owner)
                 REQUIRE(count <= std::max(options_.max_per_owner, adopted_));
         REQUIRE(state_.queued() <= waiting_.size());
+        // Nobody waits for room that an unused instance holds.
+        if (options_.max_per_owner == 0 && options_.max_instances != 0 && state_.queued() != 0 &&
+            state_.instances() >= options_.max_instances && stopping() == 0)
+            REQUIRE(unused() == 0);
     }
 
     Slot& add(SlotId id)

@@ -70,6 +70,8 @@ public:
         const auto port = allocator_.take();
         if (!port) {
             CHECK(port.error() == instancer::Errc::full);
+            for (const auto* word : {"TIME_WAIT", "SO_REUSEADDR"})
+                CHECK(port.error().message().find(word) != std::string::npos);
             return 0;
         }
         CHECK(taken_.insert(*port).second);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <netinet/tcp.h>
 
 #include <instancer/bridge/pair_bridge.hpp>
 #include <instancer/relay/relay_backend.hpp>
@@ -84,6 +85,7 @@ public:
     explicit Client(Room& room, int buffer_size = 0) : loop_(room.loop)
     {
         auto [ours, theirs] = socket_pair::tcp(buffer_size);
+        near_end = theirs.get();
         stream = make_socket_stream(room.loop.executor(), std::move(ours));
         link_.emplace(make_socket_stream(room.loop.executor(), std::move(theirs)), room.join(), usage_, state_);
         REQUIRE(bridge_.start(*link_, *this));
@@ -102,6 +104,7 @@ public:
     std::string receive_all() { return loop_.run(socket_pair::read_all(stream)); }
 
     Stream stream;
+    int near_end = -1;
 
 private:
     void bridge_ended(BridgeEnd end) override
@@ -350,6 +353,23 @@ TEST_CASE("relay channel: who ends its sending leaves once it has got what was s
         CHECK(try_read(b) == "after");
         CHECK(try_read(b) == "would block");
         CHECK(room.status().members.at(1).ended);
+    }
+    SUBCASE("stays, and is asked whether it is still there")
+    {
+        RelayOptions options;
+        options.end = MemberEnd::stay;
+        Room room(options);
+        Client client(room);
+        const auto first_probe = [&] {
+            int seconds = 0;
+            socklen_t size = sizeof seconds;
+            ::getsockopt(client.near_end, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, &size);
+            return seconds;
+        };
+        CHECK(first_probe() == 600);
+        REQUIRE(client.stream.shutdown_send());
+        CHECK(room.loop.until([&] { return first_probe() == 15; }));
+        CHECK_FALSE(client.ended());
     }
 }
 

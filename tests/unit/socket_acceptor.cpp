@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: MIT
+#include <cstddef>
 #include <cstring>
 #include <filesystem>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include <instancer/acceptor/socket_acceptor.hpp>
@@ -69,6 +76,24 @@ public:
 private:
     std::filesystem::path path_;
 };
+
+/// From now on nothing can change permissions by path in this thread and its children.
+void refuse_changes_by_path()
+{
+    std::vector<sock_filter> filter = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
+    const auto refuse = [&](std::uint32_t call) {
+        filter.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1));
+        filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM));
+    };
+#ifdef SYS_chmod
+    refuse(SYS_chmod);
+#endif
+    refuse(SYS_fchmodat);
+    filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+    const sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
+    REQUIRE(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    REQUIRE(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
 
 }  // namespace
 
@@ -150,6 +175,59 @@ TEST_CASE("socket acceptor: a Unix socket has the mode that was asked for, tells
     CHECK_FALSE(std::filesystem::exists(path));
 }
 
+TEST_CASE("socket acceptor: the umask takes nothing from a Unix socket's mode, and nothing is changed by its path")
+{
+    Loop loop;
+    Directory directory;
+    const auto path = directory.file("socket");
+    Result<AcceptorPtr> acceptor = instancer::fail(instancer::Errc::not_supported, "");
+    const auto umask = ::umask(077);
+    // The filter is the thread's own.
+    std::thread([&] {
+        refuse_changes_by_path();
+        acceptor = instancer::listen_unix(loop.executor(), path, 0666);
+    }).join();
+    CHECK(::umask(umask) == 077);
+    REQUIRE(acceptor);
+    struct stat status {};
+    REQUIRE(::stat(path.c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0666);
+    CHECK(connected(path));
+}
+
+TEST_CASE("socket acceptor: a file that somebody has put in the place of its own stays when it closes")
+{
+    Loop loop;
+    Directory directory;
+    std::filesystem::create_directory(directory.file("a"));
+    const auto path = directory.file("a/socket");
+    auto acceptor = instancer::listen_unix(loop.executor(), path);
+    REQUIRE(acceptor);
+    SUBCASE("another file")
+    {
+        std::filesystem::remove(path);
+        UniqueFd(::open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    }
+    SUBCASE("another server's socket")
+    {
+        std::filesystem::remove(path);
+        auto other = instancer::listen_unix(loop.executor(), path);
+        REQUIRE(other);
+        (*acceptor)->close();
+        CHECK(connected(path));
+        return;
+    }
+    SUBCASE("another directory")
+    {
+        std::filesystem::create_directory(directory.file("victim"));
+        UniqueFd(::open(directory.file("victim/socket").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+        std::filesystem::rename(directory.file("a"), directory.file("b"));
+        std::filesystem::create_symlink("victim", directory.file("a"));
+    }
+    (*acceptor)->close();
+    CHECK(std::filesystem::exists(path));
+}
+
 TEST_CASE("socket acceptor: the file of a server that is no more is replaced, any other file is not")
 {
     Loop loop;
@@ -176,6 +254,7 @@ TEST_CASE("socket acceptor: a listening socket is taken over, nothing else is")
     Loop loop;
     UniqueFd listening(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     REQUIRE(::listen(listening.get(), 1) == 0);
+    const UniqueFd shared(::fcntl(listening.get(), F_DUPFD_CLOEXEC, 3));
     auto acceptor = instancer::adopt_listener(loop.executor(), std::move(listening));
     REQUIRE(acceptor);
     auto client = connected(endpoint("127.0.0.1", port_of(**acceptor)));
@@ -187,6 +266,15 @@ TEST_CASE("socket acceptor: a listening socket is taken over, nothing else is")
     CHECK(paused.error() == instancer::Errc::not_supported);
     auto another = connected(endpoint("127.0.0.1", port_of(**acceptor)));
     CHECK(loop.run((*acceptor)->accept(loop.executor())));
+
+    // Nor may it have us block.
+    ::fcntl(shared.get(), F_SETFL, ::fcntl(shared.get(), F_GETFL) & ~O_NONBLOCK);
+    auto waiting = loop.start((*acceptor)->accept(loop.executor()));
+    loop.settle();
+    CHECK_FALSE(waiting.done());
+    auto last = connected(endpoint("127.0.0.1", port_of(**acceptor)));
+    REQUIRE(loop.until([&] { return waiting.done(); }));
+    CHECK(waiting.value());
 
     auto pair = socket_pair::unix_domain();
     const auto connection = instancer::adopt_listener(loop.executor(), std::move(pair.first));

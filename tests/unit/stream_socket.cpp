@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 
+#include <instancer/detail/dismiss.hpp>
 #include <instancer/socket_stream.hpp>
 
 #include "async_test.hpp"
@@ -74,6 +75,40 @@ TEST_CASE("socket stream: large data arrives whole, whoever is slower")
         CHECK(bool(reading.value() == up));
         CHECK(bool(receiving.value() == down));
     });
+}
+
+TEST_CASE("socket stream: it never blocks, whatever a program that shares the socket has set")
+{
+    for (const bool is_tcp : {false, true}) {
+        CAPTURE(is_tcp);
+        Loop loop;
+        auto pair = is_tcp ? tcp() : unix_domain();
+        const UniqueFd shared(::fcntl(pair.first.get(), F_DUPFD_CLOEXEC, 3));
+        Ends ends(loop, std::move(pair));
+        ::fcntl(shared.get(), F_SETFL, ::fcntl(shared.get(), F_GETFL) & ~O_NONBLOCK);
+        CHECK(try_read(ends.one) == "would block");
+        const auto much = noise(1'000'000, 1);
+        while (ends.one.try_write(much)) {}
+        CHECK(ends.one.try_write(much).error() == std::error_code(asio::error::would_block));
+        instancer::detail::dismiss(ends.one);
+    }
+}
+
+TEST_CASE("socket stream: a close that a program has made wait does not wait, and one that resets still does")
+{
+    const auto pair = tcp();
+    const auto how = [&] {
+        linger set{};
+        socklen_t size = sizeof set;
+        REQUIRE(::getsockopt(pair.first.get(), SOL_SOCKET, SO_LINGER, &set, &size) == 0);
+        return std::pair(set.l_onoff, set.l_linger);
+    };
+    for (const auto& [set, then] :
+         {std::pair(linger{1, 60}, 0), std::pair(linger{1, 0}, 1), std::pair(linger{0, 0}, 0)}) {
+        ::setsockopt(pair.first.get(), SOL_SOCKET, SO_LINGER, &set, sizeof set);
+        instancer::detail::forbid_waiting_close(pair.first.get());
+        CHECK(how().first == then);
+    }
 }
 
 TEST_CASE("socket stream: abort is a reset over TCP and an end elsewhere")

@@ -28,10 +28,10 @@ class End final : public TunnelObserver {
 public:
     using Role = TunnelMultiplexer::Role;
 
-    End(Role role, TunnelMultiplexer::TimePoint& clock, TunnelOptions options = {})
+    End(Role role, TunnelMultiplexer::TimePoint& clock, TunnelOptions options = {}, bool displaced = false)
         : now(clock),
           all(role, options, role == Role::server ? server_address : agent_address,
-              role == Role::server ? agent_address : server_address, *this, now)
+              role == Role::server ? agent_address : server_address, *this, now, displaced)
     {
     }
 
@@ -77,6 +77,8 @@ public:
     std::vector<TunnelSessionPtr> opened;
     std::vector<std::string> disconnected;
     std::vector<std::string> controls;
+    std::vector<std::string> displaced_by;
+    int refused = 0;
     int round_trips = 0;
 
 private:
@@ -85,6 +87,8 @@ private:
     {
         disconnected.emplace_back(reason);
     }
+    void session_refused() override { ++refused; }
+    void displaced(std::string_view by) override { displaced_by.emplace_back(by); }
     void round_trip(std::chrono::nanoseconds) override { ++round_trips; }
     std::string control(std::string_view text) override
     {
@@ -670,6 +674,189 @@ TEST_CASE("multiplexer: while the link has no room for all, each has its turn")
     CAPTURE(sent[0]);
     CHECK(least > 5'000'000);
     CHECK(most - least < 1'000'000);
+}
+
+TEST_CASE("multiplexer: sessions that stall do not keep the link from others, however many there are")
+{
+    for (const std::size_t count : {4, 5, 40, 1000}) {
+        CAPTURE(count);
+        TunnelOptions options;
+        options.session_buffer = 64 << 10;
+        options.max_sessions = 0;
+        Pair link(options);
+        const std::string data(1 << 20, 'd');
+        std::vector<TunnelSessionPtr> stalled;
+        for (std::size_t i = 0; i < count; ++i)
+            stalled.push_back(link.open(TunnelAddress(1, static_cast<std::uint16_t>(i + 1))).first);
+        // They send until their windows and the link are full, and want to send more ever after.
+        for (bool sends = true; sends; link.settle()) {
+            sends = false;
+            for (const auto& session : stalled)
+                while (link.server.all.send(session, bytes_of(data), link.now))
+                    sends = true;
+        }
+        const auto [fresh, at_agent] = link.open(other_user);
+        int woken = 0;
+        fresh->on_change([&, &other = fresh] { woken += link.server.all.writable(*other) ? 1 : 0; });
+        std::string got;
+        for (int i = 0; i < 100; ++i) {
+            link.server.send(fresh, std::string(10'000, 'f'));
+            link.settle();
+            if (const auto text = link.agent.read(at_agent); text != "would block")
+                got += text;
+            link.settle();
+        }
+        CHECK(got.size() == 1'000'000);
+    }
+}
+
+TEST_CASE("multiplexer: a window that opens while others wait for the link gets its session a turn")
+{
+    TunnelOptions options;
+    options.session_buffer = 1 << 20;
+    Pair link(options);
+    const std::string data(4 << 20, 'd');
+    const auto [blocked, at_agent] = link.open();
+    while (link.server.all.send(blocked, bytes_of(data), link.now))
+        link.settle();
+    bool woken = false;
+    blocked->on_change([&, &session = blocked] { woken = woken || link.server.all.writable(*session); });
+    // Another one fills the link, and waits.
+    const auto other = link.open(other_user).first;
+    while (link.server.all.send(other, bytes_of(data), link.now)) {}
+    CHECK(link.agent.read(at_agent, 1 << 20).size() == 1 << 20);
+    Pair::move(link.agent, link.server);
+    CHECK(!woken);
+    link.server.all.sent(link.server.all.output().size(), link.now);
+    CHECK(woken);
+    CHECK(link.server.all.send(blocked, bytes_of(data), link.now).value_or(0) > 0);
+}
+
+TEST_CASE("multiplexer: an agent refuses sessions beyond its limit, and takes new ones when others are over")
+{
+    TunnelOptions options;
+    options.max_sessions = 2;
+    Pair link(options);
+    const auto first = link.open(TunnelAddress(1, 1)), second = link.open(TunnelAddress(1, 2));
+    const auto third = link.open(TunnelAddress(1, 3)).first;
+    CHECK(link.agent.opened.size() == 2);
+    CHECK(link.agent.refused == 1);
+    CHECK(link.server.read(third) == "reset");
+    CHECK(link.server.disconnected == std::vector<std::string>{"EMFILE the agent has 2 sessions already"});
+    // What was on its way opens nothing.
+    REQUIRE(link.agent.gets(TunnelCommand::forward, TunnelAddress(1, 4), target, "straggler"));
+    CHECK(link.agent.takes_out() == "");
+    // A session counts until its target is let go, whatever the server has said about it.
+    link.server.all.close(first.first, "closed", link.now);
+    link.settle();
+    CHECK(link.open(TunnelAddress(1, 5)).second == second.second);
+    link.agent.all.close(first.second, "closed", link.now);
+    CHECK(link.open(TunnelAddress(1, 6)).second->user() == TunnelAddress(1, 6));
+    CHECK(link.agent.opened.size() == 3);
+}
+
+TEST_CASE(
+    "multiplexer: a server that opens sessions without end, and answers nothing, makes an agent keep no more of them")
+{
+    TunnelOptions options;
+    options.max_sessions = 10;
+    TunnelMultiplexer::TimePoint now{1h};
+    End agent(End::Role::agent, now, options);
+    SUBCASE("of our kind")
+    {
+        REQUIRE(agent.gets(TunnelCommand::greeting, server_address, agent_address, "instancer-tunnel 1 window=65536"));
+    }
+    SUBCASE("of the original") {}
+    for (std::uint32_t i = 0; i < 200'000; ++i) {
+        REQUIRE(agent.gets(TunnelCommand::forward, TunnelAddress(i + 1, 1), target));
+        if (i % 2 == 0)
+            REQUIRE(agent.gets(TunnelCommand::disconnect, TunnelAddress(i + 1, 1), target));
+        agent.all.sent(agent.all.output().size(), now);
+        if (i % 3 == 0 && !agent.opened.empty()) {
+            agent.all.close(agent.opened.back(), "ECONNREFUSED", now);
+            agent.opened.pop_back();
+        }
+        REQUIRE(agent.opened.size() <= 10);
+        REQUIRE(agent.all.sessions().size() <= 10);
+    }
+    CHECK(agent.refused > 0);
+}
+
+TEST_CASE("multiplexer: what waits for all slow receivers together has a limit; the session with most of it ends")
+{
+    TunnelOptions options;
+    options.session_buffer = 100'000;
+    options.total_buffer = 250'000;
+    Pair link(options);
+    const auto big = link.open(TunnelAddress(1, 1)), done = link.open(TunnelAddress(1, 2)),
+               small = link.open(TunnelAddress(1, 3)), fresh = link.open(TunnelAddress(1, 4));
+    const auto send = [&](const auto& session, std::size_t size) {
+        CHECK(link.server.send(session.first, std::string(size, 'd')) == std::to_string(size));
+        link.settle();
+    };
+    send(big, 100'000);
+    // One that is over but for its receiver counts too.
+    send(done, 90'000);
+    link.server.all.finish(done.first, link.now);
+    link.agent.all.finish(done.second, link.now);
+    send(small, 50'000);
+    CHECK(!big.second->broken());
+    send(fresh, 20'000);
+    CHECK(link.agent.read(big.second) == "reset");
+    CHECK(link.server.read(big.first) == "reset");
+    CHECK(link.agent.disconnected.size() == 1);
+    CHECK(link.agent.read(done.second).size() == 90'000);
+    CHECK(link.agent.read(small.second).size() == 50'000);
+    CHECK(link.agent.read(fresh.second).size() == 20'000);
+}
+
+TEST_CASE("multiplexer: toward an original, more than all receivers together may leave holds up the link")
+{
+    TunnelOptions options;
+    options.session_buffer = 20'000;
+    options.total_buffer = 30'000;
+    Foreign link(options);
+    std::vector<TunnelSessionPtr> users;
+    for (std::uint16_t port = 1; port <= 3; ++port) {
+        users.push_back(link.server.all.open(TunnelAddress(1, port), target, "", link.now));
+        link.server.send(users.back(), "x");
+    }
+    const std::string data(8192, 'd');
+    for (const auto& user : users) {
+        REQUIRE(link.server.all.may_receive());
+        REQUIRE(link.server.gets(TunnelCommand::forward, target, user->user(), data));
+    }
+    CHECK(link.server.all.may_receive());
+    REQUIRE(link.server.gets(TunnelCommand::forward, target, users[0]->user(), data));
+    CHECK(!link.server.all.may_receive());
+    CHECK(link.server.read(users[0]).size() == 16'384);
+    CHECK(link.server.all.may_receive());
+}
+
+TEST_CASE("multiplexer: an agent that was displaced is told so, says so, and is asked for a sign of life")
+{
+    Pair link;
+    CHECK(!link.server.all.peer_was_displaced());
+    link.server.all.displace("192.0.2.9:1", link.now);
+    link.settle();
+    CHECK(link.agent.displaced_by == std::vector<std::string>{"192.0.2.9:1"});
+
+    End again(End::Role::agent, link.now, {}, true), server(End::Role::server, link.now);
+    Pair::exchange(again, server);
+    CHECK(server.all.peer_was_displaced());
+    CHECK(server.all.agreed());
+    CHECK(again.all.agreed());
+    server.all.ask(link.now);
+    Pair::exchange(server, again);
+    CHECK(again.controls.size() == 1);
+    CHECK(server.controls == std::vector<std::string>{"answer"});
+
+    // The original prints a greeting, and has no answer to anything else.
+    Foreign original;
+    original.server.all.displace("192.0.2.9:1", original.now);
+    CHECK(original.server.takes_out() == "");
+    original.server.all.ask(original.now);
+    CHECK(original.server.takes_out() == "GRT instancer");
 }
 
 TEST_CASE("multiplexer: whatever two of ours do, all bytes arrive in order, and nothing is left")

@@ -253,6 +253,7 @@ std::string_view shape_name(Shape shape)
     case Shape::duration: return "a duration, as in \"20s\"";
     case Shape::size: return "a size, as in \"64m\", or bytes as a number";
     case Shape::flag: return "true or false";
+    case Shape::variant: return "true, false or a string";
     case Shape::list: return "a string, or an array of strings";
     case Shape::map: return "an object: {\"NAME\": \"value\"}";
     }
@@ -413,7 +414,7 @@ _instancerd()
         if (!offer.choices.empty())
             std::cout << "        --" << option.name << ") COMPREPLY=($(compgen -W \"" << joined(offer.choices)
                       << "\" -- \"$word\")); return ;;\n";
-        else if (option.shape != Shape::flag)
+        else if (option.shape != Shape::flag && option.shape != Shape::variant)
             add(offer.file ? files : offer.directory ? directories : others, option);
     }
     std::cout << "        " << files << ") COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
@@ -467,7 +468,9 @@ void write_zsh(const std::vector<Command>& commands)
             const bool repeats = option->shape == Shape::list || option->shape == Shape::map;
             std::cout << "            '" << (repeats ? "*" : "") << "--" << option->name << '[' << zsh(option->help)
                       << ']';
-            if (option->shape != Shape::flag)
+            if (option->shape == Shape::variant)
+                std::cout << "::" << zsh(option->value) << ": ";
+            else if (option->shape != Shape::flag)
                 std::cout << ':' << zsh(option->value) << ':'
                           << (!offer.choices.empty() ? "(" + joined(offer.choices) + ")"
                               : offer.file           ? "_files"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -20,6 +21,9 @@ namespace instancer {
 /// What the pool must know of a backend before it uses it.
 class BackendTraits {
 public:
+    /// In which an end that has begun is noticed.
+    static constexpr std::chrono::milliseconds a_moment{100};
+
     BackendTraits() = default;
 
     /// An instance serves one connection in its life: every connection gets an instance of its own.
@@ -50,6 +54,16 @@ public:
         return *this;
     }
 
+    /// How long an instance whose last session ended in order may take to end by itself before it is stopped: it may
+    /// still work on what it was sent. After any other end it has `a_moment` of that.
+    std::chrono::milliseconds finish_time() const noexcept { return finish_time_; }
+    /// Sets how long an instance may take to end by itself.
+    BackendTraits& finish_time(std::chrono::milliseconds value) noexcept
+    {
+        finish_time_ = value;
+        return *this;
+    }
+
     /// No more instances than this can exist at once; 0 means no such limit.
     std::size_t max_instances() const noexcept { return max_instances_; }
     /// Sets how many instances can exist.
@@ -64,6 +78,7 @@ private:
     bool takes_client_socket_ = false;
     bool ready_at_start_ = false;
     std::size_t max_instances_ = 0;
+    std::chrono::milliseconds finish_time_{0};
 };
 
 /// What `InstanceBackend::open` is told about the connection that it is for.

@@ -20,8 +20,10 @@ public:
     /// Who gives leases out and gets them back.
     class Issuer {
     public:
+        /// `in_order`: both directions of the session have ended.
+        ///
         /// Must not end the caller, nor take long: it is called in the destructor of a lease, on any thread.
-        virtual void give_back(std::uint64_t instance, std::uint32_t session) noexcept = 0;
+        virtual void give_back(std::uint64_t instance, std::uint32_t session, bool in_order) noexcept = 0;
 
     protected:
         ~Issuer() = default;
@@ -54,6 +56,7 @@ public:
         issuer_ = std::move(other.issuer_);
         key_ = other.key_;
         session_ = other.session_;
+        in_order_ = other.in_order_;
         return *this;
     }
     ~Lease() { give_back(); }
@@ -71,11 +74,14 @@ public:
     /// open their own.
     Stream take_stream() noexcept { return std::move(stream_); }
 
+    /// Both directions of the session have ended: its instance may be about to end by itself.
+    void completed() noexcept { in_order_ = true; }
+
 private:
     void give_back() noexcept
     {
         if (const auto issuer = issuer_.lock())
-            issuer->give_back(key_, session_);
+            issuer->give_back(key_, session_, in_order_);
     }
 
     Instance instance_;
@@ -84,6 +90,7 @@ private:
     std::weak_ptr<Issuer> issuer_;
     std::uint64_t key_ = 0;
     std::uint32_t session_ = 0;
+    bool in_order_ = false;
 };
 
 }  // namespace instancer

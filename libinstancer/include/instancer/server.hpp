@@ -29,12 +29,17 @@
 #include <sys/random.h>
 
 #include <instancer/acceptor.hpp>
+#include <instancer/acceptor/source.hpp>
+#include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/authenticator.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
+#include <instancer/detail/deadline.hpp>
 #include <instancer/detail/dismiss.hpp>
 #include <instancer/detail/exception_text.hpp>
 #include <instancer/detail/socket_stream.hpp>
+#include <instancer/detail/front_door.hpp>
+#include <instancer/detail/peer_watch.hpp>
 #include <instancer/events.hpp>
 #include <instancer/pool/instance_pool.hpp>
 #include <instancer/workers.hpp>
@@ -53,6 +58,8 @@ public:
     Duration session_idle{0};                          ///< Without a byte in either direction.
     Duration half_close_timeout{0};                    ///< After the end of one direction.
     Duration session_timeout{0};                       ///< From the connection on.
+    unsigned source_prefix = 64;                       ///< IPv6 clients that share so many bits count as one address.
+    std::shared_ptr<UnadmittedLimit> unadmitted;  ///< Where clients take places until they are admitted; may be null.
 
     /// The defaults, for the service `name`.
     explicit ServerOptions(std::string name) : service(std::move(name)) {}
@@ -70,7 +77,10 @@ public:
            std::unique_ptr<Authenticator> authenticator, InstancePool& pool, Bridge& bridge, Events& events)
         : workers_(workers),
           options_(std::move(options)),
-          acceptors_(std::move(acceptors)),
+          door_(
+              workers, options_.service, std::move(acceptors), events,
+              [this](std::size_t worker, Accepted& accepted) { begin_session(worker, accepted); },
+              [this] { check_over(); }),
           authenticator_(std::move(authenticator)),
           pool_(pool),
           bridge_(bridge),
@@ -80,8 +90,7 @@ public:
           sessions_over_(workers.control()),
           swept_(workers.control()),
           drain_limit_(workers.control()),
-          sweep_(workers.control()),
-          again_(workers.control())
+          sweep_(workers.control())
     {
     }
     Server(const Server&) = delete;
@@ -98,16 +107,10 @@ public:
     asio::awaitable<Result<void>> run()
     {
         if (auto started = co_await pool_.start(); !started) {
-            close_acceptors();
+            door_.close();
             co_return started;
         }
-        if (!closing_.is_set())
-            for (const auto& acceptor : acceptors_) {
-                events_.listening(options_.service, acceptor->address());
-                auto loop = accept_loop(*acceptor);
-                asio::co_spawn(workers_.control(), std::move(loop), asio::detached);
-                ++loops_;
-            }
+        door_.open();
         if (!closing_.is_set() && on_serving_)
             on_serving_();
         auto sweeping = sweep();
@@ -124,42 +127,26 @@ public:
     }
 
     /// Has the system refuse clients until `resume`, as where nobody listens. Sessions go on.
-    void pause()
-    {
-        paused_ = true;
-        again_.cancel();
-        for (const auto& acceptor : acceptors_)
-            if (const auto paused = acceptor->pause(); !paused)
-                events_.warning(options_.service, paused.error().message() + "; it stays open, its clients are reset");
-    }
+    void pause() { door_.pause(); }
 
     /// Listens again, or tries to until it works.
-    void resume()
-    {
-        paused_ = false;
-        resume_acceptors(true);
-    }
+    void resume() { door_.resume(); }
 
     /// Stops accepting and lets the sessions finish, for `limit` at most (0: however long it takes); then stops.
     void drain(std::chrono::steady_clock::duration limit)
     {
-        close_acceptors();
+        door_.close();
         pool_.drain();
         closing_.set();
         check_over();
-        if (limit == std::chrono::steady_clock::duration::zero())
-            return;
-        drain_limit_.expires_after(limit);
-        drain_limit_.async_wait([this](const asio::error_code& error) {
-            if (!error)
-                stop();
-        });
+        if (limit != std::chrono::steady_clock::duration::zero())
+            drain_limit_.set(limit, [this] { stop(); });
     }
 
     /// Ends every session and every instance now.
     void stop()
     {
-        close_acceptors();
+        door_.close();
         for (const auto& [id, session] : sessions_)
             end_session(session, SessionEnd::stopped);
         pool_.close();
@@ -199,8 +186,6 @@ private:
     /// For how long a client is kept whose instance cannot be reached any more: 10 ms, 20 ms and so on up to this.
     static constexpr std::chrono::milliseconds last_pause{320};
 
-    static constexpr std::size_t crowd = 16;
-
     /// Lives on its worker; the control executor only holds it and posts to it.
     ///
     /// While it is being bridged without a coroutine this is all that there is of it, so it is kept small.
@@ -233,6 +218,7 @@ private:
         const std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
         ClientInfo info;
         std::unique_ptr<Entry> entry;
+        UnadmittedLimit::Place place;  ///< Until it is admitted.
         Digest owner;
         Stream client;  ///< Until it becomes part of the link.
         Lease lease;
@@ -302,46 +288,6 @@ private:
 
     // Taking clients in.
 
-    asio::awaitable<void> accept_loop(Acceptor& acceptor)
-    {
-        std::size_t in_a_row = 0;
-        for (bool failing = false;;) {
-            const auto taken = co_await take_client(acceptor);
-            if (taken) {
-                failing = false;
-                // A crowd is not taken in before those that came first have got on, nor without a turn for all others.
-                if (++in_a_row >= crowd || starting_ >= crowd) {
-                    in_a_row = 0;
-                    co_await asio::post(workers_.control(), detail::as_result);
-                }
-                continue;
-            }
-            if (closing_.is_set() || taken.error() == std::error_code(asio::error::operation_aborted))
-                break;
-            // Out of descriptors or memory, as a rule: sessions that end make room.
-            if (!std::exchange(failing, true))
-                events_.warning(options_.service, taken.error().message() + "; clients wait until it works again");
-            asio::steady_timer pause(workers_.control(), std::chrono::milliseconds(100));
-            co_await pause.async_wait(detail::as_result);
-        }
-        --loops_;
-        check_over();
-    }
-
-    asio::awaitable<Result<void>> take_client(Acceptor& acceptor)
-    {
-        try {
-            const auto worker = workers_.next();
-            auto accepted = co_await acceptor.accept(workers_.executor(worker));
-            if (!accepted)
-                co_return fail(accepted.error());
-            begin_session(worker, *accepted);
-            co_return Result<void>();
-        } catch (...) {
-            co_return fail(std::make_error_code(std::errc::not_enough_memory), detail::exception_text());
-        }
-    }
-
     void begin_session(std::size_t worker, Accepted& accepted)
     {
         const auto session = std::make_shared<Session>(*this, worker, ++last_id_, accepted);
@@ -352,8 +298,9 @@ private:
                 session->end = reject(*session, *accepted.refusal());
                 return finish(*session);
             }
-            ++starting_;
+            door_.set_out();
             session->starting = true;
+            session->place = unadmitted_place(session);
             spawn(session, nullptr);
         } catch (...) {
             session->detail = detail::exception_text();
@@ -361,6 +308,20 @@ private:
             throw;
         }
     }
+
+    /// None for a client that need not say who it is.
+    UnadmittedLimit::Place unadmitted_place(const SessionPtr& session)
+    {
+        if (!options_.unadmitted || !must_introduce_itself(*session))
+            return {};
+        auto displaced = [this, weak = std::weak_ptr(session)] {
+            if (const auto one = weak.lock())
+                end_session(one, SessionEnd::displaced);
+        };
+        return options_.unadmitted->enter(source_of(*session), std::move(displaced));
+    }
+
+    Source source_of(const Session& session) const { return Source(session.info, options_.source_prefix); }
 
     /// Begins the coroutine of a session, or lets it go on with what it knows.
     void spawn(const SessionPtr& session, VisitPtr visit)
@@ -388,31 +349,6 @@ private:
         session->worker = static_cast<std::uint32_t>(worker);
         asio::post(session->executor(),
                    [this, session, visit = std::move(visit)]() mutable { spawn(session, std::move(visit)); });
-    }
-
-    void resume_acceptors(bool tell)
-    {
-        bool all = true;
-        for (const auto& acceptor : acceptors_) {
-            const auto resumed = acceptor->resume();
-            all = all && resumed;
-            if (!resumed && tell)
-                events_.warning(options_.service, resumed.error().message() + "; it is tried again every second");
-        }
-        if (all)
-            return;
-        again_.expires_after(std::chrono::seconds(1));
-        again_.async_wait([this](const asio::error_code& error) {
-            if (!error && !paused_)
-                resume_acceptors(false);
-        });
-    }
-
-    void close_acceptors()
-    {
-        again_.cancel();
-        for (const auto& acceptor : acceptors_)
-            acceptor->close();
     }
 
     // Sessions.
@@ -454,7 +390,7 @@ private:
     void got_on(Session& session) noexcept
     {
         if (std::exchange(session.starting, false))
-            --starting_;
+            door_.arrived();
     }
 
     /// Reports the end and lets go of everything; the session itself goes when the control executor forgets it.
@@ -499,17 +435,25 @@ private:
             session.link->instance().abort();
             session.link.reset();
         }
+        if (session.end == SessionEnd::completed)
+            session.lease.completed();
         session.lease = Lease();
         session.entry.reset();
+        session.place.give_back();
     }
 
     /// Nothing when it goes on without this coroutine.
     asio::awaitable<std::optional<SessionEnd>> go_through(SessionPtr session, VisitPtr& visit)
     {
         if (!visit) {
+            // Others may have needed its place before it had begun.
+            if (session->ended)
+                co_return SessionEnd::displaced;
             auto admission = co_await admit(*session);
             if (!admission)
                 co_return reject(*session, admission.error());
+            if (!session->place.give_back())
+                co_return SessionEnd::displaced;
             const Identity identity = identify(*admission);
             session->owner = identity.owner();
             session->known = true;
@@ -587,11 +531,15 @@ private:
         return worker < workers_.size() ? std::optional(worker) : std::nullopt;
     }
 
+    bool must_introduce_itself(const Session& session) const
+    {
+        return authenticator_->reads() || (session.entry && session.entry->needs_introduction());
+    }
+
     asio::awaitable<Result<Admission>> admit(Session& session)
     {
         using namespace asio::experimental::awaitable_operators;
-        const bool waits = authenticator_->reads() || (session.entry && session.entry->needs_introduction());
-        if (options_.auth_timeout == options_.auth_timeout.zero() || !waits)
+        if (options_.auth_timeout == options_.auth_timeout.zero() || !must_introduce_itself(session))
             co_return co_await recognize(session);
         asio::steady_timer deadline(session.executor(), options_.auth_timeout);
         std::exception_ptr thrown;
@@ -616,6 +564,7 @@ private:
         auto introduced = co_await session.entry->introduce(session.client, session.info);
         if (!introduced)
             co_return fail(std::move(introduced.error()));
+        session.place.change_source(source_of(session));
         co_return co_await authenticator_->authenticate(session.client, session.info);
     }
 
@@ -680,6 +629,8 @@ private:
     {
         session.detail = error.message();
         if (const auto text = admission.on_refusal(error); !text.empty()) {
+            if (session.handed_over)
+                detail::forbid_waiting_close(session.client.native_handle());
             // Best effort: a client that does not take a line at once does not get it.
             static_cast<void>(session.client.try_write(text));
             detail::dismiss(session.client);
@@ -706,15 +657,20 @@ private:
         return error.code().category() == error_category() ? SessionEnd::failed : SessionEnd::start_failed;
     }
 
-    /// The instance has the client's socket: nothing is left to do but to note its end.
+    /// The instance has the client's socket: nothing is left to do but to note its end, or that of the client.
     asio::awaitable<SessionEnd> wait_for_instance(Session& session)
     {
         got_on(session);
+        detail::forbid_waiting_close(session.client.native_handle());
+        detail::PeerWatch watch(session.executor(), session.client.native_handle(), session.client.is_tcp());
+        if (const auto begun = watch.begin(); !begun)
+            events_.warning(options_.service, begun.error().message() + "; a client that leaves is not noticed");
+        watch.give_away();
         session.client.close();
-        asio::steady_timer forever(session.executor(), std::chrono::steady_clock::time_point::max());
-        while (!session.instance_ended && !session.ended)
-            co_await forever.async_wait(detail::as_result);
-        co_return SessionEnd::instance_ended;
+        bool gone = false;
+        while (!gone && !session.instance_ended && !session.ended)
+            gone = co_await watch.wait();
+        co_return gone ? SessionEnd::client_reset : SessionEnd::instance_ended;
     }
 
     asio::awaitable<Result<Stream>> reach(Session& session, Identity identity)
@@ -895,13 +851,13 @@ private:
 
     void check_over()
     {
-        if (closing_.is_set() && loops_ == 0 && sessions_.empty())
+        if (closing_.is_set() && door_.is_over() && sessions_.empty())
             sessions_over_.set();
     }
 
     Workers& workers_;
     ServerOptions options_;
-    std::vector<std::unique_ptr<Acceptor>> acceptors_;
+    detail::FrontDoor door_;
     std::unique_ptr<Authenticator> authenticator_;
     InstancePool& pool_;
     Bridge& bridge_;
@@ -911,14 +867,10 @@ private:
     detail::AsyncEvent closing_;
     detail::AsyncEvent sessions_over_;
     detail::AsyncEvent swept_;
-    asio::steady_timer drain_limit_;
+    detail::Deadline drain_limit_;
     asio::steady_timer sweep_;
-    asio::steady_timer again_;  ///< Until acceptors are resumed once more.
-    bool paused_ = false;
     std::unordered_map<std::uint64_t, SessionPtr> sessions_;
     std::uint64_t last_id_ = 0;
-    std::size_t loops_ = 0;
-    std::atomic<std::size_t> starting_ = 0;  ///< Sessions without a connection to an instance as yet.
 };
 
 }  // namespace instancer

@@ -21,6 +21,7 @@ enum class SessionEnd {
     denied,          ///< The client's address is not let in.
     rejected,        ///< The client did not say who it is, or is not known.
     auth_timeout,    ///< The client did not say in time who it is.
+    displaced,       ///< Before the client had said who it is, others needed its place.
     refused,         ///< A cap was reached.
     queue_timeout,   ///< Waited for an instance for too long.
     start_failed,    ///< The instance did not start or did not become ready.
@@ -49,6 +50,7 @@ constexpr std::string_view to_string(SessionEnd end) noexcept
     case SessionEnd::denied: return "denied";
     case SessionEnd::rejected: return "rejected";
     case SessionEnd::auth_timeout: return "authentication timeout";
+    case SessionEnd::displaced: return "displaced";
     case SessionEnd::refused: return "refused";
     case SessionEnd::queue_timeout: return "queue timeout";
     case SessionEnd::start_failed: return "start failed";

@@ -22,7 +22,8 @@ class Lender;
 enum class Readiness {
     readable,  ///< `try_read` would not block.
     writable,  ///< `try_write` would not block.
-    gone,      ///< The peer reset the connection or closed it in both directions; a half-close alone does not count.
+    gone,  ///< The peer reset the connection or closed it in both directions; a half-close alone does not count, but
+           ///< a TCP peer is probed from then on: one that closed for good is gone after a minute or so.
 };
 
 /// A byte stream with half-close and abort, whatever carries it: a TCP or Unix socket, pipes, a terminal, an

@@ -5,6 +5,8 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -12,19 +14,18 @@
 #include <span>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/types.h>
 
 #include <instancer/acceptor.hpp>
 #include <instancer/acceptor/access_rules.hpp>
-#include <instancer/acceptor/network.hpp>
 #include <instancer/acceptor/proxy_protocol.hpp>
+#include <instancer/acceptor/source.hpp>
+#include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/detail/dismiss.hpp>
 #include <instancer/unique_fd.hpp>
 
@@ -48,6 +49,7 @@ public:
     std::size_t max_per_source = 0;  ///< Of one address, or of one user of a Unix socket; 0 means no limit.
     unsigned source_prefix = 64;     ///< IPv6 clients that share so many bits count as one address.
     AccessRules proxies;  ///< Who is allowed by these must begin with a PROXY header. Nobody while there are none.
+    std::shared_ptr<UnadmittedLimit> unadmitted;  ///< Where held clients take places; may be null.
 
     GateOptions() = default;
 };
@@ -81,7 +83,7 @@ public:
         const bool by_proxy = options_.proxies.size() > 0 && options_.proxies.check(accepted.info(), now());
         if (!by_proxy) {
             if (auto allowed = check_rules(accepted.info()); !allowed) {
-                turn_away(accepted.stream());
+                turn_away(accepted.stream(), accepted.info());
                 return accepted.refuse(std::move(allowed.error()));
             }
             if (options_.max_connections == 0 && options_.max_per_source == 0)
@@ -102,7 +104,7 @@ public:
         const std::lock_guard lock(mutex_);
         closed_ = true;
         sweep_.cancel();
-        for (auto& held : held_)
+        for (auto& [number, held] : held_)
             reset(std::move(held.socket));
         held_.clear();
     }
@@ -110,12 +112,10 @@ public:
 private:
     static constexpr std::chrono::seconds sweep_interval{1};
 
-    /// What counts as one source: a network, a user, or all of whom nothing is known.
-    using Source = std::variant<std::monostate, Network, uid_t>;
-
     struct Held {
         UniqueFd socket;
         std::chrono::steady_clock::time_point until;
+        UnadmittedLimit::Place place;
     };
 
     /// A client that has its place in the counts.
@@ -150,12 +150,12 @@ private:
             const auto limit = gate_->options_.max_per_source;
             if (limit == 0)
                 return {};
-            const auto source = gate_->source_of(client);
+            const Source source(client, gate_->options_.source_prefix);
             const std::lock_guard lock(gate_->mutex_);
             auto& count = gate_->sources_[source];
             if (count >= limit)
-                return fail(Errc::full,
-                            "as many connections of " + name_of(source) + " as there may be: " + std::to_string(limit));
+                return fail(Errc::full, "as many connections of " + source.to_string() +
+                                            " as there may be: " + std::to_string(limit));
             ++count;
             source_ = source;
             return {};
@@ -186,18 +186,10 @@ private:
                 info = *header.client();
             auto allowed = gate_->check_rules(info);
             if (!allowed)
-                gate_->turn_away(client);
+                gate_->turn_away(client, info);
             else
                 allowed = take_place(info);
             co_return allowed;
-        }
-
-        static std::string name_of(const Source& source)
-        {
-            if (const auto* network = std::get_if<Network>(&source))
-                return network->to_string();
-            const auto* uid = std::get_if<uid_t>(&source);
-            return uid ? "uid " + std::to_string(*uid) : "unknown clients";
         }
 
         std::shared_ptr<Gate> gate_;
@@ -218,19 +210,8 @@ private:
         return rules->check(client, now());
     }
 
-    Source source_of(const ClientInfo& client) const
-    {
-        if (const auto& peer = client.peer()) {
-            const Network address(peer->address());
-            return address.is_v4() ? address : address.widened(options_.source_prefix);
-        }
-        if (const auto uid = client.uid())
-            return *uid;
-        return {};
-    }
-
     /// The end of a client that is denied.
-    void turn_away(Stream& client)
+    void turn_away(Stream& client, const ClientInfo& info)
     {
         switch (options_.when_denied) {
         case WhenDenied::reset: return client.abort();
@@ -239,20 +220,42 @@ private:
         }
         if (client.native_handle() < 0)
             return client.abort();
-        hold(client.release());
+        hold(client.release(), info);
     }
 
     // Clients that are held.
 
-    void hold(UniqueFd socket)
+    void hold(UniqueFd socket, const ClientInfo& client)
     {
         const auto until = std::chrono::steady_clock::now() + options_.hold_time;
         const std::lock_guard lock(mutex_);
         if (closed_ || held_.size() >= options_.max_held)
             return reset(std::move(socket));
-        held_.push_back(Held{std::move(socket), until});
+        const auto number = ++last_held_;
+        held_.emplace(number, Held{std::move(socket), until, unadmitted_place(client, number)});
         if (!std::exchange(sweeping_, true))
             asio::post(sweep_.get_executor(), [self = shared_from_this()] { self->sweep_later(); });
+    }
+
+    UnadmittedLimit::Place unadmitted_place(const ClientInfo& client, std::uint64_t number)
+    {
+        if (!options_.unadmitted)
+            return {};
+        auto displaced = [executor = sweep_.get_executor(), weak = weak_from_this(), number] {
+            asio::post(executor, [weak, number] {
+                if (const auto self = weak.lock())
+                    self->let_go(number);
+            });
+        };
+        return options_.unadmitted->enter(Source(client, options_.source_prefix), std::move(displaced));
+    }
+
+    /// Of a client whose place another one has now.
+    void let_go(std::uint64_t number)
+    {
+        const std::lock_guard lock(mutex_);
+        if (auto held = held_.extract(number))
+            reset(std::move(held.mapped().socket));
     }
 
     void sweep_later()
@@ -269,20 +272,19 @@ private:
     {
         const std::lock_guard lock(mutex_);
         std::vector<pollfd> states;
-        for (const auto& held : held_)
+        for (const auto& [number, held] : held_)
             discard_input(held.socket.get());
-        for (const auto& held : held_)
+        for (const auto& [number, held] : held_)
             states.push_back({held.socket.get(), POLLRDHUP, 0});
         ::poll(states.data(), states.size(), 0);
         const auto time = std::chrono::steady_clock::now();
-        std::vector<Held> staying;
-        for (std::size_t i = 0; i < held_.size(); ++i) {
-            if (states[i].revents == 0 && held_[i].until > time)
-                staying.push_back(std::move(held_[i]));
-            else
-                reset(std::move(held_[i].socket));
+        auto state = states.begin();
+        for (auto held = held_.begin(); held != held_.end();) {
+            const bool stays = state++->revents == 0 && held->second.until > time;
+            if (!stays)
+                reset(std::move(held->second.socket));
+            held = stays ? std::next(held) : held_.erase(held);
         }
-        held_.swap(staying);
         sweeping_ = !held_.empty();
         if (sweeping_)
             sweep_later();
@@ -308,7 +310,8 @@ private:
     std::shared_ptr<const AccessRules> rules_;
     std::size_t connections_ = 0;
     std::map<Source, std::size_t> sources_;
-    std::vector<Held> held_;
+    std::uint64_t last_held_ = 0;
+    std::map<std::uint64_t, Held> held_;  ///< By number.
     bool sweeping_ = false;
     bool closed_ = false;
     asio::steady_timer sweep_;

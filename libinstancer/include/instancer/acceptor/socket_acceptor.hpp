@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -19,6 +20,7 @@
 
 #include <instancer/acceptor.hpp>
 #include <instancer/detail/socket_stream.hpp>
+#include <instancer/detail/unix_socket_file.hpp>
 
 namespace instancer {
 
@@ -34,46 +36,22 @@ inline Result<UniqueFd> bind_and_listen(UniqueFd socket, const sockaddr* address
     return socket;
 }
 
-/// `path` fits.
-inline sockaddr_un unix_address(const std::string& path)
-{
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    return address;
-}
-
-/// Removes the file of a Unix socket that nobody listens on any more.
-inline void remove_abandoned(const sockaddr_un& address)
-{
-    struct stat status {};
-    if (::lstat(address.sun_path, &status) != 0 || !S_ISSOCK(status.st_mode))
-        return;
-    const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    const auto* name = reinterpret_cast<const sockaddr*>(&address);
-    if (::connect(probe.get(), name, sizeof address) != 0 && errno == ECONNREFUSED)
-        ::unlink(address.sun_path);
-}
-
 /// See `listen_unix`.
 inline Result<UniqueFd> listening_unix_socket(const std::string& path, mode_t mode)
 {
-    const auto text = "unix:" + path;
+    const auto text = "listening on unix:" + path;
     if (path.empty() || path.size() >= sizeof sockaddr_un::sun_path)
-        return fail(system_error(ENAMETOOLONG), "listening on " + text);
-    const auto address = unix_address(path);
-    remove_abandoned(address);
-    const auto* name = reinterpret_cast<const sockaddr*>(&address);
+        return fail(system_error(ENAMETOOLONG), text);
+    if (const UnixSocketFile left(path); left.is_abandoned())
+        left.remove();
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    // The file begins with no more than that; what the umask takes away is given back when it exists.
-    ::fchmod(socket.get(), mode);
-    auto listening = bind_and_listen(std::move(socket), name, sizeof address, text);
-    if (listening && ::chmod(path.c_str(), mode) != 0) {
-        const auto error = last_error();
-        ::unlink(path.c_str());
-        return fail(error, "setting permissions of " + text);
-    }
-    return listening;
+    if (!socket)
+        return fail(last_error(), text);
+    if (const int error = bind_unix(socket.get(), unix_address(path), mode); error != 0)
+        return fail(system_error(error), text);
+    if (::listen(socket.get(), listen_backlog) != 0)
+        return fail(last_error(), text);
+    return socket;
 }
 
 }  // namespace detail
@@ -97,6 +75,8 @@ public:
         if (is_unix_) {
             path_ = reinterpret_cast<sockaddr_un&>(name).sun_path;
             address_ = "unix:" + path_;
+            if (is_ours_)
+                file_.emplace(path_);
         } else {
             local_ = endpoint(name, size);
             address_ = ClientInfo::format(local_);
@@ -128,6 +108,9 @@ private:
             }
             sockaddr_storage peer{};
             socklen_t size = sizeof peer;
+            // Whoever shares the socket may have had it block again.
+            if (!is_ours_)
+                descriptor_.native_non_blocking(true);
             UniqueFd client(::accept4(descriptor_.native_handle(), reinterpret_cast<sockaddr*>(&peer), &size,
                                       SOCK_CLOEXEC | SOCK_NONBLOCK));
             if (client) {
@@ -177,7 +160,7 @@ private:
         // to take the port.
         asio::error_code error;
         struct stat status {};
-        if (is_unix_ && ::lstat(path_.c_str(), &status) == 0)
+        if (is_unix_ && ::fstat(descriptor_.native_handle(), &status) == 0)
             mode_ = status.st_mode & 0777;
         if (is_unix_)
             descriptor_.close(error);
@@ -213,6 +196,7 @@ private:
             if (error)
                 return fail(error, "listening on " + address_ + " again");
             socket->release();
+            file_.emplace(path_);
         } else if (!keep_port() || ::listen(descriptor_.native_handle(), detail::listen_backlog) != 0) {
             return fail(detail::last_error(), "listening on " + address_ + " again");
         }
@@ -223,17 +207,14 @@ private:
 
     void do_close() override
     {
-        const bool was_open = !std::exchange(closed_, true);
+        if (std::exchange(closed_, true))
+            return;
         asio::error_code ignored;
         descriptor_.close(ignored);
         resumed_.cancel();
-        if (!was_open || !is_unix_ || !is_ours_)
-            return;
-        // During a pause somebody else may have taken the path.
-        if (paused_)
-            detail::remove_abandoned(detail::unix_address(path_));
-        else
-            ::unlink(path_.c_str());
+        if (file_)
+            file_->remove();
+        file_.reset();
     }
 
     std::string do_address() const override { return address_; }
@@ -242,6 +223,7 @@ private:
     asio::steady_timer resumed_;
     std::string path_;
     std::string address_;
+    std::optional<detail::UnixSocketFile> file_;  ///< Of a Unix socket that is ours.
     asio::ip::tcp::endpoint local_;
     const bool is_ours_;
     bool is_unix_ = false;

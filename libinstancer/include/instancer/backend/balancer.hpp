@@ -16,10 +16,9 @@
 #include <utility>
 #include <vector>
 
-#include <asio/ip/tcp.hpp>
-
 #include <instancer/backend/upstream_options.hpp>
 #include <instancer/backend/upstream_status.hpp>
+#include <instancer/detail/address_list.hpp>
 
 namespace instancer {
 
@@ -32,7 +31,7 @@ public:
     /// A moment on the clock that never goes back.
     using TimePoint = std::chrono::steady_clock::time_point;
     /// What a name stands for.
-    using Endpoints = std::vector<asio::ip::tcp::endpoint>;
+    using Endpoints = detail::AddressList::Endpoints;
 
     /// One upstream.
     class Member {
@@ -41,13 +40,21 @@ public:
         Member(const Upstream& given, TimePoint since)
             : upstream(given), name(given.text()), hash_(hash_of(name)), weight_(given.weight), since_(since)
         {
+            if (const auto endpoint = given.endpoint())
+                addresses.assign({*endpoint});
         }
 
         const Upstream upstream;  ///< As first given: its weight may have changed.
         const std::string name;   ///< As it is configured, for logs.
 
-        /// What its name stands for. The balancer only keeps it.
-        std::shared_ptr<const Endpoints> endpoints = std::make_shared<const Endpoints>();
+        /// What its name stands for: nothing until it has been looked up.
+        detail::AddressList addresses;
+
+        /// Whether there is something to connect to. It counts as down until then.
+        bool has_address() const noexcept { return upstream.is_unix() || !addresses.empty(); }
+
+        /// Its last look-up failed.
+        bool lost() const noexcept { return lost_; }
 
         /// Connections that it has now.
         std::size_t connections() const noexcept { return connections_; }
@@ -58,7 +65,8 @@ public:
     private:
         friend class Balancer;
 
-        bool accepts() const noexcept { return up_ && weight_ > 0 && !removed_; }
+        bool accepts() const noexcept { return works() && weight_ > 0 && !removed_; }
+        bool works() const noexcept { return up_ && has_address(); }
         bool rests(TimePoint now) const noexcept { return rests_until_ > now; }
 
         std::uint64_t hash_;
@@ -70,6 +78,7 @@ public:
         unsigned failures_ = 0;
         TimePoint rests_until_;
         bool up_ = true;
+        bool lost_ = false;
         bool checked_ = false;
         unsigned checks_ = 0;  ///< In a row, that contradict `up_`.
         bool removed_ = false;
@@ -230,6 +239,19 @@ public:
         return false;
     }
 
+    /// A look-up found what its name stands for. True when the one before had failed.
+    bool found(Member& member, const Endpoints& endpoints, TimePoint now)
+    {
+        const bool was_lost = std::exchange(member.lost_, false);
+        if (was_lost && !member.has_address())
+            member.since_ = now;
+        member.addresses.assign(endpoints);
+        return was_lost;
+    }
+
+    /// A look-up failed; addresses that were found before stay. True when the one before had not failed.
+    bool not_found(Member& member) noexcept { return !std::exchange(member.lost_, true); }
+
     /// Another list. What is known about those that stay is kept; those that are missing vanish with their last
     /// connection.
     void replace(const std::vector<Upstream>& upstreams, TimePoint now)
@@ -302,7 +324,7 @@ public:
         for (const auto& member : members_) {
             const bool drains = member->removed_ || member->weight_ == 0;
             const auto state = drains               ? UpstreamState::draining
-                               : !member->up_       ? UpstreamState::down
+                               : !member->works()   ? UpstreamState::down
                                : member->rests(now) ? UpstreamState::resting
                                                     : UpstreamState::up;
             all.emplace_back(member->name, state, member->connections_, member->removed_ ? 0 : member->weight_);

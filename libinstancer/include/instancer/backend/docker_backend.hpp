@@ -20,11 +20,13 @@ namespace instancer {
 /// That takes CAP_SYS_ADMIN and a runtime that uses the host's kernel; else, and for egress, the containers get a
 /// bridge network of their own, in which none reaches another, and the host is closed to them by a firewall rule.
 ///
+/// A daemon's name belongs to one process at an engine: the first that prepares claims it, by a container of its own.
 /// A container carries what finds it again after a crash in its name and labels; `list` takes it over or removes it.
 /// Whatever could not be removed while the engine was away is removed when it is back.
 ///
 /// Lifetime: destroy it on the control executor or when that no longer runs, and before that is destroyed, with no
-/// call outstanding but `wait`. Containers that were not stopped go on running.
+/// call outstanding but `wait`. That blocks nobody: what remains to be done at the engine is done on a thread which the
+/// end of the process waits for, a few seconds at most. Containers that were not stopped go on running.
 /// Threads: all blocking work is done on threads of its own.
 class DockerBackend final : public InstanceBackend {
 public:

@@ -30,6 +30,7 @@ public:
     double cpus = 1;                    ///< Processors.
     std::uint64_t pids = 64;            ///< Processes and threads.
     std::uint64_t nofile = 1024;        ///< Open files of each process.
+    std::uint64_t core = 0;             ///< Bytes of a core file; 0: none is written.
     std::uint64_t tmp = 64u << 20;      ///< Bytes in /tmp, and in each volume that the image declares.
     std::uint64_t log = 1u << 20;       ///< Bytes of output that the engine keeps.
 
@@ -64,7 +65,7 @@ public:
     std::string daemon = "instancerd";  ///< Marks containers as ours, also after a crash: letters, digits, `_`, `-`.
     std::vector<std::string> services;  ///< All that this daemon serves: what a crash left of others is removed.
 
-    std::string image;                      ///< Name or id of the image.
+    std::string image;                      ///< Name or id of the image; one rebuilt is used from then on.
     std::vector<std::string> command;       ///< Empty for the image's own.
     DockerIo io = DockerIo::port;           ///< How a client reaches the program.
     std::uint16_t port = 0;                 ///< 0 for the single TCP port that the image exposes.
@@ -83,6 +84,9 @@ public:
     bool egress = false;  ///< Let containers connect to the outside; never to the host or each other.
 
     std::chrono::milliseconds stop_grace{2000};  ///< From the stop signal to the kill; 0 kills at once.
+
+    std::chrono::milliseconds claim_renewal{10'000};   ///< How often the claim on `daemon` is renewed at the engine.
+    std::chrono::milliseconds claim_patience{30'000};  ///< How long another's claim has to stay unchanged to be dead.
 
     DockerOptions() = default;
 };

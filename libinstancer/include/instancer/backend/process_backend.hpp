@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -15,8 +14,8 @@
 #include <asio/detached.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/posix/stream_descriptor.hpp>
-#include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -26,15 +25,23 @@
 #include <instancer/detail/connect.hpp>
 #include <instancer/detail/control_group.hpp>
 #include <instancer/detail/find_program.hpp>
+#include <instancer/detail/group_limits.hpp>
 #include <instancer/detail/guard.hpp>
 #include <instancer/detail/helper_threads.hpp>
+#include <instancer/detail/listeners.hpp>
 #include <instancer/detail/output_lines.hpp>
+#include <instancer/detail/output_pipe.hpp>
 #include <instancer/detail/port_allocator.hpp>
 #include <instancer/detail/private_directory.hpp>
 #include <instancer/detail/process_marks.hpp>
 #include <instancer/detail/pty.hpp>
+#include <instancer/detail/removals.hpp>
 #include <instancer/detail/run_name.hpp>
 #include <instancer/detail/spawn.hpp>
+#include <instancer/detail/spawn_watchdog.hpp>
+#include <instancer/detail/start_report.hpp>
+#include <instancer/detail/tree_remover.hpp>
+#include <instancer/detail/user_allocator.hpp>
 #include <instancer/events.hpp>
 #include <instancer/instance_backend.hpp>
 
@@ -57,8 +64,12 @@ public:
           run_name_(detail::run_name(options_.name, service_)),
           mark_(std::string(detail::mark_key) + run_name_ + "."),
           ports_(options_.ports),
-          helpers_(helper_count)
+          removals_(service_, events_),
+          starters_(starter_count),
+          enders_(ender_count)
     {
+        if (options_.users)
+            users_.emplace(*options_.users);
         const auto wants = [](const std::string& text) { return text.find("{dir}") != std::string::npos; };
         wants_directory_ = !options_.dir_template.empty() || wants(options_.working_directory) ||
                            std::any_of(options_.command.begin(), options_.command.end(), wants) ||
@@ -67,16 +78,19 @@ public:
     }
 
     /// The guard takes away what is left.
-    ~ProcessBackend() override { helpers_.join(); }
+    ~ProcessBackend() override
+    {
+        starters_.join();
+        enders_.join();
+        removals_.stop();
+    }
 
 private:
-    static constexpr std::size_t helper_count = 4;
+    static constexpr std::size_t starter_count = 4, ender_count = 2;
+    static constexpr std::chrono::seconds start_patience{1};  ///< Until the program is executed.
 
     struct Process final : Instance::State {
-        explicit Process(const asio::any_io_executor& control)
-            : pidfd(control), exited(control), errors(control), errors_over(control)
-        {
-        }
+        explicit Process(const asio::any_io_executor& control) : pidfd(control), exited(control), errors(control) {}
 
         pid_t pid = -1;
         asio::posix::stream_descriptor pidfd;
@@ -84,12 +98,12 @@ private:
         std::string exit_text = "ended";
         std::string number;  ///< Names its directory and its mark.
         std::optional<detail::InstanceGroup> group;
-        std::string directory;  ///< Empty when it has none.
+        std::vector<std::string> limit_groups;  ///< Of version 1, which only limit it.
+        std::string directory;                  ///< Empty when it has none.
         std::uint16_t port = 0;
+        std::optional<ProcessUser> user;        ///< Of its own, to be given back.
         UniqueFd our_end;                       ///< Of its standard input and output, until somebody opens it.
-        asio::posix::stream_descriptor errors;  ///< Reads its standard error.
-        detail::AsyncEvent errors_over;
-        bool last_words = false;  ///< What can be read from `errors` now is all there will be.
+        detail::OutputPipe errors;              ///< Reads its standard error.
     };
 
     /// What a helper thread hands back.
@@ -97,10 +111,9 @@ private:
         explicit Started(detail::SpawnedProcess spawned) : process(std::move(spawned)) {}
 
         detail::SpawnedProcess process;
-        std::optional<detail::InstanceGroup> group;
         UniqueFd our_end;
         UniqueFd errors;
-        std::string directory;
+        UniqueFd report;  ///< Of instancer-init; none where the program runs already.
     };
 
     BackendTraits do_traits() const override
@@ -108,8 +121,16 @@ private:
         BackendTraits traits;
         traits.single_use(options_.io != ProcessIo::port);
         traits.takes_client_socket(options_.io == ProcessIo::socket);
+        if (options_.io == ProcessIo::stdio)
+            traits.finish_time(std::max(options_.stop_grace, BackendTraits::a_moment));
+        else if (options_.io == ProcessIo::port)
+            traits.finish_time(BackendTraits::a_moment);
+        std::size_t most = 0;
         if (options_.io == ProcessIo::port && options_.ports)
-            traits.max_instances(options_.ports->size());
+            most = options_.ports->size();
+        if (options_.users)
+            most = most == 0 ? options_.users->size() : std::min(most, options_.users->size());
+        traits.max_instances(most);
         return traits;
     }
 
@@ -122,7 +143,7 @@ private:
             co_return fail(program.error());
         program_ = *program;
         auto prepare = [this] { return prepare_system(); };
-        const auto prepared = co_await helpers_.run(std::move(prepare));
+        const auto prepared = co_await starters_.run(std::move(prepare));
         if (prepared && !groups_)
             events_.notice(service_, "no control group can be made here (cgroup v2, as root or delegated): a process "
                                      "that hides from its instance on purpose would outlive it");
@@ -132,8 +153,12 @@ private:
     /// What a run of the same name left behind when it was killed together with its guard; then what this run needs.
     Result<void> prepare_system()
     {
-        detail::remove_stale_runs(options_.name, service_);
+        for (auto& directory : detail::remove_stale_runs(options_.name, service_))
+            removals_.remove_all(std::move(directory));
         groups_ = detail::ControlGroup::create(run_name_);
+        limiter_.emplace(run_name_, groups_.get(), options_);
+        for (const auto& text : detail::unbound_limits(options_, [this](auto limit) { return limiter_->binds(limit); }))
+            events_.notice(service_, text);
         if (wants_directory_) {
             auto root = detail::PrivateDirectory::create(run_name_);
             if (!root)
@@ -141,7 +166,7 @@ private:
             directories_.emplace(std::move(*root));
         }
         auto guard = detail::Guard::start(groups_ ? groups_->path() : std::string(), mark_,
-                                          directories_ ? directories_->path() : std::string());
+                                          directories_ ? directories_->path() : std::string(), limiter_->roots());
         if (!guard)
             return fail(guard.error());
         guard_.emplace(std::move(*guard));
@@ -155,7 +180,7 @@ private:
         const auto process = std::make_shared<Process>(control_);
         process->number = std::to_string(++last_number_);
         auto start = [this, &request, &process] { return start_process(request, *process); };
-        auto started = co_await helpers_.run(std::move(start));
+        auto started = co_await starters_.run(std::move(start));
         if (!started && started.error() == Errc::full)
             co_return fail(started.error());
         if (!started) {
@@ -163,17 +188,18 @@ private:
             co_return fail(Errc::start_failed, started.error().message());
         }
         process->pid = started->process.pid();
-        process->group = std::move(started->group);
         process->our_end = std::move(started->our_end);
-        process->directory = std::move(started->directory);
-        if (const auto watched = watch(*process, *started); !watched) {
-            auto finish = [this, process] { return finish_process(*process); };
-            static_cast<void>(co_await helpers_.run(std::move(finish)));
-            ports_.give_back(process->port);
-            co_return fail(Errc::start_failed, watched.error().message());
-        }
+        auto runs = watch(*process, *started);
         auto exit = notice_exit(process);
         asio::co_spawn(control_, std::move(exit), asio::detached);
+        if (runs && started->report) {
+            auto report = detail::StartReport::wait(std::move(started->report), program_, start_patience);
+            runs = co_await std::move(report);
+        }
+        if (!runs) {
+            static_cast<void>(co_await end_process(process));
+            co_return fail(Errc::start_failed, runs.error().message());
+        }
         if (process->errors.is_open()) {
             auto reader = read_errors(process);
             asio::co_spawn(control_, std::move(reader), asio::detached);
@@ -190,18 +216,27 @@ private:
         started.process.pidfd().release();
         if (!started.errors)
             return {};
-        process.errors.assign(started.errors.get(), error);
-        if (error)
-            return fail(error, "watching its standard error");
-        started.errors.release();
-        process.errors.native_non_blocking(true, error);
-        if (error)
-            return fail(error, "watching its standard error");
-        return {};
+        return process.errors.assign(std::move(started.errors));
     }
 
-    /// On a helper thread.
+    /// On a helper thread. What an instance got before its start failed is taken away again, but for its port.
     Result<Started> start_process(InstanceRequest& request, Process& process)
+    {
+        const auto equipped = equip(process);
+        auto started = equipped ? spawn_with(plan_of(request, process), request, process)
+                                : Result<Started>(fail(equipped.error()));
+        if (!started) {
+            // The group itself may be why.
+            if (process.group)
+                detail::clear_control_group(process.group->path());
+            process.group.reset();
+            static_cast<void>(clean_up(process));
+        }
+        return started;
+    }
+
+    /// Gives an instance what it has for itself.
+    Result<void> equip(Process& process)
     {
         if (options_.io == ProcessIo::port) {
             auto port = ports_.take();
@@ -209,13 +244,42 @@ private:
                 return fail(port.error());
             process.port = *port;
         }
-        std::string directory;
+        if (users_) {
+            auto user = users_->take();
+            if (!user)
+                return fail(user.error());
+            process.user.emplace(std::move(*user));
+        }
         if (directories_) {
-            auto made = directories_->add(process.number, options_.dir_template, options_.user);
+            auto made = directories_->add(process.number, options_.dir_template, user_of(process));
             if (!made)
                 return fail(made.error());
-            directory = *made;
+            process.directory = *made;
         }
+        if (groups_) {
+            auto taken = groups_->take();
+            if (!taken)
+                return fail(taken.error());
+            process.group.emplace(std::move(*taken));
+        }
+        auto limited = limiter_->apply(process.number, process.group ? &*process.group : nullptr);
+        if (!limited)
+            return fail(limited.error());
+        process.limit_groups = std::move(*limited);
+        return {};
+    }
+
+    /// Null: whom we run as.
+    const ProcessUser* user_of(const Process& process) const noexcept
+    {
+        if (process.user)
+            return &*process.user;
+        return options_.user ? &*options_.user : nullptr;
+    }
+
+    detail::SpawnPlan plan_of(const InstanceRequest& request, const Process& process) const
+    {
+        const auto& directory = process.directory;
         detail::SpawnPlan plan;
         plan.program = substituted(program_, process.port, directory);
         for (const auto& argument : options_.command)
@@ -224,50 +288,38 @@ private:
         plan.working_directory = options_.working_directory.empty()
                                      ? directory
                                      : substituted(options_.working_directory, process.port, directory);
-        plan.user = options_.user ? &*options_.user : nullptr;
-        for (const auto& [resource, value] :
-             {std::pair(RLIMIT_AS, options_.limit_memory), std::pair(RLIMIT_NPROC, options_.limit_pids),
-              std::pair(RLIMIT_NOFILE, options_.limit_nofile)})
+        plan.user = user_of(process);
+        if (plan.user != nullptr)
+            plan.init = options_.init;
+        const auto limit = [&plan](int resource, std::uint64_t value) {
             if (value != 0)
-                plan.limits.emplace_back(resource, value);
-
-        std::optional<detail::InstanceGroup> group;
-        if (groups_) {
-            auto taken = groups_->take();
-            if (!taken) {
-                clean_up(group, directory);
-                return fail(taken.error());
-            }
-            group.emplace(std::move(*taken));
-        }
-        auto started = spawn_with(plan, request, group ? &*group : nullptr);
-        if (!started) {
-            // The group itself may be why.
-            if (group)
-                detail::clear_control_group(group->path());
-            group.reset();
-            clean_up(group, directory);
-            return started;
-        }
-        started->group = std::move(group);
-        started->directory = directory;
-        return started;
+                plan.limits.push_back({resource, value});
+        };
+        if (!limiter_->binds(detail::GroupLimit::memory))
+            limit(RLIMIT_AS, options_.limit_memory);
+        if (!limiter_->binds(detail::GroupLimit::pids))
+            limit(RLIMIT_NPROC, options_.limit_pids);
+        limit(RLIMIT_NOFILE, options_.limit_nofile);
+        plan.limits.push_back({RLIMIT_CORE, options_.limit_core});
+        return plan;
     }
 
-    Result<Started> spawn_with(detail::SpawnPlan& plan, InstanceRequest& request, const detail::InstanceGroup* group)
+    Result<Started> spawn_with(detail::SpawnPlan plan, InstanceRequest& request, const Process& process)
     {
-        UniqueFd ours, theirs, errors_read, errors_write;
+        UniqueFd ours, theirs, errors_read, errors_write, report_read, report_write;
         if (options_.io == ProcessIo::socket) {
             theirs = std::move(request.client_socket());
             const int flags = ::fcntl(theirs.get(), F_GETFL);
             ::fcntl(theirs.get(), F_SETFL, flags & ~O_NONBLOCK);
         } else if (options_.io == ProcessIo::port) {
             theirs.reset(::open("/dev/null", O_RDWR | O_CLOEXEC));
-        } else if (options_.pty) {
-            auto terminal = detail::open_pty();
+        } else if (options_.pty != TerminalMode::none) {
+            auto terminal = detail::open_pty(options_.pty);
             if (!terminal)
                 return fail(terminal.error());
             std::tie(ours, theirs) = std::move(*terminal);
+            if (const auto given = give(theirs, plan.user); !given)
+                return fail(given.error());
             plan.terminal = true;
         } else {
             int ends[2];
@@ -282,25 +334,48 @@ private:
                 return fail(detail::last_error(), "making a pipe");
             errors_read.reset(ends[0]);
             errors_write.reset(ends[1]);
+            if (const auto given = give(errors_write, plan.user); !given)
+                return fail(given.error());
         } else if (options_.stderr_to == StderrTo::null) {
             errors_write.reset(::open("/dev/null", O_WRONLY | O_CLOEXEC));
         }
-        UniqueFd procs;
-        if (group) {
-            procs = group->open_procs();
-            if (!procs)
-                return fail(detail::last_error(), "opening the control group " + group->path());
+        auto groups = process.limit_groups;
+        if (process.group)
+            groups.push_back(process.group->path());
+        std::vector<UniqueFd> procs;
+        for (const auto& group : groups) {
+            procs.push_back(detail::open_procs(group));
+            if (!procs.back())
+                return fail(detail::last_error(), "opening the control group " + group);
+            plan.cgroup_procs.push_back(procs.back().get());
         }
-        plan.cgroup_procs = procs.get();
+        if (!plan.init.empty()) {
+            auto report = detail::StartReport::make_pipe();
+            if (!report)
+                return fail(report.error());
+            std::tie(report_read, report_write) = std::move(*report);
+            plan.report = report_write.get();
+        }
         plan.standard[0] = plan.standard[1] = theirs.get();
         plan.standard[2] = errors_write ? errors_write.get() : theirs.get();
-        auto spawned = detail::spawn(plan);
+        auto spawned = detail::spawn(plan, watchdog_);
+        if (options_.io == ProcessIo::socket)
+            detail::forbid_waiting_close(theirs.get());
         if (!spawned)
             return fail(spawned.error());
         Started started(std::move(*spawned));
         started.our_end = std::move(ours);
         started.errors = std::move(errors_read);
+        started.report = std::move(report_read);
         return started;
+    }
+
+    /// So that the instance can open it by a name, as in /dev/stderr, and no other user can.
+    static Result<void> give(const UniqueFd& fd, const ProcessUser* user)
+    {
+        if (user && (::fchown(fd.get(), user->uid(), user->gid()) != 0 || ::fchmod(fd.get(), 0600) != 0))
+            return fail(detail::last_error(), "giving its standard input and output to its user");
+        return {};
     }
 
     static std::string substituted(std::string text, std::uint16_t port, const std::string& directory)
@@ -333,7 +408,7 @@ private:
         for (const auto& [key, value] : options_.env)
             all.push_back(key + "=" + substituted(value, process.port, directory));
         add("PATH", detail::default_search_path);
-        if (options_.pty)
+        if (options_.pty != TerminalMode::none)
             add("TERM", "xterm");
         if (process.port != 0)
             add("PORT", std::to_string(process.port));
@@ -354,7 +429,7 @@ private:
             co_return co_await detail::connect_loopback(process->port);
         if (!process->our_end)
             co_return fail(Errc::instance_gone, "its standard input has been given to a client already");
-        if (options_.pty)
+        if (options_.pty != TerminalMode::none)
             co_return Stream(std::make_unique<detail::PtyStream>(executor, std::move(process->our_end)));
         co_return make_socket_stream(executor, std::move(process->our_end));
     }
@@ -366,6 +441,8 @@ private:
             co_return std::string();
         std::string text = "it runs, but takes no connection on 127.0.0.1:" + std::to_string(process.port);
         text += ", the port that {port} in its arguments and PORT in its environment name";
+        auto look = [leader = process.pid] { return detail::describe_listeners(leader); };
+        text += co_await enders_.run(std::move(look));
         co_return text;
     }
 
@@ -376,11 +453,15 @@ private:
         // It stays a zombie until it is stopped, so that its process group keeps its number. A wait may end early; one
         // that fails found that it was stopped and is no longer there.
         siginfo_t info{};
-        while (info.si_pid == 0) {
+        for (bool ended = false; !ended;) {
             const auto [closed] =
                 co_await process->pidfd.async_wait(asio::posix::stream_descriptor::wait_read, detail::as_result);
-            if (closed || ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(process->pidfd.native_handle()),
-                                   &info, WEXITED | WNOWAIT | WNOHANG) != 0)
+            const int pidfd = process->pidfd.native_handle();
+            pollfd end{pidfd, POLLIN, 0};
+            ended = ::poll(&end, 1, 0) == 1;
+            // Of a process that another one traces only that one is told more.
+            if (closed || ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd), &info,
+                                   WEXITED | WNOWAIT | WNOHANG) != 0)
                 break;
         }
         if (info.si_pid != 0)
@@ -401,16 +482,9 @@ private:
         const auto process = instance.shared_state<Process>();
         process->our_end.reset();
         co_await ask_to_end(process);
-        auto finish = [this, process] { return finish_process(*process); };
-        auto finished = co_await helpers_.run(std::move(finish));
-        ports_.give_back(process->port);
-        process->last_words = true;
-        if (process->errors.is_open())
-            process->errors.cancel();
-        co_await process->exited.wait();
-        process->pidfd.close();
+        auto finished = co_await end_process(process);
         if (options_.stderr_to == StderrTo::log)
-            co_await process->errors_over.wait();
+            co_await process->errors.finish();
         co_return finished;
     }
 
@@ -434,7 +508,32 @@ private:
         }
     }
 
-    /// On a helper thread: ends whatever is left of the instance, and takes everything away.
+    /// Ends whatever is left of an instance, and takes everything away.
+    asio::awaitable<Result<void>> end_process(std::shared_ptr<Process> process)
+    {
+        auto finish = [this, process] { return finish_process(*process); };
+        auto finished = co_await enders_.run(std::move(finish));
+        ports_.give_back(process->port);
+        co_await process->exited.wait();
+        process->pidfd.close();
+        if (!detail::reap(process->pid)) {
+            auto later = reap_later(control_, process->pid);
+            asio::co_spawn(control_, std::move(later), asio::detached);
+        }
+        co_return finished;
+    }
+
+    /// A process that another one traces stays a zombie until that one lets go of it.
+    static asio::awaitable<void> reap_later(asio::any_io_executor executor, pid_t pid)
+    {
+        asio::steady_timer timer(executor);
+        while (!detail::reap(pid)) {
+            timer.expires_after(std::chrono::milliseconds(100));
+            co_await timer.async_wait(detail::as_result);
+        }
+    }
+
+    /// On a helper thread.
     Result<void> finish_process(Process& process)
     {
         if (process.group)
@@ -443,19 +542,30 @@ private:
             detail::kill_marked(mark_ + process.number + ".");
         // One that runs as root can have left its control group.
         ::kill(-process.pid, SIGKILL);
-        detail::reap(process.pid);
-        return clean_up(process.group, process.directory);
+        return clean_up(process);
     }
 
-    Result<void> clean_up(std::optional<detail::InstanceGroup>& group, const std::string& directory)
+    Result<void> clean_up(Process& process)
     {
+        bool over = true;
         Result<void> result;
-        if (group)
-            result = groups_->give_back(std::move(*group));
-        group.reset();
-        if (!directory.empty())
-            if (auto removed = detail::PrivateDirectory::remove_tree(directory); !removed)
-                result = removed;
+        if (process.group) {
+            result = groups_->give_back(std::move(*process.group));
+            over = result.has_value();
+        } else if (process.user) {
+            over = detail::kill_user(process.user->uid());
+        }
+        process.group.reset();
+        detail::GroupLimiter::remove(process.limit_groups);
+        if (!process.directory.empty()) {
+            detail::TreeRemover::hide(directories_->path(), process.number);
+            removals_.remove(directories_->path(), process.number);
+        }
+        if (process.user && over)
+            users_->give_back(process.user->uid());
+        else if (process.user && result)
+            result = fail(Errc::backend_unavailable, "user " + std::to_string(process.user->uid()) +
+                                                         " gets no further instance: its processes do not end");
         return result;
     }
 
@@ -465,23 +575,7 @@ private:
     {
         const auto name = "pid " + std::to_string(process->pid);
         detail::OutputLines lines([this, name](std::string_view line) { events_.output(service_, name, line); });
-        std::array<char, 4096> buffer;
-        for (unsigned reads = 0;; ++reads) {
-            // Whoever writes without end must not keep the others waiting.
-            if (reads % 16 == 15)
-                co_await asio::post(control_, asio::use_awaitable);
-            const auto count = ::read(process->errors.native_handle(), buffer.data(), buffer.size());
-            if (count > 0) {
-                lines.feed({buffer.data(), static_cast<std::size_t>(count)});
-                continue;
-            }
-            if (count == 0 || errno != EAGAIN || process->last_words)
-                break;
-            co_await process->errors.async_wait(asio::posix::stream_descriptor::wait_read, detail::as_result);
-        }
-        lines.finish();
-        process->errors.close();
-        process->errors_over.set();
+        co_await process->errors.read(std::move(lines));
     }
 
     asio::any_io_executor control_;
@@ -494,9 +588,13 @@ private:
     bool wants_directory_ = false;
     std::string program_;
     std::unique_ptr<detail::ControlGroup> groups_;
+    std::optional<detail::GroupLimiter> limiter_;
     std::optional<detail::PrivateDirectory> directories_;
     std::optional<detail::Guard> guard_;
-    detail::HelperThreads helpers_;
+    std::optional<detail::UserAllocator> users_;
+    detail::SpawnWatchdog watchdog_;
+    detail::Removals removals_;
+    detail::HelperThreads starters_, enders_;  ///< Apart: what instances do can keep an end waiting for a while.
     std::uint64_t last_number_ = 0;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include <sys/types.h>
 
 #include <instancer/backend/stderr_to.hpp>
+#include <instancer/backend/terminal_mode.hpp>
 
 namespace instancer {
 
@@ -57,24 +59,51 @@ private:
     std::vector<gid_t> groups_;
 };
 
+/// Users from `first` to `last`, both included, by number; their groups have the same numbers.
+class UserRange {
+public:
+    /// From `first` to `last`.
+    UserRange(uid_t first, uid_t last) : first_(first), last_(last) {}
+
+    /// The lowest user.
+    uid_t first() const noexcept { return first_; }
+    /// The highest user.
+    uid_t last() const noexcept { return last_; }
+    /// How many users these are.
+    std::size_t size() const noexcept { return last_ < first_ ? 0 : std::size_t{last_} - first_ + 1; }
+
+private:
+    uid_t first_, last_;
+};
+
 /// What a ProcessBackend starts, and how.
 class ProcessOptions {
 public:
     /// Program and arguments. In each, `{port}` reads as the instance's port and `{dir}` as its directory.
     std::vector<std::string> command;
     ProcessIo io = ProcessIo::stdio;     ///< How a client reaches the process.
-    bool pty = false;                    ///< With `ProcessIo::stdio`: a terminal instead of a socket pair.
     StderrTo stderr_to = StderrTo::log;  ///< Where its standard error goes.
     std::optional<PortRange> ports;      ///< With `ProcessIo::port`; none lets us choose any free one.
-    std::string working_directory;       ///< May hold `{dir}`; empty: `{dir}` if there is one, else ours.
-    std::string dir_template;            ///< Copied to every instance's `{dir}`; empty for none.
+    /// With `ProcessIo::stdio`: a terminal instead of a socket pair.
+    TerminalMode pty = TerminalMode::none;
+    std::string working_directory;  ///< May hold `{dir}`; empty: `{dir}` if there is one, else ours.
+    std::string dir_template;       ///< Copied to every instance's `{dir}`; empty for none.
     /// The whole environment beside PATH and what we tell. `{port}` and `{dir}` in a value are as in the arguments.
     std::vector<std::pair<std::string, std::string>> env;
-    bool client_env = true;                      ///< Tell the instance by environment who its client is.
-    std::optional<ProcessUser> user;             ///< None: whom we run as.
-    std::uint64_t limit_memory = 0;              ///< Bytes of address space of each process; 0 means no limit.
-    std::uint64_t limit_pids = 0;                ///< Processes of the user; 0 means no limit.
+    bool client_env = true;           ///< Tell the instance by environment who its client is.
+    std::optional<ProcessUser> user;  ///< None: whom we run as.
+    std::optional<UserRange> users;   ///< In place of `user`: each instance has one of them for itself.
+    /// Path of the program `instancer-init`, which takes `user` or one of `users`, so that nobody who runs as that user
+    /// can keep us from starting others. Empty: the process does it by itself, and a start may fail after a second.
+    std::string init;
+    /// This limit and the next two hold for an instance as a whole where it has control groups with that controller.
+    /// Elsewhere memory is address space of each process, processes are those of the user, and processors are not
+    /// limited.
+    std::uint64_t limit_memory = 0;              ///< Bytes, with swap; 0 means no limit.
+    std::uint64_t limit_pids = 0;                ///< Processes and threads; 0 means no limit.
+    double limit_cpus = 0;                       ///< Processors; 0 means no limit.
     std::uint64_t limit_nofile = 0;              ///< Descriptors of each process; 0 means no limit.
+    std::uint64_t limit_core = 0;                ///< Bytes of a core file; 0 means none is written.
     std::chrono::milliseconds stop_grace{2000};  ///< Between TERM and KILL.
     std::string name = "instancer";              ///< Of the daemon: what is left behind is found by it.
 

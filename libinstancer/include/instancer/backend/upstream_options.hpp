@@ -4,12 +4,16 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <asio/ip/tcp.hpp>
+
 #include <instancer/acceptor/proxy_protocol.hpp>
+#include <instancer/result.hpp>
 
 namespace instancer {
 
@@ -36,6 +40,20 @@ public:
     const std::string& name() const noexcept { return name_; }
     /// The port; 0 for a Unix socket.
     std::uint16_t port() const noexcept { return port_; }
+
+    /// Where it listens when its host is an address. One with a zone is looked up as a name is: its interface may come
+    /// and go.
+    std::optional<asio::ip::tcp::endpoint> endpoint() const
+    {
+        asio::error_code error = asio::error::invalid_argument;
+        asio::ip::address address;
+        if (!is_unix() && name_.find('%') == name_.npos)
+            address = asio::ip::make_address(name_, error);
+        return error ? std::nullopt : std::optional(asio::ip::tcp::endpoint(address, port_));
+    }
+
+    /// Whether its host is a name, which has to be looked up.
+    bool is_named() const { return !is_unix() && !endpoint(); }
 
     /// As the user writes it: `host:port`, `[v6]:port` or `unix:/path`.
     std::string text() const
@@ -69,6 +87,13 @@ public:
     UpstreamCheck() = default;
 };
 
+/// Finds every address of a host, each with `port`; it may block for long.
+///
+/// Lifetime: a call that nobody waits for any more goes on, so that it must own what it uses.
+/// Threads: any, several at once.
+using HostLookUp =
+    std::function<Result<std::vector<asio::ip::tcp::endpoint>>(const std::string& host, std::uint16_t port)>;
+
 /// Where an UpstreamBackend connects to, and how.
 class UpstreamOptions {
 public:
@@ -77,7 +102,8 @@ public:
     std::chrono::milliseconds connect_timeout{5000};  ///< Of one upstream, all its addresses together.
     unsigned max_fails = 3;  ///< In a row, before an upstream is left alone for `fail_timeout`; 0 means never.
     std::chrono::milliseconds fail_timeout{10'000};      ///< How long a server rests that failed too often.
-    std::chrono::milliseconds resolve_interval{30'000};  ///< Between look-ups of names; 0 means just one.
+    std::chrono::milliseconds resolve_interval{30'000};  ///< Between look-ups of names; 0: one that works is enough.
+    HostLookUp look_up;                                  ///< Looks names up; empty: as the system does.
     UpstreamCheck check;                                 ///< How servers are checked.
 
     /// While an upstream that came back, or was added, gets its weight little by little; 0 means at once.

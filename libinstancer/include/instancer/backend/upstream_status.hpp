@@ -12,7 +12,7 @@ namespace instancer {
 enum class UpstreamState {
     up,        ///< It does.
     resting,   ///< Too many connections to it failed: it is tried last, for a while.
-    down,      ///< Checks say that it does not work: it is not tried.
+    down,      ///< Checks say that it does not work, or its name has no address: it is not tried.
     draining,  ///< It keeps those that it has.
 };
 

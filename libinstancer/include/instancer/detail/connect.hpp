@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -30,6 +32,48 @@ inline int try_connect(int fd, const asio::ip::tcp::endpoint& endpoint) noexcept
     return status == 0 || errno == EISCONN ? 0 : errno;
 }
 
+/// The same for a new socket that does not block: EALREADY when it takes a while.
+inline int begin_connect(int fd, const asio::ip::tcp::endpoint& endpoint) noexcept
+{
+    // Asking again tells what has become of it; on this host that is known at once.
+    const int error = try_connect(fd, endpoint);
+    return error == EINPROGRESS ? try_connect(fd, endpoint) : error;
+}
+
+/// A port of ours in the ephemeral range can be connected to itself while nobody listens there.
+inline bool is_connected_to_itself(int fd, const asio::ip::tcp::endpoint& endpoint) noexcept
+{
+    sockaddr_storage local{};
+    socklen_t size = sizeof local;
+    ::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size);
+    return size == endpoint.size() && std::memcmp(&local, endpoint.data(), size) == 0;
+}
+
+/// Why there is no connection to `endpoint`: Errc::not_ready when nobody listens there.
+inline Error connect_error(const asio::ip::tcp::endpoint& endpoint, int number)
+{
+    const auto text = "connecting to " + ClientInfo::format(endpoint);
+    const auto error = system_error(number);
+    if (number == ECONNREFUSED || number == ECONNRESET)
+        return Error(Errc::not_ready, text + ": " + error.message());
+    const auto& address = endpoint.address();
+    if (number == EINVAL && address.is_v6() && address.to_v6().is_link_local() && address.to_v6().scope_id() == 0)
+        return Error(error, text + ", which takes the name of an interface, as in " + address.to_string() + "%eth0");
+    return Error(error, text);
+}
+
+inline Error connect_took_too_long(const asio::ip::tcp::endpoint& endpoint)
+{
+    return Error(Errc::not_ready, "connecting to " + ClientInfo::format(endpoint) + " takes too long");
+}
+
+/// Whether descriptors or memory are lacking here, which says nothing about the other end.
+inline bool is_want_of_ours(const Error& error)
+{
+    return std::ranges::any_of(std::array{EMFILE, ENFILE, ENOBUFS, ENOMEM},
+                               [&error](int number) { return error == system_error(number); });
+}
+
 /// Finishes `socket`'s connection to `endpoint`, on the calling coroutine's executor. The socket does not block.
 ///
 /// Time: at most `limit`.
@@ -43,36 +87,25 @@ inline asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::e
     set_tcp_options(fd);
     Stream stream(
         std::make_unique<SocketStream>(executor, std::move(socket), SocketStream::Made::by_us_tcp, std::move(peer)));
-    // Asking again tells what has become of it; on this host that is known at once.
-    int error = try_connect(fd, endpoint);
-    if (error == EINPROGRESS)
-        error = try_connect(fd, endpoint);
+    int error = begin_connect(fd, endpoint);
     if (error == EALREADY) {
         using namespace asio::experimental::awaitable_operators;
         asio::steady_timer deadline(executor, limit);
         while (error == EALREADY) {
             const auto first = co_await (stream.wait(Readiness::writable) || deadline.async_wait(as_result));
             if (first.index() == 1)
-                co_return fail(Errc::not_ready, "connecting to " + ClientInfo::format(endpoint) + " takes too long");
+                co_return fail(connect_took_too_long(endpoint));
             if (const auto& ready = std::get<0>(first); !ready)
                 co_return fail(ready.error());
             error = try_connect(fd, endpoint);
         }
     }
-    if (error == ECONNREFUSED || error == ECONNRESET)
-        co_return fail(Errc::not_ready,
-                       "connecting to " + ClientInfo::format(endpoint) + ": " + system_error(error).message());
-    if (error != 0)
-        co_return fail(system_error(error), "connecting to " + ClientInfo::format(endpoint));
-
-    // A port of ours in the ephemeral range can be connected to itself while nobody listens there.
-    sockaddr_storage local{};
-    socklen_t size = sizeof local;
-    ::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size);
-    if (size == endpoint.size() && std::memcmp(&local, endpoint.data(), size) == 0) {
+    if (error == 0 && is_connected_to_itself(fd, endpoint)) {
         stream.abort();
-        co_return fail(Errc::not_ready, "connecting to " + ClientInfo::format(endpoint));
+        error = ECONNREFUSED;
     }
+    if (error != 0)
+        co_return fail(connect_error(endpoint, error));
     co_return stream;
 }
 

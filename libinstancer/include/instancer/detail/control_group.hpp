@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <sstream>
@@ -21,36 +23,63 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <instancer/detail/split.hpp>
 #include <instancer/result.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 
-/// Where this process is in the cgroup v2 hierarchy, wherever that is mounted (`unified` on hybrid systems); empty
-/// when there is none.
-inline std::string own_control_group()
+/// Where this process is now; `own_control_group` explains.
+inline std::string find_own_control_group(const std::string& controller)
 {
+    const bool is_v2 = controller.empty();
+    const auto has = [&controller](const std::string& list) {
+        const auto names = split(list, ',');
+        return std::find(names.begin(), names.end(), controller) != names.end();
+    };
     std::string mount, root, line;
     for (std::ifstream mounts("/proc/self/mountinfo"); std::getline(mounts, line);) {
         // id parent major:minor root mount-point options ... - type source options
         const auto separator = line.find(" - ");
-        if (separator == std::string::npos || line.compare(separator + 3, 8, "cgroup2 ") != 0)
+        if (separator == std::string::npos)
             continue;
-        std::istringstream fields(line);
-        std::string skipped;
-        fields >> skipped >> skipped >> skipped >> root >> mount;
+        std::string skipped, type, options;
+        std::istringstream(line.substr(separator + 3)) >> type >> skipped >> options;
+        if (is_v2 ? type != "cgroup2" : type != "cgroup" || !has(options))
+            continue;
+        std::istringstream(line) >> skipped >> skipped >> skipped >> root >> mount;
         break;
     }
     if (mount.empty())
         return {};
-    for (std::ifstream groups("/proc/self/cgroup"); std::getline(groups, line);)
-        if (line.starts_with("0::")) {
-            std::string path = line.substr(3);
-            if (root != "/" && path.starts_with(root))
-                path.erase(0, root.size());
-            return path == "/" ? mount : mount + path;
-        }
+    for (std::ifstream groups("/proc/self/cgroup"); std::getline(groups, line);) {
+        // number:controllers:path
+        const auto first = line.find(':'), second = line.find(':', first + 1);
+        if (second == std::string::npos)
+            continue;
+        const auto controllers = line.substr(first + 1, second - first - 1);
+        if (is_v2 ? !line.starts_with("0::") : !has(controllers))
+            continue;
+        auto path = line.substr(second + 1);
+        if (root != "/" && path.starts_with(root))
+            path.erase(0, root.size());
+        return path == "/" ? mount : mount + path;
+    }
     return mount;
+}
+
+/// Where this process was in a hierarchy of control groups when it was asked for the first time: that of version 2,
+/// wherever it is mounted (`unified` on hybrid systems), or the one of version 1 that has `controller`. Empty when
+/// there is none.
+inline std::string own_control_group(const std::string& controller = {})
+{
+    static std::mutex mutex;
+    static std::map<std::string, std::string> known;
+    const std::lock_guard lock(mutex);
+    const auto [at, is_new] = known.try_emplace(controller);
+    if (is_new)
+        at->second = find_own_control_group(controller);
+    return at->second;
 }
 
 /// Kills everything in the group at `path` and below, children that left their session and process group included.
@@ -89,6 +118,12 @@ inline void clear_control_group(const std::string& path)
     remove_control_group(path);
 }
 
+/// Whoever writes "0" to this descriptor joins the group at `path`. Invalid when it cannot be had, with `errno`.
+inline UniqueFd open_procs(const std::string& path)
+{
+    return UniqueFd(::open((path + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+}
+
 /// A cgroup v2 group for the processes of one instance, empty before and after.
 ///
 /// Threads: any, one at a time.
@@ -114,9 +149,6 @@ public:
     }
 
     const std::string& path() const noexcept { return path_; }
-
-    /// Whoever writes "0" to this descriptor joins the group. Invalid when it cannot be had, with `errno`.
-    UniqueFd open_procs() const { return UniqueFd(::open((path_ + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC)); }
 
     /// Whether anything runs in the group or below.
     bool is_populated() const noexcept { return has_event("populated 1"); }

@@ -9,12 +9,12 @@
 #include <fstream>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <instancer/backend/process_options.hpp>
+#include <instancer/detail/binary_formats.hpp>
 #include <instancer/result.hpp>
 
 namespace instancer::detail {
@@ -37,21 +37,14 @@ inline Execution execution_of(const std::string& path) noexcept
                                                                         : Execution::not_permitted;
 }
 
-/// Where the kernel lists the formats that it knows beside its own.
-inline constexpr std::string_view formats_directory = "/proc/sys/fs/binfmt_misc";
+inline constexpr std::string_view no_program = "is neither a program nor a script whose first line names its "
+                                               "interpreter; let it begin with #!/bin/sh or the like, "
+                                               "or name its interpreter first";
 
-/// Whether the kernel may know how to run other formats than its own: unless `formats` is there and lists none.
-inline bool may_know_other_formats(const std::filesystem::path& formats = formats_directory)
+/// Whether a text begins with what editors on Windows put there, in UTF-8 or UTF-16.
+inline bool begins_with_byte_order_mark(std::string_view text) noexcept
 {
-    std::error_code error;
-    bool listed = false;
-    for (std::filesystem::directory_iterator at(formats, error), end; !error && at != end; at.increment(error)) {
-        const auto name = at->path().filename();
-        if (name != "register" && name != "status")
-            return true;
-        listed = true;
-    }
-    return error || !listed;
+    return text.starts_with("\xef\xbb\xbf") || text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff");
 }
 
 /// What keeps a file that may be executed from running, and the remedy; nothing for a program, a script whose
@@ -66,11 +59,12 @@ inline std::string trouble_of(const std::string& path, const std::filesystem::pa
     const std::string_view text(head, static_cast<std::size_t>(std::max<std::streamsize>(file.gcount(), 0)));
     if (file.bad() || !file.is_open() || text.starts_with("\177ELF"))
         return {};
+    if (!text.starts_with("#!") && may_have_other_format(path, text, formats))
+        return {};
+    if (begins_with_byte_order_mark(text))
+        return "begins with a byte-order mark, behind which no #! counts; save it as UTF-8 without that";
     if (!text.starts_with("#!"))
-        return may_know_other_formats(formats)
-                   ? std::string()
-                   : "is neither a program nor a script whose first line names its interpreter; "
-                     "let it begin with #!/bin/sh or the like, or name its interpreter first";
+        return std::string(no_program);
     const auto line = text.substr(0, text.find('\n'));
     if (line.ends_with('\r'))
         return "its lines end in CR LF, as on Windows, so its interpreter is not found; remove each CR, as sed -i "

@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -16,10 +19,10 @@
 #include <unistd.h>
 
 #include <instancer/detail/control_group.hpp>
-#include <instancer/detail/private_directory.hpp>
 #include <instancer/detail/process_marks.hpp>
 #include <instancer/detail/process_stat.hpp>
 #include <instancer/detail/socket_stream.hpp>
+#include <instancer/detail/tree_remover.hpp>
 #include <instancer/result.hpp>
 #include <instancer/unique_fd.hpp>
 
@@ -29,8 +32,10 @@ namespace instancer::detail {
 /// our instances left running and removes their control group and their directories.
 class Guard {
 public:
-    /// `control_group` may be empty: then what carries `mark` is killed. So may `directory`, which goes last.
-    static Result<Guard> start(const std::string& control_group, const std::string& mark, const std::string& directory)
+    /// `control_group` may be empty: then what carries `mark` is killed. So may `directory`, which goes last. Nothing
+    /// is killed in `further_groups`, which are only removed.
+    static Result<Guard> start(const std::string& control_group, const std::string& mark, const std::string& directory,
+                               const std::vector<std::string>& further_groups = {})
     {
         int ends[2];
         if (::pipe2(ends, O_CLOEXEC) != 0)
@@ -40,28 +45,30 @@ public:
         if (pid < 0)
             return fail(last_error(), "starting the guard process");
         if (pid == 0)
-            watch(reading.get(), control_group, mark, directory);
+            watch(reading.get(), control_group, mark, directory, further_groups);
         return Guard(pid, std::move(writing));
     }
 
     Guard(Guard&& other) noexcept : pid_(std::exchange(other.pid_, -1)), pipe_(std::move(other.pipe_)) {}
 
-    /// Lets the guard do its work, and waits for it.
+    /// Lets the guard do its work, and waits for it, for 10 s at most: the guard goes on when we are gone.
     ~Guard()
     {
         if (pid_ < 0)
             return;
         pipe_.reset();
-        // An instance of the same user may have stopped it.
-        ::kill(pid_, SIGCONT);
-        while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {}
+        for (int waited = 0; waited < 10'000 && ::waitpid(pid_, nullptr, WNOHANG) == 0; ++waited) {
+            // An instance of the same user may have stopped it.
+            ::kill(pid_, SIGCONT);
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
     }
 
 private:
     Guard(pid_t pid, UniqueFd pipe) : pid_(pid), pipe_(std::move(pipe)) {}
 
     [[noreturn]] static void watch(int pipe, const std::string& control_group, const std::string& mark,
-                                   const std::string& directory)
+                                   const std::string& directory, const std::vector<std::string>& further_groups)
     {
         // Neither a terminal's Ctrl-C nor a signal to our process group may end it before us.
         ::setsid();
@@ -78,8 +85,10 @@ private:
             kill_marked(mark);
         else
             clear_control_group(control_group);
+        for (const auto& group : further_groups)
+            remove_control_group(group);
         if (!directory.empty())
-            static_cast<void>(PrivateDirectory::remove_tree(directory));
+            TreeRemover(directory, {}).remove_all();
         ::_exit(0);
     }
 

@@ -25,6 +25,13 @@ public:
     /// Waits for the calls that are going on; no more are taken.
     void join() { pool_.join(); }
 
+    /// Runs `call`, which does not throw, on a helper thread some time.
+    template <class Call>
+    void post(Call call)
+    {
+        asio::post(pool_, std::move(call));
+    }
+
     /// Runs `call` on a helper thread and resumes on the awaiting coroutine's executor with what it returned or threw.
     ///
     /// Cancellation: none; a call that has begun is waited for.

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include <instancer/bridge.hpp>
+#include <instancer/detail/keepalive.hpp>
 #include <instancer/detail/patience.hpp>
 #include <instancer/detail/poller.hpp>
 #include <instancer/detail/socket_bridge.hpp>
@@ -80,6 +81,8 @@ private:
             readable_ = true;
         if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
             writable_ = true;
+        if (events & EPOLLRDHUP && link_.client().is_tcp() && !std::exchange(probed_, true))
+            probe_peer(fd_);
         // A short read means that nothing more is there, but not before an end or a mark.
         if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
             to_the_end_ = true;
@@ -279,7 +282,8 @@ private:
     const int fd_;
     bool readable_ = false;
     bool writable_ = true;
-    bool to_the_end_;         ///< A short read does not mean that nothing more is there.
+    bool to_the_end_;  ///< A short read does not mean that nothing more is there.
+    bool probed_ = false;
     bool up_over_ = false;    ///< The client has ended its sending.
     bool down_over_ = false;  ///< Nothing more goes to the client.
     bool all_read_ = false;   ///< Nothing more comes from the client.

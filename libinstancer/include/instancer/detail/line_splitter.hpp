@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -15,11 +16,15 @@ public:
     template <class Emit>
     void feed(std::string_view bytes, const Emit& emit)
     {
-        for (const char byte : bytes) {
-            if (byte == '\n' || line_.size() == limit_)
-                flush(emit);
-            if (byte != '\n')
-                line_ += byte;
+        while (!bytes.empty()) {
+            const auto part = bytes.substr(0, std::min(bytes.find('\n'), limit_ - line_.size()));
+            line_ += part;
+            bytes.remove_prefix(part.size());
+            if (bytes.empty())
+                return;
+            flush(emit);
+            if (bytes.front() == '\n')
+                bytes.remove_prefix(1);
         }
     }
 

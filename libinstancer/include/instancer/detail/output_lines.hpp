@@ -13,7 +13,7 @@
 namespace instancer::detail {
 
 /// What an instance says to the operator, line by line. One that writes without end does not fill the log: beyond a
-/// number of bytes in a second, lines are counted instead of reported.
+/// number of bytes in a second, lines are counted instead of reported, and the next one that is tells how many.
 class OutputLines {
 public:
     using Clock = std::chrono::steady_clock;
@@ -47,7 +47,8 @@ private:
         }
         used_ += line.size() + line_overhead;
         if (used_ > limit_) {
-            ++omitted_;
+            ++omitted_lines_;
+            omitted_bytes_ += line.size();
             return;
         }
         report_omitted();
@@ -56,15 +57,19 @@ private:
 
     void report_omitted()
     {
-        if (const auto count = std::exchange(omitted_, 0); count != 0)
-            report_("(" + std::to_string(count) + " lines omitted: too many in a second)");
+        const auto lines = std::exchange(omitted_lines_, 0);
+        const auto bytes = std::exchange(omitted_bytes_, 0);
+        if (lines != 0)
+            report_("(" + std::to_string(lines) + " lines of " + std::to_string(bytes) +
+                    " bytes omitted: too many in a second)");
     }
 
     LineSplitter lines_;
     Report report_;
     std::size_t limit_;
     std::size_t used_ = 0;
-    std::size_t omitted_ = 0;
+    std::size_t omitted_lines_ = 0;
+    std::size_t omitted_bytes_ = 0;
     Clock::time_point second_{};
 };
 

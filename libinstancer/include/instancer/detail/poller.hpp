@@ -114,7 +114,8 @@ public:
     /// For a descriptor that goes on without the poller.
     void undo_add(int fd, Entry& entry) noexcept
     {
-        ::epoll_ctl(epoll_->native_handle(), EPOLL_CTL_DEL, fd, nullptr);
+        if (epoll_)
+            ::epoll_ctl(epoll_->native_handle(), EPOLL_CTL_DEL, fd, nullptr);
         remove(entry);
     }
 

@@ -77,12 +77,6 @@ public:
     {
     }
 
-    ~PoolDriver()
-    {
-        if (budget_)
-            budget_->unsubscribe(this);
-    }
-
     const asio::any_io_executor& control() const noexcept { return control_; }
 
     asio::awaitable<Result<void>> start()
@@ -100,11 +94,10 @@ public:
         auto leftovers = co_await backend_.list(service_);
         if (!leftovers)
             co_return fail(std::move(leftovers.error()));
-        if (budget_)
-            budget_->subscribe(this, [weak = weak_from_this()] {
-                if (const auto self = weak.lock())
-                    asio::post(self->control_, [self] { self->tick(); });
-            });
+        state_.on_wake([weak = weak_from_this()] {
+            if (const auto self = weak.lock())
+                asio::post(self->control_, [self] { self->tick(); });
+        });
         // The order in which they got their owners.
         std::sort(leftovers->begin(), leftovers->end(),
                   [](const Leftover& a, const Leftover& b) { return a.age() > b.age(); });
@@ -119,10 +112,10 @@ public:
     void acquire(const std::shared_ptr<Pending>& pending)
     {
         const auto& request = pending->request();
-        if (state_.wants_activity(request.identity()))
-            for (const auto& [key, record] : records_)
-                state_.active(Clock::now(), record->slot, record->usage->last_active());
-        pending->waiter = state_.acquire(Clock::now(), request.identity(), request.reset());
+        const auto now = Clock::now();
+        while (const auto slot = state_.wants_activity(now, request.identity()))
+            state_.active(now, *slot, record(*slot)->usage->last_active());
+        pending->waiter = state_.acquire(now, request.identity(), request.reset());
         pending_.emplace(pending->waiter, pending);
         carry_out();
     }
@@ -135,11 +128,11 @@ public:
         carry_out();
     }
 
-    void give_back(std::uint64_t instance, std::uint32_t session) noexcept override
+    void give_back(std::uint64_t instance, std::uint32_t session, bool in_order) noexcept override
     {
-        asio::post(control_, [weak = weak_from_this(), instance, session] {
+        asio::post(control_, [weak = weak_from_this(), instance, session, in_order] {
             if (const auto pool = weak.lock())
-                pool->release(instance, session);
+                pool->release(instance, session, in_order);
         });
     }
 
@@ -160,10 +153,13 @@ public:
 
     void close()
     {
-        draining_ = true;
+        draining_ = closed_ = true;
         backend_.interrupt();
         state_.close(Clock::now());
         carry_out();
+        // No instance may take its time any more to end by itself.
+        for (const auto& [key, record] : records_)
+            record->wake.cancel();
     }
 
     asio::awaitable<void> wait_empty() { co_await empty_.wait(); }
@@ -212,7 +208,9 @@ private:
         bool warm = false;  ///< Was ready before it had a client.
         bool exited = false;
         bool stop_requested = false;
+        bool served_in_order = false;  ///< Its last session.
         InstanceEnd end = InstanceEnd::exited;
+        std::string exit;  ///< How it ended.
         std::string detail;
     };
     using RecordPtr = std::shared_ptr<Record>;
@@ -263,7 +261,16 @@ private:
     Result<Lease> refusal(const PoolAction& action) const
     {
         const bool failed = action.error == Errc::start_failed || action.error == Errc::backend_unavailable;
-        return fail(action.error, failed ? refusal_detail_ : std::string(action.limit));
+        return fail(action.error, failed ? refusal_detail_ : limit_text(action));
+    }
+
+    static std::string limit_text(const PoolAction& action)
+    {
+        std::string text = action.limit;
+        if (action.instances != 0)
+            text += (text.empty() ? "" : ": ") + std::to_string(action.instances) + " in all, " +
+                    std::to_string(action.unused) + " of them unused";
+        return text;
     }
 
     const RecordPtr& record(SlotId slot) const { return records_.at(slot.key()); }
@@ -340,12 +347,13 @@ private:
         return state.fd >= 0 && ::poll(&state, 1, 0) == 1;
     }
 
-    void release(std::uint64_t instance, std::uint32_t session)
+    void release(std::uint64_t instance, std::uint32_t session, bool in_order)
     {
         const auto found = records_.find(instance);
         if (found == records_.end())
             return;
         found->second->sessions.erase(session);
+        found->second->served_in_order = in_order;
         state_.release(Clock::now(), found->second->slot);
         carry_out();
     }
@@ -361,6 +369,8 @@ private:
     {
         record->stop_requested = true;
         record->end = end;
+        if (end == InstanceEnd::culled)
+            record->detail = record->ready && record->sessions.size() == 0 ? "it had no client" : "";
         record->wake.cancel();
     }
 
@@ -454,6 +464,21 @@ private:
         }
     }
 
+    /// Nobody uses it any more: most programs end by themselves then, and how they do so says more than that we stop
+    /// them. Whoever still works has some time.
+    asio::awaitable<void> let_finish(RecordPtr record)
+    {
+        const auto most = traits_.finish_time();
+        const auto moment = BackendTraits::a_moment;
+        record->wake.expires_after(record->served_in_order ? most : std::min(most, moment));
+        while (!record->exited && !closed_ && Clock::now() < record->wake.expiry())
+            co_await record->wake.async_wait(as_result);
+        if (record->exited) {
+            record->end = InstanceEnd::exited;
+            record->detail = record->exit;
+        }
+    }
+
     /// Waits for the end, whoever brings it about, and cleans up.
     asio::awaitable<void> end(RecordPtr record)
     {
@@ -467,6 +492,8 @@ private:
             carry_out();
             refusal_detail_.clear();
         }
+        if (record->stop_requested && record->end == InstanceEnd::unused)
+            co_await let_finish(record);
         if (record->end == InstanceEnd::start_timeout || record->end == InstanceEnd::start_failed ||
             record->end == InstanceEnd::exited) {
             const auto reason = co_await explain(record);
@@ -494,16 +521,15 @@ private:
     asio::awaitable<void> watch_exit(RecordPtr record)
     {
         const auto self = shared_from_this();
-        std::string text;
         try {
             const auto exit = co_await backend_.wait(record->instance);
-            text = exit.text();
+            record->exit = exit.text();
         } catch (...) {
-            text = exception_text();
+            record->exit = exception_text();
         }
         record->exited = true;
         if (!record->stop_requested)
-            record->detail = text;
+            record->detail = record->exit;
         record->wake.cancel();
     }
 
@@ -555,7 +581,8 @@ private:
         summary.owner = record->owner;
         summary.end = record->end;
         const bool in_order = record->stop_requested && record->end != InstanceEnd::start_failed &&
-                              record->end != InstanceEnd::start_timeout && record->end != InstanceEnd::exited;
+                              record->end != InstanceEnd::start_timeout && record->end != InstanceEnd::exited &&
+                              record->end != InstanceEnd::culled;
         if (!in_order)
             summary.detail = record->detail;
         summary.age = Clock::now() - record->since;
@@ -606,6 +633,7 @@ private:
     bool armed_ = false;
     bool preparing_ = false;
     bool draining_ = false;
+    bool closed_ = false;
 };
 
 }  // namespace instancer::detail

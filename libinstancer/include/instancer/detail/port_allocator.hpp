@@ -52,7 +52,10 @@ public:
                     return fail(free.error());
             }
         return fail(Errc::full, "no port from " + std::to_string(range_.first()) + " to " +
-                                    std::to_string(range_.last()) + " is free");
+                                    std::to_string(range_.last()) +
+                                    " is free; each is in use, or a connection of it stays in TIME_WAIT for a minute, "
+                                    "which only servers that set SO_REUSEADDR need not wait for: have them set it, or "
+                                    "give more ports");
     }
 
     void give_back(std::uint16_t port) { Taken::erase(port); }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -12,6 +11,7 @@
 
 #include <instancer/backend/process_options.hpp>
 #include <instancer/detail/socket_stream.hpp>
+#include <instancer/detail/tree_remover.hpp>
 #include <instancer/result.hpp>
 
 namespace instancer::detail {
@@ -37,7 +37,7 @@ public:
     }
 
     /// Makes a directory for one instance, a copy of `source` unless that is empty, which belongs to `user`.
-    Result<std::string> add(const std::string& name, const std::string& source, const std::optional<ProcessUser>& user)
+    Result<std::string> add(const std::string& name, const std::string& source, const ProcessUser* user)
     {
         namespace fs = std::filesystem;
         const auto path = path_ + "/" + name;
@@ -49,26 +49,13 @@ public:
         if (!error && user)
             error = give_to(path, *user);
         if (error) {
-            static_cast<void>(remove_tree(path));
+            TreeRemover(path_, {}).remove(name);
             return fail(error, source.empty() ? "preparing " + path : "copying " + source + " to " + path);
         }
         return path;
     }
 
     const std::string& path() const noexcept { return path_; }
-
-    static Result<void> remove_tree(const std::string& path)
-    {
-        std::error_code error;
-        std::filesystem::remove_all(path, error);
-        if (error == std::errc::permission_denied) {
-            open_up(path);
-            std::filesystem::remove_all(path, error);
-        }
-        if (error)
-            return fail(error, "removing the directory " + path);
-        return {};
-    }
 
 private:
     explicit PrivateDirectory(std::string path) : path_(std::move(path)) {}
@@ -86,17 +73,6 @@ private:
         // Last: until then nobody else can reach what is in it and put a link in our way.
         give(path);
         return error;
-    }
-
-    /// Gives us back what an instance forbade in directories of ours.
-    static void open_up(const std::filesystem::path& path)
-    {
-        namespace fs = std::filesystem;
-        std::error_code error;
-        fs::permissions(path, fs::perms::owner_all, fs::perm_options::add | fs::perm_options::nofollow, error);
-        for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error))
-            if (fs::is_directory(at->symlink_status(error)))
-                open_up(at->path());
     }
 
     std::string path_;

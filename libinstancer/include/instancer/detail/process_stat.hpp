@@ -12,6 +12,7 @@
 namespace instancer::detail {
 
 // Fields of /proc/PID/stat, counted from 1 as in proc(5).
+inline constexpr int stat_parent = 4;
 inline constexpr int stat_start_time = 22;  ///< In clock ticks since boot: with the id it names a process for good.
 inline constexpr int stat_arg_start = 48;
 inline constexpr int stat_arg_end = 49;

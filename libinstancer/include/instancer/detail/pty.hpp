@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <fcntl.h>
+#include <optional>
 #include <poll.h>
 #include <termios.h>
 
+#include <instancer/backend/terminal_mode.hpp>
 #include <instancer/detail/socket_stream.hpp>
 #include <instancer/detail/terminal_end.hpp>
 
@@ -25,19 +28,33 @@ public:
         return count;
     }
 
+    /// A line feed behind a carriage return is dropped where the terminal makes a line feed of that: telnet ends a line
+    /// with both.
     Result<std::size_t> try_write(std::span<const std::byte> data) override
     {
-        auto count = counted([&] { return ::write(native_handle_of_terminal(), data.data(), data.size()); });
-        // A full one never says that its other side is gone, and would count as writable for ever.
-        if (!count && count.error() == std::error_code(asio::error::would_block) && is_left())
-            return fail(system_error(EIO));
+        if (ended_line_ && data.front() == line_feed && translates_returns()) {
+            ended_line_ = false;
+            return 1;
+        }
+        const auto line_end = std::find(data.begin(), data.end(), carriage_return);
+        const bool ends_line = line_end != data.end() && translates_returns();
+        if (ends_line)
+            data = data.first(static_cast<std::size_t>(line_end - data.begin()) + 1);
+        auto count = write(data);
+        if (count)
+            ended_line_ = ends_line && *count == data.size();
         return count;
     }
 
+    /// A raw terminal knows no end of its input: its program is told nothing.
+    ///
     /// Errors: asio::error::would_block while the terminal is full.
     Result<void> shutdown_send() override
     {
-        auto ended = end_.write([this](std::span<const std::byte> data) { return try_write(data); });
+        const auto character = end_character();
+        if (!character)
+            return {};
+        auto ended = end_.write([this](std::span<const std::byte> data) { return write(data); }, *character);
         // Nobody has its other side open any more, and so nobody waits for the end.
         if (!ended && ended.error() == system_error(EIO))
             return {};
@@ -48,7 +65,19 @@ public:
     int native_handle() const noexcept override { return -1; }
 
 private:
+    static constexpr std::byte carriage_return{'\r'};
+    static constexpr std::byte line_feed{'\n'};
+
     int native_handle_of_terminal() const noexcept { return SocketStream::native_handle(); }
+
+    Result<std::size_t> write(std::span<const std::byte> data)
+    {
+        auto count = counted([&] { return ::write(native_handle_of_terminal(), data.data(), data.size()); });
+        // A full one never says that its other side is gone, and would count as writable for ever.
+        if (!count && count.error() == std::error_code(asio::error::would_block) && is_left())
+            return fail(system_error(EIO));
+        return count;
+    }
 
     bool is_left() const noexcept
     {
@@ -56,11 +85,38 @@ private:
         return ::poll(&state, 1, 0) == 1 && (state.revents & POLLHUP) != 0;
     }
 
+    /// As its program has set the terminal by now; all zero when that cannot be told.
+    termios settings() const noexcept
+    {
+        termios now{};
+        if (::tcgetattr(native_handle_of_terminal(), &now) != 0)
+            return {};
+        return now;
+    }
+
+    bool translates_returns() const noexcept
+    {
+        const auto now = settings();
+        return (now.c_lflag & ICANON) != 0 && (now.c_iflag & ICRNL) != 0;
+    }
+
+    /// None for a raw terminal. A program that edits lines by itself takes single keys, but leaves signals to the
+    /// terminal, and takes this character for the end as well.
+    std::optional<std::byte> end_character() const noexcept
+    {
+        const auto now = settings();
+        const auto character = now.c_cc[VEOF];
+        if ((now.c_lflag & (ICANON | ISIG)) == 0 || character == _POSIX_VDISABLE)
+            return std::nullopt;
+        return std::byte{character};
+    }
+
     TerminalEnd end_;
+    bool ended_line_ = false;  ///< The last byte was a carriage return that the terminal made a line feed of.
 };
 
 /// Opens a terminal: both sides. No echo and no change of line ends, so that the client sees what the program wrote.
-inline Result<std::pair<UniqueFd, UniqueFd>> open_pty()
+inline Result<std::pair<UniqueFd, UniqueFd>> open_pty(TerminalMode mode)
 {
     UniqueFd master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
     char name[64];
@@ -73,6 +129,8 @@ inline Result<std::pair<UniqueFd, UniqueFd>> open_pty()
         return fail(last_error(), "opening a terminal");
     settings.c_lflag &= static_cast<tcflag_t>(~(ECHO | ECHOE | ECHOK | ECHONL));
     settings.c_oflag &= static_cast<tcflag_t>(~ONLCR);
+    if (mode == TerminalMode::raw)
+        ::cfmakeraw(&settings);
     ::tcsetattr(slave.get(), TCSANOW, &settings);
     const winsize size{24, 80, 0, 0};
     ::ioctl(slave.get(), TIOCSWINSZ, &size);

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 
 #include <instancer/bridge.hpp>
+#include <instancer/detail/keepalive.hpp>
 #include <instancer/detail/patience.hpp>
 #include <instancer/detail/pipe_pool.hpp>
 #include <instancer/detail/poller.hpp>
@@ -152,6 +153,8 @@ private:
             side.seen = true;
         if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
             side.writable = true;
+        if (events & EPOLLRDHUP && !side.complete && &side == &client_ && side.is_tcp)
+            probe_peer(side.fd);
         if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
             side.to_the_end = side.complete = true;
         if (events & EPOLLPRI)

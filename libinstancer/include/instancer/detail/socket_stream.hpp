@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cerrno>
-#include <chrono>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,7 +10,6 @@
 
 #include <asio/error.hpp>
 #include <asio/posix/stream_descriptor.hpp>
-#include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -24,6 +22,8 @@
 
 #include <instancer/detail/asio_compat.hpp>
 #include <instancer/detail/compact_executor.hpp>
+#include <instancer/detail/keepalive.hpp>
+#include <instancer/detail/peer_watch.hpp>
 #include <instancer/stream.hpp>
 
 namespace instancer::detail {
@@ -55,15 +55,24 @@ inline bool is_reset(int fd) noexcept
 /// noticed after a quarter of an hour. A machine that only slept for a while keeps its connection.
 inline void set_tcp_options(int fd) noexcept
 {
-    const int on = 1, idle_seconds = 600, interval_seconds = 60, probes = 5;
+    const int on = 1;
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_seconds, sizeof idle_seconds);
-    ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_seconds, sizeof interval_seconds);
-    ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    set_keepalive(fd, 600, 60, 5);
 }
 
-/// A Stream over one connected socket. Asio knows of it only from the first wait on, because a bridge watches its
+/// Keeps the last close of a connection from waiting for its peer, which a program that shares it may have asked for.
+inline void forbid_waiting_close(int fd) noexcept
+{
+    linger how{};
+    socklen_t size = sizeof how;
+    if (::getsockopt(fd, SOL_SOCKET, SO_LINGER, &how, &size) != 0 || how.l_onoff == 0 || how.l_linger == 0)
+        return;
+    how.l_onoff = 0;
+    ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &how, sizeof how);
+}
+
+/// A Stream over one connected socket. Each call says itself that it must not block: a program that the socket was
+/// handed to shares what is set for all. Asio knows of it only from the first wait on, because a bridge watches its
 /// sockets by itself.
 class SocketStream : public Stream::Impl {
 public:
@@ -90,12 +99,12 @@ public:
 
     Result<std::size_t> try_read(std::span<std::byte> buffer) override
     {
-        return counted([&] { return ::recv(fd_.get(), buffer.data(), buffer.size(), 0); });
+        return counted([&] { return ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT); });
     }
 
     Result<std::size_t> try_write(std::span<const std::byte> data) override
     {
-        return counted([&] { return ::send(fd_.get(), data.data(), data.size(), MSG_NOSIGNAL); });
+        return counted([&] { return ::send(fd_.get(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT); });
     }
 
     asio::awaitable<Result<void>> wait(Readiness what) override
@@ -103,10 +112,10 @@ public:
         const auto cancellation = co_await asio::this_coro::cancellation_state;
         if (!fd_ || is_cancelled(cancellation))
             co_return fail(std::error_code(asio::error::operation_aborted));
-        if (auto watched = watch(); !watched)
-            co_return watched;
         if (what == Readiness::gone)
             co_return co_await wait_gone();
+        if (auto watched = watch(); !watched)
+            co_return watched;
         const auto kind = what == Readiness::readable ? Descriptor::wait_read : Descriptor::wait_write;
         const auto [error] = co_await watched_->async_wait(kind, as_result);
         if (error)
@@ -161,6 +170,8 @@ public:
         // What waits completes as cancelled; until it has, its cancellation slot refers to the object.
         if (is_watched())
             static_cast<void>(watched_->release());
+        if (const auto peer = peer_watch_.lock())
+            peer->end();
     }
 
     Result<void> rebind(const asio::any_io_executor& executor) override
@@ -212,29 +223,24 @@ private:
 
     bool is_watched() const noexcept { return watched_ && watched_->is_open(); }
 
+    /// The stream may be gone when its wait completes.
     asio::awaitable<Result<void>> wait_gone()
     {
-        const auto cancellation = co_await asio::this_coro::cancellation_state;
-        for (;;) {
-            pollfd state{fd_.get(), 0, 0};
-            if (::poll(&state, 1, 0) == 1)
-                co_return Result<void>();
-            const auto [error] = co_await watched_->async_wait(Descriptor::wait_error, as_result);
-            if (error)
-                co_return fail(error);
-            // Urgent data wakes this wait too, for as long as nobody reads it: then look now and then.
-            if (::poll(&state, 1, 0) == 1)
-                co_return Result<void>();
-            asio::steady_timer pause(executor_.get(), std::chrono::milliseconds(100));
-            const auto [cancelled] = co_await pause.async_wait(as_result);
-            if (cancelled || !is_watched() || is_cancelled(cancellation))
-                co_return fail(std::error_code(asio::error::operation_aborted));
-        }
+        const auto watch = std::make_shared<PeerWatch>(executor_.get(), fd_.get(), tcp_);
+        if (auto begun = watch->begin(); !begun)
+            co_return begun;
+        peer_watch_ = watch;
+        const bool gone = co_await watch->wait();
+        watch->end();
+        if (gone)
+            co_return Result<void>();
+        co_return fail(std::error_code(asio::error::operation_aborted));
     }
 
     std::shared_ptr<const std::string> peer_;  ///< May be null.
     CompactExecutor executor_;
     std::unique_ptr<Descriptor> watched_;  ///< From the first wait on.
+    std::weak_ptr<PeerWatch> peer_watch_;  ///< While somebody waits until the peer is gone.
     UniqueFd fd_;
     bool tcp_;
     bool finished_ = false;  ///< Our direction.

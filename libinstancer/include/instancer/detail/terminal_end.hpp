@@ -18,13 +18,10 @@ public:
     ///
     /// Errors: those of `try_write`; after asio::error::would_block it can go on.
     template <class TryWrite>
-    Result<void> write(const TryWrite& try_write)
+    Result<void> write(const TryWrite& try_write, std::byte character = std::byte{4})
     {
-        static constexpr auto characters = [] {
-            std::array<std::byte, count> all;
-            all.fill(std::byte{4});
-            return all;
-        }();
+        std::array<std::byte, count> characters;
+        characters.fill(character);
         while (written_ < count) {
             const auto sent = try_write(std::span<const std::byte>(characters).subspan(written_));
             if (!sent)

@@ -1,15 +1,44 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 
 #include <instancer/detail/digest_index.hpp>
 
 namespace instancer::detail {
+
+/// Moments in the wheel: milliseconds since a beginning.
+class TickClock {
+public:
+    using Time = std::chrono::steady_clock::time_point;
+
+    explicit TickClock(Time epoch) : epoch_(epoch) {}
+
+    std::uint64_t down(Time time) const
+    {
+        return not_negative(std::chrono::floor<std::chrono::milliseconds>(time - epoch_).count());
+    }
+    std::uint64_t up(Time time) const
+    {
+        return not_negative(std::chrono::ceil<std::chrono::milliseconds>(time - epoch_).count());
+    }
+    Time time(std::uint64_t tick) const { return epoch_ + std::chrono::milliseconds(tick); }
+
+private:
+    static std::uint64_t not_negative(std::int64_t count)
+    {
+        return static_cast<std::uint64_t>(std::max<std::int64_t>(0, count));
+    }
+
+    Time epoch_;
+};
 
 /// The wheel's part of a record.
 struct TimerNode {
@@ -56,12 +85,19 @@ public:
     /// Moves the time on to `now` and disarms, one per call, what is due; nothing when no more is.
     std::optional<std::uint32_t> advance(std::uint64_t now)
     {
+        const auto index = take_first(now);
+        if (!index)
+            now_ = std::max(now_, now);
+        return index;
+    }
+
+    /// Disarms the first that is due until `end`, and moves the time on to it.
+    std::optional<std::uint32_t> take_first(std::uint64_t end = std::numeric_limits<std::uint64_t>::max())
+    {
         for (;;) {
             const auto next = next_stop();
-            if (!next || *next > now) {
-                now_ = std::max(now_, now);
+            if (!next || *next > end)
                 return std::nullopt;
-            }
             now_ = std::max(now_, *next);
             if (const auto index = expire())
                 return index;

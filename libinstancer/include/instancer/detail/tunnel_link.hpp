@@ -23,6 +23,8 @@
 #include <sys/socket.h>
 
 #include <instancer/detail/asio_compat.hpp>
+#include <instancer/detail/async_event.hpp>
+#include <instancer/detail/dismiss.hpp>
 #include <instancer/detail/exception_text.hpp>
 #include <instancer/detail/socket_bridge.hpp>
 #include <instancer/stream.hpp>
@@ -37,12 +39,16 @@ class TunnelLink final : public std::enable_shared_from_this<TunnelLink> {
 public:
     using Clock = TunnelMultiplexer::Clock;
 
+    /// `displaced` as of TunnelMultiplexer.
+    ///
     /// Lifetime: `observer` must outlive `run`.
-    TunnelLink(TunnelMultiplexer::Role role, const TunnelOptions& options, Stream connection, TunnelObserver& observer)
+    TunnelLink(TunnelMultiplexer::Role role, const TunnelOptions& options, Stream connection, TunnelObserver& observer,
+               bool displaced = false)
         : connection_(std::move(connection)),
           deadline_(connection_.get_executor()),
           room_(connection_.get_executor(), Clock::time_point::max()),
-          multiplexer_(role, options, address_of(&::getsockname), address_of(&::getpeername), observer, Clock::now())
+          multiplexer_(role, options, address_of(&::getsockname), address_of(&::getpeername), observer, Clock::now(),
+                       displaced)
     {
         notice_silence(connection_.native_handle());
     }
@@ -69,7 +75,41 @@ public:
             return;
         end_ = std::move(why);
         room_.cancel();
+        if (sign_of_life_)
+            sign_of_life_->set();
         connection_.abort();
+    }
+
+    /// At the server: ends the link because the agent called so serves in its place. One of our own kind is told, as
+    /// far as it reads.
+    void displace(std::string_view by, Error why)
+    {
+        multiplexer_.displace(by, Clock::now());
+        progress();
+        if (!end_ && multiplexer_.agreed())
+            dismiss(connection_);
+        end(std::move(why));
+    }
+
+    /// At the server: whether the agent answers within `limit`. Of one that is not of our kind, its system answers.
+    ///
+    /// Cancellation: none; the end of the link ends it.
+    asio::awaitable<bool> answers(Clock::duration limit)
+    {
+        using namespace asio::experimental::awaitable_operators;
+        const auto keep = shared_from_this();
+        if (end_)
+            co_return false;
+        if (!sign_of_life_)
+            sign_of_life_ = std::make_shared<AsyncEvent>(connection_.get_executor());
+        const auto sign = sign_of_life_;
+        multiplexer_.ask(Clock::now());
+        progress();
+        asio::steady_timer deadline(connection_.get_executor(), limit);
+        co_await (sign->wait() || deadline.async_wait(as_result));
+        if (end_)
+            co_return false;
+        co_return sign->is_set() || (!multiplexer_.agreed() && connection_.unsent() == 0);
     }
 
     /// Called once, when the other end has said what it is.
@@ -287,6 +327,8 @@ private:
         }
         if (*count == 0)
             return end(Error(std::error_code(asio::error::eof)));
+        if (const auto sign = std::exchange(sign_of_life_, nullptr))
+            sign->set();
         const auto taken = multiplexer_.receive(buffer.first(*count), Clock::now());
         progress();
         if (!taken)
@@ -358,6 +400,7 @@ private:
     Clock::time_point armed_ = Clock::time_point::max();
     TunnelMultiplexer multiplexer_;
     std::function<void()> heard_;
+    std::shared_ptr<AsyncEvent> sign_of_life_;  ///< That somebody waits for.
     std::optional<Error> end_;
     bool writing_ = false;
     bool paused_ = false;

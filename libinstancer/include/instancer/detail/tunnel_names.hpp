@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <unordered_map>
@@ -21,7 +22,7 @@ public:
     {
         if (until_.insert_or_assign(name, now + rest).second)
             order_.push_back(name);
-        while (!order_.empty() && until_.at(order_.front()) <= now) {
+        while (!order_.empty() && (order_.size() > most || until_.at(order_.front()) <= now)) {
             until_.erase(order_.front());
             order_.pop_front();
         }
@@ -46,6 +47,7 @@ public:
 
 private:
     static constexpr std::chrono::seconds rest{2};
+    static constexpr std::size_t most = 65536;  ///< Names that rest; the oldest ones give way.
     static constexpr std::uint32_t first_address = 0xf0000001, last_address = 0xfffffffe;
 
     std::unordered_map<TunnelAddress, TimePoint, TunnelAddress::Hash> until_;

@@ -6,12 +6,13 @@
 
 namespace instancer {
 
-/// What the pool does with a client that needs an instance when a cap is reached.
+/// What the pool does with a client that needs an instance when a cap is reached and every instance is in use. One
+/// that is not, the longest unused, makes room before.
 enum class WhenFull {
     refuse,       ///< Refuse the client.
-    queue,        ///< Let it wait, first come first served.
+    queue,        ///< Let it wait. Owners take turns; the clients of one are served in the order in which they came.
     cull_oldest,  ///< Stop the instance that has had its owner for the longest time.
-    cull_idle,    ///< Stop the instance whose last client left first; with none unused, the one silent for longest.
+    cull_idle,    ///< Stop the instance that has been silent for longest, to within a second.
 };
 
 /// Policy of an InstancePool. A duration or a cap of 0 means that there is no such limit, if not said otherwise.

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -14,14 +13,16 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include <asio/error.hpp>
 
 #include <instancer/detail/byte_queue.hpp>
+#include <instancer/detail/send_scheduler.hpp>
+#include <instancer/detail/tunnel_greeting.hpp>
 #include <instancer/detail/tunnel_names.hpp>
-#include <instancer/detail/tunnel_turns.hpp>
 #include <instancer/result.hpp>
 #include <instancer/tunnel/message.hpp>
 #include <instancer/tunnel/tunnel_observer.hpp>
@@ -49,13 +50,15 @@ public:
         agent,   ///< Connects sessions to targets.
     };
 
+    /// `displaced`: an agent that the server has told so, and that says so in its greeting.
+    ///
     /// Lifetime: `observer` must outlive this.
     TunnelMultiplexer(Role role, TunnelOptions options, TunnelAddress local, TunnelAddress remote,
-                      TunnelObserver& observer, TimePoint now)
+                      TunnelObserver& observer, TimePoint now, bool displaced = false)
         : role_(role), options_(options), local_(local), remote_(remote), observer_(observer), last_traffic_(now)
     {
         // Of the server, an agent of our own kind hears only once it has said what it is: from then on both are sure.
-        emit(TunnelCommand::greeting, local_, remote_, role == Role::agent ? greeting() : "instancer");
+        emit(TunnelCommand::greeting, local_, remote_, role == Role::agent ? offer(displaced) : foreign_greeting);
     }
     TunnelMultiplexer(const TunnelMultiplexer&) = delete;
     TunnelMultiplexer& operator=(const TunnelMultiplexer&) = delete;
@@ -65,6 +68,27 @@ public:
 
     /// Whether the other end has said anything.
     bool heard() const noexcept { return heard_; }
+
+    /// At the server: whether the agent says that it was displaced.
+    bool peer_was_displaced() const noexcept { return peer_was_displaced_; }
+
+    /// At the server: tells an agent of our own kind that the one called so serves in its place.
+    void displace(std::string_view by, TimePoint now)
+    {
+        now_ = now;
+        if (agreed_)
+            emit(TunnelCommand::greeting, local_, remote_, detail::TunnelGreeting::displacement(by));
+    }
+
+    /// At the server: sends what an agent of our own kind answers, and any other one takes without harm.
+    void ask(TimePoint now)
+    {
+        now_ = now;
+        if (agreed_)
+            emit(TunnelCommand::control, local_, remote_, "are you there?");
+        else
+            emit(TunnelCommand::greeting, local_, remote_, foreign_greeting);
+    }
 
     // The link.
 
@@ -93,7 +117,7 @@ public:
     {
         now_ = now;
         output_.consume(count);
-        if (output_.size() <= detail::TunnelTurns::output_limit / 2)
+        if (output_.size() <= detail::SendScheduler::output_limit / 2)
             grant();
     }
 
@@ -129,7 +153,7 @@ public:
             break_off(session);
         for (const auto& [user, session] : std::exchange(sessions_, {}))
             break_off(session);
-        turns_.clear();
+        scheduler_.clear();
     }
 
     // Sessions.
@@ -139,9 +163,7 @@ public:
     {
         now_ = now;
         const auto key = user && is_free(*user) ? *user : made_up();
-        const auto session = std::make_shared<TunnelSession>(key, target, std::move(name), agreed_);
-        sessions_.emplace(key, session);
-        session->credit_ = peer_window_;
+        const auto session = add(key, target, std::move(name));
         if (agreed_)
             introduce(*session);
         else
@@ -158,7 +180,7 @@ public:
     {
         now_ = now;
         auto& session = *shared;
-        const auto room = turns_.take(session, output_.size());
+        const auto room = scheduler_.take(session, output_.size());
         if (session.broken_)
             return fail(std::error_code(asio::error::connection_reset));
         // What an agent's target still says to a user who has left goes nowhere, while it is told what the user said.
@@ -166,9 +188,8 @@ public:
             return data.size();
         if (session.peer_closed_ || session.output_ended_)
             return fail(std::error_code(asio::error::broken_pipe));
-        if (is_held(session) || room == 0) {
-            if (room == 0)
-                turns_.wait(shared);
+        if (session.is_held() || room == 0) {
+            scheduler_.wait(shared);
             grant();
             return fail(std::error_code(asio::error::would_block));
         }
@@ -194,9 +215,7 @@ public:
     /// Whether `send` may do more than block.
     bool writable(const TunnelSession& session) const noexcept
     {
-        if (session.broken_ || session.peer_closed_)
-            return true;
-        return !is_held(session) && (session.granted_ > 0 || turns_.free_room(output_.size()) > 0);
+        return session.broken_ || session.peer_closed_ || detail::SendScheduler::may_send(session);
     }
 
     /// Reads what is there; 0 is the end.
@@ -213,6 +232,7 @@ public:
             return fail(std::error_code(asio::error::would_block));
         }
         const auto count = session->input_.read(buffer);
+        buffered_ -= count;
         if (session->agreed())
             give_credit(*session, count);
         else if (session->over_limit_ && session->input_.size() <= options_.session_buffer / 2)
@@ -252,13 +272,13 @@ public:
             return;
         session->changed_ = nullptr;
         session->undelivered_ = nullptr;
-        session->input_.clear();
+        drop_input(*session);
+        kept_.erase(session);
         if (is_live(*session) && !session->ending_)
             disconnect(session, reason);
         unschedule(session);
         release(session);
-        turns_.take(*session, output_.size());
-        grant();
+        stop_sending(*session);
     }
 
     /// Ends a session by an operator's wish. False when there is none of that address or name.
@@ -292,8 +312,8 @@ private:
     /// Of short messages any number may wait for the link; who lets it come to this asks without ever reading.
     static constexpr std::size_t max_output = 4 * 1024 * 1024;
 
-    static constexpr std::string_view mark = "instancer-tunnel 1 window=";
-    static constexpr std::uint32_t min_window = 4096;
+    /// What anybody takes for a greeting, and nobody for more.
+    static constexpr const char* foreign_greeting = "instancer";
 
     static std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
@@ -314,18 +334,20 @@ private:
         return {};
     }
 
-    std::string greeting() const { return std::string(mark) + std::to_string(options_.session_buffer); }
+    std::string offer(bool displaced) const
+    {
+        return detail::TunnelGreeting::offer(options_.session_buffer, displaced);
+    }
 
     void greet(std::string_view text)
     {
-        if (text.substr(0, mark.size()) != mark || agreed_)
+        const auto greeting = detail::TunnelGreeting::parse(text);
+        if (role_ == Role::agent && greeting.displaced)
+            observer_.displaced(greeting.by);
+        if (!greeting.window || agreed_)
             return;
-        const auto digits = text.substr(mark.size());
-        std::uint32_t window = 0;
-        const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), window);
-        if (error != std::errc() || window < min_window)
-            return;
-        peer_window_ = window;
+        peer_window_ = *greeting.window;
+        peer_was_displaced_ = greeting.displaced;
         agreed_ = true;
         if (role_ == Role::server) {
             // What the agent hears of from now on is as agreed; sessions that began before are not.
@@ -334,7 +356,7 @@ private:
                     introduce(*session);
                     schedule(session);
                 }
-            emit(TunnelCommand::greeting, local_, remote_, greeting());
+            emit(TunnelCommand::greeting, local_, remote_, offer(false));
         }
         observer_.agreed();
     }
@@ -355,38 +377,94 @@ private:
     {
         const auto user = user_of(message);
         auto session = find(user);
-        if (!session && (role_ == Role::server || names_.is_retired(user, now_))) {
-            // Who does not know yet, or has forgotten, that it is over.
-            if (!agreed_)
-                emit(TunnelCommand::disconnect, message.to, message.from, "remote disconnected already");
-            return {};
-        }
-        if (!session) {
-            session = std::make_shared<TunnelSession>(user, message.to, std::string(), agreed_);
-            session->opened_ = true;
-            session->credit_ = peer_window_;
-            sessions_.emplace(user, session);
-            observer_.session_opened(session);
-        }
-        if (session->ending_)
+        if (!session)
+            session = take_opening(message);
+        if (!session || session->ending_)
             return {};
         if (session->input_ended_ && !message.data.empty())
             return fail(Errc::rejected, "data came after the end of session " + user.to_string());
         session->input_.append(message.data);
+        buffered_ += message.data.size();
         if (session->agreed() && session->input_.size() > options_.session_buffer)
             return fail(Errc::rejected, "more came for session " + user.to_string() + " than its window allows");
-        if (!std::exchange(session->answered_, true) && session->opened_)
+        if (!std::exchange(session->answered_, true) && session->opened_) {
             session->hold_until_ = TimePoint::max();
+            resume(session);
+        }
         if (session->linger_until_ != TimePoint::max())
             session->linger_until_ = now_ + options_.half_close_hold;
-        if (!session->agreed() && session->input_.size() > options_.session_buffer && !session->over_limit_) {
+        limit_input(session);
+        schedule(session);
+        session->change();
+        return {};
+    }
+
+    /// The session that a message for an unknown one opens at the agent; none where it opens none.
+    TunnelSessionPtr take_opening(const TunnelMessage& message)
+    {
+        const auto user = user_of(message);
+        // What opens a session that was agreed on is empty.
+        if (role_ == Role::server || names_.is_retired(user, now_) || (agreed_ && !message.data.empty())) {
+            // Who does not know yet, or has forgotten, that it is over.
+            if (!agreed_)
+                emit(TunnelCommand::disconnect, message.to, message.from, "remote disconnected already");
+            return nullptr;
+        }
+        if (is_full()) {
+            emit(TunnelCommand::disconnect, message.to, message.from,
+                 "EMFILE the agent has " + std::to_string(options_.max_sessions) + " sessions already");
+            if (!agreed_)
+                names_.retire(user, now_);
+            observer_.session_refused();
+            return nullptr;
+        }
+        const auto session = add(user, message.to, std::string());
+        session->opened_ = true;
+        observer_.session_opened(session);
+        return session;
+    }
+
+    /// Of sessions that are over, some are still being closed here, and some have yet to be forgotten by the server.
+    bool is_full() const noexcept
+    {
+        return options_.max_sessions > 0 && std::max(kept_.size(), sessions_.size()) >= options_.max_sessions;
+    }
+
+    TunnelSessionPtr add(TunnelAddress user, TunnelAddress target, std::string name)
+    {
+        const auto session = std::make_shared<TunnelSession>(user, target, std::move(name), agreed_);
+        session->credit_ = peer_window_;
+        sessions_.emplace(user, session);
+        kept_.insert(session);
+        return session;
+    }
+
+    /// Sees to it that no more is kept than is allowed, after more has come for a session.
+    void limit_input(const TunnelSessionPtr& session)
+    {
+        const bool is_too_much = buffered_ > std::max(options_.total_buffer, options_.session_buffer);
+        if (session->agreed()) {
+            if (is_too_much)
+                end_fullest();
+        } else if ((is_too_much || session->input_.size() > options_.session_buffer) && !session->over_limit_) {
             session->over_limit_ = true;
             ++over_limit_;
             session->stalled_at_ = now_ + options_.stall_timeout;
         }
-        schedule(session);
-        session->change();
-        return {};
+    }
+
+    void end_fullest()
+    {
+        const auto fullest = *std::max_element(kept_.begin(), kept_.end(), [](const auto& a, const auto& b) {
+            return a->input_.size() < b->input_.size();
+        });
+        end(fullest, "ENOBUFS too much is kept for sessions whose receivers are slow");
+    }
+
+    void drop_input(TunnelSession& session)
+    {
+        buffered_ -= session.input_.size();
+        session.input_.clear();
     }
 
     void take_disconnect(const TunnelMessage& message)
@@ -414,6 +492,7 @@ private:
             session->linger_until_ = role_ == Role::agent ? now_ + options_.half_close_hold : TimePoint::max();
             schedule(session);
         }
+        stop_sending(*session);
         session->change();
     }
 
@@ -473,7 +552,7 @@ private:
         for (const auto byte : message.data)
             credit = credit << 8 | std::to_integer<std::uint32_t>(byte);
         session->credit_ += credit;
-        session->change();
+        resume(session);
         return {};
     }
 
@@ -526,13 +605,20 @@ private:
         emit_to_peer(session, TunnelCommand::window, bytes);
     }
 
-    /// Whether the other end of the session is not ready for data, however much room the link has.
-    static bool is_held(const TunnelSession& session) noexcept
+    void grant() { scheduler_.grant(output_.size()); }
+
+    /// The other end is ready for data of the session again.
+    void resume(const TunnelSessionPtr& session)
     {
-        return session.agreed() ? session.credit_ == 0 : session.opened_ && session.hold_until_ != TimePoint::max();
+        scheduler_.resume(session);
+        grant();
     }
 
-    void grant() { turns_.grant(output_.size()); }
+    void stop_sending(TunnelSession& session)
+    {
+        scheduler_.leave(session);
+        grant();
+    }
 
     // Ends, and what time brings.
 
@@ -592,6 +678,7 @@ private:
     void break_off(const TunnelSessionPtr& session)
     {
         session->broken_ = true;
+        stop_sending(*session);
         session->change();
     }
 
@@ -602,7 +689,7 @@ private:
                 introduce(*session);
             } else {
                 session->hold_until_ = TimePoint::max();
-                session->change();
+                resume(session);
             }
         }
         if (session->stalled_at_ <= now_) {
@@ -624,7 +711,7 @@ private:
             disconnect(session, reason);
         if (!reason.empty())
             observer_.session_disconnected(*session, reason);
-        session->input_.clear();
+        drop_input(*session);
         release(session);
         session->linger_until_ = session->hold_until_ = TimePoint::max();
         break_off(session);
@@ -683,11 +770,15 @@ private:
     std::optional<TimePoint> asked_at_;  ///< The same, until that is answered.
     bool heard_ = false;
     bool agreed_ = false;
+    bool peer_was_displaced_ = false;
     std::uint32_t peer_window_ = 0;
     std::unordered_map<TunnelAddress, TunnelSessionPtr, TunnelAddress::Hash> sessions_;
     detail::TunnelNames names_;
     std::set<std::pair<TimePoint, TunnelSessionPtr>> deadlines_;
-    detail::TunnelTurns turns_;
+    detail::SendScheduler scheduler_;
+    std::unordered_set<TunnelSessionPtr>
+        kept_;                    ///< Sessions that have yet to be closed here, also those that are over.
+    std::size_t buffered_ = 0;    ///< Their input.
     std::size_t over_limit_ = 0;  ///< Sessions that hold up the link.
 };
 

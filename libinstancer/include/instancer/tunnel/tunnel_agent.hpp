@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -23,7 +24,10 @@
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
 #include <instancer/detail/connect.hpp>
+#include <instancer/detail/connect_race.hpp>
+#include <instancer/detail/deadline.hpp>
 #include <instancer/detail/exception_text.hpp>
+#include <instancer/detail/host_resolver.hpp>
 #include <instancer/detail/tunnel_link.hpp>
 #include <instancer/events.hpp>
 #include <instancer/tunnel/tunnel_options.hpp>
@@ -41,6 +45,9 @@ public:
 
     /// Before the server is tried again.
     std::chrono::milliseconds reconnect{5000};
+
+    /// The same, after the server has said that another agent serves in our place.
+    std::chrono::milliseconds displaced_wait{60'000};
 
     /// For the server, and for a target.
     std::chrono::milliseconds connect_timeout{5000};
@@ -84,6 +91,7 @@ public:
             auto connection = co_await connect();
             if (stopped_.is_set())
                 break;
+            yields_ = false;
             if (connection) {
                 failing = false;
                 co_await serve_link(std::move(*connection));
@@ -93,7 +101,7 @@ public:
             }
             if (stopped_.is_set() || draining_)
                 break;
-            pause_.expires_after(options_.reconnect);
+            pause_.expires_after(yields_ ? std::max(options_.reconnect, options_.displaced_wait) : options_.reconnect);
             co_await pause_.async_wait(detail::as_result);
         }
         while (sessions_ > 0)
@@ -107,13 +115,8 @@ public:
         draining_ = true;
         if (sessions_ == 0)
             return stop();
-        if (limit == limit.zero())
-            return;
-        drain_limit_.expires_after(limit);
-        drain_limit_.async_wait([this](const asio::error_code& error) {
-            if (!error)
-                stop();
-        });
+        if (limit != limit.zero())
+            drain_limit_.set(limit, [this] { stop(); });
     }
 
     /// Ends the link and every session now.
@@ -152,18 +155,11 @@ private:
 
     asio::awaitable<Result<Stream>> connect_to_any()
     {
-        asio::ip::tcp::resolver resolver(executor_);
-        auto [error, found] =
-            co_await resolver.async_resolve(options_.host, std::to_string(options_.port), detail::as_result);
-        if (error)
-            co_return fail(error);
-        Result<Stream> last = fail(Errc::not_ready, "it has no address");
-        for (const auto& entry : found) {
-            last = co_await connect_to(entry.endpoint());
-            if (last)
-                break;
-        }
-        co_return last;
+        auto found = co_await resolver_.find(options_.host, options_.port);
+        if (!found)
+            co_return fail(found.error());
+        detail::ConnectRace race(executor_, std::move(*found), options_.connect_timeout);
+        co_return co_await race.run();
     }
 
     asio::awaitable<Result<Stream>> connect_to(asio::ip::tcp::endpoint endpoint)
@@ -178,7 +174,7 @@ private:
     {
         TunnelObserver& observer = *this;
         const auto link = std::make_shared<detail::TunnelLink>(TunnelMultiplexer::Role::agent, options_.link,
-                                                               std::move(connection), observer);
+                                                               std::move(connection), observer, displaced_);
         link_ = link;
         events_.notice(service_, "connected to the server " + server());
         const auto why = co_await link->run();
@@ -189,6 +185,7 @@ private:
     void session_opened(const TunnelSessionPtr& session) override
     {
         ++sessions_;
+        displaced_ = false;
         // Not at once: the link is at work.
         asio::post(executor_, [this, link = link_, session] {
             auto task = serve(link, session);
@@ -251,6 +248,27 @@ private:
         co_return fail(Errc::cancelled, "the user has left");
     }
 
+    void session_refused() override
+    {
+        const auto now = Clock::now();
+        if (now < next_refusal_)
+            return;
+        next_refusal_ = now + std::chrono::minutes(1);
+        events_.warning(service_, "the server wants more sessions than the " +
+                                      std::to_string(options_.link.max_sessions) +
+                                      " that there may be; further ones are refused (max-sessions)");
+    }
+
+    void displaced(std::string_view by) override
+    {
+        displaced_ = true;
+        if (std::exchange(yields_, true))
+            return;
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(options_.displaced_wait).count();
+        events_.warning(service_, "agent " + std::string(by) + " serves in our place; the server is asked again in " +
+                                      std::to_string(seconds) + " s");
+    }
+
     void agreed() override
     {
         events_.notice(service_, "the server is of our kind: sessions have windows and half-close");
@@ -280,11 +298,15 @@ private:
     Bridge& bridge_;
     Events& events_;
     asio::steady_timer pause_;
-    asio::steady_timer drain_limit_;
+    detail::Deadline drain_limit_;
     detail::AsyncEvent stopped_;
+    detail::HostResolver resolver_;
     asio::steady_timer idle_;  ///< Until sessions have ended.
     std::shared_ptr<detail::TunnelLink> link_;
     std::size_t sessions_ = 0;
+    Clock::time_point next_refusal_ = Clock::time_point::min();  ///< That is logged.
+    bool yields_ = false;     ///< On the last link the server said that another agent serves.
+    bool displaced_ = false;  ///< It said so, and has opened no session since.
     bool draining_ = false;
 };
 

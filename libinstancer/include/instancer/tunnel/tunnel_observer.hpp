@@ -14,6 +14,10 @@ class TunnelObserver {
 public:
     /// At the agent: the server has opened a session; its target is to be connected to.
     virtual void session_opened(const TunnelSessionPtr& session) { (void)session; }
+    /// At the agent: the server wanted one session more than `TunnelOptions::max_sessions`.
+    virtual void session_refused() {}
+    /// At the agent: another agent serves in its place; `by` names it, and is of foreign origin.
+    virtual void displaced(std::string_view by) { (void)by; }
     /// The other end, or a limit of ours, ended the session; `reason` is for the operator, and of foreign origin.
     virtual void session_disconnected(const TunnelSession& session, std::string_view reason)
     {

@@ -21,7 +21,8 @@ public:
     /// After so long without traffic the agent asks for a sign of life.
     Duration keep_alive = std::chrono::seconds(50);
 
-    /// Without any byte for so long after it asked, the agent gives the link up.
+    /// Without any byte for so long after it asked, the agent gives the link up; and the server gives an agent up whose
+    /// place another one wants.
     Duration answer_timeout = std::chrono::seconds(20);
 
     /// How long the server waits, between the message that opens a session and the data that follows, for an agent that
@@ -37,6 +38,13 @@ public:
 
     /// What is kept of a session whose user or target does not take it, and the window that our own kind is given.
     std::size_t session_buffer = std::size_t{1} << 20;
+
+    /// What is kept of all sessions of a link together, at least `session_buffer`. Beyond it the session ends of which
+    /// most is kept; toward an end that knows no windows, the link is not read for a moment.
+    std::size_t total_buffer = std::size_t{256} << 20;
+
+    /// Sessions that an agent has at once; it refuses further ones. 0: no limit.
+    std::size_t max_sessions = 1000;
 
     TunnelOptions() = default;
 };

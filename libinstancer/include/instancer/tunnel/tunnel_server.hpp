@@ -7,13 +7,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include <asio/co_spawn.hpp>
-#include <asio/detached.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
@@ -64,7 +64,7 @@ public:
 ///
 /// Lifetime: it must stay until `run` has completed and every stream that it opened is gone.
 /// Threads: every member on its executor, where all its streams live.
-class TunnelServer final : private TunnelObserver {
+class TunnelServer final {
 public:
     /// `acceptors` take agents in. They were made on `executor`.
     ///
@@ -93,9 +93,7 @@ public:
     {
         for (const auto& acceptor : acceptors_) {
             events_.listening(service_ + " (agents)", acceptor->address());
-            auto loop = accept_loop(*acceptor);
-            asio::co_spawn(executor_, std::move(loop), asio::detached);
-            ++running_;
+            spawn(accept_loop(*acceptor));
         }
         check_over();
         co_await over_.wait();
@@ -107,8 +105,8 @@ public:
         stopping_ = true;
         for (const auto& acceptor : acceptors_)
             acceptor->close();
-        if (link_)
-            link_->end(Error(Errc::stopping, "the server is stopping"));
+        for (const auto& agent : agents_)
+            agent->link->end(Error(Errc::stopping, "the server is stopping"));
         arrival_.cancel();
         check_over();
     }
@@ -122,7 +120,7 @@ public:
     /// does not reach is a reset of the stream, later.
     asio::awaitable<Result<Stream>> open(TunnelAddress target, ClientInfo client, Stream* stream)
     {
-        if (!is_ready()) {
+        if (!agent_) {
             auto came = co_await wait_for_agent(stream);
             if (!came)
                 co_return fail(std::move(came.error()));
@@ -130,44 +128,86 @@ public:
         std::optional<TunnelAddress> user;
         if (client.peer() && client.peer()->address().is_v4())
             user = TunnelAddress(*client.peer());
-        co_return link_->open(user, target, client.to_string());
+        co_return agent_->link->open(user, target, client.to_string());
     }
 
     /// Ends the session of the user who is called so, on the link or by a name of their own. False when there is none.
-    bool disconnect(std::string_view address) { return link_ && link_->disconnect(address); }
+    bool disconnect(std::string_view address) { return agent_ && agent_->link->disconnect(address); }
 
     /// What there is to say about each session.
     std::vector<TunnelSessionStatus> sessions() const
     {
         std::vector<TunnelSessionStatus> all;
-        if (link_)
-            for (const auto& session : link_->multiplexer().sessions())
+        if (agent_)
+            for (const auto& session : agent_->link->multiplexer().sessions())
                 all.emplace_back(session->user(), session->target(), session->name());
         return all;
     }
 
     /// The address of the agent; empty without one.
-    const std::string& agent() const noexcept { return agent_; }
+    std::string agent() const { return agent_ ? agent_->name : std::string(); }
 
 private:
     using Clock = std::chrono::steady_clock;
-    using LinkPtr = std::shared_ptr<detail::TunnelLink>;
 
-    bool is_ready() const noexcept { return link_ && ready_; }
+    /// Agents that may be connected while another one serves: they say what they are, or ask to serve in its place.
+    static constexpr std::size_t max_others = 16;
+
+    /// An agent that is connected.
+    class Agent final : public TunnelObserver {
+    public:
+        Agent(TunnelServer& server, Stream connection, std::string called)
+            : name(std::move(called)),
+              link(std::make_shared<detail::TunnelLink>(TunnelMultiplexer::Role::server, server.options_.link,
+                                                        std::move(connection), *this)),
+              introduced(server.executor_),
+              server_(server)
+        {
+            link->on_heard([this] { introduced.set(); });
+        }
+
+        const std::string name;
+        const std::shared_ptr<detail::TunnelLink> link;
+        detail::AsyncEvent introduced;  ///< It has said what it is, or is gone.
+
+    private:
+        void session_disconnected(const TunnelSession& session, std::string_view reason) override
+        {
+            server_.events_.notice(server_.service_, "session of " + session.name() + " to " +
+                                                         session.target().to_string() +
+                                                         " is disconnected: " + std::string(reason));
+        }
+
+        void agreed() override
+        {
+            server_.events_.notice(server_.service_,
+                                   "agent " + name + " is of our kind: sessions have windows and half-close");
+        }
+
+        std::string control(std::string_view text) override
+        {
+            server_.events_.notice(server_.service_, "agent " + name + " answers: " + std::string(text));
+            return {};
+        }
+
+        TunnelServer& server_;
+    };
+
+    using AgentPtr = std::shared_ptr<Agent>;
 
     asio::awaitable<Result<void>> wait_for_agent(Stream* client)
     {
         using namespace asio::experimental::awaitable_operators;
         asio::steady_timer deadline(executor_, options_.agent_wait);
         const auto cancellation = co_await asio::this_coro::cancellation_state;
-        while (!is_ready()) {
+        while (!agent_) {
             if (stopping_)
                 co_return fail(Errc::stopping);
             if (detail::is_cancelled(cancellation))
                 co_return fail(Errc::cancelled);
             const auto first = co_await (arrival_.async_wait(detail::as_result) ||
                                          deadline.async_wait(detail::as_result) || leaving(client));
-            if (first.index() == 1 && !is_ready())
+            if (first.index() == 1 && !agent_)
                 co_return fail(Errc::backend_unavailable, "no agent is connected");
             if (first.index() == 2)
                 co_return fail(Errc::cancelled, "the client left");
@@ -200,8 +240,6 @@ private:
             asio::steady_timer pause(executor_, std::chrono::milliseconds(100));
             co_await pause.async_wait(detail::as_result);
         }
-        --running_;
-        check_over();
     }
 
     void take_in(Accepted& accepted)
@@ -213,63 +251,92 @@ private:
             events_.warning(service_, "agent " + name + " is not let in: its address is not on the list of agents");
             return stream.abort();
         }
-        if (link_ && options_.second_agent == SecondAgent::refused) {
-            events_.warning(service_, "agent " + name + " is refused: agent " + agent_ + " is connected");
+        if (is_taken(name) || stopping_)
+            return stream.abort();
+        if (agents_.size() > max_others) {
+            events_.warning(service_, "agent " + name + " is not let in: " + std::to_string(max_others) +
+                                          " others ask for the place of agent " + this->agent());
             return stream.abort();
         }
-        auto task = serve(std::move(stream), name);
-        asio::co_spawn(executor_, std::move(task), asio::detached);
+        const auto agent = std::make_shared<Agent>(*this, std::move(stream), name);
+        agents_.insert(agent);
+        spawn(serve(agent));
+        spawn(introduce(agent));
+    }
+
+    /// Whether an agent serves that no other one may displace.
+    bool is_taken(const std::string& name) const
+    {
+        if (!agent_ || options_.second_agent != SecondAgent::refused)
+            return false;
+        events_.warning(service_, "agent " + name + " is refused: agent " + agent_->name + " is connected");
+        return true;
+    }
+
+    void spawn(asio::awaitable<void> task)
+    {
         ++running_;
+        asio::co_spawn(executor_, std::move(task), [this](std::exception_ptr) {
+            --running_;
+            check_over();
+        });
     }
 
     /// A link from its beginning to its end.
-    asio::awaitable<void> serve(Stream stream, std::string name)
+    asio::awaitable<void> serve(AgentPtr agent)
     {
-        if (link_)
-            link_->end(Error(Errc::cancelled, "agent " + name + " takes over"));
-        TunnelObserver& observer = *this;
-        const auto link = std::make_shared<detail::TunnelLink>(TunnelMultiplexer::Role::server, options_.link,
-                                                               std::move(stream), observer);
-        link_ = link;
-        agent_ = name;
-        ready_ = false;
-        events_.notice(service_, "agent " + name + " is connected");
-        const auto get_ready = [this, link = link.get()] {
-            if (link_.get() != link || std::exchange(ready_, true))
-                return;
-            arrival_.cancel();
-        };
-        link->on_heard(get_ready);
-        asio::steady_timer greeting(executor_, options_.greeting_wait);
-        greeting.async_wait([get_ready](const asio::error_code& error) {
-            if (!error)
-                get_ready();
-        });
-        const auto why = co_await link->run();
-        events_.warning(service_, "the link to agent " + name + " ended: " + why.message());
-        if (link_ == link) {
-            link_.reset();
-            agent_.clear();
+        const auto why = co_await agent->link->run();
+        events_.warning(service_, "the link to agent " + agent->name + " ended: " + why.message());
+        agents_.erase(agent);
+        if (agent_ == agent)
+            agent_.reset();
+        agent->introduced.set();
+    }
+
+    /// Waits until the agent has said what it is, and has it serve if it may.
+    asio::awaitable<void> introduce(AgentPtr agent)
+    {
+        using namespace asio::experimental::awaitable_operators;
+        asio::steady_timer limit(executor_, options_.greeting_wait);
+        co_await (agent->introduced.wait() || limit.async_wait(detail::as_result));
+        if (agent->link->multiplexer().peer_was_displaced()) {
+            const auto serving = co_await answering(*agent);
+            if (serving)
+                co_return agent->link->displace(serving->name,
+                                                Error(Errc::rejected, "agent " + serving->name + " answers"));
         }
-        --running_;
-        check_over();
+        if (!agents_.contains(agent))
+            co_return;
+        if (is_taken(agent->name))
+            co_return agent->link->end(Error(Errc::rejected, "agent " + agent_->name + " serves"));
+        install(agent);
     }
 
-    void session_disconnected(const TunnelSession& session, std::string_view reason) override
+    /// The agent that serves, if it answers, now that one that was displaced wants its place.
+    asio::awaitable<AgentPtr> answering(const Agent& displaced)
     {
-        events_.notice(service_, "session of " + session.name() + " to " + session.target().to_string() +
-                                     " is disconnected: " + std::string(reason));
+        AgentPtr silent;
+        while (agent_ && agent_ != silent) {
+            const auto serving = agent_;
+            events_.notice(service_, "agent " + displaced.name + ", which was displaced, asks to serve again; agent " +
+                                         serving->name + " is asked for a sign of life");
+            const bool answers = co_await serving->link->answers(options_.link.answer_timeout);
+            if (answers)
+                co_return serving;
+            events_.warning(service_, "agent " + serving->name + " gives no sign of life");
+            silent = serving;
+        }
+        co_return nullptr;
     }
 
-    void agreed() override
+    /// Has the agent serve from now on.
+    void install(const AgentPtr& agent)
     {
-        events_.notice(service_, "agent " + agent_ + " is of our kind: sessions have windows and half-close");
-    }
-
-    std::string control(std::string_view text) override
-    {
-        events_.notice(service_, "agent " + agent_ + " answers: " + std::string(text));
-        return {};
+        const auto former = std::exchange(agent_, agent);
+        if (former)
+            former->link->displace(agent->name, Error(Errc::cancelled, "agent " + agent->name + " takes over"));
+        events_.notice(service_, "agent " + agent->name + " is connected");
+        arrival_.cancel();
     }
 
     void check_over()
@@ -285,9 +352,8 @@ private:
     Events& events_;
     asio::steady_timer arrival_;  ///< Of an agent that is ready.
     detail::AsyncEvent over_;
-    LinkPtr link_;
-    std::string agent_;
-    bool ready_ = false;
+    std::set<AgentPtr> agents_;  ///< All that are connected.
+    AgentPtr agent_;             ///< The one that serves.
     bool stopping_ = false;
     std::size_t running_ = 0;  ///< Coroutines of ours.
 };

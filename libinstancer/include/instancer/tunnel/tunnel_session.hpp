@@ -16,7 +16,7 @@
 namespace instancer {
 
 namespace detail {
-class TunnelTurns;
+class SendScheduler;
 }
 
 /// One user's connection through a link, as a TunnelMultiplexer keeps it.
@@ -57,7 +57,7 @@ public:
 
 private:
     friend class TunnelMultiplexer;
-    friend class detail::TunnelTurns;
+    friend class detail::SendScheduler;
 
     using TimePoint = Clock::time_point;
 
@@ -66,6 +66,9 @@ private:
         if (changed_)
             changed_();
     }
+
+    /// Whether the other end is not ready for data, however much room the link has.
+    bool is_held() const noexcept { return agreed_ ? credit_ == 0 : opened_ && hold_until_ != TimePoint::max(); }
 
     /// Whether any of what came has been delivered since it was last asked, and more is to be.
     bool delivers()
@@ -93,9 +96,10 @@ private:
     bool opened_ = false;                        ///< The other end has heard of it.
     bool answered_ = false;                      ///< We have heard from the other end.
     bool over_limit_ = false;                    ///< Holds up the link.
-    bool blocked_ = false;                       ///< Waits for its turn to send.
+    bool wants_to_send_ = false;                 ///< And could not: waits for its turn, or is held.
+    bool queued_ = false;                        ///< For a turn.
     std::uint64_t credit_ = 0;                   ///< What may still be sent.
-    std::size_t granted_ = 0;                    ///< Of the room in the link's output.
+    std::size_t granted_ = 0;                    ///< Of the room in the link's output: its turn.
     std::size_t left_ = 0;                       ///< To be delivered, when it was last asked.
     TimePoint hold_until_ = TimePoint::max();    ///< Data must not follow the opening sooner; before: opens it.
     TimePoint linger_until_ = TimePoint::max();  ///< A half-closed session that the protocol does not know ends.

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+#include <instancer/acceptor/source.hpp>
+
+namespace instancer {
+
+/// A cap on connections that have yet to be admitted, which several servers may share: so that clients who say nothing
+/// cannot use up the descriptors that all others need.
+///
+/// A newcomer always gets a place. Where that is one too many, the oldest connection of the source that has most is
+/// displaced; of sources that have the same number, the one whose connection is the oldest.
+///
+/// Lifetime: must outlive its places.
+/// Threads: any.
+class UnadmittedLimit {
+public:
+    class Place;
+
+    /// `limit` of 0 means no limit.
+    explicit UnadmittedLimit(std::size_t limit) : limit_(limit) {}
+    UnadmittedLimit(const UnadmittedLimit&) = delete;
+    UnadmittedLimit& operator=(const UnadmittedLimit&) = delete;
+
+    /// Takes a place for a connection that has just come.
+    ///
+    /// `on_displaced` is called, on any thread, when the place is lost to another connection. It may only post: calls
+    /// back into the limit would wait for themselves.
+    ///
+    /// Time: logarithmic in the number of places, as all that can be done with a place.
+    Place enter(const Source& source, std::function<void()> on_displaced);
+
+    /// Places that are taken.
+    std::size_t count() const
+    {
+        const std::lock_guard lock(mutex_);
+        return connections_.size();
+    }
+
+private:
+    /// Numbers count up, so that the first one is the oldest.
+    using Numbers = std::set<std::uint64_t>;
+    using Sources = std::map<Source, Numbers>;
+
+    struct Connection {
+        Connection(Sources::iterator of, std::function<void()> displaced)
+            : source(of), on_displaced(std::move(displaced))
+        {
+        }
+
+        Sources::iterator source;
+        std::function<void()> on_displaced;
+    };
+
+    /// Of a source with at least one connection. The last one is displaced next.
+    struct Rank {
+        explicit Rank(const Numbers& of) : count(of.size()), youth(~*of.begin()) {}
+
+        std::size_t count;
+        std::uint64_t youth;  ///< Of the oldest connection. It also tells apart two sources.
+
+        friend auto operator<=>(const Rank&, const Rank&) = default;
+    };
+
+    using Ranking = std::map<Rank, Sources::iterator>;
+
+    /// A source that there is no memory to rank is not displaced from.
+    void add(std::uint64_t number, Sources::iterator source)
+    {
+        auto& numbers = source->second;
+        auto rank = take_rank(numbers);
+        numbers.insert(number);
+        if (rank)
+            give_rank(std::move(rank), numbers);
+        else
+            ranking_.emplace(Rank(numbers), source);
+    }
+
+    void remove(std::uint64_t number, Sources::iterator source) noexcept
+    {
+        auto& numbers = source->second;
+        auto rank = take_rank(numbers);
+        numbers.erase(number);
+        if (numbers.empty())
+            sources_.erase(source);
+        else if (rank)
+            give_rank(std::move(rank), numbers);
+    }
+
+    Ranking::node_type take_rank(const Numbers& numbers) noexcept
+    {
+        return numbers.empty() ? Ranking::node_type() : ranking_.extract(Rank(numbers));
+    }
+
+    void give_rank(Ranking::node_type rank, const Numbers& numbers) noexcept
+    {
+        rank.key() = Rank(numbers);
+        ranking_.insert(std::move(rank));
+    }
+
+    void displace_surplus()
+    {
+        while (connections_.size() > limit_ && !ranking_.empty()) {
+            const auto busiest = std::prev(ranking_.end())->second;
+            const auto oldest = connections_.find(*busiest->second.begin());
+            const auto on_displaced = std::move(oldest->second.on_displaced);
+            remove(oldest->first, busiest);
+            connections_.erase(oldest);
+            on_displaced();
+        }
+    }
+
+    bool leave(std::uint64_t number) noexcept
+    {
+        const std::lock_guard lock(mutex_);
+        const auto found = connections_.find(number);
+        if (found == connections_.end())
+            return false;
+        remove(number, found->second.source);
+        connections_.erase(found);
+        return true;
+    }
+
+    void change_source(std::uint64_t number, const Source& source)
+    {
+        const std::lock_guard lock(mutex_);
+        const auto found = connections_.find(number);
+        if (found == connections_.end())
+            return;
+        const auto to = sources_.try_emplace(source).first;
+        const auto from = std::exchange(found->second.source, to);
+        if (from == to)
+            return;
+        remove(number, from);
+        add(number, to);
+    }
+
+    const std::size_t limit_;
+    mutable std::mutex mutex_;  ///< Guards what follows.
+    std::uint64_t last_number_ = 0;
+    std::unordered_map<std::uint64_t, Connection> connections_;
+    Sources sources_;
+    Ranking ranking_;
+};
+
+/// The place of one connection, which destroying gives back.
+///
+/// Movable, not copyable.
+/// Threads: any one at a time.
+class UnadmittedLimit::Place {
+public:
+    Place() = default;
+    /// Leaves `other` without a place.
+    Place(Place&& other) noexcept : limit_(std::exchange(other.limit_, nullptr)), number_(other.number_) {}
+    /// Gives back what it held, and leaves `other` without a place.
+    Place& operator=(Place&& other) noexcept
+    {
+        std::swap(limit_, other.limit_);
+        std::swap(number_, other.number_);
+        other.give_back();
+        return *this;
+    }
+    ~Place() { give_back(); }
+
+    /// For a connection that is admitted, or over. False when the place was lost before; then the end of the
+    /// connection is under way.
+    bool give_back() noexcept
+    {
+        auto* const limit = std::exchange(limit_, nullptr);
+        return !limit || limit->leave(number_);
+    }
+
+    /// For a connection of which it has just become known where it comes from. It keeps its age.
+    void change_source(const Source& source)
+    {
+        if (limit_)
+            limit_->change_source(number_, source);
+    }
+
+private:
+    friend UnadmittedLimit;
+    Place(UnadmittedLimit& limit, std::uint64_t number) : limit_(&limit), number_(number) {}
+
+    UnadmittedLimit* limit_ = nullptr;
+    std::uint64_t number_ = 0;
+};
+
+inline UnadmittedLimit::Place UnadmittedLimit::enter(const Source& source, std::function<void()> on_displaced)
+{
+    Place place;
+    if (limit_ == 0)
+        return place;
+    const std::lock_guard lock(mutex_);
+    const auto number = ++last_number_;
+    const auto where = sources_.try_emplace(source).first;
+    connections_.try_emplace(number, where, std::move(on_displaced));
+    place = Place(*this, number);
+    add(number, where);
+    displace_surplus();
+    return place;
+}
+
+}  // namespace instancer

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+namespace instancer {
+
+/// What a program has instead of plain standard input and output.
+enum class TerminalMode {
+    none,    ///< No terminal.
+    cooked,  ///< A terminal that hands over whole lines and acts on control characters; it does not echo.
+    raw,     ///< A terminal that hands over every byte as it comes, and changes none.
+};
+
+}  // namespace instancer

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include <instancer/pool/instance_table.hpp>
+
+namespace instancer {
+
+/// Counts the instances of a pool and of each owner against their caps, and the identities that wait for room.
+///
+/// Time: every function takes constant time.
+/// Threads: one at a time.
+class Occupancy {
+public:
+    /// A cap of 0 means that there is none.
+    ///
+    /// Lifetime: `table` must outlive it.
+    Occupancy(InstanceTable& table, std::size_t max_instances, std::size_t max_per_owner)
+        : table_(table), max_instances_(max_instances), max_per_owner_(max_per_owner)
+    {
+    }
+
+    /// The instance at `index` has room.
+    void take(std::uint32_t index)
+    {
+        ++instances_;
+        if (table_[index].owner != none)
+            charge(index);
+    }
+
+    /// The owner of the instance at `index`, which has room, has just got it.
+    void charge(std::uint32_t index)
+    {
+        change_owner(index, [](InstanceOwner& owner) { ++owner.rooms; });
+        table_.owner_of(index).live.push_front(index, detail::links_in<&InstanceEntry::owner_links>(table_));
+    }
+
+    /// The instance at `index` is being stopped.
+    void stop(std::uint32_t index)
+    {
+        ++stopping_;
+        remove_from_live(index);
+        change_owner(index, [](InstanceOwner& owner) { ++owner.stopping; });
+    }
+
+    /// The instance at `index` gives up its room.
+    void give_up(std::uint32_t index)
+    {
+        const bool stopped = table_[index].state == SlotState::stopping;
+        --instances_;
+        stopping_ -= stopped ? 1 : 0;
+        remove_from_live(index);
+        change_owner(index, [stopped](InstanceOwner& owner) {
+            --owner.rooms;
+            owner.stopping -= stopped ? 1 : 0;
+        });
+    }
+
+    /// The identity of the entry at `index` waits for room.
+    void begin_waiting(std::uint32_t index)
+    {
+        change_owner(index, [](InstanceOwner& owner) { ++owner.waiting; });
+    }
+
+    /// It does so no more.
+    void end_waiting(std::uint32_t index)
+    {
+        change_owner(index, [](InstanceOwner& owner) { --owner.waiting; });
+    }
+
+    /// Whether an owner has as many instances as one may have.
+    bool owner_is_full(std::uint32_t owner) const
+    {
+        return max_per_owner_ != 0 && table_.owner(owner).rooms >= max_per_owner_;
+    }
+    /// Whether there are as many instances as there may be.
+    bool is_full() const noexcept { return max_instances_ != 0 && instances_ >= max_instances_; }
+
+    /// Whether the stops of an owner make enough room for its identities that wait.
+    bool comes_to_owner(std::uint32_t owner) const
+    {
+        return table_.owner(owner).stopping >= table_.owner(owner).waiting;
+    }
+    /// Whether all stops together make enough room for all that wait.
+    bool comes_to_all() const noexcept { return stopping_ >= demand_; }
+
+    /// Instances that have room.
+    std::size_t instances() const noexcept { return instances_; }
+    /// Of these, those that are being stopped.
+    std::size_t stopping() const noexcept { return stopping_; }
+    /// Identities that wait for room, of each owner as many as it may still have.
+    std::size_t demand() const noexcept { return demand_; }
+
+private:
+    static constexpr std::uint32_t none = detail::no_index;
+
+    void remove_from_live(std::uint32_t index)
+    {
+        if (table_[index].owner != none)
+            table_.owner_of(index).live.erase(index, detail::links_in<&InstanceEntry::owner_links>(table_));
+    }
+
+    /// What is being stopped keeps nobody from waiting for its room.
+    std::size_t demand_of(const InstanceOwner& owner) const
+    {
+        if (max_per_owner_ == 0)
+            return owner.waiting;
+        const std::size_t kept = std::min<std::size_t>(owner.rooms - owner.stopping, max_per_owner_);
+        return std::min<std::size_t>(owner.waiting, max_per_owner_ - kept);
+    }
+
+    /// Keeps `demand_` right while `change` is made to the owner of an entry, if it has one.
+    template <class Change>
+    void change_owner(std::uint32_t index, const Change& change)
+    {
+        if (table_[index].owner == none)
+            return;
+        InstanceOwner& owner = table_.owner_of(index);
+        demand_ -= demand_of(owner);
+        change(owner);
+        demand_ += demand_of(owner);
+    }
+
+    InstanceTable& table_;
+    std::size_t max_instances_;
+    std::size_t max_per_owner_;
+    std::size_t instances_ = 0;
+    std::size_t stopping_ = 0;
+    std::size_t demand_ = 0;
+};
+
+}  // namespace instancer

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+
+#include <instancer/events.hpp>
+#include <instancer/identity.hpp>
+#include <instancer/pool/instance_table.hpp>
+#include <instancer/pool/waiter_table.hpp>
+#include <instancer/result.hpp>
+
+namespace instancer {
+
+/// What PoolState wants done.
+class PoolAction {
+public:
+    /// What is to be done.
+    enum class Kind {
+        start,   ///< Start an instance in `slot`; for `waiter`, or warm when that is 0. Answer: ready, start_failed.
+        assign,  ///< The instance in `slot` now belongs to `identity`.
+        grant,   ///< `waiter` gets a session on `slot`. Answer, later: release.
+        refuse,  ///< `waiter` gets `error`.
+        revoke,  ///< End every session on `slot`, because of `end`.
+        stop,    ///< Stop the instance in `slot`, because of `end`. Answer: stopped.
+        check_activity,  ///< Answer: active, with the time of the last byte on `slot`.
+    };
+
+    /// An action of that kind.
+    explicit PoolAction(Kind what) : kind(what) {}
+
+    Kind kind;                              ///< What is to be done.
+    SlotId slot;                            ///< With which instance.
+    WaiterId waiter = 0;                    ///< With which client that waits.
+    Identity identity;                      ///< For whom.
+    Errc error = Errc::full;                ///< Why a client is refused.
+    const char* limit = "";                 ///< Which limit that comes from, for the operator.
+    std::size_t instances = 0;              ///< Instances that count against that limit, and
+    std::size_t unused = 0;                 ///< those of them that have no client.
+    InstanceEnd end = InstanceEnd::exited;  ///< Why an instance is stopped.
+};
+
+}  // namespace instancer

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include <instancer/detail/index_list.hpp>
+
+namespace instancer {
+
+/// Clients that wait for room: their owners take turns, and the clients of one owner keep the order in which they came.
+///
+/// Clients and owners are named by small numbers, as of a table. `none` stands for nobody.
+///
+/// Time: every function takes constant time, on average over many calls.
+/// Threads: one at a time.
+class WaitQueue {
+public:
+    /// A moment on the clock of the pool.
+    using Time = std::chrono::steady_clock::time_point;
+
+    static constexpr std::uint32_t none = detail::no_index;  ///< No client, no owner.
+
+    /// `client` waits, until `deadline`, which is not before that of any other. An owner's first client goes behind
+    /// all other owners.
+    void push(std::uint32_t client, std::uint32_t owner, Time deadline)
+    {
+        grow(clients_, client);
+        grow(owners_, owner);
+        clients_[client].owner = owner;
+        clients_[client].deadline = deadline;
+        by_deadline_.push_back(client, detail::links_in<&Client::of_deadlines>(clients_));
+        owners_[owner].clients.push_back(client, detail::links_in<&Client::of_owner>(clients_));
+        recount(owner, 1);
+        if (!owners_[owner].held)
+            turns_.push_back(owner, detail::links_in<&Owner::turn>(owners_));
+    }
+
+    /// `client`, who waits, does so no more.
+    void erase(std::uint32_t client)
+    {
+        const std::uint32_t owner = clients_[client].owner;
+        by_deadline_.erase(client, detail::links_in<&Client::of_deadlines>(clients_));
+        owners_[owner].clients.erase(client, detail::links_in<&Client::of_owner>(clients_));
+        recount(owner, -1);
+        if (owners_[owner].clients.size() == 0) {
+            turns_.erase(owner, detail::links_in<&Owner::turn>(owners_));
+            owners_[owner].held = false;
+        }
+    }
+
+    /// Whose turn it is: the first client of the first owner.
+    std::uint32_t next() const { return turns_.first() == none ? none : owners_[turns_.first()].clients.first(); }
+
+    /// `owner` has had its turn: the others are next.
+    void end_turn(std::uint32_t owner)
+    {
+        if (owner >= owners_.size() || !owners_[owner].turn.linked())
+            return;
+        turns_.erase(owner, detail::links_in<&Owner::turn>(owners_));
+        turns_.push_back(owner, detail::links_in<&Owner::turn>(owners_));
+    }
+
+    /// `owner` cannot be helped now: it is passed over until `resume`.
+    void hold(std::uint32_t owner)
+    {
+        owners_[owner].held = true;
+        turns_.erase(owner, detail::links_in<&Owner::turn>(owners_));
+    }
+
+    /// Who was passed over is next.
+    void resume(std::uint32_t owner)
+    {
+        if (owner >= owners_.size() || !owners_[owner].held)
+            return;
+        owners_[owner].held = false;
+        turns_.push_front(owner, detail::links_in<&Owner::turn>(owners_));
+    }
+
+    /// The last client of the owner that has most of them here.
+    std::uint32_t last_of_largest() const
+    {
+        return largest_ == 0 ? none : owners_[by_size_[largest_].last()].clients.last();
+    }
+
+    /// How many clients the owner has here that has most of them.
+    std::size_t largest() const noexcept { return largest_; }
+
+    /// Clients of `owner` that wait.
+    std::size_t waiting_of(std::uint32_t owner) const
+    {
+        return owner < owners_.size() ? owners_[owner].clients.size() : 0;
+    }
+
+    /// Clients that wait.
+    std::size_t size() const noexcept { return by_deadline_.size(); }
+
+    /// The client whose deadline is next.
+    std::uint32_t first_due() const noexcept { return by_deadline_.first(); }
+
+    /// When that is; empty when nobody waits, or nobody has a deadline.
+    std::optional<Time> next_deadline() const
+    {
+        if (first_due() == none || clients_[first_due()].deadline == Time::max())
+            return std::nullopt;
+        return clients_[first_due()].deadline;
+    }
+
+private:
+    struct Client {
+        std::uint32_t owner = none;
+        detail::ListLinks of_owner, of_deadlines;
+        Time deadline{};
+    };
+
+    struct Owner {
+        detail::IndexList clients;
+        detail::ListLinks turn;  ///< In `turns_`; not when it has no client here, or is held.
+        detail::ListLinks peer;  ///< Among the owners with as many clients.
+        bool held = false;
+    };
+
+    template <class Record>
+    static void grow(std::vector<Record>& records, std::uint32_t index)
+    {
+        if (index >= records.size())
+            records.resize(std::max<std::size_t>(index + std::size_t{1}, records.size() * 2));
+    }
+
+    /// The owner has one client more or less than before.
+    void recount(std::uint32_t owner, int change)
+    {
+        const std::uint32_t count = owners_[owner].clients.size();
+        by_size_.resize(std::max<std::size_t>(by_size_.size(), count + std::size_t{1}));
+        by_size_[count - static_cast<std::uint32_t>(change)].erase(owner, detail::links_in<&Owner::peer>(owners_));
+        if (count != 0)
+            by_size_[count].push_back(owner, detail::links_in<&Owner::peer>(owners_));
+        largest_ = std::max<std::size_t>(largest_, count);
+        while (largest_ != 0 && by_size_[largest_].size() == 0)
+            --largest_;
+    }
+
+    std::vector<Client> clients_;
+    std::vector<Owner> owners_;
+    detail::IndexList turns_;
+    detail::IndexList by_deadline_;
+    std::vector<detail::IndexList> by_size_;  ///< The owners that have so many clients here.
+    std::size_t largest_ = 0;
+};
+
+}  // namespace instancer
