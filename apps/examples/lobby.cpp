@@ -41,7 +41,7 @@ private:
                 co_return fail(line.error());
             if (line->starts_with("play ")) {
                 Admission admission(line->substr(5), "");
-                admission.on_open("+ok\n");
+                admission.banner("+ok\n");
                 admission.on_refusal([](const Error& reason) { return "-" + reason.code().message() + "\n"; });
                 co_return admission;
             }

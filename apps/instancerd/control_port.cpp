@@ -14,7 +14,7 @@
 #include <asio/this_coro.hpp>
 
 #include <instancer/detail/asio_compat.hpp>
-#include <instancer/detail/dismiss.hpp>
+#include <instancer/detail/lingering_close.hpp>
 
 namespace instancer::daemon {
 
@@ -159,7 +159,7 @@ asio::awaitable<void> ControlPort::talk(Connections::iterator connection, bool c
     counted_ -= counted ? 1 : 0;
     // The last answer must not be lost for what was sent and nobody wants to read.
     if (!closing_)
-        instancer::detail::dismiss(*connection);
+        instancer::detail::lingering_close(*connection);
     connections_.erase(connection);
 }
 

@@ -122,7 +122,7 @@ asio::awaitable<std::string> RelayCommands::print(Words words)
 
 asio::awaitable<std::string> RelayCommands::print_connections()
 {
-    const auto sessions = co_await server_.list();
+    const auto sessions = co_await server_.snapshot();
     auto text = "connections: " + std::to_string(sessions.size()) + "\n";
     for (const auto& session : sessions)
         text += line_of(session);
@@ -161,7 +161,7 @@ asio::awaitable<std::string> RelayCommands::kill(Words words)
         co_return server_.kill(id) ? "disconnected " + word
                                    : "there is no connection " + word + "; print connections shows those there are";
     std::size_t count = 0;
-    const auto sessions = co_await server_.list();
+    const auto sessions = co_await server_.snapshot();
     for (const auto& session : sessions)
         if ((word == session.client.to_string() || word == host_of(session.client)) && server_.kill(session.id))
             ++count;

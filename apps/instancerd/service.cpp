@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <instancer/acceptor/gated_acceptor.hpp>
+#include <instancer/acceptor/controlled_acceptor.hpp>
 #include <instancer/authenticator/open.hpp>
 #include <instancer/authenticator/prompt.hpp>
 #include <instancer/authenticator/shared.hpp>
@@ -90,10 +90,10 @@ DockerOptions docker_options(const Settings& settings, const ServiceSettings& se
 
 }  // namespace
 
-std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const ServiceSettings& service,
+std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& executor, const ServiceSettings& service,
                                 AccessRules rules, std::shared_ptr<UnadmittedLimit> unadmitted)
 {
-    GateOptions options;
+    AccessControlOptions options;
     options.rules = std::move(rules);
     options.when_denied = service.when_denied;
     options.max_connections = service.max_connections;
@@ -102,7 +102,7 @@ std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const Ser
     for (const auto& network : service.accept_proxy)
         options.proxies.add(true, network);
     options.unadmitted = std::move(unadmitted);
-    return std::make_shared<Gate>(executor, std::move(options));
+    return std::make_shared<AccessControl>(executor, std::move(options));
 }
 
 std::optional<Parsed<AccessRules>> read_rules(const ServiceSettings& service)
@@ -112,14 +112,14 @@ std::optional<Parsed<AccessRules>> read_rules(const ServiceSettings& service)
     return load_rules(service.access, service.access_file, service.time_zone);
 }
 
-void reload_rules(Gate& gate, Parsed<AccessRules> rules, const ServiceSettings& service, Log& log)
+void reload_rules(AccessControl& access, Parsed<AccessRules> rules, const ServiceSettings& service, Log& log)
 {
     if (!rules) {
         log.warning(service.name, rules.error() + "; the access rules stay as they were");
         return;
     }
     log.notice(service.name, std::to_string(rules->size()) + " access rules, with those of " + service.access_file);
-    gate.set_rules(std::move(*rules));
+    access.set_rules(std::move(*rules));
 }
 
 ServerOptions make_server_options(const std::string& name, const ServiceSettings& service,
@@ -165,7 +165,7 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
             backend->on_available([this](bool available) { note_available(available); });
         upstreams_ = backend.get();
         backend_ = std::move(backend);
-        pool = UpstreamBackend::keeps_instance();
+        pool = UpstreamBackend::default_pool_options();
         budget = nullptr;
         break;
     }
@@ -173,7 +173,7 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
         relay_log_ = std::make_unique<RelayLog>(name_, service.relay.verbosity, log);
         channels = new RelayBackend(workers, service.relay.channels, *relay_log_);
         backend_.reset(channels);
-        pool = RelayBackend::channel_policy();
+        pool = RelayBackend::default_pool_options();
         budget = nullptr;
         break;
     case Mode::tunnel_server:
@@ -182,9 +182,9 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
     pool_ = std::make_unique<InstancePool>(control, name_, pool, *backend_, log, std::move(budget));
     bridge_ = make_bridge(service, log);
     if (service.is_gated()) {
-        gate_ = make_gate(control, service, std::move(rules), unadmitted);
+        access_ = make_access_control(control, service, std::move(rules), unadmitted);
         for (auto& acceptor : acceptors)
-            acceptor = std::make_unique<GatedAcceptor>(std::move(acceptor), gate_);
+            acceptor = std::make_unique<ControlledAcceptor>(std::move(acceptor), access_);
     }
     owners_ = owners_of(name_, tokens);
     server_ = std::make_unique<Server>(
@@ -291,8 +291,8 @@ asio::awaitable<void> Service::reload(instancer::detail::HelperThreads& reader)
     auto files = co_await std::move(call);
     if (files.tokens)
         reload_tokens(std::move(*files.tokens), files.remark);
-    if (gate_ && files.rules)
-        reload_rules(*gate_, std::move(*files.rules), service_, log_);
+    if (access_ && files.rules)
+        reload_rules(*access_, std::move(*files.rules), service_, log_);
     if (files.authentication)
         reload_authentication(std::move(*files.authentication));
     if (files.upstreams) {
@@ -407,7 +407,7 @@ void Service::report_instances()
 asio::awaitable<void> Service::report_sessions()
 {
     co_await asio::this_coro::throw_if_cancelled(false);
-    const auto sessions = co_await server_->list();
+    const auto sessions = co_await server_->snapshot();
     for (const auto& session : sessions)
         log_.session(session);
 }

@@ -11,7 +11,7 @@
 
 #include <asio/awaitable.hpp>
 
-#include <instancer/acceptor/gate.hpp>
+#include <instancer/acceptor/access_control.hpp>
 #include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/backend/upstream_backend.hpp>
 #include <instancer/bridge.hpp>
@@ -32,7 +32,7 @@
 namespace instancer::daemon {
 
 /// Who may connect to a service.
-std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const ServiceSettings& service,
+std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& executor, const ServiceSettings& service,
                                 AccessRules rules, std::shared_ptr<UnadmittedLimit> unadmitted);
 
 /// What the file of access rules holds now; none where there is no such file.
@@ -41,7 +41,7 @@ std::shared_ptr<Gate> make_gate(const asio::any_io_executor& executor, const Ser
 std::optional<Parsed<AccessRules>> read_rules(const ServiceSettings& service);
 
 /// Uses what was read, if it is right.
-void reload_rules(Gate& gate, Parsed<AccessRules> rules, const ServiceSettings& service, Log& log);
+void reload_rules(AccessControl& access, Parsed<AccessRules> rules, const ServiceSettings& service, Log& log);
 
 /// The limits of a service's sessions.
 ServerOptions make_server_options(const std::string& name, const ServiceSettings& service,
@@ -112,7 +112,7 @@ private:
     std::unique_ptr<Bridge> bridge_;
     std::function<void(std::vector<std::string>)> set_tokens_;  ///< Of the server's authenticator, if it has any.
     std::set<std::string> owners_;                              ///< Of the tokens, as hashes.
-    std::shared_ptr<Gate> gate_;                                ///< None where everybody is let in.
+    std::shared_ptr<AccessControl> access_;                                ///< None where everybody is let in.
     RelayAuthenticator* relay_authenticator_ = nullptr;
     std::unique_ptr<Server> server_;
     std::unique_ptr<RelayCommands> commands_;

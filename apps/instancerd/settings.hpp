@@ -17,7 +17,7 @@
 
 #include <sys/types.h>
 
-#include <instancer/acceptor/gate.hpp>
+#include <instancer/acceptor/access_control.hpp>
 #include <instancer/backend/docker_options.hpp>
 #include <instancer/backend/process_options.hpp>
 #include <instancer/backend/stderr_to.hpp>

@@ -8,7 +8,7 @@
 #include <asio/detached.hpp>
 #include <asio/steady_timer.hpp>
 
-#include <instancer/acceptor/gated_acceptor.hpp>
+#include <instancer/acceptor/controlled_acceptor.hpp>
 #include <instancer/authenticator/shared.hpp>
 #include <instancer/backend/upstream_backend.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
@@ -115,7 +115,7 @@ public:
     Route(TunnelServerService& owner, ServerOptions options, Workers& workers, Acceptors acceptors,
           TunnelAddress target, std::unique_ptr<Authenticator> authenticator)
         : backend(owner.control_, owner.tunnel_, target),
-          pool(owner.control_, options.service, UpstreamBackend::keeps_instance(), backend, owner.log_),
+          pool(owner.control_, options.service, UpstreamBackend::default_pool_options(), backend, owner.log_),
           server(workers, std::move(options), std::move(acceptors), std::move(authenticator), pool, *owner.bridge_,
                  owner.log_)
     {
@@ -147,12 +147,12 @@ TunnelServerService::TunnelServerService(const Settings& settings, const Service
       tunnel_over_(control_)
 {
     if (service.is_gated())
-        gate_ = make_gate(control_, service, std::move(rules), unadmitted);
+        access_ = make_access_control(control_, service, std::move(rules), unadmitted);
     for (std::size_t i = 0; i < listeners.routes.size(); ++i) {
         auto& acceptors = listeners.routes[i];
-        if (gate_)
+        if (access_)
             for (auto& acceptor : acceptors)
-                acceptor = std::make_unique<GatedAcceptor>(std::move(acceptor), gate_);
+                acceptor = std::make_unique<ControlledAcceptor>(std::move(acceptor), access_);
         std::unique_ptr<Authenticator> authenticator;
         if (service.tunnel.any_user)
             authenticator = std::make_unique<SharedAuthenticator>();
@@ -234,12 +234,12 @@ void TunnelServerService::stop()
 asio::awaitable<void> TunnelServerService::reload(instancer::detail::HelperThreads& reader)
 {
     const auto& tunnel = service_.tunnel;
-    if (gate_) {
+    if (access_) {
         auto read = [this] { return read_rules(service_); };
         auto call = reader.run(std::move(read));
         auto rules = co_await std::move(call);
         if (rules)
-            reload_rules(*gate_, std::move(*rules), service_, log_);
+            reload_rules(*access_, std::move(*rules), service_, log_);
     }
     if (tunnel.config_file.empty() && tunnel.routing_file.empty())
         co_return;

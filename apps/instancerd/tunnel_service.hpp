@@ -14,7 +14,7 @@
 #include <asio/awaitable.hpp>
 #include <asio/post.hpp>
 
-#include <instancer/acceptor/gate.hpp>
+#include <instancer/acceptor/access_control.hpp>
 #include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
@@ -108,7 +108,7 @@ private:
     instancer::detail::HelperThreads database_thread_{1};
     TunnelServer tunnel_;
     std::unique_ptr<Bridge> bridge_;
-    std::shared_ptr<Gate> gate_;
+    std::shared_ptr<AccessControl> access_;
     std::vector<std::unique_ptr<Route>> routes_;
     Acceptors control_acceptors_;
     ControlPort control_port_;

@@ -13,7 +13,7 @@
 
 #include <instancer/detail/find_program.hpp>
 #include <instancer/detail/group_limits.hpp>
-#include <instancer/detail/holds_path.hpp>
+#include <instancer/detail/contains_path.hpp>
 
 #include "options.hpp"
 #include "relay.hpp"
@@ -561,9 +561,9 @@ private:
             std::error_code error;
             if (!std::filesystem::exists(mount.source, error))
                 refuse("mount", "there is no " + mount.source + "; create it or correct the path");
-            else if (instancer::detail::holds_path(mount.source,
+            else if (instancer::detail::contains_path(mount.source,
                                                    docker.engine.substr(std::string_view("unix://").size())) ||
-                     instancer::detail::holds_path(mount.source, "/var/run/docker.sock"))
+                     instancer::detail::contains_path(mount.source, "/var/run/docker.sock"))
                 refuse("mount", mount.source + " would give containers the Docker engine, and with it the host; mount "
                                                "something smaller");
         }

@@ -498,7 +498,7 @@ asio::awaitable<std::string> DockerBackend::Impl::output(const Container& contai
         std::to_string(container.port);
 }
 
-asio::awaitable<std::string> DockerBackend::Impl::explain(Instance instance)
+asio::awaitable<std::string> DockerBackend::Impl::diagnose(Instance instance)
 {
     const auto self = shared_from_this();
     const auto container = instance.shared_state<Container>();
@@ -592,11 +592,11 @@ asio::awaitable<Result<void>> DockerBackend::do_assign(Instance instance, Identi
     return impl_->assign(std::move(instance), identity);
 }
 
-asio::awaitable<Result<std::vector<Leftover>>> DockerBackend::do_list(std::string) { return impl_->list(); }
+asio::awaitable<Result<std::vector<OrphanInstance>>> DockerBackend::do_recover(std::string) { return impl_->recover(); }
 
-asio::awaitable<std::string> DockerBackend::do_explain(Instance instance)
+asio::awaitable<std::string> DockerBackend::do_diagnose(Instance instance)
 {
-    return impl_->explain(std::move(instance));
+    return impl_->diagnose(std::move(instance));
 }
 
 }  // namespace instancer

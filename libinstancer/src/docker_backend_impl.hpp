@@ -70,8 +70,8 @@ public:
     asio::awaitable<InstanceExit> wait(Instance instance);
     asio::awaitable<Result<void>> stop(Instance instance);
     asio::awaitable<Result<void>> assign(Instance instance, Identity identity);
-    asio::awaitable<Result<std::vector<Leftover>>> list();
-    asio::awaitable<std::string> explain(Instance instance);
+    asio::awaitable<Result<std::vector<OrphanInstance>>> recover();
+    asio::awaitable<std::string> diagnose(Instance instance);
 
 private:
     using Containers = std::vector<std::shared_ptr<Container>>;
@@ -125,7 +125,7 @@ private:
     asio::awaitable<Result<Stream>> connect(std::shared_ptr<Container> container);
     asio::awaitable<Result<Stream>> connect_inside(std::shared_ptr<Container> container, asio::ip::address target);
     asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::endpoint endpoint);
-    asio::awaitable<Result<Leftover>> adopt(const nlohmann::json& summary, const ContainerName& name,
+    asio::awaitable<Result<OrphanInstance>> adopt(const nlohmann::json& summary, const ContainerName& name,
                                             std::shared_ptr<const Prepared> prepared);
     bool is_usable(const nlohmann::json& summary, const ContainerName& name, const Prepared& prepared) const;
     void forget(const Container& container);

@@ -104,7 +104,7 @@ asio::awaitable<void> DockerBackend::Impl::retry_removals()
     co_await remove_all(names);
 }
 
-asio::awaitable<Result<std::vector<Leftover>>> DockerBackend::Impl::list()
+asio::awaitable<Result<std::vector<OrphanInstance>>> DockerBackend::Impl::recover()
 {
     const auto self = shared_from_this();
     const auto prepared = co_await this->prepared();
@@ -118,7 +118,7 @@ asio::awaitable<Result<std::vector<Leftover>>> DockerBackend::Impl::list()
     if (!reply->ok())
         co_return fail(Errc::backend_unavailable, "listing containers: " + reply->message());
 
-    std::vector<Leftover> found;
+    std::vector<OrphanInstance> found;
     std::vector<std::string> unwanted;
     const auto summaries = reply->json();
     for (const auto& summary : summaries) {
@@ -170,7 +170,7 @@ bool DockerBackend::Impl::is_usable(const json& summary, const ContainerName& na
 }
 
 /// Fails only for what is known to be of no use.
-asio::awaitable<Result<Leftover>> DockerBackend::Impl::adopt(const json& summary, const ContainerName& name,
+asio::awaitable<Result<OrphanInstance>> DockerBackend::Impl::adopt(const json& summary, const ContainerName& name,
                                                              std::shared_ptr<const Prepared> prepared)
 {
     if (!is_usable(summary, name, *prepared))
@@ -192,7 +192,7 @@ asio::awaitable<Result<Leftover>> DockerBackend::Impl::adopt(const json& summary
         asio::co_spawn(control_, keep_looking(weak_from_this(), container), asio::detached);
     }
     const auto age = std::max(unix_time() - name.claimed(), std::chrono::seconds(0));
-    co_return Leftover(Instance(container->name, container), *name.identity(), age);
+    co_return OrphanInstance(Instance(container->name, container), *name.identity(), age);
 }
 
 /// Looks where a container is until that is known, or the container has ended.

@@ -7,7 +7,7 @@
 #include <random>
 #include <span>
 
-#include <instancer/detail/holds_path.hpp>
+#include <instancer/detail/contains_path.hpp>
 #include <instancer/detail/sha256.hpp>
 #include <instancer/detail/split.hpp>
 
@@ -157,7 +157,7 @@ Result<void> check(const DockerOptions& options, std::string_view service)
     for (const auto& mount : options.mounts) {
         if (!mount.source.starts_with('/') || !mount.target.starts_with('/'))
             return bad("mount '" + mount.source + "' to '" + mount.target + "': both paths must be absolute");
-        if (holds_path(mount.source, engine_socket) || holds_path(mount.source, "/var/run/docker.sock"))
+        if (contains_path(mount.source, engine_socket) || contains_path(mount.source, "/var/run/docker.sock"))
             return bad("mount '" + mount.source +
                        "': it holds the Docker engine's socket, which gives an instance "
                        "the whole host; mount something smaller");

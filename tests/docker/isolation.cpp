@@ -189,7 +189,7 @@ TEST_CASE("an address is not used again soon, and a network of a crashed run is 
     first.crash();
 
     Bench second(options);
-    const auto found = second.await(second.backend().list("svc"));
+    const auto found = second.await(second.backend().recover("svc"));
     REQUIRE((found && found->size() == 1));
     CHECK(second.inside((*found)[0].instance(), "echo here") == "here\n");
     CHECK(address_of(second.start("three")) != kept);

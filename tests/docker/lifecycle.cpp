@@ -98,7 +98,7 @@ TEST_CASE("an instance that does not listen yet is not ready, and says what it d
     const auto stream = bench.await(bench.backend().open(instance, {}));
     CHECK((!stream && stream.error() == Errc::not_ready));
     bench.until([&] {
-        const auto text = bench.await(bench.backend().explain(instance));
+        const auto text = bench.await(bench.backend().diagnose(instance));
         return text.find("busy") != text.npos && text.find("9000/tcp") != text.npos;
     });
 }
@@ -191,7 +191,7 @@ TEST_CASE("after a crash running instances are taken over, the rest goes, and no
     first.crash();
 
     Bench second(options);
-    const auto found = second.await(second.backend().list("svc"));
+    const auto found = second.await(second.backend().recover("svc"));
     REQUIRE(found);
     CHECK(second.containers() == 2);
     REQUIRE(found->size() == 2);
@@ -210,7 +210,7 @@ TEST_CASE("after a crash running instances are taken over, the rest goes, and no
     auto changed = options;
     changed.limits.pids = 32;
     Bench third(changed);
-    const auto none = third.await(third.backend().list("svc"));
+    const auto none = third.await(third.backend().recover("svc"));
     CHECK((none && none->empty()));
     CHECK(third.containers() == 0);
 
@@ -230,7 +230,7 @@ TEST_CASE("what a crash left of a service goes with the service, and not before"
         if (served)
             options.services.emplace_back("old");
         Bench bench(options);
-        const auto found = bench.await(bench.backend().list("svc"));
+        const auto found = bench.await(bench.backend().recover("svc"));
         CHECK((found && found->empty()));
         CHECK(bench.containers() == (served ? 1 : 0));
     }
@@ -251,7 +251,7 @@ TEST_CASE("what somebody made from the image of an instance bears its labels, an
     first.crash();
 
     Bench second(options);
-    const auto found = second.await(second.backend().list("svc"));
+    const auto found = second.await(second.backend().recover("svc"));
     REQUIRE((found && found->size() == 1));
     second.stop((*found)[0].instance());
     engine.inspect(evidence);
@@ -309,7 +309,7 @@ TEST_CASE("an instance of a previous run stays its owner's while the engine cann
     });
     options.engine = engine.address();
     Bench second(options);
-    const auto found = second.await(second.backend().list("svc"));
+    const auto found = second.await(second.backend().recover("svc"));
     REQUIRE((found && found->size() == 1));
     CHECK(second.events.all("warning").size() == 1);
     CHECK(second.inside((*found)[0].instance(), "cat /tmp/mark") == "kept\n");

@@ -155,7 +155,7 @@ TEST_CASE("standard streams: containers of a crashed run are removed, not taken 
     CHECK(first.containers() == 1);
     first.crash();
     Bench second(options);
-    const auto found = second.await(second.backend().list("svc"));
+    const auto found = second.await(second.backend().recover("svc"));
     CHECK((found && found->empty()));
     CHECK(second.containers() == 0);
 }

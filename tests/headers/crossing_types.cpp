@@ -4,7 +4,7 @@
 #include <type_traits>
 
 #include <instancer/acceptor.hpp>
-#include <instancer/acceptor/gate.hpp>
+#include <instancer/acceptor/access_control.hpp>
 #include <instancer/authenticator.hpp>
 #include <instancer/authenticator/token.hpp>
 #include <instancer/backend/docker_options.hpp>
@@ -44,9 +44,9 @@ namespace i = instancer;
 
 static_assert(none_is_an_aggregate<
               i::Accepted, i::AccessRules, i::AcquireRequest, i::Admission, i::BackendTraits, i::ClientInfo, i::Digest,
-              i::DockerLimits, i::DockerMount, i::DockerOptions, i::DockerTmpfs, i::Error, i::GateOptions,
+              i::DockerLimits, i::DockerMount, i::DockerOptions, i::DockerTmpfs, i::Error, i::AccessControlOptions,
               i::HookAnswer, i::Identity, i::Instance, i::InstanceExit, i::InstanceInfo, i::InstanceRequest,
-              i::InstanceSummary, i::Lease, i::Leftover, i::Link, i::Network, i::OpenRequest, i::PoolAction,
+              i::InstanceSummary, i::Lease, i::OrphanInstance, i::Link, i::Network, i::OpenRequest, i::PoolAction,
               i::PoolOptions, i::PortRange, i::ProcessOptions, i::ProcessUser, i::ProxyHeaderParser,
               i::RelayChannelStatus, i::RelayGreeting, i::RelayHandshake, i::RelayMemberInfo, i::RelayMemberStatus,
               i::RelayOptions, i::Result<i::Instance>, i::ServerOptions, i::SessionInfo, i::SessionStatus,

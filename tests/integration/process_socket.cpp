@@ -98,7 +98,7 @@ TEST_CASE("socket: behind a token, what follows the greeting reaches the process
     stranger.send(std::string(128, 'U') + std::string("\0\1", 2));
     CHECK(stranger.receive_all().empty());
     REQUIRE(service.events().wait_for_sessions(2));
-    CHECK(service.events().record().count(SessionEnd::rejected) == 1);
+    CHECK(service.events().record().count(SessionEnd::authentication_failed) == 1);
     CHECK(service.events().record().started.size() == 1);
 }
 
@@ -115,7 +115,7 @@ TEST_CASE("socket: a client that is refused or whose process cannot start gets a
         RawClient second(service.port());
         CHECK(second.receive_all().empty());
         CHECK(second.ended_by_reset());
-        CHECK(service.events().session_end() == SessionEnd::refused);
+        CHECK(service.events().session_end() == SessionEnd::limit_reached);
     }
     SUBCASE("cannot start")
     {

@@ -508,7 +508,7 @@ TEST_CASE("stdio: a full service refuses with a reset, and has room again when s
     RawClient second(service.port());
     CHECK(second.receive_all().empty());
     CHECK(second.ended_by_reset());
-    CHECK(service.events().session_end() == SessionEnd::refused);
+    CHECK(service.events().session_end() == SessionEnd::limit_reached);
     first.close();
     REQUIRE(service.events().wait_for_instances(1));
     CHECK(answer(service, "again") == "again");

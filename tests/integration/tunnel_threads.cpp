@@ -97,7 +97,7 @@ TEST_CASE("tunnel, embedded: users on several threads, looked at and disconnecte
     server_options.admits_agent = [](const asio::ip::address& address) { return address.is_loopback(); };
     TunnelServer tunnel(home, "tunnel", server_options, std::move(agents), events);
     TunnelBackend backend(control, tunnel, target.address());
-    InstancePool pool(control, "users", UpstreamBackend::keeps_instance(), backend, events);
+    InstancePool pool(control, "users", UpstreamBackend::default_pool_options(), backend, events);
     PairBridge bridge;
     Server server(workers, ServerOptions("users"), std::move(users),
                   std::make_unique<TunnelAuthenticator>(&known_unless_third), pool, bridge, events);

@@ -327,7 +327,7 @@ public:
     std::string end_of(const instancer::Instance& instance)
     {
         const auto exit = await(backend_->wait(instance));
-        return exit.text() + "\n" + await(backend_->explain(instance));
+        return exit.text() + "\n" + await(backend_->diagnose(instance));
     }
 
     /// Somebody else has stopped it.

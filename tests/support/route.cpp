@@ -172,7 +172,7 @@ public:
           listener_(any_address(server, directory_, "server")),
           bridge_(make_bridge(within, events_)),
           backend_(workers_.control(), "forward", options_for(listener_.address()), events_),
-          pool_(workers_.control(), "forward", UpstreamBackend::keeps_instance(), backend_, events_),
+          pool_(workers_.control(), "forward", UpstreamBackend::default_pool_options(), backend_, events_),
           server_(workers_, ServerOptions("forward"), acceptors(client), std::make_unique<SharedAuthenticator>(), pool_,
                   *bridge_, events_)
     {

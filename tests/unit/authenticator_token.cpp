@@ -85,7 +85,7 @@ void check_segments(const std::vector<std::string>& segments, const std::string&
     REQUIRE_FALSE(admission->reset());
     REQUIRE(admission->early_data() + greeting.rest() == following);
     REQUIRE(greeting.peer.received().empty());
-    REQUIRE(admission->on_open().empty());
+    REQUIRE(admission->banner().empty());
     REQUIRE(admission->on_refusal(instancer::Error(Errc::full)).empty());
 }
 

@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 namespace {
 
 using Attempt = Balancer::Attempt;
-using Turn = Balancer::Turn;
+using Selection = Balancer::Selection;
 
 UpstreamOptions group(Balance balance, const std::vector<unsigned>& weights)
 {
@@ -47,7 +47,7 @@ public:
     {
         auto& attempt = attempts.emplace_back(Balancer::hash_of(source));
         last = balancer.take(attempt, now);
-        if (last == Turn::wait)
+        if (last == Selection::wait)
             attempt.on_served([this, &attempt] { served += attempt.member() ? name(attempt) : '-'; });
         return attempt;
     }
@@ -56,7 +56,7 @@ public:
     char visit(const std::string& source = "192.0.2.1")
     {
         Attempt attempt(Balancer::hash_of(source));
-        const char found = balancer.take(attempt, now) == Turn::go ? name(attempt) : '-';
+        const char found = balancer.take(attempt, now) == Selection::go ? name(attempt) : '-';
         balancer.release(attempt, now);
         return found;
     }
@@ -74,7 +74,7 @@ public:
     {
         Attempt attempt;
         std::string all;
-        while (balancer.take(attempt, now) == Turn::go) {
+        while (balancer.take(attempt, now) == Selection::go) {
             all += name(attempt);
             balancer.failed(attempt, now);
         }
@@ -85,14 +85,14 @@ public:
     bool fail()
     {
         Attempt attempt;
-        REQUIRE(balancer.take(attempt, now) == Turn::go);
+        REQUIRE(balancer.take(attempt, now) == Selection::go);
         return balancer.failed(attempt, now);
     }
 
     bool succeed()
     {
         Attempt attempt;
-        REQUIRE(balancer.take(attempt, now) == Turn::go);
+        REQUIRE(balancer.take(attempt, now) == Selection::go);
         const bool rested = balancer.succeeded(attempt, now);
         balancer.release(attempt, now);
         return rested;
@@ -114,7 +114,7 @@ public:
     Balancer balancer;
     Balancer::TimePoint now = start;
     std::list<Attempt> attempts;
-    Turn last = Turn::none;
+    Selection last = Selection::none;
     std::string served;
 };
 
@@ -409,7 +409,7 @@ TEST_CASE("balancer: when all are full a connection waits for its turn")
     // The same source: to the next one with room when its own is full.
     for (int i = 0; i < 4; ++i) {
         running.push_back(&world.connect());
-        CHECK(world.last == Turn::go);
+        CHECK(world.last == Selection::go);
     }
     CHECK(world.connections(0) == 2);
     CHECK(world.connections(1) == 2);
@@ -417,10 +417,10 @@ TEST_CASE("balancer: when all are full a connection waits for its turn")
     std::vector<Attempt*> waiting;
     for (int i = 0; i < 3; ++i) {
         waiting.push_back(&world.connect());
-        CHECK(world.last == Turn::wait);
+        CHECK(world.last == Selection::wait);
     }
     world.connect();
-    CHECK(world.last == Turn::full);
+    CHECK(world.last == Selection::full);
     CHECK(world.balancer.waiting() == 3);
 
     SUBCASE("first come, first served, and nobody overtakes")
@@ -432,7 +432,7 @@ TEST_CASE("balancer: when all are full a connection waits for its turn")
         CHECK(world.balancer.waiting() == 2);
         CHECK(world.connections(0) + world.connections(1) == 4);
         world.connect();
-        CHECK(world.last == Turn::wait);
+        CHECK(world.last == Selection::wait);
         world.balancer.release(*running[1], start);
         CHECK(waiting[1]->member());
         CHECK_FALSE(waiting[2]->member());
@@ -484,7 +484,7 @@ TEST_CASE("balancer: room at one that works is worth waiting for, one that rests
     CHECK(world.fail());
     REQUIRE(world.states() == "ur");
     auto& waiting = world.connect();
-    CHECK(world.last == Turn::wait);
+    CHECK(world.last == Selection::wait);
     SUBCASE("it has rested")
     {
         world.now += 10s;
@@ -492,7 +492,7 @@ TEST_CASE("balancer: room at one that works is worth waiting for, one that rests
         // Whoever comes then does not overtake.
         CHECK(world.served == "b");
         CHECK(world.name(waiting) == 'b');
-        CHECK(world.last == Turn::wait);
+        CHECK(world.last == Selection::wait);
     }
     SUBCASE("the other one is down")
     {
@@ -507,14 +507,14 @@ TEST_CASE("balancer: room at one that works is worth waiting for, one that rests
         auto& retry = world.connect();
         REQUIRE(world.name(retry) == 'b');
         world.balancer.failed(retry, world.now);
-        CHECK(world.balancer.take(retry, world.now) == Turn::wait);
+        CHECK(world.balancer.take(retry, world.now) == Selection::wait);
         retry.on_served([&] { world.served += "retry on a"; });
         world.now += 10s;
         // `b` has rested: of use to others.
         auto& other = world.connect();
         CHECK(world.name(other) == 'b');
         world.connect();
-        CHECK(world.last == Turn::wait);
+        CHECK(world.last == Selection::wait);
         world.balancer.release(other, world.now);
         CHECK(world.served == "b");
         world.balancer.release(running, world.now);
@@ -532,7 +532,7 @@ TEST_CASE("balancer: a name without an address is down until a look-up finds one
     CHECK_FALSE(balancer.available(start));
     CHECK(balancer.snapshot(start).at(0).state == UpstreamState::down);
     Attempt attempt;
-    CHECK(balancer.take(attempt, start) == Turn::none);
+    CHECK(balancer.take(attempt, start) == Selection::none);
 
     CHECK(balancer.not_found(member));
     CHECK_FALSE(balancer.not_found(member));
@@ -544,6 +544,6 @@ TEST_CASE("balancer: a name without an address is down until a look-up finds one
     // The addresses that it has are better than none.
     CHECK(balancer.not_found(member));
     CHECK(member.lost());
-    CHECK(balancer.take(attempt, start) == Turn::go);
+    CHECK(balancer.take(attempt, start) == Selection::go);
     balancer.release(attempt, start);
 }

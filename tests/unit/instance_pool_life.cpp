@@ -425,7 +425,7 @@ TEST_CASE("instance pool: a backend that throws when it is asked beside the rest
             throw std::runtime_error("cannot assign");
             co_return Result<void>();
         }
-        asio::awaitable<std::string> do_explain(Instance) override
+        asio::awaitable<std::string> do_diagnose(Instance) override
         {
             throw std::runtime_error("cannot explain");
             co_return std::string();

@@ -63,7 +63,7 @@ TEST_CASE("relay authenticator: banner first, then the client's channel")
     client.send("02A and more");
     CHECK(client.outcome() == "2a:");
     CHECK(client.peer.unread() == 9);
-    CHECK(client.task->value()->on_open() == "READY");
+    CHECK(client.task->value()->banner() == "READY");
     CHECK(client.task->value()->on_refusal(Error(Errc::full)) == "Connection Group Full");
     CHECK(client.task->value()->on_refusal(Error(Errc::stopping)).empty());
     CHECK(client.peer.received() == "4-BounceServer_1.0\n");
@@ -123,7 +123,7 @@ TEST_CASE("relay authenticator: what is wrong is said, and no secret is in the r
     {
         client.send("hi10");
         CHECK(client.outcome() == "10:");
-        CHECK(client.task->value()->on_open().empty());
+        CHECK(client.task->value()->banner().empty());
     }
     SUBCASE("left before")
     {

@@ -15,7 +15,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <instancer/acceptor/gated_acceptor.hpp>
+#include <instancer/acceptor/controlled_acceptor.hpp>
 #include <instancer/acceptor/socket_acceptor.hpp>
 #include <instancer/authenticator/open.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
@@ -52,7 +52,7 @@ public:
     ServerOptions server{"service"};
     std::unique_ptr<Authenticator> authenticator = std::make_unique<OpenAuthenticator>();
     std::unique_ptr<Bridge> bridge = std::make_unique<PairBridge>();
-    std::optional<GateOptions> gate;
+    std::optional<AccessControlOptions> access;
 
     Setup()
     {
@@ -69,7 +69,7 @@ public:
         : backend(workers.control(), setup.traits),
           pool(workers.control(), setup.server.service, setup.pool, backend, events),
           bridge(std::move(setup.bridge)),
-          gate(setup.gate ? std::make_shared<Gate>(workers.control(), std::move(*setup.gate)) : nullptr),
+          access(setup.access ? std::make_shared<AccessControl>(workers.control(), std::move(*setup.access)) : nullptr),
           server(workers, setup.server, listeners(), std::move(setup.authenticator), pool, *bridge, events)
     {
     }
@@ -172,7 +172,7 @@ public:
     FakeBackend backend;
     InstancePool pool;
     std::unique_ptr<Bridge> bridge;
-    std::shared_ptr<Gate> gate;
+    std::shared_ptr<AccessControl> access;
     Server server;
     std::optional<Task<Result<void>>> running;
 
@@ -193,8 +193,8 @@ private:
         const auto address = (*acceptor)->address();
         port_ = static_cast<std::uint16_t>(std::atoi(address.c_str() + address.rfind(':') + 1));
         std::vector<std::unique_ptr<Acceptor>> all;
-        if (gate)
-            all.push_back(std::make_unique<GatedAcceptor>(std::move(*acceptor), gate));
+        if (access)
+            all.push_back(std::make_unique<ControlledAcceptor>(std::move(*acceptor), access));
         else
             all.push_back(std::move(*acceptor));
         return all;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A server behind a gate: who is let in, what becomes of the others, and clients that a proxy introduces.
+// A server behind a access: who is let in, what becomes of the others, and clients that a proxy introduces.
 #include <filesystem>
 #include <iterator>
 
@@ -16,17 +16,17 @@ namespace {
 
 Network network(const char* address, unsigned bits = 128) { return Network(asio::ip::make_address(address), bits); }
 
-Setup gated(GateOptions options)
+Setup gated(AccessControlOptions options)
 {
     Setup setup;
-    setup.gate = std::move(options);
+    setup.access = std::move(options);
     return setup;
 }
 
 /// 127.0.0.2 is not let in.
 Setup denying(WhenDenied when_denied, std::size_t max_held = 1000, std::chrono::nanoseconds hold_time = 1h)
 {
-    GateOptions options;
+    AccessControlOptions options;
     options.rules.add(false, network("127.0.0.2"));
     options.when_denied = when_denied;
     options.max_held = max_held;
@@ -35,9 +35,9 @@ Setup denying(WhenDenied when_denied, std::size_t max_held = 1000, std::chrono::
 }
 
 /// 127.0.0.1 is a proxy.
-GateOptions behind_proxy()
+AccessControlOptions behind_proxy()
 {
-    GateOptions options;
+    AccessControlOptions options;
     options.proxies.add(true, network("127.0.0.1"));
     return options;
 }
@@ -48,31 +48,31 @@ std::ptrdiff_t open_descriptors() { return std::distance(std::filesystem::direct
 
 }  // namespace
 
-TEST_CASE("gate: a denied client is reset, logged once with the rule, and nobody else is touched")
+TEST_CASE("access: a denied client is reset, logged once with the rule, and nobody else is touched")
 {
     ServerFixture fixture(denying(WhenDenied::reset));
     fixture.start();
     auto welcome = fixture.joined();
     auto client = fixture.connect("127.0.0.2");
     CHECK(fixture.rest(client) == " reset");
-    CHECK(fixture.end() == SessionEnd::denied);
+    CHECK(fixture.end() == SessionEnd::access_denied);
     CHECK(fixture.summary().detail == "the rule for 127.0.0.2 denies it");
     CHECK(fixture.summary().client.to_string().starts_with("127.0.0.2:"));
     CHECK(fixture.backend.instances().size() == 1);
     CHECK(fixture.server.sessions() == 1);
 }
 
-TEST_CASE("gate: a denied client may be closed instead, in order, whatever it has sent")
+TEST_CASE("access: a denied client may be closed instead, in order, whatever it has sent")
 {
     ServerFixture fixture(denying(WhenDenied::close));
     auto client = fixture.connect("127.0.0.2");
     fixture.send(client, std::string(5000, 'x'));
     fixture.start();
     CHECK(fixture.rest(client) == "");
-    CHECK(fixture.end() == SessionEnd::denied);
+    CHECK(fixture.end() == SessionEnd::access_denied);
 }
 
-TEST_CASE("gate: a denied client may be held: in silence, until it leaves")
+TEST_CASE("access: a denied client may be held: in silence, until it leaves")
 {
     const auto descriptors = open_descriptors();
     {
@@ -81,7 +81,7 @@ TEST_CASE("gate: a denied client may be held: in silence, until it leaves")
         const auto before = open_descriptors();
         auto client = fixture.connect("127.0.0.2");
         fixture.send(client, "anybody there?");
-        CHECK(fixture.end() == SessionEnd::denied);
+        CHECK(fixture.end() == SessionEnd::access_denied);
         fixture.loop.settle();
         CHECK(try_read(client) == "would block");
         CHECK(fixture.server.sessions() == 0);
@@ -110,7 +110,7 @@ TEST_CASE("gate: a denied client may be held: in silence, until it leaves")
     CHECK(open_descriptors() == descriptors);
 }
 
-TEST_CASE("gate: only so many clients are held, and only for so long")
+TEST_CASE("access: only so many clients are held, and only for so long")
 {
     SUBCASE("many")
     {
@@ -133,14 +133,14 @@ TEST_CASE("gate: only so many clients are held, and only for so long")
     }
 }
 
-TEST_CASE("gate: new rules hold for new clients")
+TEST_CASE("access: new rules hold for new clients")
 {
     ServerFixture fixture(denying(WhenDenied::reset));
     fixture.start();
     auto stays = fixture.joined();
     AccessRules rules;
     rules.add(false, network("127.0.0.0", 8));
-    fixture.gate->set_rules(std::move(rules));
+    fixture.access->set_rules(std::move(rules));
     auto client = fixture.connect();
     CHECK(fixture.rest(client) == " reset");
     CHECK(fixture.summary().detail == "the rule for 127.0.0.0/8 denies it");
@@ -149,9 +149,9 @@ TEST_CASE("gate: new rules hold for new clients")
     CHECK(fixture.arrives(instance, "still here"));
 }
 
-TEST_CASE("gate: more connections than there may be are reset, until one has gone")
+TEST_CASE("access: more connections than there may be are reset, until one has gone")
 {
-    GateOptions options;
+    AccessControlOptions options;
     std::string text;
     SUBCASE("of all")
     {
@@ -168,7 +168,7 @@ TEST_CASE("gate: more connections than there may be are reset, until one has gon
     auto one = fixture.joined(), two = fixture.joined();
     auto three = fixture.connect();
     CHECK(fixture.rest(three) == " reset");
-    CHECK(fixture.end() == SessionEnd::refused);
+    CHECK(fixture.end() == SessionEnd::limit_reached);
     CHECK(fixture.summary().detail == text);
     if (text.find("127.0.0.1") != text.npos)
         auto neighbour = fixture.connect("127.0.0.2");
@@ -179,20 +179,20 @@ TEST_CASE("gate: more connections than there may be are reset, until one has gon
     CHECK(fixture.arrives(fixture.last_connection(), "x"));
 }
 
-TEST_CASE("gate: a client that is denied takes nobody's place")
+TEST_CASE("access: a client that is denied takes nobody's place")
 {
-    GateOptions options;
+    AccessControlOptions options;
     options.rules.add(false, network("127.0.0.2"));
     options.when_denied = WhenDenied::hold;
     options.max_connections = 1;
     ServerFixture fixture(gated(std::move(options)));
     fixture.start();
     auto denied = fixture.connect("127.0.0.2");
-    CHECK(fixture.end() == SessionEnd::denied);
+    CHECK(fixture.end() == SessionEnd::access_denied);
     auto client = fixture.joined();
 }
 
-TEST_CASE("gate: the client is who the PROXY header names, and what follows is the session's")
+TEST_CASE("access: the client is who the PROXY header names, and what follows is the session's")
 {
     const asio::ip::tcp::endpoint peer(asio::ip::make_address("2001:db8::1"), 1);
     const asio::ip::tcp::endpoint local(asio::ip::make_address("::1"), 2);
@@ -230,7 +230,7 @@ TEST_CASE("gate: the client is who the PROXY header names, and what follows is t
     CHECK(fixture.summary().bytes_up == 8);
 }
 
-TEST_CASE("gate: a proxy that speaks for itself is its own client; others need no header")
+TEST_CASE("access: a proxy that speaks for itself is its own client; others need no header")
 {
     ServerFixture fixture(gated(behind_proxy()));
     fixture.start();
@@ -260,10 +260,10 @@ TEST_CASE("gate: a proxy that speaks for itself is its own client; others need n
     CHECK(fixture.summary().client.to_string().starts_with(name));
 }
 
-TEST_CASE("gate: without a right header in time no byte is sent, and the log names the address")
+TEST_CASE("access: without a right header in time no byte is sent, and the log names the address")
 {
     auto setup = gated(behind_proxy());
-    auto end = SessionEnd::rejected;
+    auto end = SessionEnd::authentication_failed;
     std::string sent, why;
     bool ends = false;
     SUBCASE("none")
@@ -302,9 +302,9 @@ TEST_CASE("gate: without a right header in time no byte is sent, and the log nam
     CHECK(fixture.backend.instances().empty());
 }
 
-TEST_CASE("gate: rules and limits hold for the client that the header names")
+TEST_CASE("access: rules and limits hold for the client that the header names")
 {
-    GateOptions options = behind_proxy();
+    AccessControlOptions options = behind_proxy();
     options.rules.add(false, network("192.0.2.0", 24));
     options.rules.add(true, std::nullopt);
     options.max_per_source = 1;
@@ -313,7 +313,7 @@ TEST_CASE("gate: rules and limits hold for the client that the header names")
     fixture.start();
     auto denied = fixture.connect();
     fixture.send(denied, from_192 + "hello");
-    CHECK(fixture.end() == SessionEnd::denied);
+    CHECK(fixture.end() == SessionEnd::access_denied);
     CHECK(fixture.summary().client.to_string() == "192.0.2.7:4000");
     CHECK(try_read(denied) == "would block");
 
@@ -328,7 +328,7 @@ TEST_CASE("gate: rules and limits hold for the client that the header names")
     auto second = connect_as("2001:db8::2");
     CHECK(fixture.rest(second) == " reset");
     REQUIRE(fixture.events.sessions().size() == 2);
-    CHECK(fixture.events.sessions()[1].end == SessionEnd::refused);
+    CHECK(fixture.events.sessions()[1].end == SessionEnd::limit_reached);
     CHECK(fixture.events.sessions()[1].detail == "as many connections of 2001:db8::/64 as there may be: 1");
     one.abort();
     REQUIRE(fixture.loop.until([&] { return fixture.events.sessions().size() == 3; }));
@@ -336,9 +336,9 @@ TEST_CASE("gate: rules and limits hold for the client that the header names")
     CHECK(fixture.loop.until([&] { return fixture.backend.times_opened() == 3; }));
 }
 
-TEST_CASE("gate: a proxy that is slow with its header has its place meanwhile, and loses it with its time")
+TEST_CASE("access: a proxy that is slow with its header has its place meanwhile, and loses it with its time")
 {
-    GateOptions options = behind_proxy();
+    AccessControlOptions options = behind_proxy();
     options.max_connections = 1;
     auto setup = gated(std::move(options));
     setup.server.auth_timeout = 30ms;
@@ -347,14 +347,14 @@ TEST_CASE("gate: a proxy that is slow with its header has its place meanwhile, a
     auto slow = fixture.connect();
     auto other = fixture.connect("127.0.0.3");
     CHECK(fixture.rest(other) == " reset");
-    CHECK(fixture.end() == SessionEnd::refused);
+    CHECK(fixture.end() == SessionEnd::limit_reached);
     CHECK(fixture.rest(slow) == "");
     REQUIRE(fixture.loop.until([&] { return fixture.events.sessions().size() == 2; }));
     auto again = fixture.connect("127.0.0.3");
     CHECK(fixture.loop.until([&] { return fixture.backend.times_opened() == 1; }));
 }
 
-TEST_CASE("gate: header and greeting come in one piece, and nothing of either is lost")
+TEST_CASE("access: header and greeting come in one piece, and nothing of either is lost")
 {
     auto setup = gated(behind_proxy());
     const std::vector<Token> tokens{Token(std::string(Token::size, 'x'))};
@@ -373,7 +373,7 @@ TEST_CASE("gate: header and greeting come in one piece, and nothing of either is
     CHECK(fixture.end() == SessionEnd::instance_ended);
 }
 
-TEST_CASE("gate: stopped while a client has not introduced itself")
+TEST_CASE("access: stopped while a client has not introduced itself")
 {
     ServerFixture fixture(gated(behind_proxy()));
     fixture.start();

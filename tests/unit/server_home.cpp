@@ -38,7 +38,7 @@ private:
         co_return Instance("room", std::make_shared<Room>());
     }
 
-    asio::any_io_executor do_home(const Instance&) const override { return home_; }
+    asio::any_io_executor do_preferred_executor(const Instance&) const override { return home_; }
 
     asio::awaitable<Result<Stream>> do_open(Instance, OpenRequest request) override
     {
@@ -150,7 +150,7 @@ TEST_CASE("server on several threads: every session moves to the worker of its i
                 for (int i = 0; i < visits; ++i) {
                     echoed += visit(port, random) ? 1 : 0;
                     if (i % 10 == 0)
-                        asio::co_spawn(workers.control(), server.list(),
+                        asio::co_spawn(workers.control(), server.snapshot(),
                                        [&listed](std::exception_ptr, const std::vector<SessionStatus>& sessions) {
                                            listed += sessions.size();
                                        });
@@ -185,7 +185,7 @@ TEST_CASE("server: an operator sees the sessions and ends one")
     fixture.send(second, "question");
     REQUIRE(fixture.arrives(fixture.last_connection(), "question"));
 
-    const auto sessions = fixture.loop.run(fixture.server.list());
+    const auto sessions = fixture.loop.run(fixture.server.snapshot());
     REQUIRE(sessions.size() == 2);
     CHECK(sessions[0].id == 1);
     CHECK(sessions[1].id == 2);
@@ -201,18 +201,18 @@ TEST_CASE("server: an operator sees the sessions and ends one")
     CHECK(fixture.server.kill(1));
     CHECK(fixture.rest(first) == " reset");
     CHECK(fixture.end() == SessionEnd::killed);
-    CHECK(fixture.loop.run(fixture.server.list()).size() == 1);
+    CHECK(fixture.loop.run(fixture.server.snapshot()).size() == 1);
 }
 
 TEST_CASE("server: a session without an instance as yet is listed, and can be ended too")
 {
     ServerFixture fixture;
     fixture.start();
-    CHECK(fixture.loop.run(fixture.server.list()).empty());
+    CHECK(fixture.loop.run(fixture.server.snapshot()).empty());
     fixture.backend.starts.hold();
     auto client = fixture.connect();
     REQUIRE(fixture.loop.until([&] { return fixture.backend.starts.waiting() == 1; }));
-    const auto sessions = fixture.loop.run(fixture.server.list());
+    const auto sessions = fixture.loop.run(fixture.server.snapshot());
     REQUIRE(sessions.size() == 1);
     CHECK_FALSE(sessions[0].joined);
     CHECK(sessions[0].instance.empty());

@@ -10,7 +10,7 @@ TEST_CASE("server: a client that gets no instance is reset, whatever the reason"
 {
     Setup setup;
     setup.pool.max_instances = 1;
-    SessionEnd reason = SessionEnd::refused;
+    SessionEnd reason = SessionEnd::limit_reached;
     std::optional<Error> start_error;
     SUBCASE("full") {}
     SUBCASE("waited too long")

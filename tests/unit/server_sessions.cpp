@@ -101,7 +101,7 @@ TEST_CASE("server: what follows the greeting belongs to the instance, what prece
     Setup setup;
     Admission admission{"ann", "id"};
     admission.early_data("early ");
-    admission.on_open("READY\n");
+    admission.banner("READY\n");
     setup.authenticator = std::make_unique<ScriptedAuthenticator>(admission);
     Events nobody;
     std::string shown;
@@ -149,7 +149,7 @@ TEST_CASE("server: a client that is gone before it can be told that its instance
     Setup setup;
     setup.pool.linger = 1h;
     Admission admission{"ann", "id"};
-    admission.on_open("READY\n");
+    admission.banner("READY\n");
     setup.authenticator = std::make_unique<ScriptedAuthenticator>(admission);
     ServerFixture fixture(std::move(setup));
     fixture.start();
@@ -189,7 +189,7 @@ TEST_CASE("server: a greeting that is wrong ends without a byte and in order")
     }
     SUBCASE("nothing") { CHECK(client.shutdown_send()); }
     CHECK(fixture.rest(client) == "");
-    CHECK(fixture.end() == SessionEnd::rejected);
+    CHECK(fixture.end() == SessionEnd::authentication_failed);
     CHECK(fixture.backend.instances().empty());
 }
 

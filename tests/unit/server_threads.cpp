@@ -12,7 +12,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <instancer/acceptor/gated_acceptor.hpp>
+#include <instancer/acceptor/controlled_acceptor.hpp>
 #include <instancer/acceptor/socket_acceptor.hpp>
 #include <instancer/authenticator/token.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
@@ -195,14 +195,14 @@ TEST_CASE("server on several threads: clients come and go at random, and in the 
     auto& authenticator = *tokens;
     const asio::ip::tcp::endpoint any_port(asio::ip::address_v4::loopback(), 0);
     std::vector<std::unique_ptr<Acceptor>> acceptors;
-    GateOptions gate_options;
-    gate_options.rules = some_rules();
-    gate_options.when_denied = WhenDenied::hold;
-    gate_options.max_held = 20;
-    gate_options.max_per_source = 3;
-    gate_options.proxies.add(true, std::nullopt);
-    const auto gate = std::make_shared<Gate>(workers.control(), std::move(gate_options));
-    acceptors.push_back(std::make_unique<GatedAcceptor>(std::move(*listen_tcp(workers.control(), any_port)), gate));
+    AccessControlOptions access_options;
+    access_options.rules = some_rules();
+    access_options.when_denied = WhenDenied::hold;
+    access_options.max_held = 20;
+    access_options.max_per_source = 3;
+    access_options.proxies.add(true, std::nullopt);
+    const auto access = std::make_shared<AccessControl>(workers.control(), std::move(access_options));
+    acceptors.push_back(std::make_unique<ControlledAcceptor>(std::move(*listen_tcp(workers.control(), any_port)), access));
     const auto port = port_of(*acceptors.front());
     Server server(workers, ServerOptions("echo"), std::move(acceptors), std::move(tokens), pool, bridge, events);
 
@@ -228,7 +228,7 @@ TEST_CASE("server on several threads: clients come and go at random, and in the 
                     wrong += outcome == Visit::wrong ? 1 : 0;
                     if (i % 32 == 0) {
                         authenticator.set_tokens({Token(std::string(Token::size, 'x'))});
-                        gate->set_rules(some_rules());
+                        access->set_rules(some_rules());
                     }
                 }
             });
@@ -241,7 +241,7 @@ TEST_CASE("server on several threads: clients come and go at random, and in the 
     CHECK(backend.running() == 0);
     const auto sessions = events.sessions();
     CHECK(events.count_beginning("session ") == 2 * sessions.size());
-    CHECK(std::any_of(sessions.begin(), sessions.end(), [](auto& s) { return s.end == SessionEnd::denied; }));
+    CHECK(std::any_of(sessions.begin(), sessions.end(), [](auto& s) { return s.end == SessionEnd::access_denied; }));
     CHECK(events.count_beginning("started ") == events.count_beginning("ended "));
 }
 

@@ -75,7 +75,7 @@ TEST_CASE("unadmitted: a place comes free with the end of its connection, howeve
     SUBCASE("unknown")
     {
         fixture.send(client, "guess\n");
-        CHECK(fixture.end() == SessionEnd::rejected);
+        CHECK(fixture.end() == SessionEnd::authentication_failed);
     }
     SUBCASE("gone")
     {

@@ -157,8 +157,8 @@ public:
 TEST_CASE("multiplexer: two of ours recognise each other, open at once, and carry both directions")
 {
     Pair link;
-    CHECK(link.server.all.agreed());
-    CHECK(link.agent.all.agreed());
+    CHECK(link.server.all.negotiated());
+    CHECK(link.agent.all.negotiated());
     const auto [there, here] = link.open();
     CHECK(here->user() == user);
     CHECK(here->target() == target);
@@ -180,13 +180,13 @@ TEST_CASE("multiplexer: sessions that began before both ends knew each other sta
     const auto early = server.all.open(user, target, "early", now);
     Pair::exchange(agent, server);
     REQUIRE(agent.opened.size() == 1);
-    CHECK(!early->agreed());
-    CHECK(!agent.opened[0]->agreed());
+    CHECK(!early->negotiated());
+    CHECK(!agent.opened[0]->negotiated());
     const auto late = server.all.open(other_user, target, "late", now);
     Pair::exchange(server, agent);
     REQUIRE(agent.opened.size() == 2);
-    CHECK(late->agreed());
-    CHECK(agent.opened[1]->agreed());
+    CHECK(late->negotiated());
+    CHECK(agent.opened[1]->negotiated());
     now += 100ms;
     REQUIRE(server.all.advance(now));
     CHECK(server.send(early, std::string(10'000, 'x')) == "10000");
@@ -588,7 +588,7 @@ TEST_CASE("multiplexer: signs of life, asked for by the agent, answered by the s
     CHECK(!original.server.gets(TunnelCommand::keep_alive, server_address, server_address, "1234567"));
 }
 
-TEST_CASE("multiplexer: CTL is answered by a message; FIN and WND are for those who agreed on them")
+TEST_CASE("multiplexer: CTL is answered by a message; FIN and WND are for those who negotiated on them")
 {
     TunnelMultiplexer::TimePoint now{1h};
     End agent(End::Role::agent, now);
@@ -844,8 +844,8 @@ TEST_CASE("multiplexer: an agent that was displaced is told so, says so, and is 
     End again(End::Role::agent, link.now, {}, true), server(End::Role::server, link.now);
     Pair::exchange(again, server);
     CHECK(server.all.peer_was_displaced());
-    CHECK(server.all.agreed());
-    CHECK(again.all.agreed());
+    CHECK(server.all.negotiated());
+    CHECK(again.all.negotiated());
     server.all.ask(link.now);
     Pair::exchange(server, again);
     CHECK(again.controls.size() == 1);

@@ -18,12 +18,12 @@ namespace instancer {
 /// What an Acceptor keeps of a client for as long as its session lasts, and has to do with it at its beginning.
 ///
 /// Threads: those of the session; it may be destroyed on any.
-class Entry {
+class ConnectionSlot {
 public:
-    Entry() = default;
-    Entry(const Entry&) = delete;
-    Entry& operator=(const Entry&) = delete;
-    virtual ~Entry() = default;
+    ConnectionSlot() = default;
+    ConnectionSlot(const ConnectionSlot&) = delete;
+    ConnectionSlot& operator=(const ConnectionSlot&) = delete;
+    virtual ~ConnectionSlot() = default;
 
     /// Whether `introduce` must be called before anything else is done with the client.
     bool needs_introduction() const { return do_needs_introduction(); }
@@ -52,7 +52,7 @@ public:
     ClientInfo& info() noexcept { return info_; }
 
     /// Empty for a client of which nothing needs to be kept.
-    std::unique_ptr<Entry>& entry() noexcept { return entry_; }
+    std::unique_ptr<ConnectionSlot>& slot() noexcept { return slot_; }
 
     /// Why the client is not let in; its stream may be gone then.
     const std::optional<Error>& refusal() const noexcept { return refusal_; }
@@ -62,7 +62,7 @@ public:
 private:
     Stream stream_;
     ClientInfo info_;
-    std::unique_ptr<Entry> entry_;
+    std::unique_ptr<ConnectionSlot> slot_;
     std::optional<Error> refusal_;
 };
 

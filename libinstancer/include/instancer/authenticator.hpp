@@ -65,11 +65,11 @@ public:
     }
 
     /// Bytes for the client once its instance is open. None unless the protocol demands it.
-    const std::string& on_open() const noexcept { return on_open_; }
+    const std::string& banner() const noexcept { return banner_; }
     /// Sets the bytes for the client once its instance is open.
-    Admission& on_open(std::string bytes)
+    Admission& banner(std::string bytes)
     {
-        on_open_ = std::move(bytes);
+        banner_ = std::move(bytes);
         return *this;
     }
 
@@ -87,7 +87,7 @@ private:
     std::string identifier_;
     std::string label_;
     std::string early_data_;
-    std::string on_open_;
+    std::string banner_;
     std::function<std::string(const Error&)> on_refusal_;
     bool returning_ = true;
     bool reset_ = false;

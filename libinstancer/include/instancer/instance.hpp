@@ -118,10 +118,10 @@ private:
 };
 
 /// An instance that a previous run of the program left behind.
-class Leftover {
+class OrphanInstance {
 public:
     /// The instance of `identity`, which has had it for `age`.
-    Leftover(Instance instance, const Identity& identity, std::chrono::seconds age)
+    OrphanInstance(Instance instance, const Identity& identity, std::chrono::seconds age)
         : instance_(std::move(instance)), identity_(identity), age_(age)
     {
     }

@@ -114,7 +114,7 @@ private:
 ///
 /// To add a kind, derive and implement the private `do_*` functions; callers see only the public ones.
 ///
-/// Threads: call every member but `open` and `home` on the control executor; those anywhere.
+/// Threads: call every member but `open` and `preferred_executor` on the control executor; those anywhere.
 class InstanceBackend {
 public:
     InstanceBackend() = default;
@@ -161,7 +161,7 @@ public:
     /// Empty when any will do. For instances whose sessions share something: a channel, one connection for all.
     ///
     /// Threads: any, once the instance is started.
-    asio::any_io_executor home(const Instance& instance) const { return do_home(instance); }
+    asio::any_io_executor preferred_executor(const Instance& instance) const { return do_preferred_executor(instance); }
 
     /// Completes when the instance has ended, by itself or by `stop`.
     ///
@@ -191,12 +191,12 @@ public:
     ///
     /// Cancellation: not needed.
     /// Errors: Errc::backend_unavailable.
-    asio::awaitable<Result<std::vector<Leftover>>> list(std::string service) { return do_list(std::move(service)); }
+    asio::awaitable<Result<std::vector<OrphanInstance>>> recover(std::string service) { return do_recover(std::move(service)); }
 
     /// Why an instance that runs does not become ready, for the operator: its last output, the ports that it offers.
     ///
     /// Cancellation: not needed.
-    asio::awaitable<std::string> explain(Instance instance) { return do_explain(std::move(instance)); }
+    asio::awaitable<std::string> diagnose(Instance instance) { return do_diagnose(std::move(instance)); }
 
 private:
     virtual BackendTraits do_traits() const { return {}; }
@@ -204,12 +204,12 @@ private:
     virtual void do_interrupt() {}
     virtual asio::awaitable<Result<Instance>> do_start(InstanceRequest request) = 0;
     virtual asio::awaitable<Result<Stream>> do_open(Instance instance, OpenRequest request) = 0;
-    virtual asio::any_io_executor do_home(const Instance&) const { return {}; }
+    virtual asio::any_io_executor do_preferred_executor(const Instance&) const { return {}; }
     virtual asio::awaitable<InstanceExit> do_wait(Instance instance) = 0;
     virtual asio::awaitable<Result<void>> do_stop(Instance instance) = 0;
     virtual asio::awaitable<Result<void>> do_assign(Instance, Identity) { co_return Result<void>(); }
-    virtual asio::awaitable<Result<std::vector<Leftover>>> do_list(std::string) { co_return std::vector<Leftover>(); }
-    virtual asio::awaitable<std::string> do_explain(Instance) { co_return std::string(); }
+    virtual asio::awaitable<Result<std::vector<OrphanInstance>>> do_recover(std::string) { co_return std::vector<OrphanInstance>(); }
+    virtual asio::awaitable<std::string> do_diagnose(Instance) { co_return std::string(); }
 };
 
 }  // namespace instancer

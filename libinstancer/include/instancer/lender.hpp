@@ -36,19 +36,19 @@ public:
     /// Lifetime: `borrower` must stay until another one is set.
     virtual void set_borrower(Borrower* borrower) noexcept = 0;
 
-    /// What is to be read next; it stays until `taken` is called. Nothing at all means the end of the stream.
+    /// What is to be read next; it stays until `consume` is called. Nothing at all means the end of the stream.
     ///
     /// Errors: asio::error::would_block, asio::error::connection_reset.
-    virtual Result<std::span<const std::byte>> lent() = 0;
+    virtual Result<std::span<const std::byte>> peek() = 0;
 
     /// So many bytes of what was lent have been delivered.
-    virtual void taken(std::size_t count) = 0;
+    virtual void consume(std::size_t count) = 0;
 
     /// Nothing more can be delivered: what is there may go, and nothing more need come.
-    virtual void refuse() = 0;
+    virtual void discard_input() = 0;
 
     /// How many bytes a write takes right now; `changed` is called when it was 0 and is not any more.
-    virtual std::size_t room() = 0;
+    virtual std::size_t writable_bytes() = 0;
 
 protected:
     ~Lender() = default;

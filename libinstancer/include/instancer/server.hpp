@@ -35,7 +35,7 @@
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async_event.hpp>
 #include <instancer/detail/deadline.hpp>
-#include <instancer/detail/dismiss.hpp>
+#include <instancer/detail/lingering_close.hpp>
 #include <instancer/detail/exception_text.hpp>
 #include <instancer/detail/socket_stream.hpp>
 #include <instancer/detail/front_door.hpp>
@@ -171,7 +171,7 @@ public:
     ///
     /// Time: one turn of each worker.
     /// Cancellation: none.
-    asio::awaitable<std::vector<SessionStatus>> list()
+    asio::awaitable<std::vector<SessionStatus>> snapshot()
     {
         const auto listing = std::make_shared<Listing>(workers_.control(), sessions_.size());
         for (const auto& [id, session] : sessions_)
@@ -195,7 +195,7 @@ private:
               id(number),
               worker(static_cast<std::uint32_t>(on)),
               info(std::move(accepted.info())),
-              entry(std::move(accepted.entry())),
+              slot(std::move(accepted.slot())),
               client(std::move(accepted.stream()))
         {
         }
@@ -217,7 +217,7 @@ private:
         std::atomic<SessionEnd> stopped_as = SessionEnd::stopped;  ///< Set before `state` says that it is stopped.
         const std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
         ClientInfo info;
-        std::unique_ptr<Entry> entry;
+        std::unique_ptr<ConnectionSlot> slot;
         UnadmittedLimit::Place place;  ///< Until it is admitted.
         Digest owner;
         Stream client;  ///< Until it becomes part of the link.
@@ -230,20 +230,20 @@ private:
     using SessionPtr = std::shared_ptr<Session>;
 
     /// What the coroutine of a session knows, and takes along when it goes on on another worker.
-    struct Visit {
-        Visit(const Identity& of, Admission how) : identity(of), admission(std::move(how)) {}
+    struct SessionProgress {
+        SessionProgress(const Identity& of, Admission how) : identity(of), admission(std::move(how)) {}
 
         const Identity identity;
         const Admission admission;
         std::chrono::milliseconds pause{10};  ///< Before another instance is asked for.
         std::optional<std::size_t> next_worker;
     };
-    using VisitPtr = std::unique_ptr<Visit>;
+    using SessionProgressPtr = std::unique_ptr<SessionProgress>;
 
     /// What an instance's end refers to: a session and, in the last bits, its attempt.
     static constexpr unsigned attempt_bits = 8;
 
-    /// What `list` has gathered from the workers.
+    /// What `snapshot` has gathered from the workers.
     struct Listing {
         Listing(const asio::any_io_executor& control, std::size_t count) : complete(control), missing(count)
         {
@@ -324,11 +324,11 @@ private:
     Source source_of(const Session& session) const { return Source(session.info, options_.source_prefix); }
 
     /// Begins the coroutine of a session, or lets it go on with what it knows.
-    void spawn(const SessionPtr& session, VisitPtr visit)
+    void spawn(const SessionPtr& session, SessionProgressPtr progress)
     {
         const auto slot = session->cancel.emplace().slot();
-        auto task = serve(session, std::move(visit));
-        auto done = [this, session](std::exception_ptr, VisitPtr unfinished) {
+        auto task = serve(session, std::move(progress));
+        auto done = [this, session](std::exception_ptr, SessionProgressPtr unfinished) {
             // What a cancellation needs is not needed any more where no coroutine is.
             session->cancel.reset();
             if (unfinished)
@@ -338,9 +338,9 @@ private:
     }
 
     /// Nothing of the session is going on any more on the worker that it leaves.
-    void move(const SessionPtr& session, VisitPtr visit)
+    void move(const SessionPtr& session, SessionProgressPtr progress)
     {
-        const auto worker = *std::exchange(visit->next_worker, std::nullopt);
+        const auto worker = *std::exchange(progress->next_worker, std::nullopt);
         if (const auto moved = session->client.rebind(workers_.executor(worker)); !moved) {
             session->detail = moved.error().message();
             conclude(*session, SessionEnd::failed);
@@ -348,21 +348,21 @@ private:
         }
         session->worker = static_cast<std::uint32_t>(worker);
         asio::post(session->executor(),
-                   [this, session, visit = std::move(visit)]() mutable { spawn(session, std::move(visit)); });
+                   [this, session, progress = std::move(progress)]() mutable { spawn(session, std::move(progress)); });
     }
 
     // Sessions.
 
     /// The session on its worker, up to its end or until a bridge goes on without a coroutine. What comes back is what
-    /// it goes on with on another worker. `visit` is empty at first.
-    asio::awaitable<VisitPtr> serve(SessionPtr session, VisitPtr visit)
+    /// it goes on with on another worker. `progress` is empty at first.
+    asio::awaitable<SessionProgressPtr> serve(SessionPtr session, SessionProgressPtr progress)
     {
         // Clean-up must run after a cancellation too.
         co_await asio::this_coro::throw_if_cancelled(false);
         try {
-            const auto end = co_await go_through(session, visit);
-            if (!end && visit->next_worker)
-                co_return std::move(visit);
+            const auto end = co_await authenticate_and_join(session, progress);
+            if (!end && progress->next_worker)
+                co_return std::move(progress);
             if (!end)
                 co_return nullptr;
             conclude(*session, *end);
@@ -387,7 +387,7 @@ private:
             session.end = session.state.stopped() ? session.stopped_as.load() : end;
     }
 
-    void got_on(Session& session) noexcept
+    void mark_started(Session& session) noexcept
     {
         if (std::exchange(session.starting, false))
             door_.arrived();
@@ -396,7 +396,7 @@ private:
     /// Reports the end and lets go of everything; the session itself goes when the control executor forgets it.
     void finish(Session& session) noexcept
     {
-        got_on(session);
+        mark_started(session);
         session.ended = true;
         // Neither a lack of memory nor an observer that throws may keep a session from ending.
         try {
@@ -438,14 +438,14 @@ private:
         if (session.end == SessionEnd::completed)
             session.lease.completed();
         session.lease = Lease();
-        session.entry.reset();
+        session.slot.reset();
         session.place.give_back();
     }
 
     /// Nothing when it goes on without this coroutine.
-    asio::awaitable<std::optional<SessionEnd>> go_through(SessionPtr session, VisitPtr& visit)
+    asio::awaitable<std::optional<SessionEnd>> authenticate_and_join(SessionPtr session, SessionProgressPtr& progress)
     {
-        if (!visit) {
+        if (!progress) {
             // Others may have needed its place before it had begun.
             if (session->ended)
                 co_return SessionEnd::displaced;
@@ -458,59 +458,59 @@ private:
             session->owner = identity.owner();
             session->known = true;
             session->handed_over = pool_.traits().takes_client_socket();
-            visit = std::make_unique<Visit>(identity, std::move(*admission));
+            progress = std::make_unique<SessionProgress>(identity, std::move(*admission));
         }
-        co_return co_await get_joined(session, *visit);
+        co_return co_await connect_instance(session, *progress);
     }
 
     /// Gets it an instance, or another one if that has just ended, and joins the two.
-    asio::awaitable<std::optional<SessionEnd>> get_joined(SessionPtr session, Visit& visit)
+    asio::awaitable<std::optional<SessionEnd>> connect_instance(SessionPtr session, SessionProgress& progress)
     {
         while (!session->ended) {
             if (!session->lease) {
-                auto request = make_request(*session, visit);
+                auto request = make_request(*session, progress);
                 if (!request)
-                    co_return refuse(*session, visit.admission, request.error());
+                    co_return refuse(*session, progress.admission, request.error());
                 auto lease = co_await acquire(*session, std::move(*request));
                 if (!lease)
-                    co_return refuse(*session, visit.admission, lease.error());
+                    co_return refuse(*session, progress.admission, lease.error());
                 session->lease = std::move(*lease);
                 if (session->handed_over)
                     co_return co_await wait_for_instance(*session);
                 // What begins after a cancellation hears nothing of it.
                 if (session->ended)
                     break;
-                visit.next_worker = next_worker(*session);
-                if (visit.next_worker)
+                progress.next_worker = next_worker(*session);
+                if (progress.next_worker)
                     co_return std::nullopt;
             }
-            auto instance = co_await reach(*session, visit.identity);
+            auto instance = co_await reach(*session, progress.identity);
             if (instance)
-                co_return co_await join(*session, visit.admission, std::move(*instance));
+                co_return co_await join(*session, progress.admission, std::move(*instance));
             // It was ready once: it is about to end, as a rule, and then there is room for another one.
             const bool ending = instance.error() == Errc::not_ready || instance.error() == Errc::instance_gone;
-            if (session->ended || !ending || visit.pause > last_pause)
-                co_return refuse(*session, visit.admission, instance.error());
+            if (session->ended || !ending || progress.pause > last_pause)
+                co_return refuse(*session, progress.admission, instance.error());
             session->lease = Lease();
-            asio::steady_timer timer(session->executor(), visit.pause);
-            visit.pause *= 2;
+            asio::steady_timer timer(session->executor(), progress.pause);
+            progress.pause *= 2;
             co_await timer.async_wait(detail::as_result);
         }
         co_return SessionEnd::stopped;
     }
 
-    Result<AcquireRequest> make_request(Session& session, const Visit& visit)
+    Result<AcquireRequest> make_request(Session& session, const SessionProgress& progress)
     {
-        AcquireRequest request(visit.identity, session.info);
-        request.reset(visit.admission.reset() && session.attempt == 0);
-        request.label(visit.admission.label());
+        AcquireRequest request(progress.identity, session.info);
+        request.reset(progress.admission.reset() && session.attempt == 0);
+        request.label(progress.admission.label());
         ++session.attempt;
         session.instance_ended = false;
         request.on_end(end_listener(session));
         if (!session.handed_over)
             return request;
         const int socket = session.client.native_handle();
-        if (socket < 0 || !visit.admission.early_data().empty())
+        if (socket < 0 || !progress.admission.early_data().empty())
             return fail(Errc::not_supported, "this client has no socket of its own to hand over");
         // The instance's socket is to block, which a wait that begins later must not undo.
         if (const auto watched = session.client.watch(); !watched)
@@ -524,7 +524,7 @@ private:
     /// Nothing when the session is where its instance wants it.
     std::optional<std::size_t> next_worker(const Session& session) const
     {
-        const auto home = pool_.backend().home(session.lease.instance());
+        const auto home = pool_.backend().preferred_executor(session.lease.instance());
         if (!home || home == session.executor())
             return std::nullopt;
         const auto worker = workers_.index_of(home);
@@ -533,7 +533,7 @@ private:
 
     bool must_introduce_itself(const Session& session) const
     {
-        return authenticator_->reads() || (session.entry && session.entry->needs_introduction());
+        return authenticator_->reads() || (session.slot && session.slot->needs_introduction());
     }
 
     asio::awaitable<Result<Admission>> admit(Session& session)
@@ -554,14 +554,14 @@ private:
 
     asio::awaitable<Result<Admission>> recognize(Session& session)
     {
-        if (session.entry && session.entry->needs_introduction())
+        if (session.slot && session.slot->needs_introduction())
             return introduce(session);
         return authenticator_->authenticate(session.client, session.info);
     }
 
     asio::awaitable<Result<Admission>> introduce(Session& session)
     {
-        auto introduced = co_await session.entry->introduce(session.client, session.info);
+        auto introduced = co_await session.slot->introduce(session.client, session.info);
         if (!introduced)
             co_return fail(std::move(introduced.error()));
         session.place.change_source(source_of(session));
@@ -587,14 +587,14 @@ private:
         if (session.ended || error == std::error_code(asio::error::operation_aborted))
             return SessionEnd::stopped;
         if (error == Errc::timeout || error == Errc::rejected)
-            detail::dismiss(session.client);
+            detail::lingering_close(session.client);
         if (error == Errc::timeout)
             return SessionEnd::auth_timeout;
         if (error == Errc::denied)
-            return SessionEnd::denied;
+            return SessionEnd::access_denied;
         if (error == Errc::full)
-            return SessionEnd::refused;
-        return error == Errc::rejected ? SessionEnd::rejected : SessionEnd::client_left;
+            return SessionEnd::limit_reached;
+        return error == Errc::rejected ? SessionEnd::authentication_failed : SessionEnd::client_left;
     }
 
     Identity identify(const Admission& admission) const
@@ -633,12 +633,12 @@ private:
                 detail::forbid_waiting_close(session.client.native_handle());
             // Best effort: a client that does not take a line at once does not get it.
             static_cast<void>(session.client.try_write(text));
-            detail::dismiss(session.client);
+            detail::lingering_close(session.client);
         } else {
             session.client.abort();
         }
         static constexpr std::pair<Errc, SessionEnd> ends[] = {
-            {Errc::full, SessionEnd::refused},
+            {Errc::full, SessionEnd::limit_reached},
             {Errc::culled, SessionEnd::culled},
             {Errc::queue_timeout, SessionEnd::queue_timeout},
             {Errc::start_failed, SessionEnd::start_failed},
@@ -660,7 +660,7 @@ private:
     /// The instance has the client's socket: nothing is left to do but to note its end, or that of the client.
     asio::awaitable<SessionEnd> wait_for_instance(Session& session)
     {
-        got_on(session);
+        mark_started(session);
         detail::forbid_waiting_close(session.client.native_handle());
         detail::PeerWatch watch(session.executor(), session.client.native_handle(), session.client.is_tcp());
         if (const auto begun = watch.begin(); !begun)
@@ -695,7 +695,7 @@ private:
             link.instance().abort();
             co_return end_of(session, failure.value_or(BridgeEnd::cancelled));
         }
-        got_on(session);
+        mark_started(session);
         if (session.instance_ended)
             link.instance_ended();
         if (bridge_.start(link, session))
@@ -740,7 +740,7 @@ private:
     /// answer says whose.
     asio::awaitable<std::optional<BridgeEnd>> greet(Link& link, const Admission& admission)
     {
-        if (const auto& text = admission.on_open(); !text.empty())
+        if (const auto& text = admission.banner(); !text.empty())
             if (const auto sent = co_await link.client().write_all(text); !sent)
                 co_return BridgeEnd::client_reset;
         if (const auto& early = admission.early_data(); bridge_.takes_early_data()) {

@@ -18,11 +18,11 @@ enum class SessionEnd {
     instance_reset,  ///< The instance reset the connection.
     instance_ended,  ///< The instance ended, and so did its connection.
     client_left,     ///< The client left before its instance was ready.
-    denied,          ///< The client's address is not let in.
-    rejected,        ///< The client did not say who it is, or is not known.
+    access_denied,          ///< The client's address is not let in.
+    authentication_failed,        ///< The client did not say who it is, or is not known.
     auth_timeout,    ///< The client did not say in time who it is.
     displaced,       ///< Before the client had said who it is, others needed its place.
-    refused,         ///< A cap was reached.
+    limit_reached,         ///< A cap was reached.
     queue_timeout,   ///< Waited for an instance for too long.
     start_failed,    ///< The instance did not start or did not become ready.
     unavailable,     ///< The backend cannot start instances now.
@@ -47,11 +47,11 @@ constexpr std::string_view to_string(SessionEnd end) noexcept
     case SessionEnd::instance_reset: return "instance reset";
     case SessionEnd::instance_ended: return "instance ended";
     case SessionEnd::client_left: return "client left";
-    case SessionEnd::denied: return "denied";
-    case SessionEnd::rejected: return "rejected";
+    case SessionEnd::access_denied: return "denied";
+    case SessionEnd::authentication_failed: return "rejected";
     case SessionEnd::auth_timeout: return "authentication timeout";
     case SessionEnd::displaced: return "displaced";
-    case SessionEnd::refused: return "refused";
+    case SessionEnd::limit_reached: return "refused";
     case SessionEnd::queue_timeout: return "queue timeout";
     case SessionEnd::start_failed: return "start failed";
     case SessionEnd::unavailable: return "backend unavailable";

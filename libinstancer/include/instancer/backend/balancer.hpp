@@ -132,7 +132,7 @@ public:
     };
 
     /// What a client that asked is to do.
-    enum class Turn {
+    enum class Selection {
         go,    ///< To `member`.
         wait,  ///< Until `on_served`.
         full,  ///< No room to wait either.
@@ -172,16 +172,16 @@ public:
 
     /// Begins, or goes on after `failed`. Never the same upstream twice; those that rest come last, because one that
     /// may be dead is better than none.
-    Turn take(Attempt& attempt, TimePoint now)
+    Selection take(Attempt& attempt, TimePoint now)
     {
         // What time alone has changed concerns those first who wait already.
         if (!queue_.empty())
             serve(now);
         const auto turn = choose(attempt, now);
-        if (turn != Turn::wait)
+        if (turn != Selection::wait)
             return turn;
         if (queue_.size() >= queue_size_)
-            return Turn::full;
+            return Selection::full;
         attempt.detour().place = queue_.insert(queue_.end(), &attempt);
         retries_waiting_ += !attempt.is_first();
         return turn;
@@ -291,7 +291,7 @@ public:
             // One that may go anywhere found no room: neither does the next one like it.
             if (full && attempt.is_first())
                 continue;
-            if (choose(attempt, now) == Turn::wait) {
+            if (choose(attempt, now) == Selection::wait) {
                 full = full || attempt.is_first();
                 continue;
             }
@@ -342,7 +342,7 @@ private:
         return hash ^ (hash >> 31);
     }
 
-    Turn choose(Attempt& attempt, TimePoint now)
+    Selection choose(Attempt& attempt, TimePoint now)
     {
         for (const bool rested : {false, true}) {
             bool exists = false;
@@ -358,13 +358,13 @@ private:
             }
             if (!candidates_.empty()) {
                 begin(attempt, *candidates_[best(attempt.source_)]);
-                return Turn::go;
+                return Selection::go;
             }
             // Room at one that works is worth waiting for, before one is tried that may be dead.
             if (exists)
-                return Turn::wait;
+                return Selection::wait;
         }
-        return Turn::none;
+        return Selection::none;
     }
 
     void begin(Attempt& attempt, const MemberPtr& member)

@@ -45,8 +45,8 @@ private:
     asio::awaitable<InstanceExit> do_wait(Instance instance) override;
     asio::awaitable<Result<void>> do_stop(Instance instance) override;
     asio::awaitable<Result<void>> do_assign(Instance instance, Identity identity) override;
-    asio::awaitable<Result<std::vector<Leftover>>> do_list(std::string service) override;
-    asio::awaitable<std::string> do_explain(Instance instance) override;
+    asio::awaitable<Result<std::vector<OrphanInstance>>> do_recover(std::string service) override;
+    asio::awaitable<std::string> do_diagnose(Instance instance) override;
 
     std::shared_ptr<Impl> impl_;
 };

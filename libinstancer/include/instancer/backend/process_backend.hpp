@@ -26,7 +26,7 @@
 #include <instancer/detail/control_group.hpp>
 #include <instancer/detail/find_program.hpp>
 #include <instancer/detail/group_limits.hpp>
-#include <instancer/detail/guard.hpp>
+#include <instancer/detail/cleanup_process.hpp>
 #include <instancer/detail/helper_threads.hpp>
 #include <instancer/detail/listeners.hpp>
 #include <instancer/detail/output_lines.hpp>
@@ -165,11 +165,11 @@ private:
                 return fail(root.error());
             directories_.emplace(std::move(*root));
         }
-        auto guard = detail::Guard::start(groups_ ? groups_->path() : std::string(), mark_,
+        auto guard = detail::CleanupProcess::start(groups_ ? groups_->path() : std::string(), mark_,
                                           directories_ ? directories_->path() : std::string(), limiter_->roots());
         if (!guard)
             return fail(guard.error());
-        guard_.emplace(std::move(*guard));
+        cleanup_process_.emplace(std::move(*guard));
         return {};
     }
 
@@ -434,7 +434,7 @@ private:
         co_return make_socket_stream(executor, std::move(process->our_end));
     }
 
-    asio::awaitable<std::string> do_explain(Instance instance) override
+    asio::awaitable<std::string> do_diagnose(Instance instance) override
     {
         const auto& process = instance.state<Process>();
         if (options_.io != ProcessIo::port || process.exited.is_set())
@@ -590,7 +590,7 @@ private:
     std::unique_ptr<detail::ControlGroup> groups_;
     std::optional<detail::GroupLimiter> limiter_;
     std::optional<detail::PrivateDirectory> directories_;
-    std::optional<detail::Guard> guard_;
+    std::optional<detail::CleanupProcess> cleanup_process_;
     std::optional<detail::UserAllocator> users_;
     detail::SpawnWatchdog watchdog_;
     detail::Removals removals_;

@@ -33,7 +33,7 @@ namespace instancer {
 /// when that is opened: one that refuses is passed over before the client notices. A name that cannot be looked up
 /// counts as a server that is down, and is looked up again.
 ///
-/// Use it with a SharedAuthenticator, and with a pool that keeps its instance (`keeps_instance`).
+/// Use it with a SharedAuthenticator, and with a pool that keeps its instance (`default_pool_options`).
 class UpstreamBackend final : public InstanceBackend {
 public:
     /// Lifetime: `events` must outlive the backend.
@@ -50,7 +50,7 @@ public:
     ~UpstreamBackend() override { upkeep_->stop(); }
 
     /// A policy under which the group stays for as long as the server runs.
-    static PoolOptions keeps_instance()
+    static PoolOptions default_pool_options()
     {
         PoolOptions pool;
         pool.max_instances = 1;
@@ -95,7 +95,7 @@ public:
     }
 
 private:
-    using Turn = Balancer::Turn;
+    using Selection = Balancer::Selection;
     using Connection = detail::UpstreamConnection;
 
     /// From `start` to `stop`.
@@ -125,9 +125,9 @@ private:
         std::string failures;
         Connection::ServedPtr served;
         for (auto turn = connection->take(executor, served);; turn = connection->take_another(executor, served)) {
-            if (turn == Turn::full)
+            if (turn == Selection::full)
                 co_return fail(Errc::full, "every upstream has its maximum of connections, and too many clients wait");
-            if (turn == Turn::wait)
+            if (turn == Selection::wait)
                 if (const auto room = co_await wait_for_room(*group, served, request.stream()); !room)
                     co_return fail(room.error());
             const auto member = connection->member();

@@ -16,7 +16,7 @@
 
 #include <instancer/bridge.hpp>
 #include <instancer/detail/keepalive.hpp>
-#include <instancer/detail/patience.hpp>
+#include <instancer/detail/stall_detector.hpp>
 #include <instancer/detail/poller.hpp>
 #include <instancer/detail/socket_bridge.hpp>
 #include <instancer/detail/socket_stream.hpp>
@@ -66,11 +66,11 @@ private:
     static constexpr int reads_in_turn = 4;
 
     /// How long a client that was reset is kept while the stream has no room for its last bytes.
-    struct LastWords {
-        explicit LastWords(const asio::any_io_executor& executor) : timer(executor) {}
+    struct ResetDrain {
+        explicit ResetDrain(const asio::any_io_executor& executor) : timer(executor) {}
 
         asio::steady_timer timer;
-        Patience patience;
+        StallDetector stall_detector;
     };
 
     /// The bridge may be gone when this returns.
@@ -126,19 +126,19 @@ private:
     void deliver()
     {
         while (!ended_ && !down_over_ && !failed_) {
-            const auto lent = lender_.lent();
-            if (!lent && lent.error() == std::error_code(asio::error::would_block))
+            const auto data = lender_.peek();
+            if (!data && data.error() == std::error_code(asio::error::would_block))
                 return;
-            if (!lent)
+            if (!data)
                 return finish(BridgeEnd::instance_reset);
-            if (lent->empty())
+            if (data->empty())
                 return end_of_instance();
             if (!writable_)
                 return;
-            const auto sent = send(*lent);
+            const auto sent = send(*data);
             if (sent == 0)
                 continue;
-            lender_.taken(sent);
+            lender_.consume(sent);
             link_.count_down(sent);
         }
     }
@@ -172,7 +172,7 @@ private:
     void collect()
     {
         for (int reads = 0; !ended_ && !up_over_ && readable_; ++reads) {
-            const auto room = std::min(lender_.room(), bridge_buffer().size());
+            const auto room = std::min(lender_.writable_bytes(), bridge_buffer().size());
             if (room == 0)
                 return;
             if (reads == reads_in_turn)
@@ -217,26 +217,26 @@ private:
         if (ended_)
             return;
         if (!std::exchange(down_over_, true))
-            lender_.refuse();
+            lender_.discard_input();
         readable_ = to_the_end_ = true;
         if (all_read_)
             return finish(BridgeEnd::client_reset);
         if (last_words_)
             return;
-        if (lender_.room() > 0)
+        if (lender_.writable_bytes() > 0)
             return poller_.again(*this);
-        last_words_ = std::make_shared<LastWords>(link_.client().get_executor());
+        last_words_ = std::make_shared<ResetDrain>(link_.client().get_executor());
         watch_last_words();
     }
 
     void watch_last_words()
     {
-        last_words_->timer.expires_after(Patience::pause);
-        last_words_->timer.async_wait([this, weak = std::weak_ptr<LastWords>(last_words_)](const asio::error_code&) {
+        last_words_->timer.expires_after(StallDetector::pause);
+        last_words_->timer.async_wait([this, weak = std::weak_ptr<ResetDrain>(last_words_)](const asio::error_code&) {
             const auto words = weak.lock();
             if (!words)
                 return;
-            if (!words->patience.ends_at(link_.bytes_up()))
+            if (!words->stall_detector.ends_at(link_.bytes_up()))
                 return watch_last_words();
             end_from_outside(BridgeEnd::client_reset);
         });
@@ -292,7 +292,7 @@ private:
     bool ended_ = false;
     bool busy_ = false;  ///< In `on_events`, which reports the end by itself.
     BridgeEnd end_ = BridgeEnd::cancelled;
-    std::shared_ptr<LastWords> last_words_;
+    std::shared_ptr<ResetDrain> last_words_;
 };
 
 }  // namespace instancer::detail

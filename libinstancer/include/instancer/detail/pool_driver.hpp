@@ -91,7 +91,7 @@ public:
             co_return Result<void>();
         if (!prepared)
             co_return prepared;
-        auto leftovers = co_await backend_.list(service_);
+        auto leftovers = co_await backend_.recover(service_);
         if (!leftovers)
             co_return fail(std::move(leftovers.error()));
         state_.on_wake([weak = weak_from_this()] {
@@ -100,12 +100,12 @@ public:
         });
         // The order in which they got their owners.
         std::sort(leftovers->begin(), leftovers->end(),
-                  [](const Leftover& a, const Leftover& b) { return a.age() > b.age(); });
-        for (const Leftover& leftover : *leftovers)
+                  [](const OrphanInstance& a, const OrphanInstance& b) { return a.age() > b.age(); });
+        for (const OrphanInstance& leftover : *leftovers)
             if (draining_ || !adopt(leftover))
                 co_await guarded(backend_.stop(leftover.instance()));
         state_.fill_warm(Clock::now());
-        carry_out();
+        execute_actions();
         co_return Result<void>();
     }
 
@@ -117,7 +117,7 @@ public:
             state_.active(now, *slot, record(*slot)->usage->last_active());
         pending->waiter = state_.acquire(now, request.identity(), request.reset());
         pending_.emplace(pending->waiter, pending);
-        carry_out();
+        execute_actions();
     }
 
     void abandon(const std::shared_ptr<Pending>& pending)
@@ -125,7 +125,7 @@ public:
         if (pending_.erase(pending->waiter) == 0)
             return;
         state_.abandon(Clock::now(), pending->waiter);
-        carry_out();
+        execute_actions();
     }
 
     void give_back(std::uint64_t instance, std::uint32_t session, bool in_order) noexcept override
@@ -139,7 +139,7 @@ public:
     void reset_owner(const Digest& owner)
     {
         state_.reset_owner(Clock::now(), owner);
-        carry_out();
+        execute_actions();
     }
 
     void drain()
@@ -148,7 +148,7 @@ public:
         if (preparing_)
             backend_.interrupt();
         state_.drain(Clock::now());
-        carry_out();
+        execute_actions();
     }
 
     void close()
@@ -156,7 +156,7 @@ public:
         draining_ = closed_ = true;
         backend_.interrupt();
         state_.close(Clock::now());
-        carry_out();
+        execute_actions();
         // No instance may take its time any more to end by itself.
         for (const auto& [key, record] : records_)
             record->wake.cancel();
@@ -231,16 +231,16 @@ private:
     // Actions.
 
     /// Does what the state wants, including what follows from doing it.
-    void carry_out()
+    void execute_actions()
     {
         while (auto action = state_.next_action())
-            carry_out(*action);
+            execute_actions(*action);
         schedule();
         if (draining_ && state_.empty() && records_.empty())
             empty_.set();
     }
 
-    void carry_out(PoolAction& action)
+    void execute_actions(PoolAction& action)
     {
         switch (action.kind) {
         case PoolAction::Kind::start: start_instance(action); break;
@@ -355,7 +355,7 @@ private:
         found->second->sessions.erase(session);
         found->second->served_in_order = in_order;
         state_.release(Clock::now(), found->second->slot);
-        carry_out();
+        execute_actions();
     }
 
     static void revoke(const RecordPtr& record, InstanceEnd end)
@@ -398,10 +398,10 @@ private:
             record->detail = started.error().message();
             const Errc code =
                 started.error() == Errc::backend_unavailable ? Errc::backend_unavailable : Errc::start_failed;
-            bury(record);
+            report_and_erase(record);
             refusal_detail_ = record->detail;
             state_.start_failed(Clock::now(), record->slot, code);
-            carry_out();
+            execute_actions();
             refusal_detail_.clear();
             co_return;
         }
@@ -418,7 +418,7 @@ private:
             if (record->claimed_by)
                 tell_owner(record);
             state_.ready(Clock::now(), record->slot);
-            carry_out();
+            execute_actions();
         }
         co_await end(record);
     }
@@ -455,10 +455,10 @@ private:
         }
     }
 
-    asio::awaitable<std::string> explain(RecordPtr record)
+    asio::awaitable<std::string> diagnose(RecordPtr record)
     {
         try {
-            co_return co_await backend_.explain(record->instance);
+            co_return co_await backend_.diagnose(record->instance);
         } catch (...) {
             co_return exception_text();
         }
@@ -489,14 +489,14 @@ private:
         if (!record->stop_requested) {
             refusal_detail_ = record->detail;
             state_.died(Clock::now(), record->slot);
-            carry_out();
+            execute_actions();
             refusal_detail_.clear();
         }
         if (record->stop_requested && record->end == InstanceEnd::unused)
             co_await let_finish(record);
         if (record->end == InstanceEnd::start_timeout || record->end == InstanceEnd::start_failed ||
             record->end == InstanceEnd::exited) {
-            const auto reason = co_await explain(record);
+            const auto reason = co_await diagnose(record);
             if (!reason.empty())
                 record->detail += "\n" + reason;
         }
@@ -506,9 +506,9 @@ private:
         const auto stopped = co_await guarded(backend_.stop(record->instance));
         if (!stopped)
             events_.warning(service_, "stopping " + record->instance.name() + ": " + stopped.error().message());
-        bury(record);
+        report_and_erase(record);
         state_.stopped(Clock::now(), record->slot);
-        carry_out();
+        execute_actions();
     }
 
     /// Notices the end of an instance at once.
@@ -549,7 +549,7 @@ private:
     }
 
     /// False when its identity has an instance already.
-    bool adopt(const Leftover& leftover)
+    bool adopt(const OrphanInstance& leftover)
     {
         const auto slot = state_.adopt(Clock::now(), leftover.identity(), leftover.age());
         if (!slot)
@@ -573,7 +573,7 @@ private:
     }
 
     /// Reports the end of an instance and forgets it.
-    void bury(const RecordPtr& record)
+    void report_and_erase(const RecordPtr& record)
     {
         InstanceSummary summary;
         summary.service = service_;
@@ -597,7 +597,7 @@ private:
     void tick()
     {
         state_.tick(Clock::now());
-        carry_out();
+        execute_actions();
     }
 
     /// Keeps the timer at or before the state's next deadline.

@@ -140,7 +140,7 @@ public:
             return fail(std::error_code(asio::error::connection_reset));
         if (!sends_)
             return fail(std::error_code(asio::error::broken_pipe));
-        auto room = this->room();
+        auto room = this->writable_bytes();
         // What came with the greeting must not wait until there is somebody who reads.
         if (!std::exchange(has_sent_, true) && data.size() <= with_greeting)
             room = data.size();
@@ -153,13 +153,13 @@ public:
 
     Result<std::size_t> read(std::span<std::byte> buffer)
     {
-        const auto next = lent();
+        const auto next = peek();
         if (!next)
             return fail(next.error());
         const auto count = std::min(buffer.size(), next->size());
         std::copy_n(next->begin(), count, buffer.begin());
         if (count > 0)
-            taken(count);
+            consume(count);
         return count;
     }
 
@@ -180,7 +180,7 @@ public:
         if (std::exchange(closed_, true))
             return;
         sends_ = false;
-        refuse();
+        discard_input();
         channel_->leave(*this);
         wake();
     }
@@ -191,7 +191,7 @@ public:
     {
         switch (what) {
         case Readiness::readable: return !queue_.empty() || cut_ || departed_;
-        case Readiness::writable: return cut_ || !sends_ || room() > 0;
+        case Readiness::writable: return cut_ || !sends_ || writable_bytes() > 0;
         case Readiness::gone: return cut_;
         }
         return true;
@@ -199,7 +199,7 @@ public:
 
     void set_borrower(Borrower* borrower) noexcept override { borrower_ = borrower; }
 
-    Result<std::span<const std::byte>> lent() override
+    Result<std::span<const std::byte>> peek() override
     {
         if (cut_)
             return fail(std::error_code(asio::error::connection_reset));
@@ -210,20 +210,20 @@ public:
         return fail(std::error_code(asio::error::would_block));
     }
 
-    void taken(std::size_t count) override
+    void consume(std::size_t count) override
     {
         queue_.pop(count);
         channel_->note_queue(*this);
     }
 
-    void refuse() override
+    void discard_input() override
     {
         receives_ = false;
         queue_.clear();
         channel_->note_queue(*this);
     }
 
-    std::size_t room() override
+    std::size_t writable_bytes() override
     {
         if (!sends_)
             return RelayChannel::any_number;
@@ -439,7 +439,7 @@ inline void RelayChannel::cut(RelayMember& member, std::string_view why)
     member.cut_ = true;
     if (!why.empty())
         rules_->observer.cut(member.info_, why);
-    member.refuse();
+    member.discard_input();
     leave(member);
     member.wake();
 }

@@ -19,7 +19,7 @@
 
 #include <instancer/bridge.hpp>
 #include <instancer/detail/keepalive.hpp>
-#include <instancer/detail/patience.hpp>
+#include <instancer/detail/stall_detector.hpp>
 #include <instancer/detail/pipe_pool.hpp>
 #include <instancer/detail/poller.hpp>
 #include <instancer/detail/socket_stream.hpp>
@@ -92,12 +92,12 @@ private:
     struct Side;
 
     /// What goes on when one side's connection was reset and the other one has yet to get what was sent before.
-    struct LastWords {
-        LastWords(const asio::any_io_executor& executor, const Side& of) : timer(executor), side(of) {}
+    struct ResetDrain {
+        ResetDrain(const asio::any_io_executor& executor, const Side& of) : timer(executor), side(of) {}
 
         asio::steady_timer timer;
         const Side& side;
-        Patience patience;
+        StallDetector stall_detector;
     };
 
     /// One socket, and the direction that begins there.
@@ -421,15 +421,15 @@ private:
             return finish(reset_end(side));
         if (last_words_)
             return;
-        last_words_ = std::make_shared<LastWords>(link_.client().get_executor(), side);
+        last_words_ = std::make_shared<ResetDrain>(link_.client().get_executor(), side);
         watch_last_words();
     }
 
     /// Looks now and then whether the other side has got everything; gives up when it has stopped taking.
     void watch_last_words()
     {
-        last_words_->timer.expires_after(Patience::pause);
-        last_words_->timer.async_wait([this, weak = std::weak_ptr<LastWords>(last_words_)](const asio::error_code&) {
+        last_words_->timer.expires_after(StallDetector::pause);
+        last_words_->timer.async_wait([this, weak = std::weak_ptr<ResetDrain>(last_words_)](const asio::error_code&) {
             const auto words = weak.lock();
             if (!words)
                 return;
@@ -438,7 +438,7 @@ private:
             const auto left = stream_of(other).unsent();
             const bool done = side.over && !side.has_parked() && left == 0;
             const auto delivered = link_.bytes_up() + link_.bytes_down() - left;
-            if (!done && !other.failed && !words->patience.ends_at(delivered))
+            if (!done && !other.failed && !words->stall_detector.ends_at(delivered))
                 return watch_last_words();
             finish(reset_end(side));
             observer_.bridge_ended(end_);
@@ -485,7 +485,7 @@ private:
     BridgeObserver& observer_;
     Poller& poller_;
     Side client_, instance_;
-    std::shared_ptr<LastWords> last_words_;
+    std::shared_ptr<ResetDrain> last_words_;
     BridgeEnd end_ = BridgeEnd::cancelled;
     bool ended_ = false;
     bool busy_ = false;     ///< In `on_events`, which reports the end by itself.

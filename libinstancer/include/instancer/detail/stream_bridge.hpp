@@ -26,8 +26,8 @@
 #include <instancer/bridge/hooks.hpp>
 #include <instancer/detail/asio_compat.hpp>
 #include <instancer/detail/async_event.hpp>
-#include <instancer/detail/dismiss.hpp>
-#include <instancer/detail/patience.hpp>
+#include <instancer/detail/lingering_close.hpp>
+#include <instancer/detail/stall_detector.hpp>
 #include <instancer/detail/socket_bridge.hpp>
 #include <instancer/detail/socket_stream.hpp>
 #include <instancer/detail/urgent_data.hpp>
@@ -66,7 +66,7 @@ public:
             abort();
             co_return BridgeEnd::cancelled;
         }
-        link_.take(std::make_unique<Ears>(link_, end_));
+        link_.take(std::make_unique<LinkListener>(link_, end_));
         const auto [up, down] = co_await (pump_up() && pump_down());
 
         if (failure_)
@@ -112,9 +112,9 @@ private:
     };
 
     /// Hears of what the link is told from outside.
-    class Ears final : public Link::Path {
+    class LinkListener final : public Link::Path {
     public:
-        Ears(Link& link, std::shared_ptr<End> end) : link_(link), end_(std::move(end)) {}
+        LinkListener(Link& link, std::shared_ptr<End> end) : link_(link), end_(std::move(end)) {}
 
         void link_over() override
         {
@@ -206,12 +206,12 @@ private:
     static asio::awaitable<void> deliver(Stream& target)
     {
         asio::steady_timer timer(target.get_executor());
-        Patience patience;
+        StallDetector stall_detector;
         for (;;) {
             const auto left = target.unsent();
-            if (left == 0 || patience.ends_at(~std::uint64_t{left}))
+            if (left == 0 || stall_detector.ends_at(~std::uint64_t{left}))
                 co_return;
-            timer.expires_after(Patience::pause);
+            timer.expires_after(StallDetector::pause);
             const auto [cancelled] = co_await timer.async_wait(as_result);
             if (cancelled)
                 co_return;
@@ -284,8 +284,8 @@ private:
                     }
                 }
                 if (answer.then() == HookAnswer::Then::end) {
-                    dismiss(way.target);
-                    dismiss(way.source);
+                    lingering_close(way.target);
+                    lingering_close(way.source);
                     end_->came.set();
                     co_return PumpEnd::hook;
                 }
@@ -319,7 +319,7 @@ private:
                                                          std::span<const std::byte> data)
     {
         asio::steady_timer look(way.target.get_executor());
-        Patience patience;
+        StallDetector stall_detector;
         while (!data.empty()) {
             const auto written = way.target.try_write(data);
             if (written) {
@@ -330,9 +330,9 @@ private:
             if (written.error() != std::error_code(asio::error::would_block))
                 co_return not_written(back, written.error());
             if (way.reset) {
-                if (patience.ends_at(~std::uint64_t{data.size()}))
+                if (stall_detector.ends_at(~std::uint64_t{data.size()}))
                     co_return PumpEnd::source_reset;
-                look.expires_after(Patience::pause);
+                look.expires_after(StallDetector::pause);
                 const auto [cancelled] = co_await look.async_wait(as_result);
                 if (cancelled)
                     co_return PumpEnd::cancelled;

@@ -24,7 +24,7 @@
 
 #include <instancer/detail/asio_compat.hpp>
 #include <instancer/detail/async_event.hpp>
-#include <instancer/detail/dismiss.hpp>
+#include <instancer/detail/lingering_close.hpp>
 #include <instancer/detail/exception_text.hpp>
 #include <instancer/detail/socket_bridge.hpp>
 #include <instancer/stream.hpp>
@@ -86,8 +86,8 @@ public:
     {
         multiplexer_.displace(by, Clock::now());
         progress();
-        if (!end_ && multiplexer_.agreed())
-            dismiss(connection_);
+        if (!end_ && multiplexer_.negotiated())
+            lingering_close(connection_);
         end(std::move(why));
     }
 
@@ -109,7 +109,7 @@ public:
         co_await (sign->wait() || deadline.async_wait(as_result));
         if (end_)
             co_return false;
-        co_return sign->is_set() || (!multiplexer_.agreed() && connection_.unsent() == 0);
+        co_return sign->is_set() || (!multiplexer_.negotiated() && connection_.unsent() == 0);
     }
 
     /// Called once, when the other end has said what it is.

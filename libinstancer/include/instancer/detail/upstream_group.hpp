@@ -84,7 +84,7 @@ using UpstreamGroupPtr = std::shared_ptr<UpstreamGroup>;
 /// A client's connection to one of the upstreams; counted until it is destroyed.
 class UpstreamConnection {
 public:
-    using Turn = Balancer::Turn;
+    using Selection = Balancer::Selection;
     /// Tells a connection that it need not wait any more.
     using ServedPtr = std::shared_ptr<OneShot<bool>>;
 
@@ -101,14 +101,14 @@ public:
     const Balancer::MemberPtr& member() const noexcept { return attempt_.member(); }
 
     /// The first turn. `served` is there when it is to wait.
-    Turn take(const asio::any_io_executor& executor, ServedPtr& served)
+    Selection take(const asio::any_io_executor& executor, ServedPtr& served)
     {
         const std::lock_guard lock(group_->mutex);
         return take_locked(executor, served);
     }
 
     /// The next turn, after a failure.
-    Turn take_another(const asio::any_io_executor& executor, ServedPtr& served)
+    Selection take_another(const asio::any_io_executor& executor, ServedPtr& served)
     {
         const auto name = member()->name;
         std::unique_lock lock(group_->mutex);
@@ -139,10 +139,10 @@ public:
     }
 
 private:
-    Turn take_locked(const asio::any_io_executor& executor, ServedPtr& served)
+    Selection take_locked(const asio::any_io_executor& executor, ServedPtr& served)
     {
         const auto turn = group_->balancer.take(attempt_, group_->now());
-        if (turn != Turn::wait)
+        if (turn != Selection::wait)
             return turn;
         served = std::make_shared<OneShot<bool>>(executor);
         attempt_.on_served([served] { served->complete(true); });

@@ -88,7 +88,7 @@ public:
             let_in(now, identity, waiter, reset);
         else if (table_[found].state == SlotState::ready)
             grant(now, found, waiter);
-        else if (table_[found].queued && queue_is_full() && !displace(queue_.waiting_of(table_[found].owner) + 1))
+        else if (table_[found].queued && queue_is_full() && !evict_queued(queue_.waiting_of(table_[found].owner) + 1))
             refuse(waiter, Errc::full, Limit::queue);
         else
             add_waiter(now, found, waiter);
@@ -513,7 +513,7 @@ private:
 
     /// In a full queue, refuses the last client of the owner that has most of them there, if that is more than `own`,
     /// what the newcomer's owner has with the newcomer: nobody fills the queue alone.
-    bool displace(std::size_t own)
+    bool evict_queued(std::size_t own)
     {
         if (queue_.largest() <= own)
             return false;
@@ -692,7 +692,7 @@ private:
         if (is_coming(lacking, owner) || evict(lacking, owner) || cull(lacking, owner))
             return;
         const bool queues = options_.when_full == WhenFull::queue;
-        if (queues && (queue_.size() <= options_.queue_size || displace(queue_.waiting_of(owner))))
+        if (queues && (queue_.size() <= options_.queue_size || evict_queued(queue_.waiting_of(owner))))
             return;
         refuse_all(index, Errc::full, queues ? Limit::queue : lacking);
         remove_entry(index);

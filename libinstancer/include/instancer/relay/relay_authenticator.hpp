@@ -129,7 +129,7 @@ private:
         Admission admission(number, number);
         admission.label("channel " + number).early_data(std::move(early));
         if (greeting_.ready)
-            admission.on_open("READY");
+            admission.banner("READY");
         admission.on_refusal([](const Error& reason) {
             return reason == Errc::full ? std::string("Connection Group Full") : std::string();
         });

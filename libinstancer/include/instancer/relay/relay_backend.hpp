@@ -23,7 +23,7 @@
 namespace instancer {
 
 /// Instances are channels: what one client of a channel sends goes, unchanged and in order, to all others in it. Use it
-/// with a pool as `channel_policy` says, and with an authenticator that has the clients of one channel show one
+/// with a pool as `default_pool_options` says, and with an authenticator that has the clients of one channel show one
 /// identity, such as the RelayAuthenticator.
 ///
 /// All members of a channel live on one worker; channels are spread over all of them.
@@ -36,7 +36,7 @@ public:
     }
 
     /// A policy under which a channel lasts as long as anybody is in it.
-    static PoolOptions channel_policy()
+    static PoolOptions default_pool_options()
     {
         PoolOptions pool;
         pool.max_instances = 0;
@@ -99,7 +99,7 @@ private:
         co_return Stream(std::make_unique<detail::RelayStream>(std::move(*member)));
     }
 
-    asio::any_io_executor do_home(const Instance& instance) const override
+    asio::any_io_executor do_preferred_executor(const Instance& instance) const override
     {
         return instance.state<Channel>().executor();
     }

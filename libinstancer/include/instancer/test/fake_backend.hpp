@@ -143,7 +143,7 @@ public:
     std::optional<Error> open_error;     ///< What `open` fails with.
     std::optional<Error> stop_error;     ///< What `stop` fails with.
     std::size_t opens_to_refuse = 0;     ///< Each instance that starts from now on is not ready before so many tries.
-    std::string explanation;             ///< What `explain` answers.
+    std::string explanation;             ///< What `diagnose` answers.
 
     /// An instance of a previous run, for `list` to find.
     InstancePtr leave_behind(const Identity& identity, std::chrono::seconds age)
@@ -245,19 +245,19 @@ private:
         co_return Result<void>();
     }
 
-    asio::awaitable<Result<std::vector<Leftover>>> do_list(std::string) override
+    asio::awaitable<Result<std::vector<OrphanInstance>>> do_recover(std::string) override
     {
         if (list_error)
             co_return failure(list_error);
         co_return std::exchange(leftovers_, {});
     }
 
-    asio::awaitable<std::string> do_explain(Instance) override { co_return explanation; }
+    asio::awaitable<std::string> do_diagnose(Instance) override { co_return explanation; }
 
     asio::any_io_executor executor_;
     BackendTraits traits_;
     std::vector<InstancePtr> instances_;
-    std::vector<Leftover> leftovers_;
+    std::vector<OrphanInstance> leftovers_;
     std::size_t times_opened_ = 0;
 };
 

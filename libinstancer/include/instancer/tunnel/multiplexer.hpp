@@ -63,8 +63,8 @@ public:
     TunnelMultiplexer(const TunnelMultiplexer&) = delete;
     TunnelMultiplexer& operator=(const TunnelMultiplexer&) = delete;
 
-    /// What both ends have agreed on so far; holds for sessions that are opened from now on.
-    bool agreed() const noexcept { return agreed_; }
+    /// What both ends have negotiated on so far; holds for sessions that are opened from now on.
+    bool negotiated() const noexcept { return negotiated_; }
 
     /// Whether the other end has said anything.
     bool heard() const noexcept { return heard_; }
@@ -76,7 +76,7 @@ public:
     void displace(std::string_view by, TimePoint now)
     {
         now_ = now;
-        if (agreed_)
+        if (negotiated_)
             emit(TunnelCommand::greeting, local_, remote_, detail::TunnelGreeting::displacement(by));
     }
 
@@ -84,7 +84,7 @@ public:
     void ask(TimePoint now)
     {
         now_ = now;
-        if (agreed_)
+        if (negotiated_)
             emit(TunnelCommand::control, local_, remote_, "are you there?");
         else
             emit(TunnelCommand::greeting, local_, remote_, foreign_greeting);
@@ -164,7 +164,7 @@ public:
         now_ = now;
         const auto key = user && is_free(*user) ? *user : made_up();
         const auto session = add(key, target, std::move(name));
-        if (agreed_)
+        if (negotiated_)
             introduce(*session);
         else
             session->hold_until_ = now_ + options_.hold_back;
@@ -194,12 +194,12 @@ public:
             return fail(std::error_code(asio::error::would_block));
         }
         auto count = std::min(room, data.size());
-        if (session.agreed())
+        if (session.negotiated())
             count = static_cast<std::size_t>(std::min<std::uint64_t>(count, session.credit_));
         else if (!session.opened_)
             count = std::min(count, foreign_data);
-        session.credit_ -= session.agreed() ? count : 0;
-        const auto most = session.agreed() ? TunnelMessage::max_data : foreign_data;
+        session.credit_ -= session.negotiated() ? count : 0;
+        const auto most = session.negotiated() ? TunnelMessage::max_data : foreign_data;
         for (auto rest = data.first(count); !rest.empty();) {
             const auto part = rest.first(std::min(rest.size(), most));
             emit_to_peer(session, TunnelCommand::forward, part);
@@ -233,7 +233,7 @@ public:
         }
         const auto count = session->input_.read(buffer);
         buffered_ -= count;
-        if (session->agreed())
+        if (session->negotiated())
             give_credit(*session, count);
         else if (session->over_limit_ && session->input_.size() <= options_.session_buffer / 2)
             release(session);
@@ -247,7 +247,7 @@ public:
         now_ = now;
         if (std::exchange(session->output_ended_, true) || !is_live(*session))
             return;
-        if (session->agreed()) {
+        if (session->negotiated()) {
             emit_to_peer(*session, TunnelCommand::finish);
             if (session->input_ended_)
                 forget(session);
@@ -259,7 +259,7 @@ public:
         } else {
             emit_to_peer(*session, TunnelCommand::disconnect, bytes_of("target closed"));
             session->input_ended_ = true;
-            bury(session);
+            report_and_erase(session);
             session->change();
         }
     }
@@ -344,13 +344,13 @@ private:
         const auto greeting = detail::TunnelGreeting::parse(text);
         if (role_ == Role::agent && greeting.displaced)
             observer_.displaced(greeting.by);
-        if (!greeting.window || agreed_)
+        if (!greeting.window || negotiated_)
             return;
         peer_window_ = *greeting.window;
         peer_was_displaced_ = greeting.displaced;
-        agreed_ = true;
+        negotiated_ = true;
         if (role_ == Role::server) {
-            // What the agent hears of from now on is as agreed; sessions that began before are not.
+            // What the agent hears of from now on is as negotiated; sessions that began before are not.
             for (const auto& [user, session] : sessions_)
                 if (!session->opened_) {
                     introduce(*session);
@@ -358,7 +358,7 @@ private:
                 }
             emit(TunnelCommand::greeting, local_, remote_, offer(false));
         }
-        observer_.agreed();
+        observer_.negotiated();
     }
 
     /// By whom the message's session is called.
@@ -385,7 +385,7 @@ private:
             return fail(Errc::rejected, "data came after the end of session " + user.to_string());
         session->input_.append(message.data);
         buffered_ += message.data.size();
-        if (session->agreed() && session->input_.size() > options_.session_buffer)
+        if (session->negotiated() && session->input_.size() > options_.session_buffer)
             return fail(Errc::rejected, "more came for session " + user.to_string() + " than its window allows");
         if (!std::exchange(session->answered_, true) && session->opened_) {
             session->hold_until_ = TimePoint::max();
@@ -403,17 +403,17 @@ private:
     TunnelSessionPtr take_opening(const TunnelMessage& message)
     {
         const auto user = user_of(message);
-        // What opens a session that was agreed on is empty.
-        if (role_ == Role::server || names_.is_retired(user, now_) || (agreed_ && !message.data.empty())) {
+        // What opens a session that was negotiated on is empty.
+        if (role_ == Role::server || names_.is_retired(user, now_) || (negotiated_ && !message.data.empty())) {
             // Who does not know yet, or has forgotten, that it is over.
-            if (!agreed_)
+            if (!negotiated_)
                 emit(TunnelCommand::disconnect, message.to, message.from, "remote disconnected already");
             return nullptr;
         }
         if (is_full()) {
             emit(TunnelCommand::disconnect, message.to, message.from,
                  "EMFILE the agent has " + std::to_string(options_.max_sessions) + " sessions already");
-            if (!agreed_)
+            if (!negotiated_)
                 names_.retire(user, now_);
             observer_.session_refused();
             return nullptr;
@@ -432,7 +432,7 @@ private:
 
     TunnelSessionPtr add(TunnelAddress user, TunnelAddress target, std::string name)
     {
-        const auto session = std::make_shared<TunnelSession>(user, target, std::move(name), agreed_);
+        const auto session = std::make_shared<TunnelSession>(user, target, std::move(name), negotiated_);
         session->credit_ = peer_window_;
         sessions_.emplace(user, session);
         kept_.insert(session);
@@ -443,7 +443,7 @@ private:
     void limit_input(const TunnelSessionPtr& session)
     {
         const bool is_too_much = buffered_ > std::max(options_.total_buffer, options_.session_buffer);
-        if (session->agreed()) {
+        if (session->negotiated()) {
             if (is_too_much)
                 end_fullest();
         } else if ((is_too_much || session->input_.size() > options_.session_buffer) && !session->over_limit_) {
@@ -478,7 +478,7 @@ private:
             return forget(session);
         const bool is_address = message.data.size() == TunnelAddress::wire_size && !is_reset(message.text());
         const auto reason = is_address ? std::string_view() : message.text();
-        if (session->agreed())
+        if (session->negotiated())
             emit_to_peer(*session, TunnelCommand::disconnect);
         forget(session);
         if (is_reset(reason)) {
@@ -527,8 +527,8 @@ private:
     Result<void> take_finish(const TunnelMessage& message)
     {
         const auto session = find(user_of(message));
-        if (!agreed_ || (session && !session->agreed()))
-            return fail(Errc::rejected, "a FIN message came that was not agreed on");
+        if (!negotiated_ || (session && !session->negotiated()))
+            return fail(Errc::rejected, "a FIN message came that was not negotiated on");
         if (!session)
             return {};
         // Who has heard our end too has forgotten the session by now, and answers nothing more.
@@ -543,10 +543,10 @@ private:
 
     Result<void> take_window(const TunnelMessage& message)
     {
-        if (!agreed_ || message.data.size() != 4)
-            return fail(Errc::rejected, "a WND message came that was not agreed on");
+        if (!negotiated_ || message.data.size() != 4)
+            return fail(Errc::rejected, "a WND message came that was not negotiated on");
         const auto session = find(user_of(message));
-        if (!session || session->ending_ || !session->agreed())
+        if (!session || session->ending_ || !session->negotiated())
             return {};
         std::uint32_t credit = 0;
         for (const auto byte : message.data)
@@ -589,7 +589,7 @@ private:
     void note_opened(TunnelSession& session)
     {
         session.opened_ = true;
-        session.hold_until_ = session.agreed() || session.answered_ ? TimePoint::max() : now_ + options_.hold_back;
+        session.hold_until_ = session.negotiated() || session.answered_ ? TimePoint::max() : now_ + options_.hold_back;
     }
 
     /// Small amounts are gathered, and an end that is known needs no room any more.
@@ -642,13 +642,13 @@ private:
             emit_to_peer(*session, TunnelCommand::disconnect, bytes_of(reason));
         if (!session->opened_)
             forget(session);
-        else if (!session->agreed())
-            bury(session);
+        else if (!session->negotiated())
+            report_and_erase(session);
         else
             session->ending_ = true;
     }
 
-    void bury(const TunnelSessionPtr& session)
+    void report_and_erase(const TunnelSessionPtr& session)
     {
         forget(session);
         names_.retire(session->user(), now_);
@@ -769,7 +769,7 @@ private:
     std::optional<TimePoint> asked_;     ///< For a sign of life, and nothing has come since.
     std::optional<TimePoint> asked_at_;  ///< The same, until that is answered.
     bool heard_ = false;
-    bool agreed_ = false;
+    bool negotiated_ = false;
     bool peer_was_displaced_ = false;
     std::uint32_t peer_window_ = 0;
     std::unordered_map<TunnelAddress, TunnelSessionPtr, TunnelAddress::Hash> sessions_;

@@ -269,7 +269,7 @@ private:
                                       std::to_string(seconds) + " s");
     }
 
-    void agreed() override
+    void negotiated() override
     {
         events_.notice(service_, "the server is of our kind: sessions have windows and half-close");
     }

@@ -11,7 +11,7 @@
 namespace instancer {
 
 /// One target behind the agent of a TunnelServer. It is one instance for the pool, which must keep it
-/// (`UpstreamBackend::keeps_instance`); each connection is a session of the link.
+/// (`UpstreamBackend::default_pool_options`); each connection is a session of the link.
 ///
 /// Several backends may share a server.
 class TunnelBackend final : public InstanceBackend {
@@ -32,7 +32,7 @@ private:
 
     BackendTraits do_traits() const override { return BackendTraits().ready_at_start(true); }
 
-    asio::any_io_executor do_home(const Instance&) const override { return server_.get_executor(); }
+    asio::any_io_executor do_preferred_executor(const Instance&) const override { return server_.get_executor(); }
 
     asio::awaitable<Result<Instance>> do_start(InstanceRequest) override
     {

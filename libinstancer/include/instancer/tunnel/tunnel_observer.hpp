@@ -24,7 +24,7 @@ public:
         (void)session, (void)reason;
     }
     /// The other end is of our own kind: sessions from now on have windows and half-close.
-    virtual void agreed() {}
+    virtual void negotiated() {}
     /// At the agent: the server has answered a sign of life.
     virtual void round_trip(std::chrono::nanoseconds time) { (void)time; }
     /// A CTL message came; what is returned answers it, at the agent.

@@ -178,7 +178,7 @@ private:
                                                          " is disconnected: " + std::string(reason));
         }
 
-        void agreed() override
+        void negotiated() override
         {
             server_.events_.notice(server_.service_,
                                    "agent " + name + " is of our kind: sessions have windows and half-close");

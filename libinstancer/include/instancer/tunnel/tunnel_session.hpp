@@ -25,9 +25,9 @@ public:
     /// The clock of all limits.
     using Clock = std::chrono::steady_clock;
 
-    /// `agreed` as in `agreed()`.
-    TunnelSession(TunnelAddress user, TunnelAddress target, std::string name, bool agreed)
-        : user_(user), target_(target), name_(std::move(name)), agreed_(agreed)
+    /// `negotiated` as in `negotiated()`.
+    TunnelSession(TunnelAddress user, TunnelAddress target, std::string name, bool negotiated)
+        : user_(user), target_(target), name_(std::move(name)), negotiated_(negotiated)
     {
     }
 
@@ -40,7 +40,7 @@ public:
     const std::string& name() const noexcept { return name_; }
 
     /// Whether both ends have windows and half-close, because both are ours.
-    bool agreed() const noexcept { return agreed_; }
+    bool negotiated() const noexcept { return negotiated_; }
 
     /// Called whenever reading, writing or waiting for the end may get on. It must not call the multiplexer.
     void on_change(std::function<void()> listener) { changed_ = std::move(listener); }
@@ -68,7 +68,7 @@ private:
     }
 
     /// Whether the other end is not ready for data, however much room the link has.
-    bool is_held() const noexcept { return agreed_ ? credit_ == 0 : opened_ && hold_until_ != TimePoint::max(); }
+    bool is_held() const noexcept { return negotiated_ ? credit_ == 0 : opened_ && hold_until_ != TimePoint::max(); }
 
     /// Whether any of what came has been delivered since it was last asked, and more is to be.
     bool delivers()
@@ -81,7 +81,7 @@ private:
 
     const TunnelAddress user_, target_;
     const std::string name_;
-    const bool agreed_;
+    const bool negotiated_;
     std::function<void()> changed_;
     std::function<std::size_t()> undelivered_;
 

@@ -9,7 +9,7 @@
 namespace instancer::detail {
 
 /// Whether `path` is `directory` or lies in it, once all links are followed.
-inline bool holds_path(const std::string& directory, const std::string& path)
+inline bool contains_path(const std::string& directory, const std::string& path)
 {
     std::error_code ignored;
     const auto outer = std::filesystem::weakly_canonical(directory, ignored);

@@ -6,16 +6,16 @@
 #include <utility>
 
 #include <instancer/acceptor.hpp>
-#include <instancer/acceptor/gate.hpp>
+#include <instancer/acceptor/access_control.hpp>
 
 namespace instancer {
 
-/// Has a Gate judge the clients of another acceptor.
-class GatedAcceptor final : public Acceptor {
+/// Has an AccessControl judge the clients of another acceptor.
+class ControlledAcceptor final : public Acceptor {
 public:
-    /// Takes clients in by `inner`; `gate` may be shared with others.
-    GatedAcceptor(std::unique_ptr<Acceptor> inner, std::shared_ptr<Gate> gate)
-        : inner_(std::move(inner)), gate_(std::move(gate))
+    /// Takes clients in by `inner`; `access` may be shared with others.
+    ControlledAcceptor(std::unique_ptr<Acceptor> inner, std::shared_ptr<AccessControl> access)
+        : inner_(std::move(inner)), access_(std::move(access))
     {
     }
 
@@ -24,7 +24,7 @@ private:
     {
         auto accepted = co_await inner_->accept(std::move(session_executor));
         if (accepted)
-            gate_->receive(*accepted);
+            access_->receive(*accepted);
         co_return accepted;
     }
 
@@ -32,7 +32,7 @@ private:
     void do_close() override
     {
         inner_->close();
-        gate_->close();
+        access_->close();
     }
 
     Result<void> do_pause() override { return inner_->pause(); }
@@ -41,7 +41,7 @@ private:
     std::string do_address() const override { return inner_->address(); }
 
     std::unique_ptr<Acceptor> inner_;
-    std::shared_ptr<Gate> gate_;
+    std::shared_ptr<AccessControl> access_;
 };
 
 }  // namespace instancer

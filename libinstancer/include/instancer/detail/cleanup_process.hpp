@@ -30,11 +30,11 @@ namespace instancer::detail {
 
 /// A small process that outlives us for a moment: when our end of its pipe closes, however we ended, it kills what
 /// our instances left running and removes their control group and their directories.
-class Guard {
+class CleanupProcess {
 public:
     /// `control_group` may be empty: then what carries `mark` is killed. So may `directory`, which goes last. Nothing
     /// is killed in `further_groups`, which are only removed.
-    static Result<Guard> start(const std::string& control_group, const std::string& mark, const std::string& directory,
+    static Result<CleanupProcess> start(const std::string& control_group, const std::string& mark, const std::string& directory,
                                const std::vector<std::string>& further_groups = {})
     {
         int ends[2];
@@ -46,13 +46,13 @@ public:
             return fail(last_error(), "starting the guard process");
         if (pid == 0)
             watch(reading.get(), control_group, mark, directory, further_groups);
-        return Guard(pid, std::move(writing));
+        return CleanupProcess(pid, std::move(writing));
     }
 
-    Guard(Guard&& other) noexcept : pid_(std::exchange(other.pid_, -1)), pipe_(std::move(other.pipe_)) {}
+    CleanupProcess(CleanupProcess&& other) noexcept : pid_(std::exchange(other.pid_, -1)), pipe_(std::move(other.pipe_)) {}
 
     /// Lets the guard do its work, and waits for it, for 10 s at most: the guard goes on when we are gone.
-    ~Guard()
+    ~CleanupProcess()
     {
         if (pid_ < 0)
             return;
@@ -65,7 +65,7 @@ public:
     }
 
 private:
-    Guard(pid_t pid, UniqueFd pipe) : pid_(pid), pipe_(std::move(pipe)) {}
+    CleanupProcess(pid_t pid, UniqueFd pipe) : pid_(pid), pipe_(std::move(pipe)) {}
 
     [[noreturn]] static void watch(int pipe, const std::string& control_group, const std::string& mark,
                                    const std::string& directory, const std::vector<std::string>& further_groups)

@@ -26,7 +26,7 @@
 #include <instancer/acceptor/proxy_protocol.hpp>
 #include <instancer/acceptor/source.hpp>
 #include <instancer/acceptor/unadmitted_limit.hpp>
-#include <instancer/detail/dismiss.hpp>
+#include <instancer/detail/lingering_close.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer {
@@ -38,8 +38,8 @@ enum class WhenDenied {
     close,  ///< It ends in order, without a byte.
 };
 
-/// Whom a Gate lets in, how many at once, and what becomes of the others.
-class GateOptions {
+/// Whom an AccessControl lets in, how many at once, and what becomes of the others.
+class AccessControlOptions {
 public:
     AccessRules rules;                                                      ///< Who may connect, and when.
     WhenDenied when_denied = WhenDenied::reset;                             ///< What a client meets that may not.
@@ -51,20 +51,20 @@ public:
     AccessRules proxies;  ///< Who is allowed by these must begin with a PROXY header. Nobody while there are none.
     std::shared_ptr<UnadmittedLimit> unadmitted;  ///< Where held clients take places; may be null.
 
-    GateOptions() = default;
+    AccessControlOptions() = default;
 };
 
 /// Lets clients of one service in, or not: by rules, by number, and after hearing from a proxy who they are.
 ///
-/// All acceptors of the service share it; see `GatedAcceptor`. With a PROXY header, rules and the limit per source
+/// All acceptors of the service share it; see `ControlledAcceptor`. With a PROXY header, rules and the limit per source
 /// refer to the client that the header names, the limit of connections to the connection itself.
 ///
 /// Lifetime: lives in a std::shared_ptr; every client that was let in holds one.
 /// Threads: `receive` and `close` on the executor that it was made with; `set_rules` on any.
-class Gate : public std::enable_shared_from_this<Gate> {
+class AccessControl : public std::enable_shared_from_this<AccessControl> {
 public:
     /// Its clocks and timers run on `executor`.
-    Gate(const asio::any_io_executor& executor, GateOptions options)
+    AccessControl(const asio::any_io_executor& executor, AccessControlOptions options)
         : options_(std::move(options)), rules_(std::make_shared<const AccessRules>(options_.rules)), sweep_(executor)
     {
     }
@@ -89,13 +89,13 @@ public:
             if (options_.max_connections == 0 && options_.max_per_source == 0)
                 return;
         }
-        auto entry = std::make_unique<CountedEntry>(shared_from_this(), by_proxy);
-        auto entered = entry->enter();
+        auto slot = std::make_unique<CountedSlot>(shared_from_this(), by_proxy);
+        auto entered = slot->enter();
         if (entered && !by_proxy)
-            entered = entry->take_place(accepted.info());
+            entered = slot->take_place(accepted.info());
         if (!entered)
             return accepted.refuse(std::move(entered.error()));
-        accepted.entry() = std::move(entry);
+        accepted.slot() = std::move(slot);
     }
 
     /// Lets go of the clients that it holds.
@@ -119,40 +119,40 @@ private:
     };
 
     /// A client that has its place in the counts.
-    class CountedEntry final : public Entry {
+    class CountedSlot final : public ConnectionSlot {
     public:
-        CountedEntry(std::shared_ptr<Gate> gate, bool by_proxy) : gate_(std::move(gate)), by_proxy_(by_proxy) {}
+        CountedSlot(std::shared_ptr<AccessControl> access, bool by_proxy) : access_(std::move(access)), by_proxy_(by_proxy) {}
 
-        ~CountedEntry() override
+        ~CountedSlot() override
         {
-            const std::lock_guard lock(gate_->mutex_);
-            gate_->connections_ -= entered_ ? 1u : 0u;
+            const std::lock_guard lock(access_->mutex_);
+            access_->connections_ -= entered_ ? 1u : 0u;
             if (!source_)
                 return;
-            const auto place = gate_->sources_.find(*source_);
+            const auto place = access_->sources_.find(*source_);
             if (--place->second == 0)
-                gate_->sources_.erase(place);
+                access_->sources_.erase(place);
         }
 
         Result<void> enter()
         {
-            const auto limit = gate_->options_.max_connections;
-            const std::lock_guard lock(gate_->mutex_);
-            if (limit != 0 && gate_->connections_ >= limit)
+            const auto limit = access_->options_.max_connections;
+            const std::lock_guard lock(access_->mutex_);
+            if (limit != 0 && access_->connections_ >= limit)
                 return fail(Errc::full, "as many connections as there may be: " + std::to_string(limit));
-            ++gate_->connections_;
+            ++access_->connections_;
             entered_ = true;
             return {};
         }
 
         Result<void> take_place(const ClientInfo& client)
         {
-            const auto limit = gate_->options_.max_per_source;
+            const auto limit = access_->options_.max_per_source;
             if (limit == 0)
                 return {};
-            const Source source(client, gate_->options_.source_prefix);
-            const std::lock_guard lock(gate_->mutex_);
-            auto& count = gate_->sources_[source];
+            const Source source(client, access_->options_.source_prefix);
+            const std::lock_guard lock(access_->mutex_);
+            auto& count = access_->sources_[source];
             if (count >= limit)
                 return fail(Errc::full, "as many connections of " + source.to_string() +
                                             " as there may be: " + std::to_string(limit));
@@ -184,15 +184,15 @@ private:
                                                    " is malformed: " + std::string(header.error()));
             if (header.client())
                 info = *header.client();
-            auto allowed = gate_->check_rules(info);
+            auto allowed = access_->check_rules(info);
             if (!allowed)
-                gate_->turn_away(client, info);
+                access_->turn_away(client, info);
             else
                 allowed = take_place(info);
             co_return allowed;
         }
 
-        std::shared_ptr<Gate> gate_;
+        std::shared_ptr<AccessControl> access_;
         std::optional<Source> source_;
         bool by_proxy_;
         bool entered_ = false;
@@ -215,7 +215,7 @@ private:
     {
         switch (options_.when_denied) {
         case WhenDenied::reset: return client.abort();
-        case WhenDenied::close: return detail::dismiss(client);
+        case WhenDenied::close: return detail::lingering_close(client);
         case WhenDenied::hold: break;
         }
         if (client.native_handle() < 0)
@@ -305,7 +305,7 @@ private:
         ::setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     }
 
-    const GateOptions options_;
+    const AccessControlOptions options_;
     std::mutex mutex_;  ///< Guards what follows, but for the timer.
     std::shared_ptr<const AccessRules> rules_;
     std::size_t connections_ = 0;

@@ -9,7 +9,7 @@
 namespace instancer::detail {
 
 /// Ends the stream in order, as far as the system lets us: bytes that nobody read would make a reset of it.
-inline void dismiss(Stream& stream)
+inline void lingering_close(Stream& stream)
 {
     if (!stream)
         return;

@@ -8,7 +8,7 @@
 namespace instancer::detail {
 
 /// How long a receiver may take for what was sent to it before the sender's reset: for as long as it takes anything.
-class Patience {
+class StallDetector {
 public:
     /// Between two looks.
     static constexpr std::chrono::milliseconds pause{10};
