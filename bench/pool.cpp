@@ -15,7 +15,7 @@
 
 #include <malloc.h>
 
-#include <instancer/detail/secret_set.hpp>
+#include <instancer/detail/crypto/secret_set.hpp>
 #include <instancer/pool/pool_state.hpp>
 
 #include "load.hpp"

@@ -2,10 +2,10 @@
 #include <functional>
 #include <iostream>
 
-#include "command_line.hpp"
-#include "daemon.hpp"
-#include "upstreams.hpp"
-#include "validate.hpp"
+#include "config/command_line.hpp"
+#include "config/validate.hpp"
+#include "daemon/daemon.hpp"
+#include "files/upstreams.hpp"
 
 int main(int argc, char** argv)
 {
@@ -31,7 +31,8 @@ int main(int argc, char** argv)
     if (command.kind == Command::Kind::serve)
         return serve(settings);
     for (const auto& service : settings.services)
-        for (const auto& find : {std::function(warnings_of), std::function(unknown_hosts), std::function(unbound_limits_of)})
+        for (const auto& find :
+             {std::function(warnings_of), std::function(unknown_hosts), std::function(unbound_limits_of)})
             for (const auto& warning : find(settings, service))
                 std::cerr << "warning: " << service.name << ": " << warning << '\n';
     const auto count = settings.services.size();

@@ -21,7 +21,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <instancer/detail/instance_setup.hpp>
+#include <instancer/detail/process/instance_setup.hpp>
 
 namespace {
 

@@ -10,10 +10,10 @@
 #include <asio/steady_timer.hpp>
 
 #include <instancer/backend/stderr_to.hpp>
-#include <instancer/detail/output_lines.hpp>
-#include <instancer/detail/read_allowance.hpp>
-#include <instancer/detail/socket_stream.hpp>
-#include <instancer/detail/terminal_end.hpp>
+#include <instancer/detail/process/output_lines.hpp>
+#include <instancer/detail/process/read_allowance.hpp>
+#include <instancer/detail/process/terminal_end.hpp>
+#include <instancer/detail/socket/socket_stream.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
 #include <instancer/unique_fd.hpp>

@@ -11,9 +11,9 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 
-#include <instancer/detail/asio_compat.hpp>
-#include <instancer/detail/client_environment.hpp>
-#include <instancer/detail/connect.hpp>
+#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/detail/process/client_environment.hpp>
+#include <instancer/detail/socket/connect.hpp>
 
 #include "docker_attach.hpp"
 #include "docker_farewell.hpp"

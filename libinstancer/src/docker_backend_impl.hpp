@@ -20,8 +20,8 @@
 #include <asio/steady_timer.hpp>
 #include <nlohmann/json.hpp>
 
-#include <instancer/detail/async_event.hpp>
-#include <instancer/detail/helper_threads.hpp>
+#include <instancer/detail/async/async_event.hpp>
+#include <instancer/detail/async/helper_threads.hpp>
 
 #include "docker_container.hpp"
 #include "docker_engine.hpp"
@@ -126,7 +126,7 @@ private:
     asio::awaitable<Result<Stream>> connect_inside(std::shared_ptr<Container> container, asio::ip::address target);
     asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::endpoint endpoint);
     asio::awaitable<Result<OrphanInstance>> adopt(const nlohmann::json& summary, const ContainerName& name,
-                                            std::shared_ptr<const Prepared> prepared);
+                                                  std::shared_ptr<const Prepared> prepared);
     bool is_usable(const nlohmann::json& summary, const ContainerName& name, const Prepared& prepared) const;
     void forget(const Container& container);
 

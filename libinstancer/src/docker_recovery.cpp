@@ -11,8 +11,8 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 
-#include <instancer/detail/asio_compat.hpp>
-#include <instancer/detail/async_event.hpp>
+#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/detail/async/async_event.hpp>
 
 #include "docker_backend_impl.hpp"
 #include "docker_json.hpp"
@@ -171,7 +171,7 @@ bool DockerBackend::Impl::is_usable(const json& summary, const ContainerName& na
 
 /// Fails only for what is known to be of no use.
 asio::awaitable<Result<OrphanInstance>> DockerBackend::Impl::adopt(const json& summary, const ContainerName& name,
-                                                             std::shared_ptr<const Prepared> prepared)
+                                                                   std::shared_ptr<const Prepared> prepared)
 {
     if (!is_usable(summary, name, *prepared))
         co_return fail(Errc::not_supported);

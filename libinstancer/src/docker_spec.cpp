@@ -7,9 +7,9 @@
 #include <random>
 #include <span>
 
-#include <instancer/detail/contains_path.hpp>
-#include <instancer/detail/sha256.hpp>
-#include <instancer/detail/split.hpp>
+#include <instancer/detail/crypto/sha256.hpp>
+#include <instancer/detail/text/contains_path.hpp>
+#include <instancer/detail/text/split.hpp>
 
 #include "docker_frames.hpp"
 #include "docker_json.hpp"

@@ -10,7 +10,7 @@
 #include <daemon.hpp>
 #include <docker_support.hpp>
 #include <fcntl.h>
-#include <instancer/detail/process_stat.hpp>
+#include <instancer/detail/process/process_stat.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <spawn.h>

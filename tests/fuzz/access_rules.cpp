@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "access.hpp"
+#include "files/access.hpp"
 #include "require.hpp"
 
 using namespace instancer;

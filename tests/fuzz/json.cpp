@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "json.hpp"
+#include "config/json.hpp"
 #include "require.hpp"
 
 using namespace instancer::daemon;

@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "config/text.hpp"
 #include "require.hpp"
-#include "text.hpp"
 
 namespace {
 

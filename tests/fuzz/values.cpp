@@ -7,9 +7,9 @@
 #include <string>
 #include <string_view>
 
+#include "files/tokens.hpp"
+#include "options/values.hpp"
 #include "require.hpp"
-#include "tokens.hpp"
-#include "values.hpp"
 
 using namespace instancer;
 using namespace instancer::daemon;

@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/group_limits.hpp>
+#include <instancer/detail/process/group_limits.hpp>
 
 #include <daemon.hpp>
 #include <raw_client.hpp>

@@ -32,7 +32,7 @@
 #include <unistd.h>
 
 #include <instancer/backend/docker_backend.hpp>
-#include <instancer/detail/asio_compat.hpp>
+#include <instancer/detail/async/asio_compat.hpp>
 
 namespace docker_test {
 

@@ -294,7 +294,7 @@ RoutePtr executed(const std::string& io, const std::string& host)
     Carries carries;
     carries.resets = carries.urgent = carries.urgent_in_place = io != "stdio";
     return std::make_unique<InstanceRoute>("exec --io " + io + " " + host, carries, [&](const std::string& directory) {
-        std::vector<std::string> arguments{"exec", "--listen", "127.0.0.1:0",  "--io",
+        std::vector<std::string> arguments{"exec", "--listen", "127.0.0.1:0",         "--io",
                                            io,     "--",       test_paths::hand_over, directory + "/control"};
         if (io == "port")
             arguments.insert(arguments.end(), {host, "{port}"});

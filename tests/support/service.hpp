@@ -29,9 +29,9 @@
 
 #include <instancer/authenticator/open.hpp>
 #include <instancer/backend/process_options.hpp>
-#include <instancer/detail/control_group.hpp>
-#include <instancer/detail/private_directory.hpp>
-#include <instancer/detail/process_stat.hpp>
+#include <instancer/detail/process/control_group.hpp>
+#include <instancer/detail/process/private_directory.hpp>
+#include <instancer/detail/process/process_stat.hpp>
 #include <instancer/events.hpp>
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/pool/pool_options.hpp>

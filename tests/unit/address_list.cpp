@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/address_list.hpp>
+#include <instancer/detail/socket/address_list.hpp>
 
 using instancer::detail::AddressList;
 using namespace std::chrono_literals;

@@ -20,7 +20,7 @@
 #include <asio/this_coro.hpp>
 #include <doctest/doctest.h>
 
-#include <instancer/detail/asio_compat.hpp>
+#include <instancer/detail/async/asio_compat.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
 

@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include "access.hpp"
+#include "files/access.hpp"
 #include "temporary_directory.hpp"
 
 using namespace instancer;

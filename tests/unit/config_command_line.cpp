@@ -7,12 +7,12 @@
 
 #include <doctest/doctest.h>
 
-#include "command_line.hpp"
-#include "config.hpp"
-#include "options.hpp"
+#include "config/command_line.hpp"
+#include "config/config.hpp"
+#include "config/validate.hpp"
+#include "options/options.hpp"
 #include "paths.hpp"
 #include "temporary_directory.hpp"
-#include "validate.hpp"
 
 using namespace instancer;
 using namespace instancer::daemon;

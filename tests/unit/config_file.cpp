@@ -5,13 +5,13 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/find_program.hpp>
-#include <instancer/detail/group_limits.hpp>
+#include <instancer/detail/process/find_program.hpp>
+#include <instancer/detail/process/group_limits.hpp>
 
-#include "config.hpp"
-#include "options.hpp"
+#include "config/config.hpp"
+#include "config/validate.hpp"
+#include "options/options.hpp"
 #include "temporary_directory.hpp"
-#include "validate.hpp"
 
 using namespace instancer;
 using namespace instancer::daemon;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <doctest/doctest.h>
 
-#include "json.hpp"
+#include "config/json.hpp"
 
 using namespace instancer::daemon;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <doctest/doctest.h>
 
-#include "log.hpp"
+#include "observe/log.hpp"
 
 using instancer::daemon::one_line;
 

@@ -5,12 +5,12 @@
 
 #include <doctest/doctest.h>
 
-#include "command_line.hpp"
-#include "config.hpp"
-#include "relay.hpp"
-#include "relay_commands.hpp"
+#include "config/command_line.hpp"
+#include "config/config.hpp"
+#include "config/validate.hpp"
+#include "modes/relay/relay.hpp"
+#include "modes/relay/relay_commands.hpp"
 #include "temporary_directory.hpp"
-#include "validate.hpp"
 
 using namespace instancer;
 using namespace instancer::daemon;

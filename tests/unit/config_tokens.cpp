@@ -8,9 +8,9 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
-#include "system.hpp"
+#include "daemon/system.hpp"
+#include "files/tokens.hpp"
 #include "temporary_directory.hpp"
-#include "tokens.hpp"
 
 using namespace instancer;
 using namespace instancer::daemon;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <doctest/doctest.h>
 
-#include "upstreams.hpp"
+#include "files/upstreams.hpp"
 
 using namespace instancer;
 using namespace instancer::daemon;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <doctest/doctest.h>
 
-#include "values.hpp"
+#include "options/values.hpp"
 
 using namespace instancer::daemon;
 using namespace std::chrono_literals;

@@ -9,7 +9,7 @@
 #include <asio/posix/stream_descriptor.hpp>
 #include <doctest/doctest.h>
 
-#include <instancer/detail/connect_race.hpp>
+#include <instancer/detail/socket/connect_race.hpp>
 
 #include <listener.hpp>
 

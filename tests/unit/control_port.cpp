@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include <control_port.hpp>
+#include <control/control_port.hpp>
 
 #include <instancer/test/fake_stream.hpp>
 

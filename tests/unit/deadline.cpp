@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include <instancer/detail/deadline.hpp>
+#include <instancer/detail/async/deadline.hpp>
 
 #include "async_test.hpp"
 

@@ -6,8 +6,8 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/detached_threads.hpp>
-#include <instancer/detail/host_resolver.hpp>
+#include <instancer/detail/async/detached_threads.hpp>
+#include <instancer/detail/socket/host_resolver.hpp>
 
 #include "async_test.hpp"
 

@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/digest_index.hpp>
+#include <instancer/detail/pool/digest_index.hpp>
 
 using instancer::Digest;
 using instancer::detail::DigestIndex;

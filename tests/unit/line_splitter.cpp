@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/line_splitter.hpp>
+#include <instancer/detail/text/line_splitter.hpp>
 
 namespace {
 

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <instancer/detail/listeners.hpp>
+#include <instancer/detail/socket/listeners.hpp>
 #include <instancer/unique_fd.hpp>
 
 using instancer::UniqueFd;

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/numbered_list.hpp>
+#include <instancer/detail/container/numbered_list.hpp>
 
 using instancer::detail::NumberedList;
 

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/one_shot.hpp>
+#include <instancer/detail/async/one_shot.hpp>
 
 #include "async_test.hpp"
 

@@ -12,9 +12,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <instancer/detail/output_lines.hpp>
-#include <instancer/detail/output_pipe.hpp>
-#include <instancer/detail/read_allowance.hpp>
+#include <instancer/detail/process/output_lines.hpp>
+#include <instancer/detail/process/output_pipe.hpp>
+#include <instancer/detail/process/read_allowance.hpp>
 
 #include "async_test.hpp"
 

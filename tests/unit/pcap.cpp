@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "pcap.hpp"
+#include "observe/pcap.hpp"
 #include "pcap_reader.hpp"
 
 using namespace daemon_test;

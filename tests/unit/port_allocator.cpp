@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <instancer/detail/port_allocator.hpp>
+#include <instancer/detail/process/port_allocator.hpp>
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <instancer/detail/process_marks.hpp>
+#include <instancer/detail/process/process_marks.hpp>
 
 namespace {
 

@@ -6,10 +6,10 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/base64.hpp>
-#include <instancer/detail/hex.hpp>
-#include <instancer/detail/mersenne_1279.hpp>
-#include <instancer/detail/sha1.hpp>
+#include <instancer/detail/crypto/base64.hpp>
+#include <instancer/detail/crypto/hex.hpp>
+#include <instancer/detail/crypto/mersenne_1279.hpp>
+#include <instancer/detail/crypto/sha1.hpp>
 #include <instancer/proof_of_work/hashcash_challenge.hpp>
 #include <instancer/proof_of_work/sloth_challenge.hpp>
 #include <instancer/proof_of_work/suffix_challenge.hpp>

@@ -8,8 +8,8 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include "observe/recorder.hpp"
 #include "pcap_reader.hpp"
-#include "recorder.hpp"
 #include "temporary_directory.hpp"
 
 using namespace daemon_test;

@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/secret_set.hpp>
+#include <instancer/detail/crypto/secret_set.hpp>
 
 using instancer::detail::SecretSet;
 using instancer::detail::SipHash;

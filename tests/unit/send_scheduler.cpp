@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/send_scheduler.hpp>
+#include <instancer/detail/tunnel/send_scheduler.hpp>
 #include <instancer/tunnel/multiplexer.hpp>
 
 using namespace instancer;

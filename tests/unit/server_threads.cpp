@@ -202,7 +202,8 @@ TEST_CASE("server on several threads: clients come and go at random, and in the 
     access_options.max_per_source = 3;
     access_options.proxies.add(true, std::nullopt);
     const auto access = std::make_shared<AccessControl>(workers.control(), std::move(access_options));
-    acceptors.push_back(std::make_unique<ControlledAcceptor>(std::move(*listen_tcp(workers.control(), any_port)), access));
+    acceptors.push_back(
+        std::make_unique<ControlledAcceptor>(std::move(*listen_tcp(workers.control(), any_port)), access));
     const auto port = port_of(*acceptors.front());
     Server server(workers, ServerOptions("echo"), std::move(acceptors), std::move(tokens), pool, bridge, events);
 

@@ -4,8 +4,8 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/hex.hpp>
-#include <instancer/detail/sha256.hpp>
+#include <instancer/detail/crypto/hex.hpp>
+#include <instancer/detail/crypto/sha256.hpp>
 
 namespace {
 

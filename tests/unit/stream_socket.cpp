@@ -8,7 +8,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 
-#include <instancer/detail/lingering_close.hpp>
+#include <instancer/detail/socket/lingering_close.hpp>
 #include <instancer/socket_stream.hpp>
 
 #include "async_test.hpp"

@@ -11,7 +11,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include <instancer/detail/pty.hpp>
+#include <instancer/detail/process/pty.hpp>
 
 #include "bridged.hpp"
 

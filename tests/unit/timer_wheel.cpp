@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/timer_wheel.hpp>
+#include <instancer/detail/pool/timer_wheel.hpp>
 
 namespace {
 

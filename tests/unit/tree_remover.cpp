@@ -16,7 +16,7 @@
 
 #include <linux/fs.h>
 
-#include <instancer/detail/tree_remover.hpp>
+#include <instancer/detail/process/tree_remover.hpp>
 #include <temporary_directory.hpp>
 
 using daemon_test::TemporaryDirectory;

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/tunnel_greeting.hpp>
+#include <instancer/detail/tunnel/tunnel_greeting.hpp>
 
 using instancer::detail::TunnelGreeting;
 

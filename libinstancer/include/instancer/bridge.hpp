@@ -10,7 +10,7 @@
 
 #include <asio/awaitable.hpp>
 
-#include <instancer/detail/async_event.hpp>
+#include <instancer/detail/async/async_event.hpp>
 #include <instancer/session.hpp>
 #include <instancer/stream.hpp>
 #include <instancer/usage.hpp>

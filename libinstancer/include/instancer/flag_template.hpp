@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include <instancer/detail/hex.hpp>
-#include <instancer/detail/random_bytes.hpp>
+#include <instancer/detail/crypto/hex.hpp>
+#include <instancer/detail/crypto/random_bytes.hpp>
 #include <instancer/hmac.hpp>
 #include <instancer/identity.hpp>
 #include <instancer/result.hpp>

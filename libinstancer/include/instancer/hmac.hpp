@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
-#include <instancer/detail/hex.hpp>
-#include <instancer/detail/sha256.hpp>
+#include <instancer/detail/crypto/hex.hpp>
+#include <instancer/detail/crypto/sha256.hpp>
 
 namespace instancer {
 

@@ -191,7 +191,10 @@ public:
     ///
     /// Cancellation: not needed.
     /// Errors: Errc::backend_unavailable.
-    asio::awaitable<Result<std::vector<OrphanInstance>>> recover(std::string service) { return do_recover(std::move(service)); }
+    asio::awaitable<Result<std::vector<OrphanInstance>>> recover(std::string service)
+    {
+        return do_recover(std::move(service));
+    }
 
     /// Why an instance that runs does not become ready, for the operator: its last output, the ports that it offers.
     ///
@@ -208,7 +211,10 @@ private:
     virtual asio::awaitable<InstanceExit> do_wait(Instance instance) = 0;
     virtual asio::awaitable<Result<void>> do_stop(Instance instance) = 0;
     virtual asio::awaitable<Result<void>> do_assign(Instance, Identity) { co_return Result<void>(); }
-    virtual asio::awaitable<Result<std::vector<OrphanInstance>>> do_recover(std::string) { co_return std::vector<OrphanInstance>(); }
+    virtual asio::awaitable<Result<std::vector<OrphanInstance>>> do_recover(std::string)
+    {
+        co_return std::vector<OrphanInstance>();
+    }
     virtual asio::awaitable<std::string> do_diagnose(Instance) { co_return std::string(); }
 };
 

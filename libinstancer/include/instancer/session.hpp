@@ -13,29 +13,29 @@ namespace instancer {
 
 /// Why a session ended. Every session ends for exactly one of these reasons.
 enum class SessionEnd {
-    completed,       ///< Both sides ended in order.
-    client_reset,    ///< The client reset the connection.
-    instance_reset,  ///< The instance reset the connection.
-    instance_ended,  ///< The instance ended, and so did its connection.
-    client_left,     ///< The client left before its instance was ready.
+    completed,              ///< Both sides ended in order.
+    client_reset,           ///< The client reset the connection.
+    instance_reset,         ///< The instance reset the connection.
+    instance_ended,         ///< The instance ended, and so did its connection.
+    client_left,            ///< The client left before its instance was ready.
     access_denied,          ///< The client's address is not let in.
-    authentication_failed,        ///< The client did not say who it is, or is not known.
-    auth_timeout,    ///< The client did not say in time who it is.
-    displaced,       ///< Before the client had said who it is, others needed its place.
-    limit_reached,         ///< A cap was reached.
-    queue_timeout,   ///< Waited for an instance for too long.
-    start_failed,    ///< The instance did not start or did not become ready.
-    unavailable,     ///< The backend cannot start instances now.
-    culled,          ///< The instance made room for another one.
-    expired,         ///< The instance reached its time to live.
-    idle,            ///< No byte passed for too long.
-    half_closed,     ///< One direction had ended, and the other one went on for too long.
-    too_long,        ///< No session may last longer.
-    reset,           ///< The owner reset its instances.
-    stopped,         ///< The server stopped.
-    ended_by_hook,   ///< A hook on its bytes ended it.
-    killed,          ///< An operator ended it.
-    failed,          ///< Something else; the error says what.
+    authentication_failed,  ///< The client did not say who it is, or is not known.
+    auth_timeout,           ///< The client did not say in time who it is.
+    displaced,              ///< Before the client had said who it is, others needed its place.
+    limit_reached,          ///< A cap was reached.
+    queue_timeout,          ///< Waited for an instance for too long.
+    start_failed,           ///< The instance did not start or did not become ready.
+    unavailable,            ///< The backend cannot start instances now.
+    culled,                 ///< The instance made room for another one.
+    expired,                ///< The instance reached its time to live.
+    idle,                   ///< No byte passed for too long.
+    half_closed,            ///< One direction had ended, and the other one went on for too long.
+    too_long,               ///< No session may last longer.
+    reset,                  ///< The owner reset its instances.
+    stopped,                ///< The server stopped.
+    ended_by_hook,          ///< A hook on its bytes ended it.
+    killed,                 ///< An operator ended it.
+    failed,                 ///< Something else; the error says what.
 };
 
 /// Its words, as the log has them.

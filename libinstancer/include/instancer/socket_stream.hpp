@@ -9,7 +9,7 @@
 #include <asio/basic_stream_socket.hpp>
 #include <sys/socket.h>
 
-#include <instancer/detail/socket_stream.hpp>
+#include <instancer/detail/socket/socket_stream.hpp>
 #include <instancer/stream.hpp>
 
 namespace instancer {

@@ -12,7 +12,7 @@
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
 
-#include <instancer/detail/poller.hpp>
+#include <instancer/detail/socket/poller.hpp>
 
 namespace instancer {
 

@@ -26,7 +26,7 @@
 #include <instancer/acceptor/proxy_protocol.hpp>
 #include <instancer/acceptor/source.hpp>
 #include <instancer/acceptor/unadmitted_limit.hpp>
-#include <instancer/detail/lingering_close.hpp>
+#include <instancer/detail/socket/lingering_close.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer {
@@ -121,7 +121,10 @@ private:
     /// A client that has its place in the counts.
     class CountedSlot final : public ConnectionSlot {
     public:
-        CountedSlot(std::shared_ptr<AccessControl> access, bool by_proxy) : access_(std::move(access)), by_proxy_(by_proxy) {}
+        CountedSlot(std::shared_ptr<AccessControl> access, bool by_proxy)
+            : access_(std::move(access)), by_proxy_(by_proxy)
+        {
+        }
 
         ~CountedSlot() override
         {

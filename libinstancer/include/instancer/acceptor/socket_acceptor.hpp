@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #include <instancer/acceptor.hpp>
-#include <instancer/detail/socket_stream.hpp>
-#include <instancer/detail/unix_socket_file.hpp>
+#include <instancer/detail/socket/socket_stream.hpp>
+#include <instancer/detail/socket/unix_socket_file.hpp>
 
 namespace instancer {
 

@@ -18,8 +18,8 @@
 
 #include <instancer/acceptor/network.hpp>
 #include <instancer/admission/rate_limiter.hpp>
-#include <instancer/detail/random_bytes.hpp>
-#include <instancer/detail/sha256.hpp>
+#include <instancer/detail/crypto/random_bytes.hpp>
+#include <instancer/detail/crypto/sha256.hpp>
 
 namespace instancer {
 

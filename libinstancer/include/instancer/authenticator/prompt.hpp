@@ -12,8 +12,8 @@
 #include <asio/error.hpp>
 
 #include <instancer/authenticator.hpp>
-#include <instancer/detail/secret_set.hpp>
-#include <instancer/detail/typed_line.hpp>
+#include <instancer/detail/crypto/secret_set.hpp>
+#include <instancer/detail/text/typed_line.hpp>
 
 namespace instancer {
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include <instancer/authenticator.hpp>
-#include <instancer/detail/secret_set.hpp>
+#include <instancer/detail/crypto/secret_set.hpp>
 
 namespace instancer {
 

@@ -18,7 +18,7 @@
 
 #include <instancer/backend/upstream_options.hpp>
 #include <instancer/backend/upstream_status.hpp>
-#include <instancer/detail/address_list.hpp>
+#include <instancer/detail/socket/address_list.hpp>
 
 namespace instancer {
 

@@ -20,28 +20,28 @@
 #include <sys/wait.h>
 
 #include <instancer/backend/process_options.hpp>
-#include <instancer/detail/async_event.hpp>
-#include <instancer/detail/client_environment.hpp>
-#include <instancer/detail/connect.hpp>
-#include <instancer/detail/control_group.hpp>
-#include <instancer/detail/find_program.hpp>
-#include <instancer/detail/group_limits.hpp>
-#include <instancer/detail/cleanup_process.hpp>
-#include <instancer/detail/helper_threads.hpp>
-#include <instancer/detail/listeners.hpp>
-#include <instancer/detail/output_lines.hpp>
-#include <instancer/detail/output_pipe.hpp>
-#include <instancer/detail/port_allocator.hpp>
-#include <instancer/detail/private_directory.hpp>
-#include <instancer/detail/process_marks.hpp>
-#include <instancer/detail/pty.hpp>
-#include <instancer/detail/removals.hpp>
-#include <instancer/detail/run_name.hpp>
-#include <instancer/detail/spawn.hpp>
-#include <instancer/detail/spawn_watchdog.hpp>
-#include <instancer/detail/start_report.hpp>
-#include <instancer/detail/tree_remover.hpp>
-#include <instancer/detail/user_allocator.hpp>
+#include <instancer/detail/async/async_event.hpp>
+#include <instancer/detail/async/helper_threads.hpp>
+#include <instancer/detail/process/cleanup_process.hpp>
+#include <instancer/detail/process/client_environment.hpp>
+#include <instancer/detail/process/control_group.hpp>
+#include <instancer/detail/process/find_program.hpp>
+#include <instancer/detail/process/group_limits.hpp>
+#include <instancer/detail/process/output_lines.hpp>
+#include <instancer/detail/process/output_pipe.hpp>
+#include <instancer/detail/process/port_allocator.hpp>
+#include <instancer/detail/process/private_directory.hpp>
+#include <instancer/detail/process/process_marks.hpp>
+#include <instancer/detail/process/pty.hpp>
+#include <instancer/detail/process/removals.hpp>
+#include <instancer/detail/process/run_name.hpp>
+#include <instancer/detail/process/spawn.hpp>
+#include <instancer/detail/process/spawn_watchdog.hpp>
+#include <instancer/detail/process/start_report.hpp>
+#include <instancer/detail/process/tree_remover.hpp>
+#include <instancer/detail/process/user_allocator.hpp>
+#include <instancer/detail/socket/connect.hpp>
+#include <instancer/detail/socket/listeners.hpp>
 #include <instancer/events.hpp>
 #include <instancer/instance_backend.hpp>
 
@@ -101,9 +101,9 @@ private:
         std::vector<std::string> limit_groups;  ///< Of version 1, which only limit it.
         std::string directory;                  ///< Empty when it has none.
         std::uint16_t port = 0;
-        std::optional<ProcessUser> user;        ///< Of its own, to be given back.
-        UniqueFd our_end;                       ///< Of its standard input and output, until somebody opens it.
-        detail::OutputPipe errors;              ///< Reads its standard error.
+        std::optional<ProcessUser> user;  ///< Of its own, to be given back.
+        UniqueFd our_end;                 ///< Of its standard input and output, until somebody opens it.
+        detail::OutputPipe errors;        ///< Reads its standard error.
     };
 
     /// What a helper thread hands back.
@@ -165,7 +165,8 @@ private:
                 return fail(root.error());
             directories_.emplace(std::move(*root));
         }
-        auto guard = detail::CleanupProcess::start(groups_ ? groups_->path() : std::string(), mark_,
+        auto guard =
+            detail::CleanupProcess::start(groups_ ? groups_->path() : std::string(), mark_,
                                           directories_ ? directories_->path() : std::string(), limiter_->roots());
         if (!guard)
             return fail(guard.error());

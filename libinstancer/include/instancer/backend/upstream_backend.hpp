@@ -19,10 +19,10 @@
 #include <instancer/backend/balancer.hpp>
 #include <instancer/backend/upstream_options.hpp>
 #include <instancer/backend/upstream_status.hpp>
-#include <instancer/detail/async_event.hpp>
-#include <instancer/detail/upstream_connect.hpp>
-#include <instancer/detail/upstream_group.hpp>
-#include <instancer/detail/upstream_upkeep.hpp>
+#include <instancer/detail/async/async_event.hpp>
+#include <instancer/detail/upstream/upstream_connect.hpp>
+#include <instancer/detail/upstream/upstream_group.hpp>
+#include <instancer/detail/upstream/upstream_upkeep.hpp>
 #include <instancer/events.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/pool/pool_options.hpp>

@@ -9,8 +9,8 @@
 #include <instancer/bridge.hpp>
 #include <instancer/bridge/hooks.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
-#include <instancer/detail/exception_text.hpp>
-#include <instancer/detail/stream_bridge.hpp>
+#include <instancer/detail/bridge/stream_bridge.hpp>
+#include <instancer/detail/text/exception_text.hpp>
 #include <instancer/events.hpp>
 
 namespace instancer {

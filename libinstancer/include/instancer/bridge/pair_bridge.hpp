@@ -4,10 +4,10 @@
 #include <asio/this_coro.hpp>
 
 #include <instancer/bridge.hpp>
-#include <instancer/detail/asio_compat.hpp>
-#include <instancer/detail/lending_bridge.hpp>
-#include <instancer/detail/socket_bridge.hpp>
-#include <instancer/detail/stream_bridge.hpp>
+#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/detail/bridge/lending_bridge.hpp>
+#include <instancer/detail/bridge/socket_bridge.hpp>
+#include <instancer/detail/bridge/stream_bridge.hpp>
 
 namespace instancer {
 

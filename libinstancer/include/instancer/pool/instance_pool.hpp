@@ -10,7 +10,7 @@
 #include <asio/awaitable.hpp>
 #include <asio/this_coro.hpp>
 
-#include <instancer/detail/pool_driver.hpp>
+#include <instancer/detail/pool/pool_driver.hpp>
 #include <instancer/events.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/lease.hpp>

@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include <instancer/detail/digest_index.hpp>
-#include <instancer/detail/index_list.hpp>
-#include <instancer/detail/timer_wheel.hpp>
+#include <instancer/detail/pool/digest_index.hpp>
+#include <instancer/detail/pool/index_list.hpp>
+#include <instancer/detail/pool/timer_wheel.hpp>
 #include <instancer/identity.hpp>
 
 namespace instancer {

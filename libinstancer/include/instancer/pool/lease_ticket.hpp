@@ -8,7 +8,7 @@
 #include <asio/awaitable.hpp>
 #include <asio/dispatch.hpp>
 
-#include <instancer/detail/pool_driver.hpp>
+#include <instancer/detail/pool/pool_driver.hpp>
 #include <instancer/lease.hpp>
 #include <instancer/pool/acquire_request.hpp>
 #include <instancer/result.hpp>

@@ -10,7 +10,7 @@
 #include <optional>
 #include <utility>
 
-#include <instancer/detail/timer_wheel.hpp>
+#include <instancer/detail/pool/timer_wheel.hpp>
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
 #include <instancer/pool/instance_budget.hpp>

@@ -8,7 +8,7 @@
 #include <optional>
 #include <vector>
 
-#include <instancer/detail/timer_wheel.hpp>
+#include <instancer/detail/pool/timer_wheel.hpp>
 
 namespace instancer {
 

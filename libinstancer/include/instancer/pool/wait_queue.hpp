@@ -8,7 +8,7 @@
 #include <optional>
 #include <vector>
 
-#include <instancer/detail/index_list.hpp>
+#include <instancer/detail/pool/index_list.hpp>
 
 namespace instancer {
 

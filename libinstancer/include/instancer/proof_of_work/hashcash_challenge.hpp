@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-#include <instancer/detail/sha1.hpp>
+#include <instancer/detail/crypto/sha1.hpp>
 
 namespace instancer {
 

@@ -12,8 +12,8 @@
 #include <utility>
 #include <variant>
 
-#include <instancer/detail/hex.hpp>
-#include <instancer/detail/random_bytes.hpp>
+#include <instancer/detail/crypto/hex.hpp>
+#include <instancer/detail/crypto/random_bytes.hpp>
 #include <instancer/proof_of_work/hashcash_challenge.hpp>
 #include <instancer/proof_of_work/sloth_challenge.hpp>
 #include <instancer/proof_of_work/suffix_challenge.hpp>

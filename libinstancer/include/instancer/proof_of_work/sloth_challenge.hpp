@@ -9,8 +9,8 @@
 #include <string_view>
 #include <utility>
 
-#include <instancer/detail/base64.hpp>
-#include <instancer/detail/mersenne_1279.hpp>
+#include <instancer/detail/crypto/base64.hpp>
+#include <instancer/detail/crypto/mersenne_1279.hpp>
 
 namespace instancer {
 

@@ -17,7 +17,7 @@
 #include <asio/this_coro.hpp>
 
 #include <instancer/authenticator.hpp>
-#include <instancer/detail/asio_compat.hpp>
+#include <instancer/detail/async/asio_compat.hpp>
 #include <instancer/relay/relay_greeting.hpp>
 #include <instancer/relay/relay_handshake.hpp>
 

@@ -11,8 +11,8 @@
 
 #include <asio/post.hpp>
 
-#include <instancer/detail/one_shot.hpp>
-#include <instancer/detail/relay_channel.hpp>
+#include <instancer/detail/async/one_shot.hpp>
+#include <instancer/detail/relay/relay_channel.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/pool/pool_options.hpp>
 #include <instancer/relay/relay_observer.hpp>

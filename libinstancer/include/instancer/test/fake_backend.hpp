@@ -13,7 +13,7 @@
 #include <asio/awaitable.hpp>
 #include <asio/this_coro.hpp>
 
-#include <instancer/detail/async_event.hpp>
+#include <instancer/detail/async/async_event.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/test/fake_stream.hpp>
 #include <instancer/unique_fd.hpp>

@@ -17,7 +17,7 @@
 #include <asio/awaitable.hpp>
 #include <asio/error.hpp>
 
-#include <instancer/detail/async_signal.hpp>
+#include <instancer/detail/async/async_signal.hpp>
 #include <instancer/stream.hpp>
 
 /// Doubles of a client and of a backend, for the tests of who builds upon the library.

@@ -19,10 +19,10 @@
 
 #include <asio/error.hpp>
 
-#include <instancer/detail/byte_queue.hpp>
-#include <instancer/detail/send_scheduler.hpp>
-#include <instancer/detail/tunnel_greeting.hpp>
-#include <instancer/detail/tunnel_names.hpp>
+#include <instancer/detail/container/byte_queue.hpp>
+#include <instancer/detail/tunnel/send_scheduler.hpp>
+#include <instancer/detail/tunnel/tunnel_greeting.hpp>
+#include <instancer/detail/tunnel/tunnel_names.hpp>
 #include <instancer/result.hpp>
 #include <instancer/tunnel/message.hpp>
 #include <instancer/tunnel/tunnel_observer.hpp>

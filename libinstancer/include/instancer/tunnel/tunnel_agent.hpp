@@ -22,13 +22,13 @@
 #include <asio/this_coro.hpp>
 
 #include <instancer/bridge.hpp>
-#include <instancer/detail/async_event.hpp>
-#include <instancer/detail/connect.hpp>
-#include <instancer/detail/connect_race.hpp>
-#include <instancer/detail/deadline.hpp>
-#include <instancer/detail/exception_text.hpp>
-#include <instancer/detail/host_resolver.hpp>
-#include <instancer/detail/tunnel_link.hpp>
+#include <instancer/detail/async/async_event.hpp>
+#include <instancer/detail/async/deadline.hpp>
+#include <instancer/detail/socket/connect.hpp>
+#include <instancer/detail/socket/connect_race.hpp>
+#include <instancer/detail/socket/host_resolver.hpp>
+#include <instancer/detail/text/exception_text.hpp>
+#include <instancer/detail/tunnel/tunnel_link.hpp>
 #include <instancer/events.hpp>
 #include <instancer/tunnel/tunnel_options.hpp>
 #include <instancer/usage.hpp>

@@ -4,7 +4,7 @@
 #include <memory>
 #include <utility>
 
-#include <instancer/detail/async_event.hpp>
+#include <instancer/detail/async/async_event.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/tunnel/tunnel_server.hpp>
 

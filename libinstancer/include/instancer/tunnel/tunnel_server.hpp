@@ -19,8 +19,8 @@
 #include <asio/this_coro.hpp>
 
 #include <instancer/acceptor.hpp>
-#include <instancer/detail/async_event.hpp>
-#include <instancer/detail/tunnel_link.hpp>
+#include <instancer/detail/async/async_event.hpp>
+#include <instancer/detail/tunnel/tunnel_link.hpp>
 #include <instancer/events.hpp>
 #include <instancer/tunnel/tunnel_options.hpp>
 

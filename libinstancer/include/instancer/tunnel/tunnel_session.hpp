@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include <instancer/detail/byte_queue.hpp>
+#include <instancer/detail/container/byte_queue.hpp>
 #include <instancer/tunnel/message.hpp>
 
 namespace instancer {

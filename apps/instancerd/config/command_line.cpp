@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: MIT
+#include "config/command_line.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+#include <instancer/version.hpp>
+
+#include "config/config.hpp"
+#include "daemon/system.hpp"
+#include "modes/relay/relay.hpp"
+#include "options/options.hpp"
+
+namespace instancer::daemon {
+
+namespace {
+
+constexpr std::string_view purpose =
+    "Every TCP client gets a server instance of its own: a process or a Docker container.\n"
+    "Or its connection is passed on to one of several servers, joined with others in a channel,\n"
+    "or taken through a reverse tunnel.\n";
+
+constexpr std::string_view usage = R"(
+  instancerd exec   --listen ADDR [options] -- COMMAND [ARG...]
+  instancerd docker --listen ADDR --image IMAGE (--port N | --stdio) [options] [-- COMMAND...]
+  instancerd forward --listen ADDR --to ADDR[=WEIGHT],... [options]
+  instancerd relay [-e] [-d] [-p PORT] [-v...] --auth-file FILE [options]
+  instancerd tunnel server -t ROUTES -c CONFIG -d USERS [-p ADDR] [options]
+  instancerd tunnel agent  -p HOST:PORT [options]
+  instancerd run    --config FILE [options]  several services in one daemon
+  instancerd check  --config FILE          say what is wrong with it; exit 2, or 0 when all is well
+  instancerd --help | --version            COMMAND --help shows the options of one command
+)";
+
+constexpr std::string_view notes = R"(
+Durations read 300ms, 20s, 10m, 2h; 0 means no limit (--linger 0: no
+lingering). Sizes read 512k, 64m, 2g.
+SIGTERM and SIGINT let sessions finish, a second one stops now; SIGHUP reads the files of tokens,
+access rules, upstreams, the authentication string and a tunnel's configuration again; SIGUSR1
+logs every instance, session and upstream. Exit codes: 0 all went well, 1 a failure while running,
+2 a wrong command line or configuration.
+)";
+
+constexpr std::string_view exec_examples = R"(
+  instancerd exec --listen 127.0.0.1:1337 -- /usr/bin/python3 chall.py
+  instancerd exec --listen :1337 --io port --auth source -- python3 server.py {port}
+)";
+
+constexpr std::string_view forward_examples = R"(
+  instancerd forward --listen :80 --to 10.0.0.1:8080=2,10.0.0.2:8080 --balance least-connections
+  instancerd forward 127.0.0.1 8080 10.0.0.1 80
+)";
+
+constexpr std::string_view relay_examples = R"(
+  instancerd relay -p 1111 --auth-file secret.txt
+  instancerd relay -e -d -vv --auth-file secret.txt --max-connections 16 --slow disconnect
+)";
+
+constexpr std::string_view tunnel_examples = R"(
+  instancerd tunnel server -p :8443 --route ':8080 10.0.0.1:80' --agents 203.0.113.7 --any-user
+  instancerd tunnel agent  -p tunnel.example:8443
+)";
+
+constexpr std::string_view tunnel_help =
+    R"(Usage: instancerd tunnel server -t ROUTES -c CONFIG -d USERS [-p ADDR] [-C ADDR] [options]
+       instancerd tunnel agent -p HOST:PORT [options]
+
+Users connect to the server, and the agent, inside a closed network, connects them to their targets.
+The options of each end: instancerd tunnel server --help, instancerd tunnel agent --help.
+)";
+
+constexpr std::string_view file_help =
+    R"(Usage: instancerd run --config FILE [options]      serves all that the configuration describes
+       instancerd check --config FILE [options]    says what is wrong with it; exit 2, or 0 when all is well
+
+The configuration is JSON, with comments:
+
+  { "log-level": "info",
+    "services": { "shell": { "mode": "exec", "listen": ":1337", "command": ["/bin/cat"] } } }
+
+Options of the daemon (instancerd --help) may stand beside --config, and go before what it says.
+
+Keys are the long options without the dashes, of the daemon at the top and of its mode in each
+service; "mode" and "command" say what the command line says by position. instancerd MODE --help
+shows the options of a mode: exec, docker, forward, relay, tunnel server, tunnel agent.
+)";
+
+constexpr std::string_view docker_examples = R"(
+  instancerd docker --listen :1337 --image chall --port 9000 --ttl 10m
+  instancerd docker --listen :1337 --image chall --stdio
+)";
+
+/// Breaks `text` into lines that begin in column `indent` and end before column 100.
+std::string wrapped(const std::string& text, std::size_t indent)
+{
+    std::string result;
+    std::size_t column = indent;
+    for (const auto& word : split(text, ' ')) {
+        if (column > indent && column + 1 + word.size() > 100) {
+            result += "\n" + std::string(indent, ' ');
+            column = indent;
+        } else if (column > indent) {
+            result += ' ';
+            ++column;
+        }
+        result += word;
+        column += word.size();
+    }
+    return result;
+}
+
+std::string option_help(Scope scope)
+{
+    constexpr std::size_t indent = 34;
+    std::string text;
+    std::string_view group;
+    for (const auto& option : options()) {
+        if (!includes(option.scope, scope) && !includes(option.scope, Scope::daemon))
+            continue;
+        if (option.group != group) {
+            group = option.group;
+            text += "\n" + std::string(group) + ":\n";
+        }
+        auto left = "  --" + std::string(option.name);
+        if (!option.value.empty())
+            left += " " + std::string(option.value);
+        if (left.size() >= indent)
+            left += "\n" + std::string(indent, ' ');
+        left.resize(std::max(left.size(), indent), ' ');
+        text += left;
+        auto right = std::string(option.help);
+        if (option.shape == Shape::list || option.shape == Shape::map)
+            right += "; may be repeated";
+        if (option.fallback != "-")
+            right += " [" + std::string(option.fallback) + "]";
+        text += wrapped(right, indent) + "\n";
+    }
+    return text;
+}
+
+std::string help(std::optional<Mode> mode)
+{
+    if (!mode)
+        return std::string(purpose) + std::string(usage) + option_help(Scope::any_service) + std::string(notes);
+    std::string_view form, examples;
+    switch (*mode) {
+    case Mode::exec:
+        form = "exec --listen ADDR [options] -- COMMAND [ARG...]";
+        examples = exec_examples;
+        break;
+    case Mode::docker:
+        form = "docker --listen ADDR --image IMAGE (--port N | --stdio) [options] [-- COMMAND...]";
+        examples = docker_examples;
+        break;
+    case Mode::forward:
+        form = "forward --listen ADDR --to ADDR[=WEIGHT],... [options]\n"
+               "       instancerd forward LOCAL_IP:PORT FORWARD_IP:PORT\n"
+               "       instancerd forward LOCAL_IP LOCAL_PORT FORWARD_IP FORWARD_PORT";
+        examples = forward_examples;
+        break;
+    case Mode::relay:
+        form = "relay [-e] [-d] [-p PORT] [-v...] --auth-file FILE | --auth-string TEXT [options]\n"
+               "       -e: --echo; -d: --control 127.0.0.1:32565; -p PORT: --listen :PORT, 1111 if not given;\n"
+               "       -v to -vvvv: --verbose 1 to 4";
+        examples = relay_examples;
+        break;
+    case Mode::tunnel_server:
+        form = "tunnel server -t ROUTES -c CONFIG -d USERS [-p ADDR] [-C ADDR] [options]";
+        examples = tunnel_examples;
+        break;
+    case Mode::tunnel_agent:
+        form = "tunnel agent -p HOST:PORT [options]";
+        examples = tunnel_examples;
+        break;
+    }
+    return "Usage: instancerd " + std::string(form) + "\n" + option_help(scope_of(*mode)) + std::string(notes) +
+           std::string(examples);
+}
+
+/// `guess` is `; did you mean X?`, or nothing.
+std::string unknown_word(const std::string& word, const std::string& guess, const std::string& help)
+{
+    return "unknown " + word + guess + (guess.empty() ? "; see" : " See") + " instancerd " + help;
+}
+
+Command misuse(const std::string& text) { return Command(Command::Kind::misuse, text); }
+
+/// The letter that the original had for an option of a tunnel, as CLI11 wants it before the name.
+std::string short_form(const Option& option)
+{
+    static constexpr std::pair<std::string_view, std::string_view> letters[] = {
+        {"routing", "-t,"}, {"config", "-c,"}, {"proxy", "-p,"}, {"control", "-C,"},
+        {"verbose", "-v,"}, {"log", "-l,"},    {"db", "-d,"}};
+    for (const auto& [name, letter] : letters)
+        if (option.name == name)
+            return std::string(letter);
+    return {};
+}
+
+/// `tunnel server` and `tunnel agent` are one word for the rest.
+Parsed<void> join_tunnel(std::vector<std::string>& arguments)
+{
+    if (arguments.empty() || arguments.front() != "tunnel")
+        return {};
+    if (arguments.size() < 2 || (arguments[1] != "server" && arguments[1] != "agent"))
+        return wrong("which end of the tunnel? Write instancerd tunnel server, or instancerd tunnel agent");
+    arguments[1] = "tunnel-" + arguments[1];
+    arguments.erase(arguments.begin());
+    return {};
+}
+
+/// Options of the table as one command of CLI11 knows them.
+class CommandOptions {
+public:
+    /// Those of that scope, and those of the daemon.
+    CommandOptions(CLI::App& app, Scope scope)
+    {
+        for (const auto& option : options())
+            if (includes(option.scope, scope) || includes(option.scope, Scope::daemon))
+                added_.emplace_back(&option, add(app, option));
+    }
+
+    std::vector<std::string_view> names() const
+    {
+        std::vector<std::string_view> all;
+        for (const auto& [option, added] : added_)
+            all.push_back(option->name);
+        return all;
+    }
+
+    /// Without a service the target's settings are the daemon's alone.
+    void apply(Target target, Problems& problems) const
+    {
+        for (const auto& [option, added] : added_)
+            if (added->count() > 0)
+                apply(*option, added->results(), target, problems);
+    }
+
+private:
+    static CLI::Option* add(CLI::App& app, const Option& option)
+    {
+        const auto name = short_form(option) + "--" + std::string(option.name);
+        if (option.shape == Shape::flag)
+            return app.add_flag(name);
+        return app.add_option(name, [](const CLI::results_t&) { return true; })
+            ->type_name(std::string(option.value))
+            ->expected(option.shape == Shape::variant ? 0 : 1, 1)
+            ->default_str("true")
+            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    }
+
+    static void apply(const Option& option, const std::vector<std::string>& values, Target target, Problems& problems)
+    {
+        const Place place(0, "--" + std::string(option.name));
+        auto& given = target.service ? target.service->given : target.settings.given;
+        given.insert_or_assign(std::string(option.name), place);
+        const bool repeats = option.shape == Shape::list || option.shape == Shape::map;
+        if (!repeats && values.size() > 1)
+            problems.emplace_back(place, "is there " + std::to_string(values.size()) + " times; keep one of them");
+        for (const auto& value : values)
+            if (const auto done = apply_value(option, target, value); !done) {
+                problems.emplace_back(place, done.error());
+                if (target.service)
+                    target.service->unread.emplace(option.name);
+            }
+    }
+
+    static Parsed<void> apply_value(const Option& option, Target target, const std::string& value)
+    {
+        if (option.shape == Shape::flag && value != "true" && value != "false")
+            return wrong("takes no value; remove =" + one_line(value, 100));
+        return option.apply(target, value);
+    }
+
+    std::vector<std::pair<const Option*, CLI::Option*>> added_;
+};
+
+/// One of the quick forms.
+class QuickForm {
+public:
+    QuickForm(CLI::App& app, Mode mode)
+        : mode_(mode), app_(app.add_subcommand(std::string(name_of(mode)))), options_(*app_, scope_of(mode))
+    {
+        app_->set_help_flag();
+        app_->allow_extras();
+        help_ = app_->add_flag("-h,--help");
+    }
+
+    bool used() const { return app_->parsed(); }
+
+    Command read(std::vector<std::string> command) const
+    {
+        if (help_->count() > 0)
+            return Command(Command::Kind::print, help(mode_));
+        const auto extras = app_->remaining();
+        const bool by_position =
+            mode_ == Mode::forward && (extras.size() == 2 || extras.size() == 4) && extras.front().substr(0, 1) != "-";
+        if (!extras.empty() && !by_position)
+            return misuse(unknown(extras.front()));
+
+        Command result(Command::Kind::serve);
+        ServiceSettings service(app_->get_name(), mode_);
+        service.command = std::move(command);
+        if (!service.command.empty())
+            service.given.emplace("command", Place());
+        const Target target(result.settings, &service);
+        options_.apply(target, result.problems);
+        if (by_position)
+            apply_positions(extras, target, result.problems);
+        if (mode_ == Mode::relay && !service.has("log-level"))
+            result.settings.log_level = log_level_of(service.relay.verbosity);
+        service.complete();
+        result.settings.services.push_back(std::move(service));
+        return result;
+    }
+
+private:
+    /// The words of the original: LOCAL_IP LOCAL_PORT FORWARD_IP FORWARD_PORT, or each pair as one.
+    static void apply_positions(const std::vector<std::string>& words, Target target, Problems& problems)
+    {
+        const auto joined = [](const std::string& host, const std::string& port) {
+            return (host.find(':') == host.npos ? host : "[" + host + "]") + ":" + port;
+        };
+        const bool apart = words.size() == 4;
+        for (const auto& [name, value] : {std::pair("listen", apart ? joined(words[0], words[1]) : words[0]),
+                                          std::pair("to", apart ? joined(words[2], words[3]) : words[1])}) {
+            const Place place(0, "--" + std::string(name));
+            target.service->given.emplace(name, place);
+            if (const auto done = find_option(name)->apply(target, value); !done)
+                problems.emplace_back(place, done.error());
+        }
+    }
+
+    std::string unknown(const std::string& argument) const
+    {
+        const auto mode = app_->get_name();
+        if (argument.empty() || argument.front() != '-')
+            return "unexpected " + in_quotes(argument) +
+                   (mode_ == Mode::forward ? "; write --listen ADDR --to ADDR"
+                    : mode_ == Mode::relay ? "; write -p PORT --auth-file FILE"
+                    : is_tunnel(mode_)     ? "; remove it"
+                                           : "; the command to run comes last, after --");
+        auto bare = std::string_view(argument).substr(0, argument.find('='));
+        bare.remove_prefix(std::min(bare.find_first_not_of('-'), bare.size()));
+        if (const auto* option = find_option(bare))
+            for (const auto other : modes)
+                if (includes(option->scope, scope_of(other)))
+                    return "--" + std::string(bare) + " works only with instancerd " + std::string(name_of(other)) +
+                           "; remove it or use that";
+        return unknown_word("option " + one_line(argument, 100), suggestion(bare, options_.names(), "--"),
+                            mode + " --help");
+    }
+
+    Mode mode_;
+    CLI::App* app_;
+    CommandOptions options_;
+    CLI::Option* help_;
+};
+
+/// `run` or `check`: a configuration, and options of the daemon that go before what it says.
+class FileForm {
+public:
+    FileForm(CLI::App& app, std::string_view name, Command::Kind kind)
+        : kind_(kind), app_(app.add_subcommand(std::string(name))), options_(*app_, Scope::daemon)
+    {
+        app_->set_help_flag();
+        app_->allow_extras();
+        help_ = app_->add_flag("-h,--help");
+        config_ = app_->add_option("--config");
+    }
+
+    bool used() const { return app_->parsed(); }
+    bool asks_for_help() const { return used() && help_->count() > 0; }
+
+    Command read(bool has_command) const
+    {
+        const auto file = config_->count() > 0 ? config_->as<std::string>() : std::string();
+        if (const auto extras = app_->remaining(); !extras.empty() || has_command)
+            return misuse("unexpected " + in_quotes(extras.empty() ? "--" : extras.front()) +
+                          (file.empty() && extras.size() == 1
+                               ? "; is that the configuration? Write --config " + one_line(extras.front(), 100)
+                               : "; what to run, and how, stands in the configuration"));
+        if (file.empty())
+            return misuse("which configuration? Add --config FILE");
+        const auto text = read_file(file);
+        if (!text)
+            return misuse(text.error());
+        Command result(kind_);
+        result.settings = read_config(file, *text, result.problems);
+        // Paths on the command line are relative to where it is written.
+        const auto base = std::exchange(result.settings.base, {});
+        options_.apply(Target(result.settings, nullptr), result.problems);
+        result.settings.base = base;
+        return result;
+    }
+
+private:
+    Command::Kind kind_;
+    CLI::App* app_;
+    CommandOptions options_;
+    CLI::Option* help_;
+    CLI::Option* config_;
+};
+
+}  // namespace
+
+Command parse_command_line(std::vector<std::string> arguments)
+{
+    // What follows -- is not ours: split it off before CLI11 gives a meaning to any of it.
+    std::vector<std::string> command;
+    const auto mark = std::find(arguments.begin(), arguments.end(), "--");
+    const bool has_command = mark != arguments.end();
+    if (has_command) {
+        command.assign(mark + 1, arguments.end());
+        arguments.erase(mark, arguments.end());
+    }
+
+    if (arguments.size() == 2 && arguments[0] == "tunnel" && (arguments[1] == "--help" || arguments[1] == "-h"))
+        return Command(Command::Kind::print, std::string(tunnel_help));
+    if (const auto joined = join_tunnel(arguments); !joined)
+        return misuse(joined.error());
+
+    if (!arguments.empty() && arguments.front() == name_of(Mode::relay))
+        arguments = spell_out_relay(arguments);
+
+    CLI::App app;
+    app.set_help_flag();
+    app.allow_extras();
+    app.require_subcommand(0, 1);
+    const auto* help_flag = app.add_flag("-h,--help");
+    const auto* version_flag = app.add_flag("--version");
+    const QuickForm exec(app, Mode::exec);
+    const QuickForm docker(app, Mode::docker);
+    const QuickForm forward(app, Mode::forward);
+    const QuickForm relay(app, Mode::relay);
+    const QuickForm tunnel_server(app, Mode::tunnel_server);
+    const QuickForm tunnel_agent(app, Mode::tunnel_agent);
+    const FileForm run(app, "run", Command::Kind::serve), check(app, "check", Command::Kind::check);
+
+    std::reverse(arguments.begin(), arguments.end());
+    try {
+        app.parse(arguments);
+    } catch (const CLI::ArgumentMismatch& error) {
+        const std::string what = error.what();
+        return misuse(what.substr(0, what.find(':')) + (what.find("At Most") == what.npos
+                                                            ? ": has no value; write one after it"
+                                                            : ": is there more than once; keep one of them"));
+    } catch (const CLI::ParseError& error) {
+        return misuse(one_line(error.what()));
+    }
+
+    for (const auto* form : {&exec, &docker, &forward, &relay, &tunnel_server, &tunnel_agent})
+        if (form->used())
+            return form->read(std::move(command));
+    for (const auto* form : {&run, &check})
+        if (form->asks_for_help())
+            return Command(Command::Kind::print, std::string(file_help));
+    if (help_flag->count() > 0)
+        return Command(Command::Kind::print, help(std::nullopt));
+    if (version_flag->count() > 0)
+        return Command(Command::Kind::print, "instancerd " INSTANCER_VERSION "\n");
+    for (const auto* form : {&run, &check})
+        if (form->used())
+            return form->read(has_command);
+    const auto extras = app.remaining();
+    if (extras.empty())
+        return misuse("what is to be done?\n" + std::string(usage));
+    const auto& word = extras.front();
+    if (!word.empty() && word.front() == '-')
+        return misuse("unexpected " + one_line(word, 100) +
+                      "; options follow a command: instancerd exec ..., or docker, forward, relay, tunnel, run, check");
+    if (word == "help")
+        return Command(Command::Kind::print, help(std::nullopt));
+    return misuse(unknown_word("command " + in_quotes(word),
+                               suggestion(word, {"exec", "docker", "forward", "relay", "tunnel", "run", "check"}),
+                               "--help"));
+}
+
+}  // namespace instancer::daemon

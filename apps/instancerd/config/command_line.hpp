@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/problem.hpp"
+#include "config/settings.hpp"
+
+namespace instancer::daemon {
+
+/// What the command line asks for.
+class Command {
+public:
+    enum class Kind {
+        print,   ///< Print `text` and succeed.
+        misuse,  ///< Print `text` as an error.
+        serve,   ///< Run `settings`, if there are no `problems`.
+        check,   ///< Report `problems`.
+    };
+
+    explicit Command(Kind command_kind, std::string output = {}) : kind(command_kind), text(std::move(output)) {}
+
+    Kind kind;
+    std::string text;
+    Settings settings;
+    Problems problems;
+};
+
+/// `arguments` are those after the program's name. Reads the configuration file that they name.
+Command parse_command_line(std::vector<std::string> arguments);
+
+}  // namespace instancer::daemon

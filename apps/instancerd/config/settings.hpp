@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT
+// What the user asked for, as the command line and the configuration file both fill it in.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <sys/types.h>
+
+#include <instancer/acceptor/access_control.hpp>
+#include <instancer/backend/docker_options.hpp>
+#include <instancer/backend/process_options.hpp>
+#include <instancer/backend/stderr_to.hpp>
+#include <instancer/backend/upstream_options.hpp>
+#include <instancer/pool/pool_options.hpp>
+#include <instancer/relay/relay_greeting.hpp>
+#include <instancer/relay/relay_options.hpp>
+
+#include "config/problem.hpp"
+#include "files/access.hpp"
+#include "modes/tunnel/tunnel_settings.hpp"
+#include "options/values.hpp"
+
+namespace instancer::daemon {
+
+enum class Mode { exec, docker, forward, relay, tunnel_server, tunnel_agent };
+
+/// In the order in which they are explained.
+inline constexpr std::array modes = {Mode::exec,  Mode::docker,        Mode::forward,
+                                     Mode::relay, Mode::tunnel_server, Mode::tunnel_agent};
+
+/// The word for it on the command line and in the configuration.
+std::string_view name_of(Mode mode);
+
+constexpr bool is_tunnel(Mode mode) { return mode == Mode::tunnel_server || mode == Mode::tunnel_agent; }
+
+enum class Auth { open, source, token, prompt };
+
+constexpr bool has_tokens(Auth auth) { return auth == Auth::token || auth == Auth::prompt; }
+
+/// What becomes of sessions and instances whose token is no longer listed.
+enum class OnRemoved { keep, end };
+
+enum class WhenDown { reset, close_listener };
+enum class LogLevel { debug, info, warning, error };
+
+/// A level of the log as an original command calls it.
+class Verbosity {
+public:
+    Verbosity(LogLevel log_level, std::string_view level_name) : level(log_level), name(level_name) {}
+
+    LogLevel level;
+    std::string_view name;
+};
+
+/// 10 to 50 by tens, from everything to almost nothing; 1 to 4, from little to everything; 0: everything.
+Parsed<Verbosity> parse_verbosity(const std::string& text);
+
+enum class LogFormat { text, json };
+enum class TrafficLogFormat { off, hex, text };
+
+/// Which options were given, by name, and where.
+using Given = std::map<std::string, Place, std::less<>>;
+
+/// Limits of one instance; 0 means none.
+class Limits {
+public:
+    std::uint64_t memory = 0;
+    double cpus = 0;
+    std::uint64_t pids = 0;
+    std::uint64_t nofile = 1024;
+    std::uint64_t core = 0;  ///< Here 0 means that there is none.
+    std::uint64_t tmp = 0;
+    std::uint64_t log = 0;
+
+    Limits() = default;
+};
+
+/// What the log shows of a session's bytes.
+class TrafficLogSettings {
+public:
+    TrafficLogFormat format = TrafficLogFormat::off;
+    std::uint64_t limit = 64 * 1024;  ///< Bytes of each session and direction; 0: no limit.
+
+    TrafficLogSettings() = default;
+};
+
+/// Where sessions are recorded.
+class RecordSettings {
+public:
+    std::string directory;                          ///< Empty: nowhere.
+    std::uint64_t limit = std::uint64_t{16} << 20;  ///< Bytes of each session's file; 0: no limit.
+    std::uint64_t total = std::uint64_t{1} << 30;   ///< Bytes of all files of the service; 0: no limit.
+
+    RecordSettings() = default;
+};
+
+/// What concerns the relay alone.
+class RelaySettings {
+public:
+    static constexpr std::string_view control_address = "127.0.0.1:32565";
+    static constexpr std::uint16_t port = 1111;
+
+    RelayOptions channels;
+    RelayGreeting greeting;
+    std::string auth_string;
+    std::string auth_file;
+    std::optional<Address> control;
+    unsigned verbosity = 1;
+
+    RelaySettings() { channels.max_members = 2; }
+};
+
+/// One service.
+class ServiceSettings {
+public:
+    explicit ServiceSettings(std::string service_name, Mode service_mode);
+
+    std::string name;
+    Mode mode;
+    Place place;
+    Given given;
+    std::set<std::string, std::less<>> unread;  ///< Options whose value could not be read.
+
+    std::vector<Address> listen;
+    mode_t unix_mode = 0666;
+    std::vector<std::string> command;
+
+    Auth auth = Auth::open;
+    unsigned source_prefix = 64;
+    std::string tokens;
+    OnRemoved on_removed = OnRemoved::keep;
+    std::string prompt = "token: ";
+    std::array<std::uint8_t, 2> reset_id{0, 0};
+    std::chrono::milliseconds auth_timeout{10'000};
+    std::chrono::milliseconds session_idle{0}, half_close_timeout{0}, session_timeout{0};
+
+    std::vector<AccessRule> access;
+    std::string access_file;
+    std::string time_zone;
+    WhenDenied when_denied = WhenDenied::reset;
+    std::size_t max_connections = 0;
+    std::size_t max_per_source = 0;
+    std::vector<std::optional<Network>> accept_proxy;
+
+    PoolOptions pool;
+    std::optional<std::chrono::milliseconds> drain_timeout;
+
+    StderrTo stderr_to = StderrTo::log;
+    TerminalMode pty = TerminalMode::none;
+    std::vector<std::pair<std::string, std::string>> env;
+    bool client_env = true;
+    std::string user;
+    std::optional<UserRange> users;  ///< In place of `user`.
+    std::string working_directory;
+    std::chrono::milliseconds stop_grace{2000};
+    Limits limits;
+
+    ProcessIo io = ProcessIo::stdio;
+    std::optional<PortRange> ports;
+    std::string dir_template;
+
+    DockerOptions docker;  ///< What concerns containers alone.
+
+    UpstreamOptions upstream;  ///< What concerns forwarding alone; its list is empty when it comes from a file.
+    std::string upstreams_file;
+    WhenDown when_down = WhenDown::reset;
+
+    RelaySettings relay;    ///< What concerns channels alone.
+    TunnelSettings tunnel;  ///< What concerns reverse tunnels alone.
+
+    TrafficLogSettings traffic_log;
+    RecordSettings record;
+
+    /// Whether the user wrote the option, rather than leaving it at its default.
+    bool has(std::string_view option) const { return given.find(option) != given.end(); }
+
+    /// Whether its value is the one that the user meant.
+    bool reads(std::string_view option) const { return unread.find(option) == unread.end(); }
+
+    /// Whether clients may not be let in for their address or their number, or come through a proxy.
+    bool is_gated() const
+    {
+        return !access.empty() || !access_file.empty() || max_connections != 0 || max_per_source != 0 ||
+               !accept_proxy.empty();
+    }
+
+    /// Whether an instance serves one connection and goes with it.
+    bool single_use() const
+    {
+        return mode == Mode::exec ? io != ProcessIo::port : mode == Mode::docker && docker.io == DockerIo::stdio;
+    }
+
+    /// Fills in the defaults that depend on other options.
+    void complete();
+};
+
+/// The files that SIGHUP reads again, but for the user database.
+std::vector<std::string> files_of(const ServiceSettings& service);
+
+/// The whole daemon.
+class Settings {
+public:
+    std::string file;            ///< The configuration; empty when all comes from the command line.
+    std::filesystem::path base;  ///< What relative paths are relative to; empty for the current directory.
+    Given given;
+
+    std::string name;  ///< Empty unless given; see `daemon_name`.
+    LogLevel log_level = LogLevel::info;
+    LogFormat log_format = LogFormat::text;
+    std::string log_file;  ///< Empty: standard error.
+    std::string init;      ///< Path of instancer-init; empty: it is looked for.
+    std::size_t threads;
+    std::chrono::microseconds busy_poll{0};
+    std::size_t max_instances = 0;
+    std::optional<std::size_t> max_unadmitted;  ///< None: as many as the limit of descriptors allows.
+    std::chrono::milliseconds drain_timeout{30'000};
+    std::vector<ServiceSettings> services;
+
+    Settings();
+
+    /// `path` made independent of the current directory.
+    std::string resolve(const std::string& path) const;
+
+    /// The name given, or one that the same command line or configuration has every time on that machine, and no other
+    /// daemon has.
+    std::string daemon_name(const std::string& machine) const;
+
+    /// The name on this machine.
+    std::string daemon_name() const;
+
+    /// Whether the next start of the same daemon gets the same name.
+    bool has_lasting_name() const;
+
+    /// The program of a service: a name to look for on the PATH, or an absolute path.
+    std::string program(const ServiceSettings& service) const;
+
+    /// The path of instancer-init; empty when it is not found.
+    std::string init_program() const;
+
+    /// How the user writes that option here: `--io port` or `"io": "port"`.
+    std::string say(std::string_view option, std::string_view value = {}) const;
+};
+
+/// The number of processors that this process may use.
+std::size_t processors();
+
+}  // namespace instancer::daemon

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// What is done to text that somebody is to read.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <instancer/detail/text/split.hpp>
+
+namespace instancer::daemon {
+
+/// `text` in one line that no terminal acts upon: control characters and bytes that are no UTF-8 read as `\x1b`;
+/// of more than `limit` bytes the rest is left out, and said to be.
+std::string one_line(std::string_view text, std::size_t limit = 2000);
+
+/// `'text'`, to stand within a sentence: in one line, and short.
+std::string in_quotes(std::string_view text);
+
+/// The candidate that `word` was probably meant to be; empty when none is near.
+std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates);
+
+/// `; did you mean X?`, or nothing.
+std::string suggestion(std::string_view word, const std::vector<std::string_view>& candidates,
+                       std::string_view prefix = {});
+
+using instancer::detail::split;
+
+/// The words of a line, between blanks.
+std::vector<std::string> words_of(std::string_view line);
+
+}  // namespace instancer::daemon

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+#include "control/control_port.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <exception>
+#include <span>
+#include <variant>
+
+#include <asio/co_spawn.hpp>
+#include <asio/experimental/awaitable_operators.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+
+#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/detail/socket/lingering_close.hpp>
+
+namespace instancer::daemon {
+
+namespace {
+
+/// Who does not read an answer for so long is let go, because others may wait for their turn.
+constexpr std::chrono::seconds patience{10};
+
+}  // namespace
+
+void BrowserLine::feed(std::string_view bytes)
+{
+    start_ += bytes.substr(0, record_start - start_.size());
+    for (const char byte : bytes) {
+        const bool is_blank = byte == ' ' || byte == '\t';
+        if (!is_blank && !in_word_)
+            ++words_;
+        in_word_ = !is_blank;
+        if (in_word_ && words_ == 3 && third_word_.size() < version.size())
+            third_word_ += byte;
+    }
+}
+
+bool BrowserLine::is_tls_record() const noexcept
+{
+    constexpr char first_type = 20, last_type = 23, major = 3, last_minor = 4;
+    return start_.size() == record_start && start_[0] >= first_type && start_[0] <= last_type && start_[1] == major &&
+           start_[2] >= 0 && start_[2] <= last_minor;
+}
+
+std::optional<CommandLines::Line> CommandLines::next()
+{
+    const auto end = unread_.find('\n');
+    const auto part = std::string_view(unread_).substr(0, end);
+    browser_.feed(part);
+    if (browser_.matches())
+        return Line::of_browser();
+    too_long_ = too_long_ || line_.size() + part.size() > limit_;
+    if (too_long_)
+        line_.clear();
+    else
+        line_ += part;
+    unread_.erase(0, end == unread_.npos ? end : end + 1);
+    if (end == unread_.npos)
+        return std::nullopt;
+    return take();
+}
+
+std::optional<CommandLines::Line> CommandLines::finish()
+{
+    if (line_.empty() && !too_long_)
+        return std::nullopt;
+    return take();
+}
+
+CommandLines::Line CommandLines::take()
+{
+    if (!line_.empty() && line_.back() == '\r')
+        line_.pop_back();
+    browser_ = {};
+    return Line(std::exchange(line_, {}), std::exchange(too_long_, false));
+}
+
+std::string ControlCommands::too_long() const
+{
+    return "a command has at most " + std::to_string(ControlPort::max_line) + " bytes\n";
+}
+
+std::string ControlCommands::too_many() const { return "too many control connections are open; close one first\n"; }
+
+ControlPort::ControlPort(asio::any_io_executor executor, ControlCommands& commands, std::size_t max_connections)
+    : executor_(std::move(executor)), commands_(commands), max_connections_(max_connections), closed_(executor_)
+{
+}
+
+void ControlPort::serve(Acceptors acceptors)
+{
+    for (auto& acceptor : acceptors) {
+        acceptors_.push_back(std::move(acceptor));
+        spawn(accept_loop(*acceptors_.back()));
+    }
+}
+
+void ControlPort::serve(Stream stream)
+{
+    connections_.push_front(std::move(stream));
+    spawn(talk(connections_.begin(), false));
+}
+
+void ControlPort::close()
+{
+    closing_ = true;
+    for (const auto& acceptor : acceptors_)
+        acceptor->close();
+    for (auto& connection : connections_)
+        connection.close();
+    if (tasks_ == 0)
+        closed_.set();
+}
+
+asio::awaitable<void> ControlPort::wait_closed() { co_await closed_.wait(); }
+
+void ControlPort::spawn(asio::awaitable<void> task)
+{
+    ++tasks_;
+    asio::co_spawn(executor_, std::move(task), [this](std::exception_ptr) {
+        if (--tasks_ == 0 && closing_)
+            closed_.set();
+    });
+}
+
+asio::awaitable<void> ControlPort::accept_loop(Acceptor& acceptor)
+{
+    co_await asio::this_coro::throw_if_cancelled(false);
+    while (!closing_) {
+        auto accepted = co_await acceptor.accept(executor_);
+        if (accepted && !closing_) {
+            connections_.push_front(std::move(accepted->stream()));
+            spawn(talk(connections_.begin(), true));
+        } else if (!accepted && accepted.error() == std::error_code(asio::error::operation_aborted)) {
+            co_return;
+        } else if (!accepted) {
+            // Out of descriptors, as a rule.
+            asio::steady_timer pause(executor_, std::chrono::milliseconds(100));
+            co_await pause.async_wait(instancer::detail::as_result);
+        }
+    }
+}
+
+asio::awaitable<void> ControlPort::talk(Connections::iterator connection, bool counted)
+{
+    co_await asio::this_coro::throw_if_cancelled(false);
+    counted_ += counted ? 1 : 0;
+    try {
+        if (!counted || counted_ <= max_connections_)
+            co_await converse(*connection);
+        else
+            co_await say(*connection, commands_.too_many());
+    } catch (const std::exception&) {
+        // No memory: that connection ends.
+    }
+    counted_ -= counted ? 1 : 0;
+    // The last answer must not be lost for what was sent and nobody wants to read.
+    if (!closing_)
+        instancer::detail::lingering_close(*connection);
+    connections_.erase(connection);
+}
+
+asio::awaitable<void> ControlPort::converse(Stream& stream)
+{
+    bool goes_on = co_await say(stream, commands_.greeting() + commands_.prompt());
+    CommandLines lines(max_line);
+    std::array<std::byte, 4096> buffer;
+    while (goes_on && !closing_) {
+        const auto count = co_await stream.read_some(buffer);
+        const bool ended = count.value_or(0) == 0;
+        if (!ended)
+            lines.feed({reinterpret_cast<const char*>(buffer.data()), *count});
+        while (goes_on && !closing_) {
+            auto line = lines.next();
+            if (!line && ended)
+                line = lines.finish();
+            if (!line)
+                break;
+            goes_on = co_await answer(stream, std::move(*line));
+        }
+        goes_on = goes_on && !ended;
+    }
+}
+
+/// Whether another command may follow.
+asio::awaitable<bool> ControlPort::answer(Stream& stream, CommandLines::Line line)
+{
+    if (line.from_browser)
+        co_return false;
+    if (line.too_long)
+        co_return co_await say(stream, commands_.too_long() + commands_.prompt());
+    const auto reply = co_await commands_.obey(std::move(line.text));
+    if (closing_)
+        co_return false;
+    if (reply.is_last()) {
+        co_await say(stream, reply.text());
+        co_return false;
+    }
+    co_return co_await say(stream, reply.text() + commands_.prompt());
+}
+
+/// False when the connection is of no more use.
+asio::awaitable<bool> ControlPort::say(Stream& stream, std::string text)
+{
+    using namespace asio::experimental::awaitable_operators;
+    if (text.empty())
+        co_return true;
+    asio::steady_timer limit(executor_, patience);
+    const auto bytes = std::as_bytes(std::span(text));
+    const auto first = co_await (stream.write_all(bytes) || limit.async_wait(instancer::detail::as_result));
+    co_return first.index() == 0 && std::get<0>(first).has_value();
+}
+
+}  // namespace instancer::daemon

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: MIT
+#include "daemon/service.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <iterator>
+#include <utility>
+
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <instancer/acceptor/controlled_acceptor.hpp>
+#include <instancer/authenticator/open.hpp>
+#include <instancer/authenticator/prompt.hpp>
+#include <instancer/authenticator/shared.hpp>
+#include <instancer/authenticator/source_address.hpp>
+#include <instancer/authenticator/token.hpp>
+#include <instancer/backend/docker_backend.hpp>
+#include <instancer/backend/process_backend.hpp>
+
+#include "control/control_terminal.hpp"
+#include "daemon/system.hpp"
+#include "files/tokens.hpp"
+#include "files/upstreams.hpp"
+#include "modes/relay/relay.hpp"
+#include "observe/traffic.hpp"
+
+namespace instancer::daemon {
+
+namespace {
+
+ProcessOptions process_options(const Settings& settings, const ServiceSettings& service)
+{
+    ProcessOptions options;
+    options.command = service.command;
+    options.command.front() = settings.program(service);
+    options.io = service.io;
+    options.pty = service.pty;
+    options.stderr_to = service.stderr_to;
+    options.ports = service.ports;
+    options.dir_template = service.dir_template;
+    options.working_directory = service.working_directory;
+    if (options.working_directory.empty())
+        options.working_directory = service.dir_template.empty() ? settings.resolve(".") : "{dir}";
+    options.env = service.env;
+    options.client_env = service.client_env;
+    // Who is not root can only stay who they are.
+    if (!service.user.empty() && ::geteuid() == 0)
+        if (const auto user = find_user(service.user))
+            options.user.emplace(user->uid, user->gid, user->groups);
+    options.users = service.users;
+    options.init = settings.init_program();
+    options.limit_memory = service.limits.memory;
+    options.limit_cpus = service.limits.cpus;
+    options.limit_pids = service.limits.pids;
+    options.limit_nofile = service.limits.nofile;
+    options.limit_core = service.limits.core;
+    // The default must not ask for more than we may give.
+    if (rlimit ours{}; !service.has("limit-nofile") && ::getrlimit(RLIMIT_NOFILE, &ours) == 0)
+        options.limit_nofile = std::min<std::uint64_t>(options.limit_nofile, ours.rlim_max);
+    options.stop_grace = service.stop_grace;
+    options.name = settings.daemon_name();
+    return options;
+}
+
+DockerOptions docker_options(const Settings& settings, const ServiceSettings& service)
+{
+    DockerOptions options = service.docker;
+    options.daemon = settings.daemon_name();
+    for (const auto& other : settings.services)
+        options.services.push_back(other.name);
+    options.command = service.command;
+    options.pty = service.pty != TerminalMode::none;
+    options.stderr_to = service.stderr_to;
+    options.env = service.env;
+    options.client_env = service.client_env;
+    options.user = service.user;
+    options.limits.memory = service.limits.memory;
+    options.limits.cpus = service.limits.cpus;
+    options.limits.pids = service.limits.pids;
+    options.limits.nofile = service.limits.nofile;
+    options.limits.core = service.limits.core;
+    options.limits.tmp = service.limits.tmp;
+    options.limits.log = service.limits.log;
+    options.stop_grace = service.stop_grace;
+    return options;
+}
+
+}  // namespace
+
+std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& executor,
+                                                   const ServiceSettings& service, AccessRules rules,
+                                                   std::shared_ptr<UnadmittedLimit> unadmitted)
+{
+    AccessControlOptions options;
+    options.rules = std::move(rules);
+    options.when_denied = service.when_denied;
+    options.max_connections = service.max_connections;
+    options.max_per_source = service.max_per_source;
+    options.source_prefix = service.source_prefix;
+    for (const auto& network : service.accept_proxy)
+        options.proxies.add(true, network);
+    options.unadmitted = std::move(unadmitted);
+    return std::make_shared<AccessControl>(executor, std::move(options));
+}
+
+std::optional<Parsed<AccessRules>> read_rules(const ServiceSettings& service)
+{
+    if (service.access_file.empty())
+        return std::nullopt;
+    return load_rules(service.access, service.access_file, service.time_zone);
+}
+
+void reload_rules(AccessControl& access, Parsed<AccessRules> rules, const ServiceSettings& service, Log& log)
+{
+    if (!rules) {
+        log.warning(service.name, rules.error() + "; the access rules stay as they were");
+        return;
+    }
+    log.notice(service.name, std::to_string(rules->size()) + " access rules, with those of " + service.access_file);
+    access.set_rules(std::move(*rules));
+}
+
+ServerOptions make_server_options(const std::string& name, const ServiceSettings& service,
+                                  std::shared_ptr<UnadmittedLimit> unadmitted)
+{
+    ServerOptions options(name);
+    options.auth_timeout = service.auth_timeout;
+    options.session_idle = service.session_idle;
+    options.half_close_timeout = service.half_close_timeout;
+    options.session_timeout = service.session_timeout;
+    options.source_prefix = service.source_prefix;
+    options.unadmitted = std::move(unadmitted);
+    return options;
+}
+
+Service::Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
+                 std::vector<std::string> tokens, AccessRules rules, std::vector<Upstream> upstreams, RelayParts relay,
+                 std::shared_ptr<InstanceBudget> budget, std::shared_ptr<UnadmittedLimit> unadmitted, Log& log)
+    : settings_(settings),
+      service_(service),
+      name_(service.name),
+      drain_timeout_(service.drain_timeout.value_or(settings.drain_timeout)),
+      control_(workers.control()),
+      log_(log),
+      control_acceptors_(std::move(relay.control))
+{
+    const auto control = control_;
+    auto pool = service.pool;
+    RelayBackend* channels = nullptr;
+    switch (service.mode) {
+    case Mode::exec:
+        backend_ = std::make_unique<ProcessBackend>(control, name_, process_options(settings, service), log);
+        break;
+    case Mode::docker:
+        backend_ = std::make_unique<DockerBackend>(control, name_, docker_options(settings, service), log);
+        break;
+    case Mode::forward: {
+        auto options = service.upstream;
+        if (!service.upstreams_file.empty())
+            options.upstreams = std::move(upstreams);
+        auto backend = std::make_unique<UpstreamBackend>(control, name_, std::move(options), log);
+        if (service.when_down == WhenDown::close_listener)
+            backend->on_available([this](bool available) { note_available(available); });
+        upstreams_ = backend.get();
+        backend_ = std::move(backend);
+        pool = UpstreamBackend::default_pool_options();
+        budget = nullptr;
+        break;
+    }
+    case Mode::relay:
+        relay_log_ = std::make_unique<RelayLog>(name_, service.relay.verbosity, log);
+        channels = new RelayBackend(workers, service.relay.channels, *relay_log_);
+        backend_.reset(channels);
+        pool = RelayBackend::default_pool_options();
+        budget = nullptr;
+        break;
+    case Mode::tunnel_server:
+    case Mode::tunnel_agent: break;  // Services of their own.
+    }
+    pool_ = std::make_unique<InstancePool>(control, name_, pool, *backend_, log, std::move(budget));
+    bridge_ = make_bridge(service, log);
+    if (service.is_gated()) {
+        access_ = make_access_control(control, service, std::move(rules), unadmitted);
+        for (auto& acceptor : acceptors)
+            acceptor = std::make_unique<ControlledAcceptor>(std::move(acceptor), access_);
+    }
+    owners_ = owners_of(name_, tokens);
+    server_ = std::make_unique<Server>(
+        workers, make_server_options(name_, service, std::move(unadmitted)), std::move(acceptors),
+        make_authenticator(service, std::move(tokens), std::move(relay.authentication)), *pool_, *bridge_, log);
+    if (channels)
+        install_prompt(*channels);
+}
+
+asio::awaitable<Result<void>> Service::run(std::function<void()> serving)
+{
+    co_await asio::this_coro::throw_if_cancelled(false);
+    server_->on_serving(std::move(serving));
+    if (control_port_) {
+        for (const auto& acceptor : control_acceptors_)
+            log_.notice(name_, "the control prompt is on " + acceptor->address());
+        control_port_->serve(std::move(control_acceptors_));
+    }
+    auto result = co_await server_->run();
+    if (control_port_) {
+        control_port_->close();
+        co_await control_port_->wait_closed();
+    }
+    co_return result;
+}
+
+void Service::install_prompt(RelayBackend& relay)
+{
+    const bool at_terminal = settings_.file.empty() && control_acceptors_.empty();
+    auto terminal = at_terminal ? open_terminal(control_) : Stream();
+    if (control_acceptors_.empty() && !terminal)
+        return;
+    auto set_level = [this](unsigned verbosity) {
+        // In a configuration the log belongs to other services, too.
+        if (settings_.file.empty())
+            log_.set_level(log_level_of(verbosity));
+    };
+    commands_ = std::make_unique<RelayCommands>(*server_, relay, *relay_log_, std::move(set_level), [this] { stop(); });
+    control_port_ = std::make_unique<ControlPort>(control_, *commands_, 1);
+    if (terminal)
+        control_port_->serve(std::move(terminal));
+}
+
+std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings& service,
+                                                           std::vector<std::string> tokens, std::string authentication)
+{
+    if (service.mode == Mode::relay) {
+        auto authenticator = std::make_unique<RelayAuthenticator>(std::move(authentication), service.relay.greeting);
+        relay_authenticator_ = authenticator.get();
+        return authenticator;
+    }
+    if (service.mode == Mode::forward)
+        return std::make_unique<SharedAuthenticator>();
+    switch (service.auth) {
+    case Auth::source: return std::make_unique<SourceAddressAuthenticator>(service.source_prefix);
+    case Auth::token: {
+        const auto to_tokens = [](const std::vector<std::string>& all) {
+            return std::vector<Token>(all.begin(), all.end());
+        };
+        auto authenticator = std::make_unique<TokenAuthenticator>(to_tokens(tokens), service.reset_id);
+        set_tokens_ = [to_tokens, &by = *authenticator](const auto& all) { by.set_tokens(to_tokens(all)); };
+        return authenticator;
+    }
+    case Auth::prompt: {
+        auto authenticator = std::make_unique<PromptAuthenticator>(std::move(tokens), service.prompt);
+        set_tokens_ = [&by = *authenticator](auto all) { by.set_tokens(std::move(all)); };
+        return authenticator;
+    }
+    case Auth::open: break;
+    }
+    return std::make_unique<OpenAuthenticator>();
+}
+
+class Service::Files {
+public:
+    std::optional<Parsed<std::vector<std::string>>> tokens;
+    std::string remark;  ///< On the tokens.
+    std::optional<Parsed<AccessRules>> rules;
+    std::optional<Parsed<std::vector<Upstream>>> upstreams;
+    std::optional<Parsed<std::string>> authentication;
+
+    Files() = default;
+};
+
+Service::Files Service::read_files() const
+{
+    Files files;
+    if (set_tokens_) {
+        files.tokens = load_tokens(service_.tokens, service_.auth);
+        files.remark = remark_on_tokens(service_.tokens, service_.auth);
+    }
+    files.rules = read_rules(service_);
+    if (!service_.upstreams_file.empty())
+        files.upstreams = load_upstreams(settings_, service_.upstreams_file);
+    if (relay_authenticator_ && !service_.relay.auth_file.empty())
+        files.authentication = load_authentication(service_.relay);
+    return files;
+}
+
+asio::awaitable<void> Service::reload(instancer::detail::HelperThreads& reader)
+{
+    auto read = [this] { return read_files(); };
+    auto call = reader.run(std::move(read));
+    auto files = co_await std::move(call);
+    if (files.tokens)
+        reload_tokens(std::move(*files.tokens), files.remark);
+    if (access_ && files.rules)
+        reload_rules(*access_, std::move(*files.rules), service_, log_);
+    if (files.authentication)
+        reload_authentication(std::move(*files.authentication));
+    if (files.upstreams) {
+        auto task = reload_upstreams(std::move(*files.upstreams));
+        co_await std::move(task);
+    }
+}
+
+void Service::reload_authentication(Parsed<std::string> text)
+{
+    if (!text) {
+        log_.warning(name_, text.error() + "; the authentication string stays as it was");
+        return;
+    }
+    log_.notice(name_, "read the authentication string from " + service_.relay.auth_file);
+    relay_authenticator_->set_authentication(std::move(*text));
+}
+
+void Service::reload_tokens(Parsed<std::vector<std::string>> tokens, const std::string& remark)
+{
+    if (!tokens) {
+        log_.warning(name_, tokens.error() + "; the tokens stay as they were");
+        return;
+    }
+    auto owners = owners_of(name_, *tokens);
+    std::set<std::string> removed;
+    std::set_difference(owners_.begin(), owners_.end(), owners.begin(), owners.end(),
+                        std::inserter(removed, removed.end()));
+    owners_ = std::move(owners);
+    const auto read = "read " + std::to_string(tokens->size()) + " tokens from " + service_.tokens;
+    // Before instances end: nobody may come back for another one.
+    set_tokens_(std::move(*tokens));
+    log_.notice(name_, read + deal_with_removed(removed));
+    if (!remark.empty())
+        log_.warning(name_, remark);
+}
+
+std::string Service::deal_with_removed(const std::set<std::string>& owners)
+{
+    if (owners.empty())
+        return {};
+    const auto instances = pool_->snapshot();
+    const auto left = std::count_if(instances.begin(), instances.end(), [&](const auto& instance) {
+        return instance.state != "stopping" && owners.count(instance.owner) != 0;
+    });
+    const bool end = service_.on_removed == OnRemoved::end;
+    if (end)
+        for (const auto& owner : owners)
+            if (Digest digest; Digest::parse(owner, digest))
+                pool_->reset_owner(digest);
+    auto text = ", " + std::to_string(owners.size()) + " removed";
+    if (left == 0)
+        return text;
+    text += ", " + std::to_string(left) + (left == 1 ? " instance" : " instances");
+    text += owners.size() == 1 ? " of it" : " of them";
+    return text + (end ? left == 1 ? " ends" : " end" : left == 1 ? " goes on" : " go on");
+}
+
+asio::awaitable<void> Service::reload_upstreams(Parsed<std::vector<Upstream>> list)
+{
+    const auto& file = service_.upstreams_file;
+    std::string error;
+    std::size_t count = 0;
+    if (list) {
+        count = list->size();
+        auto task = upstreams_->set_upstreams(std::move(*list));
+        const auto result = co_await std::move(task);
+        if (!result)
+            error = file + ": " + result.error().message();
+    } else {
+        error = list.error();
+    }
+    if (error.empty())
+        log_.notice(name_, "read " + std::to_string(count) + " upstreams from " + file);
+    else
+        log_.warning(name_, error + "; the upstreams stay as they were");
+}
+
+void Service::note_available(bool available)
+{
+    if (available) {
+        server_->resume();
+        log_.notice(name_, "an upstream works again");
+    } else {
+        server_->pause();
+        log_.warning(name_, "no upstream works; the listeners are closed until one does");
+    }
+}
+
+void Service::report()
+{
+    if (upstreams_) {
+        for (const auto& upstream : upstreams_->snapshot())
+            log_.upstream(name_, upstream);
+        if (const auto waiting = upstreams_->waiting(); waiting > 0)
+            log_.notice(name_, std::to_string(waiting) + " clients wait for an upstream");
+    }
+    report_instances();
+    asio::co_spawn(control_, report_sessions(), asio::detached);
+}
+
+void Service::report_instances()
+{
+    const auto instances = pool_->snapshot();
+    if (instances.empty())
+        log_.notice(name_, "no instances");
+    for (const auto& instance : instances)
+        log_.instance(name_, instance.name, instance.state, instance.owner, instance.age, instance.clients,
+                      instance.bytes_up, instance.bytes_down);
+}
+
+asio::awaitable<void> Service::report_sessions()
+{
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const auto sessions = co_await server_->snapshot();
+    for (const auto& session : sessions)
+        log_.session(session);
+}
+
+}  // namespace instancer::daemon

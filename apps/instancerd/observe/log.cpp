@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT
+#include "observe/log.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+
+#include <fcntl.h>
+#include <limits.h>
+#include <nlohmann/json.hpp>
+#include <poll.h>
+#include <spdlog/async_logger.h>
+#include <spdlog/details/null_mutex.h>
+#include <spdlog/details/thread_pool.h>
+#include <spdlog/sinks/base_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <instancer/unique_fd.hpp>
+
+namespace instancer::daemon {
+
+namespace {
+
+using Details = nlohmann::ordered_json;
+
+spdlog::level::level_enum to_spdlog(LogLevel level)
+{
+    switch (level) {
+    case LogLevel::debug: return spdlog::level::debug;
+    case LogLevel::info: return spdlog::level::info;
+    case LogLevel::warning: return spdlog::level::warn;
+    case LogLevel::error: return spdlog::level::err;
+    }
+    return spdlog::level::info;
+}
+
+double seconds(std::chrono::nanoseconds duration) { return static_cast<double>(duration.count() / 1'000'000) / 1000; }
+
+Details whose(const SessionInfo& session)
+{
+    Details details = {{"session", session.id}, {"client", session.client.to_string()}};
+    if (!session.owner.empty())
+        details["owner"] = session.owner;
+    if (!session.upstream.empty())
+        details["upstream"] = session.upstream;
+    return details;
+}
+
+}  // namespace
+
+/// Writes to standard error, from the logger's thread: a reader that does not read holds up nobody else.
+class Log::Sink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+public:
+    /// From now on nobody is waited for who has not read for a moment.
+    void close() noexcept { closing_ = true; }
+
+private:
+    void sink_it_(const spdlog::details::log_msg& message) override
+    {
+        spdlog::memory_buf_t line;
+        formatter_->format(message, line);
+        std::string_view text(line.data(), line.size());
+        while (!text.empty() && wait_for_reader()) {
+            // A pipe that is writable at all takes this much without blocking.
+            const auto count = ::write(fd(), text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+            if (count < 0 && errno != EINTR && errno != EAGAIN)
+                return;
+            text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+        }
+    }
+
+    void flush_() override {}
+
+    bool wait_for_reader()
+    {
+        pollfd state{fd(), POLLOUT, 0};
+        while (!gave_up_ && ::poll(&state, 1, 500) <= 0)
+            gave_up_ = closing_;
+        return !gave_up_;
+    }
+
+    /// A pipe or terminal that others write to as well can be full again after a poll: a description of our own does
+    /// not block, and leaves theirs as it is.
+    static instancer::UniqueFd open_own()
+    {
+        struct stat status {};
+        const bool can_block =
+            ::fstat(STDERR_FILENO, &status) == 0 && (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode));
+        return instancer::UniqueFd(can_block ? ::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+                                             : -1);
+    }
+
+    int fd() const noexcept { return own_ ? own_.get() : STDERR_FILENO; }
+
+    const instancer::UniqueFd own_ = open_own();
+
+    std::atomic<bool> closing_ = false;
+    bool gave_up_ = false;
+};
+
+Log::Log(LogLevel level, LogFormat format)
+    : format_(format),
+      sink_(std::make_shared<Sink>()),
+      threads_(std::make_shared<spdlog::details::thread_pool>(queue_lines, 1)),
+      logger_(
+          std::make_shared<spdlog::async_logger>("", sink_, threads_, spdlog::async_overflow_policy::overrun_oldest)),
+      displaced_told_at_((std::chrono::steady_clock::now() - displaced_pause).time_since_epoch().count())
+{
+    logger_->set_level(to_spdlog(level));
+    logger_->set_pattern(format == LogFormat::text ? "%Y-%m-%dT%H:%M:%S.%e%z %l %v"
+                                                   : R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v)");
+}
+
+Log::~Log()
+{
+    report_losses();
+    report_displaced(std::chrono::seconds(0));
+    sink_->close();
+    // What it still holds of the logger must go before the logger does.
+    threads_.reset();
+}
+
+void Log::set_level(LogLevel level) { logger_->set_level(to_spdlog(level)); }
+
+void Log::report_losses()
+{
+    const auto lost = threads_->overrun_counter() + traffic_lost_;
+    auto told = losses_told_.load();
+    while (lost > told && !losses_told_.compare_exchange_weak(told, lost)) {}
+    if (lost > told)
+        write(LogLevel::warning, {}, {},
+              std::to_string(lost - told) + " log lines were lost: nobody read them in time");
+}
+
+void Log::report_displaced(std::chrono::seconds pause)
+{
+    using Clock = std::chrono::steady_clock;
+    const auto now = Clock::now().time_since_epoch();
+    auto told_at = displaced_told_at_.load();
+    if (displaced_ == 0 || now - Clock::duration(told_at) < pause ||
+        !displaced_told_at_.compare_exchange_strong(told_at, now.count()))
+        return;
+    write(LogLevel::warning, {}, {},
+          "clients that had not said who they are were reset, to make room for others: " +
+              std::to_string(displaced_.exchange(0)) + "; limit who may connect, or raise max-unadmitted");
+}
+
+bool Log::wants(LogLevel level) const { return logger_->should_log(to_spdlog(level)); }
+
+void Log::write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text)
+{
+    write(level, service, instance, text, Details::object());
+}
+
+void Log::write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text,
+                const nlohmann::ordered_json& details)
+{
+    if (!wants(level))
+        return;
+    // In a full queue the notice itself would be lost.
+    if (threads_->queue_size() < queue_lines / 2)
+        report_losses();
+    report_displaced();
+    if (format_ == LogFormat::json) {
+        auto record = Details::object();
+        if (!service.empty())
+            record["service"] = service;
+        if (!instance.empty())
+            record["instance"] = instance;
+        record["message"] = one_line(text);
+        record.update(details);
+        // Without its opening brace: the pattern has begun the object already.
+        logger_->log(to_spdlog(level),
+                     std::string_view(record.dump(-1, ' ', true, Details::error_handler_t::replace)).substr(1));
+        return;
+    }
+    std::string line(service);
+    if (!instance.empty())
+        line += "/" + std::string(instance);
+    line += line.empty() ? "" : ": ";
+    line += one_line(text);
+    for (const auto& [key, value] : details.items())
+        line += " " + key + "=" + one_line(value.is_string() ? value.get<std::string>() : value.dump());
+    logger_->log(to_spdlog(level), std::string_view(line));
+}
+
+void Log::instance(std::string_view service, std::string_view name, std::string_view state, std::string_view owner,
+                   std::chrono::nanoseconds age, std::size_t clients, std::uint64_t up, std::uint64_t down)
+{
+    auto details = Details::object();
+    if (!owner.empty())
+        details["owner"] = owner;
+    details.update({{"age", seconds(age)}, {"clients", clients}, {"bytes_up", up}, {"bytes_down", down}});
+    write(LogLevel::info, service, name, "instance is " + std::string(state), details);
+}
+
+void Log::traffic(const SessionInfo& session, bool from_client, std::string_view text)
+{
+    if (threads_->queue_size() >= queue_lines / 2) {
+        ++traffic_lost_;
+        return;
+    }
+    if (format_ == LogFormat::json)
+        return write(LogLevel::info, session.service, session.instance, text,
+                     Details{{"session", session.id}, {"direction", from_client ? "up" : "down"}});
+    write(LogLevel::info, session.service, session.instance,
+          "session " + std::to_string(session.id) + (from_client ? " > " : " < ") + std::string(text));
+}
+
+void Log::session(const SessionStatus& session)
+{
+    auto details = whose(session);
+    details.update({{"age", seconds(session.age)}, {"bytes_up", session.bytes_up}, {"bytes_down", session.bytes_down}});
+    write(LogLevel::info, session.service, session.instance,
+          session.joined ? "session is open" : "session waits for its instance", details);
+}
+
+void Log::upstream(std::string_view service, const UpstreamStatus& status)
+{
+    const Details details = {{"connections", status.connections}, {"weight", status.weight}};
+    write(LogLevel::info, service, {}, "upstream " + status.name + " is " + std::string(to_string(status.state)),
+          details);
+}
+
+void Log::listening(std::string_view service, std::string_view address)
+{
+    write(LogLevel::info, service, {}, "listening on " + std::string(address));
+}
+
+void Log::session_started(std::string_view service, std::uint64_t id, const ClientInfo& client)
+{
+    if (!wants(LogLevel::debug))
+        return;
+    const Details details = {{"session", id}, {"client", client.to_string()}};
+    write(LogLevel::debug, service, {}, "session started", details);
+}
+
+void Log::session_ended(const SessionSummary& summary)
+{
+    // Whoever brings this about brings it about any number of times.
+    const auto level = summary.end == SessionEnd::displaced ? LogLevel::debug : LogLevel::info;
+    if (summary.end == SessionEnd::displaced) {
+        ++displaced_;
+        report_displaced();
+    }
+    if (!wants(level))
+        return;
+    auto details = whose(summary);
+    details["duration"] = seconds(summary.duration);
+    details["bytes_up"] = summary.bytes_up;
+    details["bytes_down"] = summary.bytes_down;
+    auto text = "session ended: " + std::string(to_string(summary.end));
+    if (!summary.detail.empty())
+        text += ": " + summary.detail.substr(0, summary.detail.find('\n'));
+    write(level, summary.service, summary.instance, text, details);
+}
+
+void Log::instance_started(std::string_view service, std::string_view name, std::string_view owner)
+{
+    const Details details = owner.empty() ? Details::object() : Details{{"owner", owner}};
+    write(LogLevel::info, service, name, owner.empty() ? "instance started, warm" : "instance started", details);
+}
+
+void Log::instance_claimed(std::string_view service, std::string_view name, std::string_view owner)
+{
+    write(LogLevel::info, service, name, "instance got its owner", Details{{"owner", owner}});
+}
+
+void Log::instance_adopted(std::string_view service, std::string_view name, std::string_view owner)
+{
+    write(LogLevel::info, service, name, "instance of a previous run taken over", Details{{"owner", owner}});
+}
+
+void Log::instance_ended(const InstanceSummary& summary)
+{
+    Details details = Details::object();
+    if (!summary.owner.empty())
+        details["owner"] = summary.owner;
+    details["age"] = seconds(summary.age);
+    details["bytes_up"] = summary.bytes_up;
+    details["bytes_down"] = summary.bytes_down;
+    auto text = "instance ended: " + std::string(to_string(summary.end));
+    const auto lines = split(summary.detail, '\n');
+    if (!lines.front().empty())
+        text += ": " + lines.front();
+    // A warm instance that exits had no client whose doing it could be.
+    const bool failed = summary.end == InstanceEnd::start_failed || summary.end == InstanceEnd::start_timeout ||
+                        (summary.end == InstanceEnd::exited && summary.owner.empty());
+    const auto level = failed ? LogLevel::warning : LogLevel::info;
+    write(level, summary.service, summary.name, text, details);
+    for (std::size_t i = 1; i < lines.size(); ++i)
+        if (!lines[i].empty())
+            write(level, summary.service, summary.name, "| " + lines[i]);
+}
+
+void Log::output(std::string_view service, std::string_view instance, std::string_view line)
+{
+    write(LogLevel::info, service, instance, "| " + std::string(line));
+}
+
+void Log::warning(std::string_view service, std::string_view text) { write(LogLevel::warning, service, {}, text); }
+
+void Log::notice(std::string_view service, std::string_view text) { write(LogLevel::info, service, {}, text); }
+
+}  // namespace instancer::daemon

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <instancer/backend/upstream_status.hpp>
+#include <instancer/events.hpp>
+
+#include "config/settings.hpp"
+
+namespace spdlog {
+class logger;
+namespace details {
+class thread_pool;
+}
+}  // namespace spdlog
+
+namespace instancer::daemon {
+
+/// Writes what happens to standard error, as lines to read or as one JSON object a line.
+///
+/// Nothing that an instance or a client sends can forge a line: control characters are escaped, long lines cut.
+///
+/// Whoever logs never waits: while nobody reads standard error, the newest lines are kept and the oldest are dropped
+/// and counted.
+class Log final : public Events {
+public:
+    Log(LogLevel level, LogFormat format);
+    ~Log() override;
+
+    /// From now on. Threads: any.
+    void set_level(LogLevel level);
+
+    void info(std::string_view text) { write(LogLevel::info, {}, {}, text); }
+    void error(std::string_view text) { write(LogLevel::error, {}, {}, text); }
+
+    /// One line about an instance that runs.
+    void instance(std::string_view service, std::string_view name, std::string_view state, std::string_view owner,
+                  std::chrono::nanoseconds age, std::size_t clients, std::uint64_t up, std::uint64_t down);
+
+    /// A piece of what passed through a session. Where the log falls behind, these lines are the first to be lost.
+    void traffic(const SessionInfo& session, bool from_client, std::string_view text);
+
+    /// One line about a session that goes on.
+    void session(const SessionStatus& session);
+
+    /// One line about an upstream.
+    void upstream(std::string_view service, const UpstreamStatus& status);
+
+    void listening(std::string_view service, std::string_view address) override;
+    void session_started(std::string_view service, std::uint64_t id, const ClientInfo& client) override;
+    void session_ended(const SessionSummary& summary) override;
+    void instance_started(std::string_view service, std::string_view name, std::string_view owner) override;
+    void instance_claimed(std::string_view service, std::string_view name, std::string_view owner) override;
+    void instance_adopted(std::string_view service, std::string_view name, std::string_view owner) override;
+    void instance_ended(const InstanceSummary& summary) override;
+    void output(std::string_view service, std::string_view instance, std::string_view line) override;
+    void warning(std::string_view service, std::string_view text) override;
+    void notice(std::string_view service, std::string_view text) override;
+
+private:
+    class Sink;
+
+    static constexpr std::size_t queue_lines = 8192;
+
+    static constexpr std::chrono::seconds displaced_pause{10};
+
+    void report_losses();
+    void report_displaced(std::chrono::seconds pause = displaced_pause);
+    bool wants(LogLevel level) const;
+    void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text);
+    void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text,
+               const nlohmann::ordered_json& details);
+
+    LogFormat format_;
+    std::shared_ptr<Sink> sink_;
+    std::shared_ptr<spdlog::details::thread_pool> threads_;
+    std::shared_ptr<spdlog::logger> logger_;
+    std::atomic<std::size_t> traffic_lost_ = 0;
+    std::atomic<std::size_t> losses_told_ = 0;
+    std::atomic<std::size_t> displaced_ = 0;  ///< Clients that were, and nobody has been told of.
+    std::atomic<std::chrono::steady_clock::rep> displaced_told_at_;
+};
+
+}  // namespace instancer::daemon

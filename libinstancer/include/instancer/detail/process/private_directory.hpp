@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <instancer/backend/process_options.hpp>
+#include <instancer/detail/process/tree_remover.hpp>
+#include <instancer/detail/socket/socket_stream.hpp>
+#include <instancer/result.hpp>
+
+namespace instancer::detail {
+
+/// Where directories of instances are made.
+inline std::filesystem::path temporary_root()
+{
+    std::error_code error;
+    auto path = std::filesystem::temp_directory_path(error);
+    return error ? std::filesystem::path("/tmp") : path;
+}
+
+/// A directory that holds one private directory per instance.
+class PrivateDirectory {
+public:
+    static Result<PrivateDirectory> create(const std::string& name)
+    {
+        const auto path = (temporary_root() / name).string();
+        // Passable, so that an instance that runs as another user reaches its own directory; not readable.
+        if (::mkdir(path.c_str(), 0711) != 0 || ::chmod(path.c_str(), 0711) != 0)
+            return fail(last_error(), "making the directory " + path);
+        return PrivateDirectory(path);
+    }
+
+    /// Makes a directory for one instance, a copy of `source` unless that is empty, which belongs to `user`.
+    Result<std::string> add(const std::string& name, const std::string& source, const ProcessUser* user)
+    {
+        namespace fs = std::filesystem;
+        const auto path = path_ + "/" + name;
+        std::error_code error;
+        if (::mkdir(path.c_str(), 0700) != 0)
+            return fail(last_error(), "making the directory " + path);
+        if (!source.empty())
+            fs::copy(source, path, fs::copy_options::recursive | fs::copy_options::copy_symlinks, error);
+        if (!error && user)
+            error = give_to(path, *user);
+        if (error) {
+            TreeRemover(path_, {}).remove(name);
+            return fail(error, source.empty() ? "preparing " + path : "copying " + source + " to " + path);
+        }
+        return path;
+    }
+
+    const std::string& path() const noexcept { return path_; }
+
+private:
+    explicit PrivateDirectory(std::string path) : path_(std::move(path)) {}
+
+    static std::error_code give_to(const std::string& path, const ProcessUser& user)
+    {
+        namespace fs = std::filesystem;
+        std::error_code error;
+        const auto give = [&](const std::string& file) {
+            if (!error && ::lchown(file.c_str(), user.uid(), user.gid()) != 0)
+                error = last_error();
+        };
+        for (fs::recursive_directory_iterator at(path, error), end; !error && at != end; at.increment(error))
+            give(at->path().string());
+        // Last: until then nobody else can reach what is in it and put a link in our way.
+        give(path);
+        return error;
+    }
+
+    std::string path_;
+};
+
+}  // namespace instancer::detail

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <cstdlib>
+#include <set>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <instancer/detail/process/process_stat.hpp>
+#include <instancer/unique_fd.hpp>
+
+namespace instancer::detail {
+
+/// Kills every process but ourselves for whose directory below /proc `is_ours` holds. False: one that was killed is
+/// still there.
+///
+/// Time: reads all of /proc, and again while that finds processes that it did not find before. Those that take their
+/// time to die are not waited for.
+template <class IsOurs>
+bool kill_processes(const IsOurs& is_ours)
+{
+    std::set<std::pair<int, std::string>> killed;  // A number alone may have been given to another process since.
+    bool found = true, fresh = true;
+    for (int round = 0; fresh && round < 16; ++round) {
+        DIR* directory = ::opendir("/proc");
+        if (directory == nullptr)
+            return false;
+        found = fresh = false;
+        while (const dirent* entry = ::readdir(directory)) {
+            const int pid = std::atoi(entry->d_name);
+            if (pid <= 0 || pid == ::getpid() || !is_ours(std::string("/proc/") + entry->d_name) ||
+                ::kill(pid, SIGKILL) != 0)
+                continue;
+            found = true;
+            fresh = killed.emplace(pid, process_stat(entry->d_name, stat_start_time)).second || fresh;
+        }
+        ::closedir(directory);
+    }
+    return !found;
+}
+
+/// The beginning of a file below /proc, as much as `buffer` holds; empty when its process is gone.
+template <std::size_t size>
+std::string_view read_beginning(const std::string& path, char (&buffer)[size])
+{
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const auto count = file ? ::read(file.get(), buffer, size) : -1;
+    return {buffer, count > 0 ? static_cast<std::size_t>(count) : 0};
+}
+
+/// Kills every process for whose environment, as it was at its start, `is_ours` holds. For systems without a control
+/// group of our own: it finds children that left their process group, though not those that hide on purpose.
+template <class IsOurs>
+void kill_by_environment(const IsOurs& is_ours)
+{
+    char begin[4096];
+    kill_processes([&](const std::string& directory) {
+        const auto environment = read_beginning(directory + "/environ", begin);
+        return !environment.empty() && is_ours(environment);
+    });
+}
+
+/// Kills every process of a user. False: some do not end within a second.
+inline bool kill_user(uid_t uid)
+{
+    char begin[2048];
+    const auto line = "\nUid:\t" + std::to_string(uid) + "\t";
+    const auto is_theirs = [&](const std::string& directory) {
+        const auto status = read_beginning(directory + "/status", begin);
+        const bool is_dead = status.find("\nState:\tZ") != status.npos || status.find("\nState:\tX") != status.npos;
+        return !is_dead && status.find(line) != status.npos;
+    };
+    for (int attempt = 0; attempt < 100; ++attempt) {
+        if (kill_processes(is_theirs))
+            return true;
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
+}
+
+/// Begins the environment of an instance: the name of the run follows, then the instance's number, each with a dot.
+inline constexpr std::string_view mark_key = "INSTANCER_RUN=";
+
+/// The run that a process belongs to; empty when its environment does not say.
+inline std::string_view marked_run(std::string_view environment)
+{
+    auto mark = environment.substr(0, environment.find('\0'));
+    if (!mark.starts_with(mark_key))
+        return {};
+    mark.remove_prefix(mark_key.size());
+    for (int part = 0; part < 2; ++part)
+        mark = mark.substr(0, mark.rfind('.'));
+    return mark;
+}
+
+/// Kills every process whose environment begins with `mark`.
+inline void kill_marked(std::string_view mark)
+{
+    kill_by_environment([mark](std::string_view environment) { return environment.starts_with(mark); });
+}
+
+}  // namespace instancer::detail

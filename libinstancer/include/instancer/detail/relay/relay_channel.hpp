@@ -1,0 +1,539 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/error.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+
+#include <instancer/detail/async/async_event.hpp>
+#include <instancer/detail/async/async_signal.hpp>
+#include <instancer/detail/container/chunk_queue.hpp>
+#include <instancer/instance.hpp>
+#include <instancer/lender.hpp>
+#include <instancer/relay/relay_observer.hpp>
+#include <instancer/relay/relay_options.hpp>
+#include <instancer/relay/relay_status.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+
+namespace instancer::detail {
+
+class RelayMember;
+
+/// What all channels of a relay share.
+class RelayRules {
+public:
+    RelayRules(const RelayOptions& wanted, RelayObserver& by) : options(wanted), observer(by), echo(wanted.echo) {}
+
+    const RelayOptions options;
+    RelayObserver& observer;
+    std::atomic<bool> echo;
+};
+
+/// Members, and what each of them has yet to get. What one sends goes to each other one: at once as far as its
+/// connection takes it, the rest by a queue of references to one copy.
+///
+/// Who may send is asked before anything is read from a client, and nobody may while somebody else has a queue: so a
+/// member has at most one read's worth of bytes waiting for it. Of those who wait, who has not sent for longest goes
+/// first.
+///
+/// Threads: its executor, but `name`, `executor` and `ended`.
+class RelayChannel final : public Instance::State, public std::enable_shared_from_this<RelayChannel> {
+public:
+    RelayChannel(const asio::any_io_executor& control, asio::any_io_executor home, std::string name,
+                 std::shared_ptr<const RelayRules> rules)
+        : ended(control),
+          executor_(std::move(home)),
+          name_(std::move(name)),
+          rules_(std::move(rules)),
+          slow_timer_(executor_)
+    {
+    }
+
+    const std::string& name() const noexcept { return name_; }
+    const asio::any_io_executor& executor() const noexcept { return executor_; }
+
+    /// A new member.
+    ///
+    /// Errors: Errc::full; Errc::instance_gone when the channel is closed.
+    Result<std::shared_ptr<RelayMember>> join(std::uint64_t session, const ClientInfo& client);
+
+    /// Nobody joins any more, and whoever is there is cut off.
+    void close();
+
+    RelayChannelStatus status() const;
+
+    /// Echo was turned on or off.
+    void rules_changed() { wake_senders(); }
+
+    AsyncEvent ended;  ///< The control executor's own.
+
+private:
+    friend RelayMember;
+    using Clock = std::chrono::steady_clock;
+
+    static constexpr std::size_t any_number = std::numeric_limits<std::size_t>::max();
+
+    bool echo() const noexcept { return rules_->echo.load(std::memory_order_relaxed); }
+    const RelayOptions& options() const noexcept { return rules_->options; }
+    bool is_alone(const RelayMember& member) const noexcept;
+    bool holds(const RelayMember& member) const noexcept;
+    std::size_t room_for(const RelayMember& member) const noexcept;
+    void pass(RelayMember& sender, std::span<const std::byte> data);
+    void fan_out(RelayMember& sender, std::span<const std::byte> data);
+    void hold(std::span<const std::byte> data);
+    void leave(RelayMember& member);
+    void note_queue(RelayMember& member);
+    void wait_for_turn(RelayMember& member);
+    void wake_senders();
+    void cut(RelayMember& member, std::string_view why);
+    void watch_slow();
+    void cut_slow();
+
+    asio::any_io_executor executor_;
+    std::string name_;
+    std::shared_ptr<const RelayRules> rules_;
+    std::vector<RelayMember*> members_;   ///< Those who get what is sent, in the order in which they came.
+    std::vector<RelayMember*> departed_;  ///< Those who have yet to take what was sent before they left.
+    std::vector<RelayMember*> waiting_;   ///< To send.
+    std::uint64_t sent_ = 0;              ///< Counts what was sent.
+    std::size_t slow_ = 0;                ///< How many members have a queue.
+    ChunkQueue held_;                     ///< For who joins next.
+    ChunkStore store_;
+    asio::steady_timer slow_timer_;
+    bool slow_timer_runs_ = false;
+    bool closed_ = false;
+};
+
+/// One end of a channel, as whoever bridges it to a client sees it: what is written goes to the others, what is read
+/// comes from them.
+class RelayMember final : public Lender, public std::enable_shared_from_this<RelayMember> {
+public:
+    RelayMember(std::shared_ptr<RelayChannel> channel, std::uint64_t session, const ClientInfo& client)
+        : readable(channel->executor()),
+          writable(channel->executor()),
+          vanished(channel->executor()),
+          channel_(std::move(channel)),
+          info_(session, client, channel_->name())
+    {
+    }
+    ~RelayMember() { close(); }
+
+    const asio::any_io_executor& executor() const noexcept { return channel_->executor(); }
+
+    Result<std::size_t> write(std::span<const std::byte> data)
+    {
+        if (cut_)
+            return fail(std::error_code(asio::error::connection_reset));
+        if (!sends_)
+            return fail(std::error_code(asio::error::broken_pipe));
+        auto room = this->writable_bytes();
+        // What came with the greeting must not wait until there is somebody who reads.
+        if (!std::exchange(has_sent_, true) && data.size() <= with_greeting)
+            room = data.size();
+        if (room == 0 && !data.empty())
+            return fail(std::error_code(asio::error::would_block));
+        const auto taken = data.first(std::min(data.size(), room));
+        channel_->pass(*this, taken);
+        return taken.size();
+    }
+
+    Result<std::size_t> read(std::span<std::byte> buffer)
+    {
+        const auto next = peek();
+        if (!next)
+            return fail(next.error());
+        const auto count = std::min(buffer.size(), next->size());
+        std::copy_n(next->begin(), count, buffer.begin());
+        if (count > 0)
+            consume(count);
+        return count;
+    }
+
+    /// It sends no more.
+    void end_sending()
+    {
+        sends_ = false;
+        const bool stays = channel_->options().end == MemberEnd::stay;
+        // What it has sent waits for somebody: so does it.
+        leaves_ = !stays && channel_->holds(*this);
+        if (!stays && !leaves_)
+            depart();
+    }
+
+    /// It is there no more, and what it has yet to get is lost.
+    void close()
+    {
+        if (std::exchange(closed_, true))
+            return;
+        sends_ = false;
+        discard_input();
+        channel_->leave(*this);
+        wake();
+    }
+
+    bool is_closed() const noexcept { return closed_; }
+
+    bool is_ready(Readiness what)
+    {
+        switch (what) {
+        case Readiness::readable: return !queue_.empty() || cut_ || departed_;
+        case Readiness::writable: return cut_ || !sends_ || writable_bytes() > 0;
+        case Readiness::gone: return cut_;
+        }
+        return true;
+    }
+
+    void set_borrower(Borrower* borrower) noexcept override { borrower_ = borrower; }
+
+    Result<std::span<const std::byte>> peek() override
+    {
+        if (cut_)
+            return fail(std::error_code(asio::error::connection_reset));
+        if (!queue_.empty())
+            return queue_.front();
+        if (departed_)
+            return std::span<const std::byte>();
+        return fail(std::error_code(asio::error::would_block));
+    }
+
+    void consume(std::size_t count) override
+    {
+        queue_.pop(count);
+        channel_->note_queue(*this);
+    }
+
+    void discard_input() override
+    {
+        receives_ = false;
+        queue_.clear();
+        channel_->note_queue(*this);
+    }
+
+    std::size_t writable_bytes() override
+    {
+        if (!sends_)
+            return RelayChannel::any_number;
+        const auto room = channel_->room_for(*this);
+        if (room == 0)
+            channel_->wait_for_turn(*this);
+        return room;
+    }
+
+    AsyncSignal readable, writable, vanished;  ///< For those who wait by a coroutine.
+
+private:
+    friend RelayChannel;
+
+    static constexpr std::size_t with_greeting = 16;
+
+    /// It leaves, but for what it has yet to get.
+    void depart()
+    {
+        departed_ = true;
+        channel_->leave(*this);
+        wake_reader();
+    }
+
+    std::size_t offer(std::span<const std::byte> data) noexcept
+    {
+        return borrower_ && queue_.empty() ? borrower_->offer(data) : 0;
+    }
+
+    void wake_reader()
+    {
+        if (borrower_)
+            borrower_->changed();
+        readable.notify();
+    }
+
+    void wake()
+    {
+        wake_reader();
+        writable.notify();
+        vanished.notify();
+    }
+
+    std::shared_ptr<RelayChannel> channel_;
+    const RelayMemberInfo info_;
+    Borrower* borrower_ = nullptr;
+    ChunkQueue queue_;
+    std::size_t offered_ = 0;                     ///< What it took of what is being passed.
+    RelayChannel::Clock::time_point slow_since_;  ///< While it counts as slow.
+    std::uint64_t last_sent_ = 0;                 ///< When, in terms of the channel's count.
+    bool is_slow_ = false;                        ///< It has a queue, and others wait for that.
+    bool waits_ = false;                          ///< To send.
+    bool sends_ = true;
+    bool receives_ = true;
+    bool has_sent_ = false;
+    bool leaves_ = false;    ///< As soon as somebody has got what it sent.
+    bool departed_ = false;  ///< Its queue is all that it still gets.
+    bool cut_ = false;
+    bool closed_ = false;
+};
+
+inline Result<std::shared_ptr<RelayMember>> RelayChannel::join(std::uint64_t session, const ClientInfo& client)
+{
+    if (closed_)
+        return fail(Errc::instance_gone, "the channel has just ended");
+    const auto limit = options().max_members;
+    if (limit != 0 && members_.size() >= limit)
+        return fail(Errc::full, name_ + " is full: of members it may have " + std::to_string(limit));
+    const auto member = std::make_shared<RelayMember>(shared_from_this(), session, client);
+    members_.push_back(member.get());
+    rules_->observer.joined(member->info_, members_.size());
+    if (!held_.empty()) {
+        std::swap(member->queue_, held_);
+        note_queue(*member);
+        const auto senders = members_;
+        for (auto* sender : senders)
+            if (std::exchange(sender->leaves_, false))
+                sender->depart();
+    }
+    wake_senders();
+    return member;
+}
+
+inline void RelayChannel::close()
+{
+    closed_ = true;
+    slow_timer_.cancel();
+    while (!members_.empty())
+        cut(*members_.back(), {});
+}
+
+inline bool RelayChannel::is_alone(const RelayMember& member) const noexcept
+{
+    return !echo() && members_.size() == 1 && members_.front() == &member;
+}
+
+/// Whether there are bytes that only wait for somebody to join.
+inline bool RelayChannel::holds(const RelayMember& member) const noexcept { return is_alone(member) && !held_.empty(); }
+
+inline std::size_t RelayChannel::room_for(const RelayMember& member) const noexcept
+{
+    if (is_alone(member))
+        return options().alone == SentAlone::discard
+                   ? any_number
+                   : options().alone_limit - std::min(options().alone_limit, held_.cost());
+    if (options().slow == SlowMember::queue)
+        return any_number;
+    const std::size_t own = member.is_slow_ && !echo() ? 1 : 0;
+    return slow_ > own ? 0 : any_number;
+}
+
+inline void RelayChannel::pass(RelayMember& sender, std::span<const std::byte> data)
+{
+    sender.last_sent_ = ++sent_;
+    rules_->observer.passed(sender.info_, data);
+    if (!is_alone(sender))
+        fan_out(sender, data);
+    else if (options().alone == SentAlone::hold)
+        hold(data);
+}
+
+inline void RelayChannel::fan_out(RelayMember& sender, std::span<const std::byte> data)
+{
+    const bool echoes = echo();
+    auto least = data.size();
+    for (auto* member : members_)
+        if ((member != &sender || echoes) && member->receives_) {
+            member->offered_ = member->offer(data);
+            least = std::min(least, member->offered_);
+        }
+    if (least == data.size())
+        return;
+    const auto [chunk, bytes] = store_.keep(data.subspan(least));
+    std::vector<RelayMember*> full;
+    for (auto* member : members_) {
+        if ((member == &sender && !echoes) || !member->receives_ || member->offered_ == data.size())
+            continue;
+        member->queue_.push(chunk, bytes.subspan(member->offered_ - least));
+        note_queue(*member);
+        member->readable.notify();
+        if (options().slow == SlowMember::queue && member->queue_.cost() > options().slow_queue)
+            full.push_back(member);
+    }
+    for (auto* member : full)
+        cut(*member, "too much is queued for it");
+}
+
+inline void RelayChannel::hold(std::span<const std::byte> data)
+{
+    const auto [chunk, bytes] = store_.keep(data);
+    held_.push(chunk, bytes);
+}
+
+inline void RelayChannel::leave(RelayMember& member)
+{
+    std::erase(waiting_, &member);
+    member.waits_ = false;
+    std::erase(departed_, &member);
+    if (std::erase(members_, &member) > 0) {
+        rules_->observer.left(member.info_, members_.size());
+        if (member.departed_ && !member.queue_.empty())
+            departed_.push_back(&member);
+    }
+    note_queue(member);
+    wake_senders();
+}
+
+/// Its queue has changed, or it does not count any more.
+inline void RelayChannel::note_queue(RelayMember& member)
+{
+    const bool slow = !member.queue_.empty() && member.receives_ && !member.departed_ && !member.cut_;
+    if (slow != std::exchange(member.is_slow_, slow)) {
+        if (slow) {
+            ++slow_;
+            member.slow_since_ = Clock::now();
+            watch_slow();
+        } else {
+            --slow_;
+            wake_senders();
+        }
+    }
+    if (slow_ == 0 && held_.empty())
+        store_.release();
+}
+
+inline void RelayChannel::wait_for_turn(RelayMember& member)
+{
+    if (!std::exchange(member.waits_, true))
+        waiting_.push_back(&member);
+}
+
+/// Those who may send again, first those who have not sent for longest.
+inline void RelayChannel::wake_senders()
+{
+    std::sort(waiting_.begin(), waiting_.end(),
+              [](const auto* a, const auto* b) { return a->last_sent_ < b->last_sent_; });
+    for (auto next = waiting_.begin(); next != waiting_.end();) {
+        auto& member = **next;
+        if (room_for(member) == 0) {
+            ++next;
+            continue;
+        }
+        next = waiting_.erase(next);
+        member.waits_ = false;
+        if (member.borrower_)
+            member.borrower_->changed();
+        member.writable.notify();
+    }
+}
+
+inline void RelayChannel::cut(RelayMember& member, std::string_view why)
+{
+    member.cut_ = true;
+    if (!why.empty())
+        rules_->observer.cut(member.info_, why);
+    member.discard_input();
+    leave(member);
+    member.wake();
+}
+
+/// Looks when the first of those that are slow has been so for too long.
+inline void RelayChannel::watch_slow()
+{
+    if (options().slow != SlowMember::disconnect || std::exchange(slow_timer_runs_, true))
+        return;
+    auto first = Clock::time_point::max();
+    for (const auto* member : members_)
+        if (member->is_slow_)
+            first = std::min(first, member->slow_since_);
+    slow_timer_.expires_at(first + options().slow_timeout);
+    slow_timer_.async_wait([weak = weak_from_this()](const asio::error_code& error) {
+        if (const auto self = weak.lock(); self && !error)
+            self->cut_slow();
+    });
+}
+
+inline void RelayChannel::cut_slow()
+{
+    slow_timer_runs_ = false;
+    const auto now = Clock::now();
+    const auto members = members_;
+    for (auto* member : members)
+        if (member->is_slow_ && now - member->slow_since_ >= options().slow_timeout)
+            cut(*member, "the others have waited for it for too long");
+    if (slow_ > 0)
+        watch_slow();
+}
+
+inline RelayChannelStatus RelayChannel::status() const
+{
+    RelayChannelStatus status;
+    status.name = name_;
+    status.held = held_.size();
+    for (const auto* group : {&members_, &departed_})
+        for (const auto* member : *group) {
+            RelayMemberStatus one;
+            one.session = member->info_.session;
+            one.client = member->info_.client.to_string();
+            one.queued = member->queue_.size();
+            one.waits = member->waits_;
+            one.ended = !member->sends_;
+            status.members.push_back(std::move(one));
+        }
+    return status;
+}
+
+/// The Stream of a member.
+class RelayStream final : public Stream::Impl {
+public:
+    explicit RelayStream(std::shared_ptr<RelayMember> member) : member_(std::move(member)) {}
+    ~RelayStream() override { member_->close(); }
+
+    asio::any_io_executor get_executor() override { return member_->executor(); }
+    Result<std::size_t> try_read(std::span<std::byte> buffer) override { return member_->read(buffer); }
+    Result<std::size_t> try_write(std::span<const std::byte> data) override { return member_->write(data); }
+
+    asio::awaitable<Result<void>> wait(Readiness what) override
+    {
+        const auto member = member_;
+        auto& signal = what == Readiness::readable   ? member->readable
+                       : what == Readiness::writable ? member->writable
+                                                     : member->vanished;
+        bool cancelled = false;
+        while (!cancelled && !member->is_closed() && !member->is_ready(what))
+            cancelled = !co_await signal.wait();
+        if (cancelled || member->is_closed())
+            co_return fail(std::error_code(asio::error::operation_aborted));
+        co_return Result<void>();
+    }
+
+    Result<void> shutdown_send() override
+    {
+        member_->end_sending();
+        return {};
+    }
+
+    void abort() noexcept override { member_->close(); }
+    void close() noexcept override { member_->close(); }
+
+    Result<void> rebind(const asio::any_io_executor& executor) override
+    {
+        if (executor == member_->executor())
+            return {};
+        return fail(Errc::not_supported, "a member of a channel stays on the channel's worker");
+    }
+
+    Lender* lender() noexcept override { return member_.get(); }
+
+private:
+    std::shared_ptr<RelayMember> member_;
+};
+
+}  // namespace instancer::detail

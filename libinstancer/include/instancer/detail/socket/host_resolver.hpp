@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <asio/ip/tcp.hpp>
+#include <netdb.h>
+
+#include <instancer/detail/async/detached_threads.hpp>
+#include <instancer/detail/socket/socket_stream.hpp>
+#include <instancer/detail/text/exception_text.hpp>
+
+namespace instancer::detail {
+
+/// Every address of `host`, as the system finds them. Blocks, for half a minute when no name server answers.
+inline Result<std::vector<asio::ip::tcp::endpoint>> look_up_host(const std::string& host, std::uint16_t port)
+{
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_NUMERICSERV;
+    addrinfo* first = nullptr;
+    const int error = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &first);
+    if (error == EAI_SYSTEM)
+        return fail(last_error());
+    if (error != 0)
+        return fail(Errc::backend_unavailable, ::gai_strerror(error));
+    const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(first, &::freeaddrinfo);
+    std::vector<asio::ip::tcp::endpoint> found;
+    for (const auto* entry = first; entry; entry = entry->ai_next) {
+        auto& endpoint = found.emplace_back();
+        std::memcpy(endpoint.data(), entry->ai_addr, entry->ai_addrlen);
+        endpoint.resize(entry->ai_addrlen);
+    }
+    return found;
+}
+
+/// Looks hosts up without blocking anybody: one whose name server is silent holds up neither other look-ups nor the
+/// end of the process.
+class HostResolver {
+public:
+    using Endpoints = std::vector<asio::ip::tcp::endpoint>;
+    using LookUp = std::function<Result<Endpoints>(const std::string& host, std::uint16_t port)>;
+
+    /// An empty `look_up` is `look_up_host`.
+    explicit HostResolver(LookUp look_up = {}) : look_up_(look_up ? std::move(look_up) : look_up_host) {}
+
+    /// Every address of `host`, at least one.
+    ///
+    /// Cancellation: at once.
+    /// Errors: the text says which host, and why.
+    asio::awaitable<Result<Endpoints>> find(std::string host, std::uint16_t port)
+    {
+        auto call = [look_up = look_up_, host, port] { return guarded(look_up, host, port); };
+        auto answer = threads_.run(std::move(call));
+        auto found = co_await std::move(answer);
+        if (!found)
+            co_return fail(found.error().code(), "looking up " + host + with_colon(found.error().text()));
+        if (found->empty())
+            co_return fail(Errc::backend_unavailable, "looking up " + host + ": it has no address");
+        co_return found;
+    }
+
+private:
+    static constexpr std::size_t most_threads = 32;
+
+    static Result<Endpoints> guarded(const LookUp& look_up, const std::string& host, std::uint16_t port)
+    {
+        try {
+            return look_up(host, port);
+        } catch (...) {
+            return fail(Errc::backend_unavailable, exception_text());
+        }
+    }
+
+    static std::string with_colon(const std::string& text) { return text.empty() ? text : ": " + text; }
+
+    const LookUp look_up_;
+    DetachedThreads threads_{most_threads};
+};
+
+}  // namespace instancer::detail
