@@ -25,7 +25,8 @@ private:
             w[i] = word(i);
         for (std::size_t i = 16; i < w.size(); ++i)
             w[i] = std::rotl(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
-        auto [a, b, c, d, e] = state_;
+        // No structured binding: a lambda of clang 14 cannot see one.
+        auto a = state_[0], b = state_[1], c = state_[2], d = state_[3], e = state_[4];
         const auto round = [&](std::uint32_t mixed, std::uint32_t constant, std::uint32_t next) {
             const auto sum = std::rotl(a, 5) + mixed + e + constant + next;
             e = d, d = c, c = std::rotl(b, 30), b = a, a = sum;
