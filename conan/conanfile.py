@@ -103,4 +103,5 @@ class InstancerConan(ConanFile):
             docker.set_property("pkg_config_name", "instancer")
             self.cpp_info.set_property("cmake_target_name", "instancer::package")
             docker.libs = ["instancer"]
+            docker.defines = ["INSTANCER_SEPARATE_COMPILATION"]
             docker.requires = ["headers", "cpp-httplib::cpp-httplib", "nlohmann_json::nlohmann_json"]

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -17,16 +16,8 @@
 #include <utility>
 #include <vector>
 
-#include <asio/bind_cancellation_slot.hpp>
-#include <asio/co_spawn.hpp>
-#include <asio/detached.hpp>
-#include <asio/dispatch.hpp>
-#include <asio/experimental/awaitable_operators.hpp>
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
-#include <asio/this_coro.hpp>
-#include <fcntl.h>
-#include <sys/random.h>
 
 #include <instancer/acceptor.hpp>
 #include <instancer/acceptor/source.hpp>
@@ -74,25 +65,7 @@ class Server {
 public:
     /// A service made of these parts; nothing happens before `run`.
     Server(Workers& workers, ServerOptions options, std::vector<std::unique_ptr<Acceptor>> acceptors,
-           std::unique_ptr<Authenticator> authenticator, InstancePool& pool, Bridge& bridge, Events& events)
-        : workers_(workers),
-          options_(std::move(options)),
-          door_(
-              workers, options_.service, std::move(acceptors), events,
-              [this](std::size_t worker, Accepted& accepted) { begin_session(worker, accepted); },
-              [this] { check_over(); }),
-          authenticator_(std::move(authenticator)),
-          pool_(pool),
-          bridge_(bridge),
-          events_(events),
-          shared_identity_(options_.service, {}, {}),
-          closing_(workers.control()),
-          sessions_over_(workers.control()),
-          swept_(workers.control()),
-          drain_limit_(workers.control()),
-          sweep_(workers.control())
-    {
-    }
+           std::unique_ptr<Authenticator> authenticator, InstancePool& pool, Bridge& bridge, Events& events);
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 
@@ -104,27 +77,7 @@ public:
     ///
     /// Cancellation: none; `drain` and `stop` end it.
     /// Errors: those of `InstancePool::start`; then nothing was served.
-    asio::awaitable<Result<void>> run()
-    {
-        if (auto started = co_await pool_.start(); !started) {
-            door_.close();
-            co_return started;
-        }
-        door_.open();
-        if (!closing_.is_set() && on_serving_)
-            on_serving_();
-        auto sweeping = sweep();
-        asio::co_spawn(workers_.control(), std::move(sweeping), asio::detached);
-        co_await closing_.wait();
-        check_over();
-        co_await sessions_over_.wait();
-        pool_.close();
-        co_await pool_.wait_empty();
-        drain_limit_.cancel();
-        sweep_.cancel();
-        co_await swept_.wait();
-        co_return Result<void>();
-    }
+    asio::awaitable<Result<void>> run();
 
     /// Has the system refuse clients until `resume`, as where nobody listens. Sessions go on.
     void pause() { door_.pause(); }
@@ -133,26 +86,10 @@ public:
     void resume() { door_.resume(); }
 
     /// Stops accepting and lets the sessions finish, for `limit` at most (0: however long it takes); then stops.
-    void drain(std::chrono::steady_clock::duration limit)
-    {
-        door_.close();
-        pool_.drain();
-        closing_.set();
-        check_over();
-        if (limit != std::chrono::steady_clock::duration::zero())
-            drain_limit_.set(limit, [this] { stop(); });
-    }
+    void drain(std::chrono::steady_clock::duration limit);
 
     /// Ends every session and every instance now.
-    void stop()
-    {
-        door_.close();
-        for (const auto& [id, session] : sessions_)
-            end_session(session, SessionEnd::stopped);
-        pool_.close();
-        closing_.set();
-        check_over();
-    }
+    void stop();
 
     /// Ends one session, as an operator wishes; false when there is none of that number.
     bool kill(std::uint64_t id)
@@ -171,16 +108,7 @@ public:
     ///
     /// Time: one turn of each worker.
     /// Cancellation: none.
-    asio::awaitable<std::vector<SessionStatus>> snapshot()
-    {
-        const auto listing = std::make_shared<Listing>(workers_.control(), sessions_.size());
-        for (const auto& [id, session] : sessions_)
-            on_worker(session, [this, listing](const Session& one) {
-                asio::post(workers_.control(), [listing, status = status_of(one)] { listing->add(status); });
-            });
-        co_await listing->complete.wait();
-        co_return listing->in_order();
-    }
+    asio::awaitable<std::vector<SessionStatus>> snapshot();
 
 private:
     /// For how long a client is kept whose instance cannot be reached any more: 10 ms, 20 ms and so on up to this.
@@ -190,15 +118,7 @@ private:
     ///
     /// While it is being bridged without a coroutine this is all that there is of it, so it is kept small.
     struct Session final : BridgeObserver {
-        Session(Server& by, std::size_t on, std::uint64_t number, Accepted& accepted)
-            : server(by),
-              id(number),
-              worker(static_cast<std::uint32_t>(on)),
-              info(std::move(accepted.info())),
-              slot(std::move(accepted.slot())),
-              client(std::move(accepted.stream()))
-        {
-        }
+        Session(Server& by, std::size_t on, std::uint64_t number, Accepted& accepted);
 
         void bridge_ended(BridgeEnd how) override { server.bridged(*this, how); }
 
@@ -259,11 +179,7 @@ private:
                 complete.set();
         }
 
-        std::vector<SessionStatus> in_order()
-        {
-            std::sort(sessions.begin(), sessions.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
-            return std::move(sessions);
-        }
+        std::vector<SessionStatus> in_order();
 
         detail::AsyncEvent complete;
         std::size_t missing;
@@ -271,107 +187,28 @@ private:
     };
 
     /// Nothing when it has just ended.
-    std::optional<SessionStatus> status_of(const Session& session) const
-    {
-        if (session.ended)
-            return std::nullopt;
-        SessionStatus status;
-        describe(session, status);
-        status.joined = session.link.has_value();
-        if (session.link) {
-            status.bytes_up = session.link->bytes_up();
-            status.bytes_down = session.link->bytes_down();
-        }
-        status.age = std::chrono::steady_clock::now() - session.begin;
-        return status;
-    }
+    std::optional<SessionStatus> status_of(const Session& session) const;
 
     // Taking clients in.
 
-    void begin_session(std::size_t worker, Accepted& accepted)
-    {
-        const auto session = std::make_shared<Session>(*this, worker, ++last_id_, accepted);
-        sessions_.emplace(session->id, session);
-        try {
-            events_.session_started(options_.service, session->id, session->info);
-            if (accepted.refusal()) {
-                session->end = reject(*session, *accepted.refusal());
-                return finish(*session);
-            }
-            door_.set_out();
-            session->starting = true;
-            session->place = unadmitted_place(session);
-            spawn(session, nullptr);
-        } catch (...) {
-            session->detail = detail::exception_text();
-            finish(*session);
-            throw;
-        }
-    }
+    void begin_session(std::size_t worker, Accepted& accepted);
 
     /// None for a client that need not say who it is.
-    UnadmittedLimit::Place unadmitted_place(const SessionPtr& session)
-    {
-        if (!options_.unadmitted || !must_introduce_itself(*session))
-            return {};
-        auto displaced = [this, weak = std::weak_ptr(session)] {
-            if (const auto one = weak.lock())
-                end_session(one, SessionEnd::displaced);
-        };
-        return options_.unadmitted->enter(source_of(*session), std::move(displaced));
-    }
+    UnadmittedLimit::Place unadmitted_place(const SessionPtr& session);
 
     Source source_of(const Session& session) const { return Source(session.info, options_.source_prefix); }
 
     /// Begins the coroutine of a session, or lets it go on with what it knows.
-    void spawn(const SessionPtr& session, SessionProgressPtr progress)
-    {
-        const auto slot = session->cancel.emplace().slot();
-        auto task = serve(session, std::move(progress));
-        auto done = [this, session](std::exception_ptr, SessionProgressPtr unfinished) {
-            // What a cancellation needs is not needed any more where no coroutine is.
-            session->cancel.reset();
-            if (unfinished)
-                move(session, std::move(unfinished));
-        };
-        asio::co_spawn(session->executor(), std::move(task), asio::bind_cancellation_slot(slot, std::move(done)));
-    }
+    void spawn(const SessionPtr& session, SessionProgressPtr progress);
 
     /// Nothing of the session is going on any more on the worker that it leaves.
-    void move(const SessionPtr& session, SessionProgressPtr progress)
-    {
-        const auto worker = *std::exchange(progress->next_worker, std::nullopt);
-        if (const auto moved = session->client.rebind(workers_.executor(worker)); !moved) {
-            session->detail = moved.error().message();
-            conclude(*session, SessionEnd::failed);
-            return finish(*session);
-        }
-        session->worker = static_cast<std::uint32_t>(worker);
-        asio::post(session->executor(),
-                   [this, session, progress = std::move(progress)]() mutable { spawn(session, std::move(progress)); });
-    }
+    void move(const SessionPtr& session, SessionProgressPtr progress);
 
     // Sessions.
 
     /// The session on its worker, up to its end or until a bridge goes on without a coroutine. What comes back is what
     /// it goes on with on another worker. `progress` is empty at first.
-    asio::awaitable<SessionProgressPtr> serve(SessionPtr session, SessionProgressPtr progress)
-    {
-        // Clean-up must run after a cancellation too.
-        co_await asio::this_coro::throw_if_cancelled(false);
-        try {
-            const auto end = co_await authenticate_and_join(session, progress);
-            if (!end && progress->next_worker)
-                co_return std::move(progress);
-            if (!end)
-                co_return nullptr;
-            conclude(*session, *end);
-        } catch (...) {
-            session->detail = detail::exception_text();
-        }
-        finish(*session);
-        co_return nullptr;
-    }
+    asio::awaitable<SessionProgressPtr> serve(SessionPtr session, SessionProgressPtr progress);
 
     /// The bridge that went on without a coroutine has come to its end.
     void bridged(Session& session, BridgeEnd how)
@@ -394,414 +231,71 @@ private:
     }
 
     /// Reports the end and lets go of everything; the session itself goes when the control executor forgets it.
-    void finish(Session& session) noexcept
-    {
-        mark_started(session);
-        session.ended = true;
-        // Neither a lack of memory nor an observer that throws may keep a session from ending.
-        try {
-            const auto summary = summarize(session);
-            release(session);
-            events_.session_ended(summary);
-        } catch (...) {
-            release(session);
-        }
-        asio::dispatch(workers_.control(), [this, id = session.id] {
-            sessions_.erase(id);
-            check_over();
-        });
-    }
+    void finish(Session& session) noexcept;
 
-    SessionSummary summarize(Session& session) const
-    {
-        SessionSummary summary;
-        describe(session, summary);
-        summary.end = session.end;
-        summary.detail = std::move(session.detail);
-        if (session.link) {
-            summary.bytes_up = session.link->bytes_up();
-            summary.bytes_down = session.link->bytes_down();
-        }
-        summary.duration = std::chrono::steady_clock::now() - session.begin;
-        return summary;
-    }
+    SessionSummary summarize(Session& session) const;
 
-    static void release(Session& session)
-    {
-        if (session.client)
-            session.client.abort();
-        if (session.link) {
-            session.link->client().abort();
-            session.link->instance().abort();
-            session.link.reset();
-        }
-        if (session.end == SessionEnd::completed)
-            session.lease.completed();
-        session.lease = Lease();
-        session.slot.reset();
-        session.place.give_back();
-    }
+    static void release(Session& session);
 
     /// Nothing when it goes on without this coroutine.
-    asio::awaitable<std::optional<SessionEnd>> authenticate_and_join(SessionPtr session, SessionProgressPtr& progress)
-    {
-        if (!progress) {
-            // Others may have needed its place before it had begun.
-            if (session->ended)
-                co_return SessionEnd::displaced;
-            auto admission = co_await admit(*session);
-            if (!admission)
-                co_return reject(*session, admission.error());
-            if (!session->place.give_back())
-                co_return SessionEnd::displaced;
-            const Identity identity = identify(*admission);
-            session->owner = identity.owner();
-            session->known = true;
-            session->handed_over = pool_.traits().takes_client_socket();
-            progress = std::make_unique<SessionProgress>(identity, std::move(*admission));
-        }
-        co_return co_await connect_instance(session, *progress);
-    }
+    asio::awaitable<std::optional<SessionEnd>> authenticate_and_join(SessionPtr session, SessionProgressPtr& progress);
 
     /// Gets it an instance, or another one if that has just ended, and joins the two.
-    asio::awaitable<std::optional<SessionEnd>> connect_instance(SessionPtr session, SessionProgress& progress)
-    {
-        while (!session->ended) {
-            if (!session->lease) {
-                auto request = make_request(*session, progress);
-                if (!request)
-                    co_return refuse(*session, progress.admission, request.error());
-                auto lease = co_await acquire(*session, std::move(*request));
-                if (!lease)
-                    co_return refuse(*session, progress.admission, lease.error());
-                session->lease = std::move(*lease);
-                if (session->handed_over)
-                    co_return co_await wait_for_instance(*session);
-                // What begins after a cancellation hears nothing of it.
-                if (session->ended)
-                    break;
-                progress.next_worker = next_worker(*session);
-                if (progress.next_worker)
-                    co_return std::nullopt;
-            }
-            auto instance = co_await reach(*session, progress.identity);
-            if (instance)
-                co_return co_await join(*session, progress.admission, std::move(*instance));
-            // It was ready once: it is about to end, as a rule, and then there is room for another one.
-            const bool ending = instance.error() == Errc::not_ready || instance.error() == Errc::instance_gone;
-            if (session->ended || !ending || progress.pause > last_pause)
-                co_return refuse(*session, progress.admission, instance.error());
-            session->lease = Lease();
-            asio::steady_timer timer(session->executor(), progress.pause);
-            progress.pause *= 2;
-            co_await timer.async_wait(detail::as_result);
-        }
-        co_return SessionEnd::stopped;
-    }
+    asio::awaitable<std::optional<SessionEnd>> connect_instance(SessionPtr session, SessionProgress& progress);
 
-    Result<AcquireRequest> make_request(Session& session, const SessionProgress& progress)
-    {
-        AcquireRequest request(progress.identity, session.info);
-        request.reset(progress.admission.reset() && session.attempt == 0);
-        request.label(progress.admission.label());
-        ++session.attempt;
-        session.instance_ended = false;
-        request.on_end(end_listener(session));
-        if (!session.handed_over)
-            return request;
-        const int socket = session.client.native_handle();
-        if (socket < 0 || !progress.admission.early_data().empty())
-            return fail(Errc::not_supported, "this client has no socket of its own to hand over");
-        // The instance's socket is to block, which a wait that begins later must not undo.
-        if (const auto watched = session.client.watch(); !watched)
-            return fail(watched.error());
-        request.client_socket().reset(::fcntl(socket, F_DUPFD_CLOEXEC, 3));
-        if (!request.client_socket())
-            return fail(detail::last_error(), "handing over a client's connection");
-        return request;
-    }
+    Result<AcquireRequest> make_request(Session& session, const SessionProgress& progress);
 
     /// Nothing when the session is where its instance wants it.
-    std::optional<std::size_t> next_worker(const Session& session) const
-    {
-        const auto home = pool_.backend().preferred_executor(session.lease.instance());
-        if (!home || home == session.executor())
-            return std::nullopt;
-        const auto worker = workers_.index_of(home);
-        return worker < workers_.size() ? std::optional(worker) : std::nullopt;
-    }
+    std::optional<std::size_t> next_worker(const Session& session) const;
 
     bool must_introduce_itself(const Session& session) const
     {
         return authenticator_->reads() || (session.slot && session.slot->needs_introduction());
     }
 
-    asio::awaitable<Result<Admission>> admit(Session& session)
-    {
-        using namespace asio::experimental::awaitable_operators;
-        if (options_.auth_timeout == options_.auth_timeout.zero() || !must_introduce_itself(session))
-            co_return co_await recognize(session);
-        asio::steady_timer deadline(session.executor(), options_.auth_timeout);
-        std::exception_ptr thrown;
-        auto first = co_await (authenticate(session, thrown) || deadline.async_wait(detail::as_result));
-        if (first.index() == 0) {
-            if (thrown)
-                std::rethrow_exception(thrown);
-            co_return std::move(std::get<0>(first));
-        }
-        co_return fail(Errc::timeout, "the client did not say in time who it is");
-    }
+    asio::awaitable<Result<Admission>> admit(Session& session);
 
-    asio::awaitable<Result<Admission>> recognize(Session& session)
-    {
-        if (session.slot && session.slot->needs_introduction())
-            return introduce(session);
-        return authenticator_->authenticate(session.client, session.info);
-    }
+    asio::awaitable<Result<Admission>> recognize(Session& session);
 
-    asio::awaitable<Result<Admission>> introduce(Session& session)
-    {
-        auto introduced = co_await session.slot->introduce(session.client, session.info);
-        if (!introduced)
-            co_return fail(std::move(introduced.error()));
-        session.place.change_source(source_of(session));
-        co_return co_await authenticator_->authenticate(session.client, session.info);
-    }
+    asio::awaitable<Result<Admission>> introduce(Session& session);
 
     /// Keeps an exception for later: the deadline would be waited for otherwise.
-    asio::awaitable<Result<Admission>> authenticate(Session& session, std::exception_ptr& thrown)
-    {
-        try {
-            co_return co_await recognize(session);
-        } catch (...) {
-            thrown = std::current_exception();
-        }
-        co_return fail(Errc::rejected);
-    }
+    asio::awaitable<Result<Admission>> authenticate(Session& session, std::exception_ptr& thrown);
 
     /// Everything about the client's greeting that is wrong ends it without a byte.
-    static SessionEnd reject(Session& session, const Error& error)
-    {
-        session.detail = error.message();
-        // The deadline, too, is cancelled with the session.
-        if (session.ended || error == std::error_code(asio::error::operation_aborted))
-            return SessionEnd::stopped;
-        if (error == Errc::timeout || error == Errc::rejected)
-            detail::lingering_close(session.client);
-        if (error == Errc::timeout)
-            return SessionEnd::auth_timeout;
-        if (error == Errc::denied)
-            return SessionEnd::access_denied;
-        if (error == Errc::full)
-            return SessionEnd::limit_reached;
-        return error == Errc::rejected ? SessionEnd::authentication_failed : SessionEnd::client_left;
-    }
+    static SessionEnd reject(Session& session, const Error& error);
 
-    Identity identify(const Admission& admission) const
-    {
-        const bool returns = admission.returning() && !pool_.single_use();
-        if (returns && admission.owner().empty() && admission.identifier().empty())
-            return shared_identity_;
-        if (returns)
-            return Identity(options_.service, admission.owner(), admission.identifier());
-        char random[16];
-        while (::getrandom(random, sizeof random, 0) != sizeof random) {}
-        const std::string_view nonce(random, sizeof random);
-        if (!admission.returning())
-            return Identity(options_.service, nonce, nonce, false);
-        return Identity(options_.service, admission.owner(), nonce, false);
-    }
+    Identity identify(const Admission& admission) const;
 
     /// Waits for the lease, and gives up when the client leaves before.
-    asio::awaitable<Result<Lease>> acquire(Session& session, AcquireRequest request)
-    {
-        using namespace asio::experimental::awaitable_operators;
-        const auto ticket = pool_.begin_acquire(session.executor(), std::move(request));
-        if (ticket.ready())
-            co_return co_await ticket.wait();
-        auto first = co_await (ticket.wait() || session.client.wait(Readiness::gone));
-        if (first.index() == 0)
-            co_return std::move(std::get<0>(first));
-        co_return fail(Errc::cancelled, "the client left");
-    }
+    asio::awaitable<Result<Lease>> acquire(Session& session, AcquireRequest request);
 
-    static SessionEnd refuse(Session& session, const Admission& admission, const Error& error)
-    {
-        session.detail = error.message();
-        if (const auto text = admission.on_refusal(error); !text.empty()) {
-            if (session.handed_over)
-                detail::forbid_waiting_close(session.client.native_handle());
-            // Best effort: a client that does not take a line at once does not get it.
-            static_cast<void>(session.client.try_write(text));
-            detail::lingering_close(session.client);
-        } else {
-            session.client.abort();
-        }
-        static constexpr std::pair<Errc, SessionEnd> ends[] = {
-            {Errc::full, SessionEnd::limit_reached},
-            {Errc::culled, SessionEnd::culled},
-            {Errc::queue_timeout, SessionEnd::queue_timeout},
-            {Errc::start_failed, SessionEnd::start_failed},
-            {Errc::start_timeout, SessionEnd::start_failed},
-            {Errc::not_ready, SessionEnd::start_failed},
-            {Errc::instance_gone, SessionEnd::start_failed},
-            {Errc::backend_unavailable, SessionEnd::unavailable},
-            {Errc::reset, SessionEnd::reset},
-            {Errc::stopping, SessionEnd::stopped},
-            {Errc::cancelled, SessionEnd::client_left},
-        };
-        for (const auto& [code, end] : ends)
-            if (error == code)
-                return end;
-        // What the system said when the instance was to be reached.
-        return error.code().category() == error_category() ? SessionEnd::failed : SessionEnd::start_failed;
-    }
+    static SessionEnd refuse(Session& session, const Admission& admission, const Error& error);
 
     /// The instance has the client's socket: nothing is left to do but to note its end, or that of the client.
-    asio::awaitable<SessionEnd> wait_for_instance(Session& session)
-    {
-        mark_started(session);
-        detail::forbid_waiting_close(session.client.native_handle());
-        detail::PeerWatch watch(session.executor(), session.client.native_handle(), session.client.is_tcp());
-        if (const auto begun = watch.begin(); !begun)
-            events_.warning(options_.service, begun.error().message() + "; a client that leaves is not noticed");
-        watch.give_away();
-        session.client.close();
-        bool gone = false;
-        while (!gone && !session.instance_ended && !session.ended)
-            gone = co_await watch.wait();
-        co_return gone ? SessionEnd::client_reset : SessionEnd::instance_ended;
-    }
+    asio::awaitable<SessionEnd> wait_for_instance(Session& session);
 
-    asio::awaitable<Result<Stream>> reach(Session& session, Identity identity)
-    {
-        if (Stream stream = session.lease.take_stream()) {
-            if (stream.get_executor() != session.executor())
-                if (auto moved = stream.rebind(session.executor()); !moved)
-                    co_return fail(std::move(moved.error()));
-            co_return stream;
-        }
-        OpenRequest request(identity, session.info, &session.client, session.id);
-        co_return co_await pool_.backend().open(session.lease.instance(), std::move(request));
-    }
+    asio::awaitable<Result<Stream>> reach(Session& session, Identity identity);
 
-    asio::awaitable<std::optional<SessionEnd>> join(Session& session, const Admission& admission, Stream instance)
-    {
-        auto& link =
-            session.link.emplace(std::move(session.client), std::move(instance), session.lease.usage(), session.state);
-        const auto failure = co_await greet(link, admission);
-        if (failure || session.ended) {
-            link.client().abort();
-            link.instance().abort();
-            co_return end_of(session, failure.value_or(BridgeEnd::cancelled));
-        }
-        mark_started(session);
-        if (session.instance_ended)
-            link.instance_ended();
-        if (bridge_.start(link, session))
-            co_return std::nullopt;
-        // Only hooks ask whose session it is.
-        SessionInfo info;
-        describe(session, info);
-        link.introduce(info);
-        const auto how = co_await bridge_.run(link);
-        if (how == BridgeEnd::hook_failed)
-            session.detail = "its hook failed, as the warning says";
-        co_return end_of(session, how);
-    }
+    asio::awaitable<std::optional<SessionEnd>> join(Session& session, const Admission& admission, Stream instance);
 
-    void describe(const Session& session, SessionInfo& info) const
-    {
-        info.id = session.id;
-        info.service = options_.service;
-        info.client = session.info;
-        if (session.known)
-            info.owner = session.owner.hex();
-        info.instance = session.lease.instance().name();
-        if (session.link)
-            info.upstream = session.link->instance().peer_name();
-    }
+    void describe(const Session& session, SessionInfo& info) const;
 
-    static SessionEnd end_of(const Session& session, BridgeEnd how) noexcept
-    {
-        switch (how) {
-        case BridgeEnd::completed: return SessionEnd::completed;
-        case BridgeEnd::client_reset: return SessionEnd::client_reset;
-        case BridgeEnd::instance_reset:
-            return session.instance_ended ? SessionEnd::instance_ended : SessionEnd::instance_reset;
-        case BridgeEnd::ended_by_hook: return SessionEnd::ended_by_hook;
-        case BridgeEnd::hook_failed: return SessionEnd::failed;
-        case BridgeEnd::cancelled: break;
-        }
-        return SessionEnd::stopped;
-    }
+    static SessionEnd end_of(const Session& session, BridgeEnd how) noexcept;
 
     /// What the protocol of the greeting owes to either side before the bridge takes over. When a connection fails, the
     /// answer says whose.
-    asio::awaitable<std::optional<BridgeEnd>> greet(Link& link, const Admission& admission)
-    {
-        if (const auto& text = admission.banner(); !text.empty())
-            if (const auto sent = co_await link.client().write_all(text); !sent)
-                co_return BridgeEnd::client_reset;
-        if (const auto& early = admission.early_data(); bridge_.takes_early_data()) {
-            link.set_early_data(early);
-        } else if (!early.empty()) {
-            if (const auto sent = co_await link.instance().write_all(early); !sent)
-                co_return BridgeEnd::instance_reset;
-            link.count_up(early.size());
-        }
-        co_return std::nullopt;
-    }
+    asio::awaitable<std::optional<BridgeEnd>> greet(Link& link, const Admission& admission);
 
     // Ends from outside.
 
     /// Small enough to need no memory of its own.
-    std::function<void(InstanceEnd)> end_listener(const Session& session)
-    {
-        return [this, key = session.id << attempt_bits | session.attempt](InstanceEnd end) {
-            const auto found = sessions_.find(key >> attempt_bits);
-            if (found == sessions_.end())
-                return;
-            switch (end) {
-            case InstanceEnd::culled: return end_session(found->second, SessionEnd::culled);
-            case InstanceEnd::expired: return end_session(found->second, SessionEnd::expired);
-            case InstanceEnd::idle: return end_session(found->second, SessionEnd::idle);
-            case InstanceEnd::reset: return end_session(found->second, SessionEnd::reset);
-            case InstanceEnd::exited: return note_instance_end(found->second, static_cast<std::uint8_t>(key));
-            default: return end_session(found->second, SessionEnd::stopped);
-            }
-        };
-    }
+    std::function<void(InstanceEnd)> end_listener(const Session& session);
 
     /// The instance ended by itself: its last words still reach the client.
-    void note_instance_end(const SessionPtr& session, std::uint8_t attempt)
-    {
-        if (session->handed_over)
-            return end_session(session, SessionEnd::instance_ended);
-        on_worker(session, [attempt](Session& one) {
-            if (one.ended || attempt != one.attempt)
-                return;
-            one.instance_ended = true;
-            if (one.link)
-                one.link->instance_ended();
-        });
-    }
+    void note_instance_end(const SessionPtr& session, std::uint8_t attempt);
 
-    void end_session(const SessionPtr& session, SessionEnd end)
-    {
-        session->stopped_as = end;
-        session->state.stop();
-        on_worker(session, [end](Session& one) {
-            if (one.ended)
-                return;
-            one.ended = true;
-            one.end = end;
-            if (one.cancel)
-                one.cancel->emit(asio::cancellation_type::terminal);
-            if (one.link)
-                one.link->cancel();
-        });
-    }
+    void end_session(const SessionPtr& session, SessionEnd end);
 
     /// Does something to a session where it lives, wherever that is by then.
     template <class Task>
@@ -817,37 +311,9 @@ private:
     }
 
     /// Ends the sessions that have reached a limit, now and then: stamps cost less than a timer for each.
-    asio::awaitable<void> sweep()
-    {
-        using namespace std::chrono_literals;
-        auto shortest = ServerOptions::Duration::max();
-        for (const auto limit : {options_.session_idle, options_.half_close_timeout, options_.session_timeout})
-            if (limit > limit.zero())
-                shortest = std::min(shortest, limit);
-        while (shortest != shortest.max() && !sessions_over_.is_set()) {
-            sweep_.expires_after(std::clamp<ServerOptions::Duration>(shortest / 4, 1ms, 1s));
-            co_await sweep_.async_wait(detail::as_result);
-            const auto now = LinkState::Clock::now();
-            for (const auto& [id, session] : sessions_)
-                if (const auto end = limit_reached(*session, now))
-                    end_session(session, *end);
-        }
-        swept_.set();
-    }
+    asio::awaitable<void> sweep();
 
-    std::optional<SessionEnd> limit_reached(const Session& session, LinkState::Clock::time_point now) const
-    {
-        const auto passed = [now](ServerOptions::Duration limit, LinkState::Clock::time_point since) {
-            return limit > limit.zero() && since != LinkState::Clock::time_point() && now - since >= limit;
-        };
-        if (passed(options_.session_timeout, session.begin))
-            return SessionEnd::too_long;
-        if (passed(options_.half_close_timeout, session.state.half_closed()))
-            return SessionEnd::half_closed;
-        if (passed(options_.session_idle, session.state.last_active()))
-            return SessionEnd::idle;
-        return std::nullopt;
-    }
+    std::optional<SessionEnd> limit_reached(const Session& session, LinkState::Clock::time_point now) const;
 
     void check_over()
     {
@@ -874,3 +340,7 @@ private:
 };
 
 }  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/server.hpp>
+#endif

@@ -106,52 +106,24 @@ public:
     ///
     /// Cancellation: any type; also by `abort()` and `close()`.
     /// Errors: asio::error::operation_aborted when cancelled or closed.
-    asio::awaitable<Result<void>> wait(Readiness what) { return impl_->wait(what); }
+    asio::awaitable<Result<void>> wait(Readiness what);
 
     /// Reads at least one byte, waiting for it; 0 is the end of the stream.
     ///
     /// Cancellation: that of `wait`; nothing is lost.
     /// Errors: those of `wait` and, but for would_block, of `try_read`.
     /// Lifetime: the stream and `buffer` must stay until completion.
-    asio::awaitable<Result<std::size_t>> read_some(std::span<std::byte> buffer)
-    {
-        for (;;) {
-            auto count = impl_->try_read(buffer);
-            if (count || count.error() != std::error_code(asio::error::would_block))
-                co_return count;
-            auto ready = co_await impl_->wait(Readiness::readable);
-            if (!ready)
-                co_return fail(std::move(ready.error()));
-        }
-    }
+    asio::awaitable<Result<std::size_t>> read_some(std::span<std::byte> buffer);
 
     /// Writes all of `data`.
     ///
     /// Cancellation: that of `wait`; some of `data` may have been written.
     /// Errors: those of `wait` and, but for would_block, of `try_write`.
     /// Lifetime: the stream and `data` must stay until completion.
-    asio::awaitable<Result<void>> write_all(std::span<const std::byte> data)
-    {
-        while (!data.empty()) {
-            auto count = impl_->try_write(data);
-            if (count) {
-                data = data.subspan(*count);
-                continue;
-            }
-            if (count.error() != std::error_code(asio::error::would_block))
-                co_return fail(std::move(count.error()));
-            auto ready = co_await impl_->wait(Readiness::writable);
-            if (!ready)
-                co_return ready;
-        }
-        co_return Result<void>();
-    }
+    asio::awaitable<Result<void>> write_all(std::span<const std::byte> data);
 
     /// Writes all of `text`.
-    asio::awaitable<Result<void>> write_all(std::string_view text)
-    {
-        return write_all(std::as_bytes(std::span<const char>(text)));
-    }
+    asio::awaitable<Result<void>> write_all(std::string_view text);
 
     /// Half-close: the peer reads the end of the stream after what was written before; reading goes on.
     ///
@@ -207,3 +179,7 @@ private:
 };
 
 }  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/stream.hpp>
+#endif

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -16,9 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <instancer/acceptor.hpp>
@@ -78,36 +75,10 @@ public:
     }
 
     /// Judges a client that was just accepted, or has it introduce itself first.
-    void receive(Accepted& accepted)
-    {
-        const bool by_proxy = options_.proxies.size() > 0 && options_.proxies.check(accepted.info(), now());
-        if (!by_proxy) {
-            if (auto allowed = check_rules(accepted.info()); !allowed) {
-                turn_away(accepted.stream(), accepted.info());
-                return accepted.refuse(std::move(allowed.error()));
-            }
-            if (options_.max_connections == 0 && options_.max_per_source == 0)
-                return;
-        }
-        auto slot = std::make_unique<CountedSlot>(shared_from_this(), by_proxy);
-        auto entered = slot->enter();
-        if (entered && !by_proxy)
-            entered = slot->take_place(accepted.info());
-        if (!entered)
-            return accepted.refuse(std::move(entered.error()));
-        accepted.slot() = std::move(slot);
-    }
+    void receive(Accepted& accepted);
 
     /// Lets go of the clients that it holds.
-    void close()
-    {
-        const std::lock_guard lock(mutex_);
-        closed_ = true;
-        sweep_.cancel();
-        for (auto& [number, held] : held_)
-            reset(std::move(held.socket));
-        held_.clear();
-    }
+    void close();
 
 private:
     static constexpr std::chrono::seconds sweep_interval{1};
@@ -126,74 +97,16 @@ private:
         {
         }
 
-        ~CountedSlot() override
-        {
-            const std::lock_guard lock(access_->mutex_);
-            access_->connections_ -= entered_ ? 1u : 0u;
-            if (!source_)
-                return;
-            const auto place = access_->sources_.find(*source_);
-            if (--place->second == 0)
-                access_->sources_.erase(place);
-        }
+        ~CountedSlot() override;
 
-        Result<void> enter()
-        {
-            const auto limit = access_->options_.max_connections;
-            const std::lock_guard lock(access_->mutex_);
-            if (limit != 0 && access_->connections_ >= limit)
-                return fail(Errc::full, "as many connections as there may be: " + std::to_string(limit));
-            ++access_->connections_;
-            entered_ = true;
-            return {};
-        }
+        Result<void> enter();
 
-        Result<void> take_place(const ClientInfo& client)
-        {
-            const auto limit = access_->options_.max_per_source;
-            if (limit == 0)
-                return {};
-            const Source source(client, access_->options_.source_prefix);
-            const std::lock_guard lock(access_->mutex_);
-            auto& count = access_->sources_[source];
-            if (count >= limit)
-                return fail(Errc::full, "as many connections of " + source.to_string() +
-                                            " as there may be: " + std::to_string(limit));
-            ++count;
-            source_ = source;
-            return {};
-        }
+        Result<void> take_place(const ClientInfo& client);
 
     private:
         bool do_needs_introduction() const override { return by_proxy_; }
 
-        asio::awaitable<Result<void>> do_introduce(Stream& client, ClientInfo& info) override
-        {
-            ProxyHeaderParser header;
-            std::array<char, 256> buffer;
-            std::size_t read = 0;
-            while (header.state() == ProxyHeaderParser::State::incomplete) {
-                const auto part = std::span(buffer).first(std::min(header.wanted(), buffer.size()));
-                const auto count = co_await client.read_some(std::as_writable_bytes(part));
-                if (!count)
-                    co_return fail(count.error());
-                if (*count == 0)
-                    co_return fail(Errc::rejected, "the PROXY header of " + info.to_string() + " ended after " +
-                                                       std::to_string(read) + " bytes");
-                read += header.feed({buffer.data(), *count});
-            }
-            if (header.state() == ProxyHeaderParser::State::malformed)
-                co_return fail(Errc::rejected, "the PROXY header of " + info.to_string() +
-                                                   " is malformed: " + std::string(header.error()));
-            if (header.client())
-                info = *header.client();
-            auto allowed = access_->check_rules(info);
-            if (!allowed)
-                access_->turn_away(client, info);
-            else
-                allowed = take_place(info);
-            co_return allowed;
-        }
+        asio::awaitable<Result<void>> do_introduce(Stream& client, ClientInfo& info) override;
 
         std::shared_ptr<AccessControl> access_;
         std::optional<Source> source_;
@@ -214,44 +127,13 @@ private:
     }
 
     /// The end of a client that is denied.
-    void turn_away(Stream& client, const ClientInfo& info)
-    {
-        switch (options_.when_denied) {
-        case WhenDenied::reset: return client.abort();
-        case WhenDenied::close: return detail::lingering_close(client);
-        case WhenDenied::hold: break;
-        }
-        if (client.native_handle() < 0)
-            return client.abort();
-        hold(client.release(), info);
-    }
+    void turn_away(Stream& client, const ClientInfo& info);
 
     // Clients that are held.
 
-    void hold(UniqueFd socket, const ClientInfo& client)
-    {
-        const auto until = std::chrono::steady_clock::now() + options_.hold_time;
-        const std::lock_guard lock(mutex_);
-        if (closed_ || held_.size() >= options_.max_held)
-            return reset(std::move(socket));
-        const auto number = ++last_held_;
-        held_.emplace(number, Held{std::move(socket), until, unadmitted_place(client, number)});
-        if (!std::exchange(sweeping_, true))
-            asio::post(sweep_.get_executor(), [self = shared_from_this()] { self->sweep_later(); });
-    }
+    void hold(UniqueFd socket, const ClientInfo& client);
 
-    UnadmittedLimit::Place unadmitted_place(const ClientInfo& client, std::uint64_t number)
-    {
-        if (!options_.unadmitted)
-            return {};
-        auto displaced = [executor = sweep_.get_executor(), weak = weak_from_this(), number] {
-            asio::post(executor, [weak, number] {
-                if (const auto self = weak.lock())
-                    self->let_go(number);
-            });
-        };
-        return options_.unadmitted->enter(Source(client, options_.source_prefix), std::move(displaced));
-    }
+    UnadmittedLimit::Place unadmitted_place(const ClientInfo& client, std::uint64_t number);
 
     /// Of a client whose place another one has now.
     void let_go(std::uint64_t number)
@@ -261,46 +143,13 @@ private:
             reset(std::move(held.mapped().socket));
     }
 
-    void sweep_later()
-    {
-        sweep_.expires_after(std::min<std::chrono::steady_clock::duration>(sweep_interval, options_.hold_time));
-        sweep_.async_wait([self = shared_from_this()](const asio::error_code& error) {
-            if (!error)
-                self->sweep();
-        });
-    }
+    void sweep_later();
 
     /// Lets go of those that have left, or were held for long enough.
-    void sweep()
-    {
-        const std::lock_guard lock(mutex_);
-        std::vector<pollfd> states;
-        for (const auto& [number, held] : held_)
-            discard_input(held.socket.get());
-        for (const auto& [number, held] : held_)
-            states.push_back({held.socket.get(), POLLRDHUP, 0});
-        ::poll(states.data(), states.size(), 0);
-        const auto time = std::chrono::steady_clock::now();
-        auto state = states.begin();
-        for (auto held = held_.begin(); held != held_.end();) {
-            const bool stays = state++->revents == 0 && held->second.until > time;
-            if (!stays)
-                reset(std::move(held->second.socket));
-            held = stays ? std::next(held) : held_.erase(held);
-        }
-        sweeping_ = !held_.empty();
-        if (sweeping_)
-            sweep_later();
-    }
+    void sweep();
 
     /// What is not read keeps the end of a client from being seen, which comes after it.
-    static void discard_input(int socket) noexcept
-    {
-        static thread_local std::array<std::byte, 64 * 1024> waste;
-        for (int reads = 0; reads < 16; ++reads)
-            if (::recv(socket, waste.data(), waste.size(), MSG_DONTWAIT | MSG_TRUNC) <= 0)
-                return;
-    }
+    static void discard_input(int socket) noexcept;
 
     static void reset(UniqueFd socket)
     {
@@ -321,3 +170,7 @@ private:
 };
 
 }  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/acceptor/access_control.hpp>
+#endif

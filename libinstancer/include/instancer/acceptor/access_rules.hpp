@@ -31,40 +31,14 @@ public:
 
     /// Adds a rule for the clients of a network; without one for every client, those of Unix sockets included.
     /// Without `in_force` it always is.
-    void add(bool allow, std::optional<Network> network, InForce in_force = {})
-    {
-        may_allow_ = may_allow_ || allow;
-        ++size_;
-        auto& rules = network ? table_of(*network)[*network] : for_all_;
-        rules.push_back(Rule{allow, std::move(in_force)});
-    }
+    void add(bool allow, std::optional<Network> network, InForce in_force = {});
 
     /// How many rules there are.
     std::size_t size() const noexcept { return size_; }
 
     /// Time: grows with how many different sizes of network there are, not with the number of rules.
     /// Errors: Errc::denied, with the rule.
-    Result<void> check(const ClientInfo& client, Time now) const
-    {
-        if (client.peer()) {
-            const Network exact(client.peer()->address());
-            const auto& tables = tables_[exact.is_v4() ? 1 : 0];
-            for (auto table = tables.rbegin(); table != tables.rend(); ++table) {
-                const auto found = table->networks.find(exact.widened(table->bits));
-                if (found == table->networks.end())
-                    continue;
-                // Every client is in a network of all addresses.
-                const auto& also = table->bits == 0 ? for_all_ : none_;
-                if (const auto allowed = decide(found->second, also, now))
-                    return *allowed ? Result<void>() : denied("the rule for " + found->first.to_string());
-            }
-        }
-        if (const auto allowed = decide(for_all_, none_, now))
-            return *allowed ? Result<void>() : denied("the rule for all");
-        if (!may_allow_)
-            return {};
-        return fail(Errc::denied, "no rule allows it");
-    }
+    Result<void> check(const ClientInfo& client, Time now) const;
 
 private:
     struct Rule {
@@ -79,31 +53,10 @@ private:
         std::unordered_map<Network, Rules, Network::Hash> networks;
     };
 
-    std::unordered_map<Network, Rules, Network::Hash>& table_of(const Network& network)
-    {
-        auto& tables = tables_[network.is_v4() ? 1 : 0];
-        auto place = tables.begin();
-        while (place != tables.end() && place->bits < network.bits())
-            ++place;
-        if (place == tables.end() || place->bits != network.bits())
-            place = tables.insert(place, Table{network.bits(), {}});
-        return place->networks;
-    }
+    std::unordered_map<Network, Rules, Network::Hash>& table_of(const Network& network);
 
     /// What those of the rules say that are in force; nothing when none is.
-    static std::optional<bool> decide(const Rules& rules, const Rules& also, Time now)
-    {
-        std::optional<bool> allowed;
-        for (const auto* list : {&rules, &also})
-            for (const auto& rule : *list) {
-                if (rule.allow == allowed || (rule.in_force && !rule.in_force(now)))
-                    continue;
-                allowed = rule.allow;
-                if (!rule.allow)
-                    return allowed;
-            }
-        return allowed;
-    }
+    static std::optional<bool> decide(const Rules& rules, const Rules& also, Time now);
 
     static Result<void> denied(const std::string& by) { return fail(Errc::denied, by + " denies it"); }
 
@@ -116,3 +69,7 @@ private:
 };
 
 }  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/acceptor/access_rules.hpp>
+#endif

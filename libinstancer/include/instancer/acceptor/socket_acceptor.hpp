@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -12,13 +11,13 @@
 #include <asio/ip/tcp.hpp>
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
-#include <asio/this_coro.hpp>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <instancer/acceptor.hpp>
+#include <instancer/detail/config.hpp>
 #include <instancer/detail/socket/socket_stream.hpp>
 #include <instancer/detail/socket/unix_socket_file.hpp>
 
@@ -28,31 +27,11 @@ namespace detail {
 
 inline constexpr int listen_backlog = 4096;
 
-inline Result<UniqueFd> bind_and_listen(UniqueFd socket, const sockaddr* address, socklen_t size,
-                                        const std::string& text)
-{
-    if (!socket || ::bind(socket.get(), address, size) != 0 || ::listen(socket.get(), listen_backlog) != 0)
-        return fail(last_error(), "listening on " + text);
-    return socket;
-}
+INSTANCER_DECL Result<UniqueFd> bind_and_listen(UniqueFd socket, const sockaddr* address, socklen_t size,
+                                                const std::string& text);
 
 /// See `listen_unix`.
-inline Result<UniqueFd> listening_unix_socket(const std::string& path, mode_t mode)
-{
-    const auto text = "listening on unix:" + path;
-    if (path.empty() || path.size() >= sizeof sockaddr_un::sun_path)
-        return fail(system_error(ENAMETOOLONG), text);
-    if (const UnixSocketFile left(path); left.is_abandoned())
-        left.remove();
-    UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket)
-        return fail(last_error(), text);
-    if (const int error = bind_unix(socket.get(), unix_address(path), mode); error != 0)
-        return fail(system_error(error), text);
-    if (::listen(socket.get(), listen_backlog) != 0)
-        return fail(last_error(), text);
-    return socket;
-}
+INSTANCER_DECL Result<UniqueFd> listening_unix_socket(const std::string& path, mode_t mode);
 
 }  // namespace detail
 
@@ -63,115 +42,18 @@ class SocketAcceptor final : public Acceptor {
 public:
     /// `socket` listens already. One that is not `ours` belongs to others too: it is never paused, and the file of a
     /// Unix socket stays.
-    SocketAcceptor(const asio::any_io_executor& executor, UniqueFd socket, bool ours)
-        : descriptor_(executor, socket.get()), resumed_(executor, asio::steady_timer::time_point::max()), is_ours_(ours)
-    {
-        socket.release();
-        descriptor_.native_non_blocking(true);
-        sockaddr_storage name{};
-        socklen_t size = sizeof name;
-        ::getsockname(descriptor_.native_handle(), reinterpret_cast<sockaddr*>(&name), &size);
-        is_unix_ = name.ss_family == AF_UNIX;
-        if (is_unix_) {
-            path_ = reinterpret_cast<sockaddr_un&>(name).sun_path;
-            address_ = "unix:" + path_;
-            if (is_ours_)
-                file_.emplace(path_);
-        } else {
-            local_ = endpoint(name, size);
-            address_ = ClientInfo::format(local_);
-            // What is accepted inherits them.
-            detail::set_tcp_options(descriptor_.native_handle());
-        }
-    }
+    SocketAcceptor(const asio::any_io_executor& executor, UniqueFd socket, bool ours);
 
     ~SocketAcceptor() override { do_close(); }
 
 private:
-    static asio::ip::tcp::endpoint endpoint(const sockaddr_storage& name, socklen_t size)
-    {
-        asio::ip::tcp::endpoint result;
-        std::memcpy(result.data(), &name, std::min<std::size_t>(size, result.capacity()));
-        result.resize(size);
-        return result;
-    }
+    static asio::ip::tcp::endpoint endpoint(const sockaddr_storage& name, socklen_t size);
 
-    asio::awaitable<Result<Accepted>> do_accept(asio::any_io_executor session_executor) override
-    {
-        const auto cancellation = co_await asio::this_coro::cancellation_state;
-        for (;;) {
-            if (closed_ || detail::is_cancelled(cancellation))
-                co_return fail(std::error_code(asio::error::operation_aborted));
-            if (paused_) {
-                co_await resumed_.async_wait(detail::as_result);
-                continue;
-            }
-            sockaddr_storage peer{};
-            socklen_t size = sizeof peer;
-            // Whoever shares the socket may have had it block again.
-            if (!is_ours_)
-                descriptor_.native_non_blocking(true);
-            UniqueFd client(::accept4(descriptor_.native_handle(), reinterpret_cast<sockaddr*>(&peer), &size,
-                                      SOCK_CLOEXEC | SOCK_NONBLOCK));
-            if (client) {
-                auto info = describe(client.get(), peer, size);
-                using Socket = detail::SocketStream;
-                const auto made = is_unix_ ? Socket::Made::by_us_unix : Socket::Made::by_us_tcp;
-                Stream stream(std::make_unique<Socket>(session_executor, std::move(client), made, nullptr));
-                co_return Accepted(std::move(stream), std::move(info));
-            }
-            // A client that left while it waited to be accepted is nobody's error.
-            if (errno == ECONNABORTED || errno == EINTR)
-                continue;
-            if (errno != EAGAIN)
-                co_return fail(detail::last_error(), "accepting on " + address_);
-            const auto [error] =
-                co_await descriptor_.async_wait(asio::posix::stream_descriptor::wait_read, detail::as_result);
-            // A pause ends the wait too.
-            if (error && error != asio::error::operation_aborted)
-                co_return fail(error);
-        }
-    }
+    asio::awaitable<Result<Accepted>> do_accept(asio::any_io_executor session_executor) override;
 
-    ClientInfo describe(int client, const sockaddr_storage& peer, socklen_t size) const
-    {
-        if (is_unix_) {
-            ucred credentials{};
-            socklen_t length = sizeof credentials;
-            ::getsockopt(client, SOL_SOCKET, SO_PEERCRED, &credentials, &length);
-            return ClientInfo(credentials.uid, path_);
-        }
-        if (!local_.address().is_unspecified())
-            return ClientInfo(endpoint(peer, size), local_);
-        sockaddr_storage local{};
-        socklen_t local_size = sizeof local;
-        ::getsockname(client, reinterpret_cast<sockaddr*>(&local), &local_size);
-        return ClientInfo(endpoint(peer, size), endpoint(local, local_size));
-    }
+    ClientInfo describe(int client, const sockaddr_storage& peer, socklen_t size) const;
 
-    Result<void> do_pause() override
-    {
-        if (paused_ || closed_)
-            return {};
-        // A service manager holds it too, and hands it to whoever comes after us.
-        if (!is_ours_)
-            return fail(Errc::not_supported, address_ + " is not ours to close");
-        // A TCP socket leaves the listening state so and keeps its address: to listen again it does not need the right
-        // to take the port.
-        asio::error_code error;
-        struct stat status {};
-        if (is_unix_ && ::fstat(descriptor_.native_handle(), &status) == 0)
-            mode_ = status.st_mode & 0777;
-        if (is_unix_)
-            descriptor_.close(error);
-        else if (::shutdown(descriptor_.native_handle(), SHUT_RD) != 0)
-            return fail(detail::last_error(), "closing " + address_ + " for a while");
-        else
-            descriptor_.cancel(error);
-        paused_ = true;
-        keep_port();
-        return {};
-    }
+    Result<void> do_pause() override;
 
     /// A port that the system chose is lost with the listening state, unless it is asked for again. False when somebody
     /// else has it now.
@@ -183,39 +65,9 @@ private:
                errno == EINVAL;
     }
 
-    Result<void> do_resume() override
-    {
-        if (!paused_ || closed_)
-            return {};
-        if (is_unix_) {
-            auto socket = detail::listening_unix_socket(path_, mode_);
-            if (!socket)
-                return fail(std::move(socket.error()));
-            asio::error_code error;
-            descriptor_.assign(socket->get(), error);
-            if (error)
-                return fail(error, "listening on " + address_ + " again");
-            socket->release();
-            file_.emplace(path_);
-        } else if (!keep_port() || ::listen(descriptor_.native_handle(), detail::listen_backlog) != 0) {
-            return fail(detail::last_error(), "listening on " + address_ + " again");
-        }
-        paused_ = false;
-        resumed_.cancel();
-        return {};
-    }
+    Result<void> do_resume() override;
 
-    void do_close() override
-    {
-        if (std::exchange(closed_, true))
-            return;
-        asio::error_code ignored;
-        descriptor_.close(ignored);
-        resumed_.cancel();
-        if (file_)
-            file_->remove();
-        file_.reset();
-    }
+    void do_close() override;
 
     std::string do_address() const override { return address_; }
 
@@ -235,54 +87,23 @@ private:
 /// Listens on `endpoint`. With `dual_stack` an IPv6 endpoint takes IPv4 clients too.
 ///
 /// Errors: what the system reports: an address in use, no permission for the port.
-inline Result<std::unique_ptr<Acceptor>> listen_tcp(const asio::any_io_executor& executor,
-                                                    const asio::ip::tcp::endpoint& endpoint, bool dual_stack = false)
-{
-    const auto text = ClientInfo::format(endpoint);
-    UniqueFd socket(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket)
-        return fail(detail::last_error(), "listening on " + text);
-    // Only lets a port be taken again while old connections of it fade away; a second listener still fails.
-    const int on = 1;
-    ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (endpoint.protocol() == asio::ip::tcp::v6()) {
-        const int only = dual_stack ? 0 : 1;
-        ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
-    }
-    auto listening =
-        detail::bind_and_listen(std::move(socket), endpoint.data(), static_cast<socklen_t>(endpoint.size()), text);
-    if (!listening)
-        return fail(std::move(listening.error()));
-    return std::make_unique<SocketAcceptor>(executor, std::move(*listening), true);
-}
+INSTANCER_DECL Result<std::unique_ptr<Acceptor>>
+listen_tcp(const asio::any_io_executor& executor, const asio::ip::tcp::endpoint& endpoint, bool dual_stack = false);
 
 /// Listens on a Unix socket at `path` with the permissions `mode`. A socket file that nobody listens on any more is
 /// replaced; the file is removed on close.
 ///
 /// Errors: what the system reports; EADDRINUSE when somebody listens there or the path is another kind of file.
-inline Result<std::unique_ptr<Acceptor>> listen_unix(const asio::any_io_executor& executor, const std::string& path,
-                                                     mode_t mode = 0666)
-{
-    auto listening = detail::listening_unix_socket(path, mode);
-    if (!listening)
-        return fail(std::move(listening.error()));
-    return std::make_unique<SocketAcceptor>(executor, std::move(*listening), true);
-}
+INSTANCER_DECL Result<std::unique_ptr<Acceptor>> listen_unix(const asio::any_io_executor& executor,
+                                                             const std::string& path, mode_t mode = 0666);
 
 /// Takes over a socket that listens already, as a service manager passes it. It cannot be paused.
 ///
 /// Errors: EINVAL when `socket` is not a listening stream socket.
-inline Result<std::unique_ptr<Acceptor>> adopt_listener(const asio::any_io_executor& executor, UniqueFd socket)
-{
-    int listening = 0, type = 0;
-    socklen_t size = sizeof listening;
-    if (::getsockopt(socket.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0)
-        return fail(detail::last_error(), "taking over a listening socket");
-    size = sizeof type;
-    ::getsockopt(socket.get(), SOL_SOCKET, SO_TYPE, &type, &size);
-    if (!listening || type != SOCK_STREAM)
-        return fail(detail::system_error(EINVAL), "taking over a listening stream socket");
-    return std::make_unique<SocketAcceptor>(executor, std::move(socket), false);
-}
+INSTANCER_DECL Result<std::unique_ptr<Acceptor>> adopt_listener(const asio::any_io_executor& executor, UniqueFd socket);
 
 }  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/acceptor/socket_acceptor.hpp>
+#endif

@@ -76,27 +76,9 @@ private:
     using Ranking = std::map<Rank, Sources::iterator>;
 
     /// A source that there is no memory to rank is not displaced from.
-    void add(std::uint64_t number, Sources::iterator source)
-    {
-        auto& numbers = source->second;
-        auto rank = take_rank(numbers);
-        numbers.insert(number);
-        if (rank)
-            give_rank(std::move(rank), numbers);
-        else
-            ranking_.emplace(Rank(numbers), source);
-    }
+    void add(std::uint64_t number, Sources::iterator source);
 
-    void remove(std::uint64_t number, Sources::iterator source) noexcept
-    {
-        auto& numbers = source->second;
-        auto rank = take_rank(numbers);
-        numbers.erase(number);
-        if (numbers.empty())
-            sources_.erase(source);
-        else if (rank)
-            give_rank(std::move(rank), numbers);
-    }
+    void remove(std::uint64_t number, Sources::iterator source) noexcept;
 
     Ranking::node_type take_rank(const Numbers& numbers) noexcept
     {
@@ -109,42 +91,11 @@ private:
         ranking_.insert(std::move(rank));
     }
 
-    void displace_surplus()
-    {
-        while (connections_.size() > limit_ && !ranking_.empty()) {
-            const auto busiest = std::prev(ranking_.end())->second;
-            const auto oldest = connections_.find(*busiest->second.begin());
-            const auto on_displaced = std::move(oldest->second.on_displaced);
-            remove(oldest->first, busiest);
-            connections_.erase(oldest);
-            on_displaced();
-        }
-    }
+    void displace_surplus();
 
-    bool leave(std::uint64_t number) noexcept
-    {
-        const std::lock_guard lock(mutex_);
-        const auto found = connections_.find(number);
-        if (found == connections_.end())
-            return false;
-        remove(number, found->second.source);
-        connections_.erase(found);
-        return true;
-    }
+    bool leave(std::uint64_t number) noexcept;
 
-    void change_source(std::uint64_t number, const Source& source)
-    {
-        const std::lock_guard lock(mutex_);
-        const auto found = connections_.find(number);
-        if (found == connections_.end())
-            return;
-        const auto to = sources_.try_emplace(source).first;
-        const auto from = std::exchange(found->second.source, to);
-        if (from == to)
-            return;
-        remove(number, from);
-        add(number, to);
-    }
+    void change_source(std::uint64_t number, const Source& source);
 
     const std::size_t limit_;
     mutable std::mutex mutex_;  ///< Guards what follows.
@@ -196,19 +147,8 @@ private:
     std::uint64_t number_ = 0;
 };
 
-inline UnadmittedLimit::Place UnadmittedLimit::enter(const Source& source, std::function<void()> on_displaced)
-{
-    Place place;
-    if (limit_ == 0)
-        return place;
-    const std::lock_guard lock(mutex_);
-    const auto number = ++last_number_;
-    const auto where = sources_.try_emplace(source).first;
-    connections_.try_emplace(number, where, std::move(on_displaced));
-    place = Place(*this, number);
-    add(number, where);
-    displace_surplus();
-    return place;
-}
-
 }  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/acceptor/unadmitted_limit.hpp>
+#endif

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -67,21 +66,7 @@ public:
 
     /// Notes that a client at `address` failed. Returns the ban that this begins.
     std::optional<Ban> note_failure(const asio::ip::address& address, const std::string& reason, Clock::time_point now,
-                                    Ban::Time time)
-    {
-        const Network source = source_of(address);
-        if (failures_.allow(number_of(source), now) || find(address, time))
-            return std::nullopt;
-        const auto before = records_.find(source);
-        const unsigned times =
-            before == records_.end() || before->second.until + options_.longest <= time ? 0 : before->second.times;
-        auto span = options_.duration;
-        for (unsigned i = 0; i < times && span < options_.longest; ++i)
-            span *= 2;
-        Ban ban(source, time + std::min(span, options_.longest), reason);
-        put(ban, times + 1);
-        return ban;
-    }
+                                    Ban::Time time);
 
     /// Adds or replaces the ban of a network.
     void add(const Ban& ban) { put(ban, 1); }
@@ -99,27 +84,10 @@ public:
     /// The ban that holds for `address`, of the smallest network if several do.
     ///
     /// Time: grows with how many different sizes of network are banned, not with their number.
-    std::optional<Ban> find(const asio::ip::address& address, Ban::Time time) const
-    {
-        const Network exact(address);
-        const auto& sizes = sizes_[exact.is_v4() ? 1 : 0];
-        for (auto size = sizes.rbegin(); size != sizes.rend(); ++size) {
-            const auto found = records_.find(exact.widened(size->first));
-            if (found != records_.end() && time < found->second.until)
-                return Ban(found->first, found->second.until, found->second.reason);
-        }
-        return std::nullopt;
-    }
+    std::optional<Ban> find(const asio::ip::address& address, Ban::Time time) const;
 
     /// The bans that hold, those that end first in front.
-    std::vector<Ban> list(Ban::Time time) const
-    {
-        std::vector<Ban> bans;
-        for (const auto& [until, network] : by_end_)
-            if (time < until)
-                bans.emplace_back(network, until, records_.at(network).reason);
-        return bans;
-    }
+    std::vector<Ban> list(Ban::Time time) const;
 
 private:
     /// A ban, also one that is over: whoever is banned again is banned for longer.
@@ -137,37 +105,11 @@ private:
     }
 
     /// Nobody else can calculate it.
-    std::uint64_t number_of(const Network& source) const
-    {
-        detail::Sha256 hash;
-        hash.update(key_);
-        hash.update(source.to_string());
-        const auto digest = hash.finish();
-        std::uint64_t number = 0;
-        for (std::size_t i = 0; i < sizeof number; ++i)
-            number = number << 8 | digest[i];
-        return number;
-    }
+    std::uint64_t number_of(const Network& source) const;
 
-    void put(const Ban& ban, unsigned times)
-    {
-        remove(ban.network);
-        while (!records_.empty() && records_.size() >= options_.max_bans)
-            erase(records_.find(by_end_.begin()->second));
-        records_.emplace(ban.network, Record{ban.until, ban.reason, times});
-        by_end_.emplace(ban.until, ban.network);
-        ++sizes_[ban.network.is_v4() ? 1 : 0][ban.network.bits()];
-    }
+    void put(const Ban& ban, unsigned times);
 
-    void erase(Records::iterator place)
-    {
-        const Network network = place->first;
-        auto& sizes = sizes_[network.is_v4() ? 1 : 0];
-        if (--sizes[network.bits()] == 0)
-            sizes.erase(network.bits());
-        by_end_.erase({place->second.until, network});
-        records_.erase(place);
-    }
+    void erase(Records::iterator place);
 
     const BanOptions options_;
     RateLimiter failures_;
@@ -178,3 +120,7 @@ private:
 };
 
 }  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/admission/ban_list.hpp>
+#endif

@@ -38,46 +38,9 @@ public:
     void set_tokens(std::vector<std::string> tokens) { tokens_.replace(typed(std::move(tokens))); }
 
 private:
-    asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo&) override
-    {
-        auto asked = co_await client.write_all(prompt_);
-        if (!asked)
-            co_return fail(std::move(asked.error()));
-        auto token = co_await read_token(client);
-        if (!token && token.error() == asio::error::make_error_code(asio::error::eof))
-            co_return fail(Errc::rejected, "the client left before it had named a token");
-        if (!token)
-            co_return fail(std::move(token.error()));
-        if (!tokens_.contains(*token)) {
-            static constexpr std::string_view answer = "unknown token\n";
-            static_cast<void>(client.try_write(answer));
-            co_return fail(Errc::rejected, "unknown token");
-        }
-        Admission admission(std::move(*token), std::string());
-        admission.on_refusal([](const Error& reason) { return reason.code().message() + "\n"; });
-        co_return admission;
-    }
+    asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo&) override;
 
-    static asio::awaitable<Result<std::string>> read_token(Stream& client)
-    {
-        using State = detail::TypedLine::State;
-        detail::TypedLine line(max_token);
-        for (auto state = State::incomplete; state != State::complete;) {
-            std::byte byte{};
-            auto count = co_await client.read_some(std::span(&byte, 1));
-            if (!count)
-                co_return fail(std::move(count.error()));
-            if (*count == 0)
-                co_return fail(asio::error::make_error_code(asio::error::eof), "within a line");
-            state = line.feed(std::to_integer<std::uint8_t>(byte));
-            if (state == State::too_long)
-                co_return fail(Errc::rejected, "a line of more than " + std::to_string(max_token) + " bytes");
-            // Best effort: telnet does without an answer.
-            if (const auto reply = line.take_reply(); !reply.empty())
-                static_cast<void>(client.try_write(reply));
-        }
-        co_return std::string(line.text());
-    }
+    static asio::awaitable<Result<std::string>> read_token(Stream& client);
 
     /// The tokens as they can be typed.
     static std::vector<std::string> typed(std::vector<std::string> tokens)
@@ -93,3 +56,7 @@ private:
 };
 
 }  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/authenticator/prompt.hpp>
+#endif

@@ -80,37 +80,16 @@ public:
     void set_tokens(const std::vector<Token>& tokens) { tokens_.replace(bytes_of(tokens)); }
 
 private:
-    asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo&) override
-    {
-        TokenGreeting greeting;
-        while (!greeting.is_complete()) {
-            const auto count = co_await client.read_some(greeting.missing());
-            if (!count)
-                co_return fail(count.error());
-            if (*count == 0)
-                co_return fail(Errc::rejected, "the client left after " + std::to_string(greeting.received()) +
-                                                   " of the greeting's " + std::to_string(greeting.size) + " bytes");
-            greeting.add(*count);
-        }
-        if (!tokens_.contains(greeting.token()))
-            co_return fail(Errc::rejected, "unknown token");
-        const auto identifier = greeting.identifier();
-        Admission admission{std::string(greeting.token()), std::string(identifier)};
-        admission.reset(std::memcmp(identifier.data(), reset_identifier_.data(), reset_identifier_.size()) == 0);
-        co_return admission;
-    }
+    asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo&) override;
 
-    static std::vector<std::string> bytes_of(const std::vector<Token>& tokens)
-    {
-        std::vector<std::string> all;
-        all.reserve(tokens.size());
-        for (const auto& token : tokens)
-            all.emplace_back(token.bytes());
-        return all;
-    }
+    static std::vector<std::string> bytes_of(const std::vector<Token>& tokens);
 
     detail::SecretSet tokens_;
     Identifier reset_identifier_;
 };
 
 }  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/authenticator/token.hpp>
+#endif

@@ -28,39 +28,7 @@ public:
     bool takes_early_data() const noexcept override { return true; }
 
 private:
-    asio::awaitable<BridgeEnd> do_run(Link& link) override
-    {
-        std::unique_ptr<SessionHook> hook;
-        try {
-            hook = make_hook_(link.session());
-        } catch (...) {
-            warn(link, std::current_exception());
-            link.client().abort();
-            link.instance().abort();
-            co_return BridgeEnd::hook_failed;
-        }
-        if (!hook && link.early_data().empty())
-            co_return co_await unhooked_.run(link);
-        detail::StreamBridge streams(link, hook.get());
-        auto end = BridgeEnd::cancelled;
-        std::exception_ptr failure;
-        try {
-            end = co_await streams.run();
-        } catch (...) {
-            failure = std::current_exception();
-        }
-        if (end == BridgeEnd::hook_failed)
-            warn(link, streams.failure());
-        try {
-            if (hook)
-                hook->session_ended(end);
-        } catch (...) {
-            warn(link, std::current_exception());
-        }
-        if (failure)
-            std::rethrow_exception(failure);
-        co_return end;
-    }
+    asio::awaitable<BridgeEnd> do_run(Link& link) override;
 
     void warn(const Link& link, const std::exception_ptr& failure)
     {
@@ -75,3 +43,7 @@ private:
 };
 
 }  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/bridge/hooked_bridge.hpp>
+#endif

@@ -27,43 +27,16 @@ public:
 
     /// `client` waits, until `deadline`, which is not before that of any other. An owner's first client goes behind
     /// all other owners.
-    void push(std::uint32_t client, std::uint32_t owner, Time deadline)
-    {
-        grow(clients_, client);
-        grow(owners_, owner);
-        clients_[client].owner = owner;
-        clients_[client].deadline = deadline;
-        by_deadline_.push_back(client, detail::links_in<&Client::of_deadlines>(clients_));
-        owners_[owner].clients.push_back(client, detail::links_in<&Client::of_owner>(clients_));
-        recount(owner, 1);
-        if (!owners_[owner].held)
-            turns_.push_back(owner, detail::links_in<&Owner::turn>(owners_));
-    }
+    void push(std::uint32_t client, std::uint32_t owner, Time deadline);
 
     /// `client`, who waits, does so no more.
-    void erase(std::uint32_t client)
-    {
-        const std::uint32_t owner = clients_[client].owner;
-        by_deadline_.erase(client, detail::links_in<&Client::of_deadlines>(clients_));
-        owners_[owner].clients.erase(client, detail::links_in<&Client::of_owner>(clients_));
-        recount(owner, -1);
-        if (owners_[owner].clients.size() == 0) {
-            turns_.erase(owner, detail::links_in<&Owner::turn>(owners_));
-            owners_[owner].held = false;
-        }
-    }
+    void erase(std::uint32_t client);
 
     /// Whose turn it is: the first client of the first owner.
     std::uint32_t next() const { return turns_.first() == none ? none : owners_[turns_.first()].clients.first(); }
 
     /// `owner` has had its turn: the others are next.
-    void end_turn(std::uint32_t owner)
-    {
-        if (owner >= owners_.size() || !owners_[owner].turn.linked())
-            return;
-        turns_.erase(owner, detail::links_in<&Owner::turn>(owners_));
-        turns_.push_back(owner, detail::links_in<&Owner::turn>(owners_));
-    }
+    void end_turn(std::uint32_t owner);
 
     /// `owner` cannot be helped now: it is passed over until `resume`.
     void hold(std::uint32_t owner)
@@ -73,13 +46,7 @@ public:
     }
 
     /// Who was passed over is next.
-    void resume(std::uint32_t owner)
-    {
-        if (owner >= owners_.size() || !owners_[owner].held)
-            return;
-        owners_[owner].held = false;
-        turns_.push_front(owner, detail::links_in<&Owner::turn>(owners_));
-    }
+    void resume(std::uint32_t owner);
 
     /// The last client of the owner that has most of them here.
     std::uint32_t last_of_largest() const
@@ -132,17 +99,7 @@ private:
     }
 
     /// The owner has one client more or less than before.
-    void recount(std::uint32_t owner, int change)
-    {
-        const std::uint32_t count = owners_[owner].clients.size();
-        by_size_.resize(std::max<std::size_t>(by_size_.size(), count + std::size_t{1}));
-        by_size_[count - static_cast<std::uint32_t>(change)].erase(owner, detail::links_in<&Owner::peer>(owners_));
-        if (count != 0)
-            by_size_[count].push_back(owner, detail::links_in<&Owner::peer>(owners_));
-        largest_ = std::max<std::size_t>(largest_, count);
-        while (largest_ != 0 && by_size_[largest_].size() == 0)
-            --largest_;
-    }
+    void recount(std::uint32_t owner, int change);
 
     std::vector<Client> clients_;
     std::vector<Owner> owners_;
@@ -153,3 +110,7 @@ private:
 };
 
 }  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/pool/wait_queue.hpp>
+#endif

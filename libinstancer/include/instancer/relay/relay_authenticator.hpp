@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -12,9 +11,7 @@
 #include <utility>
 #include <variant>
 
-#include <asio/experimental/awaitable_operators.hpp>
 #include <asio/steady_timer.hpp>
-#include <asio/this_coro.hpp>
 
 #include <instancer/authenticator.hpp>
 #include <instancer/detail/async/asio_compat.hpp>
@@ -45,36 +42,7 @@ public:
 private:
     using State = RelayHandshake::State;
 
-    asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo&) override
-    {
-        if (auto sent =
-                co_await say(client, RelayHandshake::banner(greeting_.max_channel) + (greeting_.newline ? "\n" : ""));
-            !sent)
-            co_return fail(std::move(sent.error()));
-        RelayHandshake handshake(authentication(), greeting_.max_channel);
-        std::string early;
-        while (!handshake.is_over()) {
-            std::array<char, 256> buffer;
-            const auto space = std::span(buffer).first(std::min(handshake.wanted(), buffer.size()));
-            const auto count = co_await read(client, handshake, std::as_writable_bytes(space));
-            if (!count)
-                co_return fail(count.error());
-            if (*count == 0)
-                handshake.pause();
-            if (*count == 0 && !handshake.is_over())
-                co_return fail(Errc::rejected,
-                               handshake.state() == State::authentication
-                                   ? "the client left before it had said all of the authentication string"
-                                   : "the client left before it had said which channel");
-            const std::string_view bytes(buffer.data(), *count);
-            early += bytes.substr(handshake.feed(bytes));
-        }
-        if (handshake.state() == State::wrong_authentication)
-            co_return co_await reject(client, "Authentication failure", "wrong authentication string");
-        if (handshake.state() == State::wrong_channel)
-            co_return co_await reject(client, "Failed to negotiate channel number", "no channel has such a number");
-        co_return admit(handshake.channel(), std::move(early));
-    }
+    asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo&) override;
 
     std::string authentication()
     {
@@ -82,59 +50,18 @@ private:
         return authentication_;
     }
 
-    static asio::awaitable<Result<void>> say(Stream& client, std::string text)
-    {
-        co_return co_await client.write_all(text);
-    }
+    static asio::awaitable<Result<void>> say(Stream& client, std::string text);
 
-    static asio::awaitable<Result<Admission>> reject(Stream& client, std::string text, std::string reason)
-    {
-        static_cast<void>(co_await say(client, std::move(text)));
-        co_return fail(Errc::rejected, std::move(reason));
-    }
+    static asio::awaitable<Result<Admission>> reject(Stream& client, std::string text, std::string reason);
 
     /// Reads at least one byte. A pause after a digit reads as nothing, as an end does.
     asio::awaitable<Result<std::size_t>> read(Stream& client, const RelayHandshake& handshake,
-                                              std::span<std::byte> space)
-    {
-        if (!handshake.has_digit())
-            co_return co_await client.read_some(space);
-        const auto cancellation = co_await asio::this_coro::cancellation_state;
-        asio::steady_timer pause(client.get_executor(), greeting_.digit_pause);
-        for (bool waited = false;;) {
-            auto count = client.try_read(space);
-            if (count || count.error() != std::error_code(asio::error::would_block))
-                co_return count;
-            if (detail::is_cancelled(cancellation))
-                co_return fail(std::error_code(asio::error::operation_aborted));
-            if (waited)
-                co_return 0;
-            waited = co_await is_quiet(client, pause);
-        }
-    }
+                                              std::span<std::byte> space);
 
     /// Whether the pause is over; nothing is read, which a pause that ends at that moment would throw away.
-    static asio::awaitable<bool> is_quiet(Stream& client, asio::steady_timer& pause)
-    {
-        using namespace asio::experimental::awaitable_operators;
-        const auto first = co_await (client.wait(Readiness::readable) || pause.async_wait(detail::as_result));
-        co_return first.index() == 1 || !std::get<0>(first);
-    }
+    static asio::awaitable<bool> is_quiet(Stream& client, asio::steady_timer& pause);
 
-    Admission admit(std::uint32_t channel, std::string early) const
-    {
-        std::string number;
-        for (; number.empty() || channel != 0; channel >>= 4)
-            number.insert(number.begin(), "0123456789abcdef"[channel & 15]);
-        Admission admission(number, number);
-        admission.label("channel " + number).early_data(std::move(early));
-        if (greeting_.ready)
-            admission.banner("READY");
-        admission.on_refusal([](const Error& reason) {
-            return reason == Errc::full ? std::string("Connection Group Full") : std::string();
-        });
-        return admission;
-    }
+    Admission admit(std::uint32_t channel, std::string early) const;
 
     std::mutex mutex_;
     std::string authentication_;
@@ -142,3 +69,7 @@ private:
 };
 
 }  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/relay/relay_authenticator.hpp>
+#endif

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -58,19 +57,7 @@ public:
     /// All channels and their members, by name.
     ///
     /// Cancellation: none.
-    asio::awaitable<std::vector<RelayChannelStatus>> snapshot() const
-    {
-        std::vector<RelayChannelStatus> all;
-        const auto channels = channels_;
-        for (const auto& channel : channels) {
-            const auto answer = std::make_shared<detail::OneShot<RelayChannelStatus>>(workers_.control());
-            asio::post(channel->executor(), [channel, answer] { answer->complete(channel->status()); });
-            auto status = co_await answer->wait_uncancelled();
-            all.push_back(std::move(status));
-        }
-        std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
-        co_return all;
-    }
+    asio::awaitable<std::vector<RelayChannelStatus>> snapshot() const;
 
 private:
     using Channel = detail::RelayChannel;
@@ -82,42 +69,18 @@ private:
         return traits;
     }
 
-    asio::awaitable<Result<Instance>> do_start(InstanceRequest request) override
-    {
-        next_ = (next_ + 1) % workers_.size();
-        auto name = request.label().empty() ? "channel" : request.label();
-        const auto channel = std::make_shared<Channel>(workers_.control(), workers_.executor(next_), name, rules_);
-        channels_.insert(channel);
-        co_return Instance(std::move(name), channel);
-    }
+    asio::awaitable<Result<Instance>> do_start(InstanceRequest request) override;
 
-    asio::awaitable<Result<Stream>> do_open(Instance instance, OpenRequest request) override
-    {
-        auto member = instance.state<Channel>().join(request.session(), request.client().value_or(ClientInfo()));
-        if (!member)
-            co_return fail(std::move(member.error()));
-        co_return Stream(std::make_unique<detail::RelayStream>(std::move(*member)));
-    }
+    asio::awaitable<Result<Stream>> do_open(Instance instance, OpenRequest request) override;
 
     asio::any_io_executor do_preferred_executor(const Instance& instance) const override
     {
         return instance.state<Channel>().executor();
     }
 
-    asio::awaitable<InstanceExit> do_wait(Instance instance) override
-    {
-        co_await instance.state<Channel>().ended.wait();
-        co_return InstanceExit();
-    }
+    asio::awaitable<InstanceExit> do_wait(Instance instance) override;
 
-    asio::awaitable<Result<void>> do_stop(Instance instance) override
-    {
-        const auto channel = instance.shared_state<Channel>();
-        channels_.erase(channel);
-        channel->ended.set();
-        asio::post(channel->executor(), [channel] { channel->close(); });
-        co_return Result<void>();
-    }
+    asio::awaitable<Result<void>> do_stop(Instance instance) override;
 
     Workers& workers_;
     std::shared_ptr<detail::RelayRules> rules_;
@@ -126,3 +89,7 @@ private:
 };
 
 }  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/relay/relay_backend.hpp>
+#endif

@@ -16,6 +16,7 @@
 
 #include <asio/ip/tcp.hpp>
 
+#include <instancer/detail/config.hpp>
 #include <instancer/result.hpp>
 
 namespace instancer {
@@ -37,11 +38,7 @@ public:
     }
 
     /// From `wire_size` bytes.
-    static TunnelAddress decode(std::span<const std::byte> bytes) noexcept
-    {
-        const auto at = [&](std::size_t i) { return std::to_integer<std::uint32_t>(bytes[i]); };
-        return {at(0) << 24 | at(1) << 16 | at(2) << 8 | at(3), static_cast<std::uint16_t>(at(4) << 8 | at(5))};
-    }
+    static TunnelAddress decode(std::span<const std::byte> bytes) noexcept;
 
     /// The IPv4 address as a number.
     constexpr std::uint32_t address() const noexcept { return address_; }
@@ -120,24 +117,7 @@ public:
 };
 
 /// Appends `message` to `output`, as it goes over the wire. Its data must not be longer than `max_data`.
-inline void encode_tunnel_message(const TunnelMessage& message, std::vector<std::byte>& output)
-{
-    const auto put = [&](std::uint32_t value, int bytes) {
-        while (bytes-- > 0)
-            output.push_back(static_cast<std::byte>(value >> 8 * bytes));
-    };
-    const auto put_address = [&](const TunnelAddress& address) {
-        put(address.address(), 4);
-        put(address.port(), 2);
-    };
-    put(static_cast<std::uint32_t>(TunnelMessage::header_size + message.data.size()), 2);
-    put(message.sequence, 2);
-    for (const char letter : detail::tunnel_command_names[static_cast<std::size_t>(message.command)])
-        output.push_back(static_cast<std::byte>(letter));
-    put_address(message.from);
-    put_address(message.to);
-    output.insert(output.end(), message.data.begin(), message.data.end());
-}
+INSTANCER_DECL void encode_tunnel_message(const TunnelMessage& message, std::vector<std::byte>& output);
 
 /// Finds the messages in a stream of bytes that comes in pieces of any size.
 class TunnelMessageDecoder {
@@ -197,32 +177,11 @@ private:
         return std::to_integer<std::uint32_t>(bytes[at]) << 8 | std::to_integer<std::uint32_t>(bytes[at + 1]);
     }
 
-    static std::optional<TunnelCommand> command(std::span<const std::byte> bytes) noexcept
-    {
-        const std::string_view name(reinterpret_cast<const char*>(bytes.data()) + 4, 3);
-        const auto& names = detail::tunnel_command_names;
-        const auto found = std::find(names.begin(), names.end(), name);
-        if (found == names.end())
-            return std::nullopt;
-        return static_cast<TunnelCommand>(found - names.begin());
-    }
+    static std::optional<TunnelCommand> command(std::span<const std::byte> bytes) noexcept;
 
     /// The size of the message that begins there; 0 while that cannot be said. What no message can begin with is an
     /// error as soon as that is certain, so that nobody waits for the rest of garbage.
-    static Result<std::size_t> whole_size(std::span<const std::byte> bytes)
-    {
-        if (bytes.size() < TunnelMessage::length_size)
-            return 0;
-        const auto length = number(bytes, 0);
-        if (length < TunnelMessage::header_size)
-            return fail(Errc::rejected, "a message has length " + std::to_string(length) + "; none is shorter than " +
-                                            std::to_string(TunnelMessage::header_size));
-        if (bytes.size() < minimum)
-            return 0;
-        if (!command(bytes))
-            return fail(Errc::rejected, "a message has an unknown command");
-        return TunnelMessage::length_size + length;
-    }
+    static Result<std::size_t> whole_size(std::span<const std::byte> bytes);
 
     template <class Handle>
     Result<void> decode(std::span<const std::byte> bytes, Handle& handle)
@@ -245,3 +204,7 @@ private:
 };
 
 }  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/tunnel/message.hpp>
+#endif

@@ -2,20 +2,17 @@
 #pragma once
 
 #include <array>
-#include <cerrno>
 #include <cstdint>
-#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <instancer/backend/process_options.hpp>
+#include <instancer/detail/config.hpp>
 #include <instancer/detail/process/control_group.hpp>
 #include <instancer/detail/process/process_stat.hpp>
 #include <instancer/result.hpp>
@@ -38,40 +35,13 @@ inline std::string controller_of(GroupLimit limit)
     return "cpu";
 }
 
-inline bool wants(const ProcessOptions& options, GroupLimit limit)
-{
-    switch (limit) {
-    case GroupLimit::memory: return options.limit_memory != 0;
-    case GroupLimit::pids: return options.limit_pids != 0;
-    case GroupLimit::cpu: break;
-    }
-    return options.limit_cpus > 0;
-}
+INSTANCER_DECL bool wants(const ProcessOptions& options, GroupLimit limit);
 
-inline bool write_file(const std::string& path, const std::string& text)
-{
-    const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-    return file && ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
-}
+INSTANCER_DECL bool write_file(const std::string& path, const std::string& text);
 
 /// Sets a limit of the group at `path`, of version 2 or 1. Swap counts as memory, where the kernel counts it at all.
-inline bool set_group_limit(const std::string& path, bool is_v2, GroupLimit limit, const ProcessOptions& options)
-{
-    const auto memory = std::to_string(options.limit_memory);
-    const auto quota = std::to_string(static_cast<std::uint64_t>(options.limit_cpus * 100'000));
-    const auto set = [&path](const char* file, const std::string& text) { return write_file(path + file, text); };
-    switch (limit) {
-    case GroupLimit::memory:
-        if (!set(is_v2 ? "/memory.max" : "/memory.limit_in_bytes", memory))
-            return false;
-        static_cast<void>(is_v2 ? set("/memory.swap.max", "0") : set("/memory.memsw.limit_in_bytes", memory));
-        return true;
-    case GroupLimit::pids: return set("/pids.max", std::to_string(options.limit_pids));
-    case GroupLimit::cpu: break;
-    }
-    return is_v2 ? set("/cpu.max", quota + " 100000")
-                 : set("/cpu.cfs_period_us", "100000") && set("/cpu.cfs_quota_us", quota);
-}
+INSTANCER_DECL bool set_group_limit(const std::string& path, bool is_v2, GroupLimit limit,
+                                    const ProcessOptions& options);
 
 /// Whether the groups below `path`, of version 2, have that controller.
 inline bool has_controller(const std::string& path, const char* list, const std::string& controller)
@@ -85,45 +55,13 @@ inline bool has_controller(const std::string& path, const char* list, const std:
 
 /// Moves all processes of the group at `path` into one below it, because only a group without any gives its controllers
 /// on. Not where there are others than ourselves and our children.
-inline bool make_room_for_controllers(const std::string& path)
-{
-    std::vector<std::string> members;
-    std::ifstream procs(path + "/cgroup.procs");
-    for (std::string pid; procs >> pid;) {
-        if (std::atoi(pid.c_str()) != ::getpid() && process_stat(pid, stat_parent) != std::to_string(::getpid()))
-            return false;
-        members.push_back(pid);
-    }
-    const auto leaf = path + "/instancer.daemon";
-    if (::mkdir(leaf.c_str(), 0755) != 0 && errno != EEXIST)
-        return false;
-    for (const auto& pid : members)
-        if (!write_file(leaf + "/cgroup.procs", pid))
-            return false;
-    return true;
-}
+INSTANCER_DECL bool make_room_for_controllers(const std::string& path);
 
 /// Lets groups below `path`, of version 2, have that controller.
-inline bool enable_controller(const std::string& path, const std::string& controller)
-{
-    if (has_controller(path, "/cgroup.subtree_control", controller))
-        return true;
-    if (!has_controller(path, "/cgroup.controllers", controller))
-        return false;
-    const auto enable = [&] { return write_file(path + "/cgroup.subtree_control", "+" + controller); };
-    return enable() || (errno == EBUSY && make_room_for_controllers(path) && enable());
-}
+INSTANCER_DECL bool enable_controller(const std::string& path, const std::string& controller);
 
 /// Whether that limit can probably be set here, without trying to.
-inline bool can_limit_groups(GroupLimit limit)
-{
-    const auto controller = controller_of(limit);
-    if (const auto own = own_control_group(controller); !own.empty())
-        return ::access(own.c_str(), W_OK) == 0;
-    const auto own = own_control_group();
-    return !own.empty() && has_controller(own, "/cgroup.controllers", controller) &&
-           ::access((own + "/cgroup.subtree_control").c_str(), W_OK) == 0;
-}
+INSTANCER_DECL bool can_limit_groups(GroupLimit limit);
 
 /// What to tell the operator of limits that control groups do not set here, as `binds` says.
 template <class Binds>
@@ -180,22 +118,7 @@ public:
     /// Sets the limits of one instance. Returns the groups of version 1 that it has to join as well.
     ///
     /// Errors: what the system reports; nothing is left behind then.
-    Result<std::vector<std::string>> apply(const std::string& number, const InstanceGroup* group) const
-    {
-        std::vector<std::string> groups;
-        for (const auto& home : homes_) {
-            const auto path = home.is_v2 ? group->path() : home.path + "/" + number;
-            const bool there = home.is_v2 || ::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST;
-            if (there && !home.is_v2)
-                groups.push_back(path);
-            if (there && set_group_limit(path, home.is_v2, home.limit, options_))
-                continue;
-            const std::error_code error(errno, std::system_category());
-            remove(groups);
-            return fail(error, "setting limits of the control group " + path);
-        }
-        return groups;
-    }
+    Result<std::vector<std::string>> apply(const std::string& number, const InstanceGroup* group) const;
 
     /// Removes groups that nothing runs in any more.
     static void remove(const std::vector<std::string>& groups)
@@ -214,21 +137,14 @@ private:
         bool is_v2;
     };
 
-    void find_home(GroupLimit limit, const std::string& run_name, const ControlGroup* unified)
-    {
-        const auto controller = controller_of(limit);
-        if (const auto own = own_control_group(controller); !own.empty()) {
-            const auto path = own + "/" + run_name;
-            if (::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST)
-                homes_.emplace_back(limit, path, false);
-        } else if (unified && enable_controller(own_control_group(), controller) &&
-                   enable_controller(unified->path(), controller)) {
-            homes_.emplace_back(limit, std::string(), true);
-        }
-    }
+    void find_home(GroupLimit limit, const std::string& run_name, const ControlGroup* unified);
 
     const ProcessOptions& options_;
     std::vector<Home> homes_;
 };
 
 }  // namespace instancer::detail
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/detail/process/group_limits.hpp>
+#endif

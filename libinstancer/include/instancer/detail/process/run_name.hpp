@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <atomic>
-#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include <instancer/detail/config.hpp>
 #include <instancer/detail/process/control_group.hpp>
 #include <instancer/detail/process/group_limits.hpp>
 #include <instancer/detail/process/private_directory.hpp>
@@ -34,55 +32,18 @@ inline std::string pid_namespace()
 
 /// Names what one run of a service makes in places that others use too; `remove_stale_runs` knows by the name whether
 /// that run is over.
-inline std::string run_name(std::string_view name, std::string_view service)
-{
-    static std::atomic<unsigned> count{0};
-    const auto pid = std::to_string(::getpid());
-    return run_prefix(name, service) + pid_namespace() + "." + pid + "." + process_stat(pid, stat_start_time) + "." +
-           std::to_string(++count);
-}
+INSTANCER_DECL std::string run_name(std::string_view name, std::string_view service);
 
 /// Whether `text` names a run with this prefix whose process is gone. Runs in other PID namespaces are not ours to
 /// judge.
-inline bool is_stale_run(std::string_view text, std::string_view prefix)
-{
-    if (!text.starts_with(prefix))
-        return false;
-    text.remove_prefix(prefix.size());
-    const auto parts = split(text, '.');
-    const auto is_number = [](const std::string& part) {
-        return !part.empty() && part.find_first_not_of("0123456789") == part.npos;
-    };
-    // Not a run of another service whose name begins like this one's.
-    if (parts.size() != 4 || !std::all_of(parts.begin(), parts.end(), is_number))
-        return false;
-    return parts[0] == pid_namespace() && process_stat(parts[1], stat_start_time) != parts[2];
-}
+INSTANCER_DECL bool is_stale_run(std::string_view text, std::string_view prefix);
 
 /// Kills what runs of this name and service left that were killed together with their guard. Returns their directories,
 /// which remain to be removed.
-inline std::vector<std::string> remove_stale_runs(std::string_view name, std::string_view service)
-{
-    namespace fs = std::filesystem;
-    const auto prefix = run_prefix(name, service);
-    const auto for_each_stale = [&](const fs::path& where, const auto& remove) {
-        std::error_code error;
-        for (fs::directory_iterator at(where, error), end; !error && at != end; at.increment(error)) {
-            struct stat status {};
-            if (is_stale_run(at->path().filename().string(), prefix) && ::lstat(at->path().c_str(), &status) == 0 &&
-                S_ISDIR(status.st_mode) && status.st_uid == ::geteuid())
-                remove(at->path().string());
-        }
-    };
-    if (const auto group = own_control_group(); !group.empty())
-        for_each_stale(group, [](const std::string& path) { clear_control_group(path); });
-    kill_by_environment([&](std::string_view environment) { return is_stale_run(marked_run(environment), prefix); });
-    for (const auto limit : group_limits)
-        if (const auto group = own_control_group(controller_of(limit)); !group.empty())
-            for_each_stale(group, [](const std::string& path) { remove_control_group(path); });
-    std::vector<std::string> directories;
-    for_each_stale(temporary_root(), [&](const std::string& path) { directories.push_back(path); });
-    return directories;
-}
+INSTANCER_DECL std::vector<std::string> remove_stale_runs(std::string_view name, std::string_view service);
 
 }  // namespace instancer::detail
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/detail/process/run_name.hpp>
+#endif

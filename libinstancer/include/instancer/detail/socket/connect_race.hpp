@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -12,11 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include <asio/experimental/awaitable_operators.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
-#include <asio/this_coro.hpp>
 
 #include <instancer/detail/socket/connect.hpp>
 
@@ -37,14 +34,7 @@ public:
 
     /// `limit` is for all addresses together; `peer` is the stream's `peer_name`.
     ConnectRace(const asio::any_io_executor& executor, std::vector<Endpoint> endpoints, std::chrono::milliseconds limit,
-                std::shared_ptr<const std::string> peer = nullptr)
-        : executor_(executor),
-          endpoints_(std::move(endpoints)),
-          peer_(std::move(peer)),
-          head_start_(std::min<Clock::duration>(head_start, limit / std::max<std::size_t>(endpoints_.size(), 1))),
-          deadline_(Clock::now() + limit)
-    {
-    }
+                std::shared_ptr<const std::string> peer = nullptr);
     ConnectRace(const ConnectRace&) = delete;
     ConnectRace& operator=(const ConnectRace&) = delete;
 
@@ -56,24 +46,7 @@ public:
     /// Cancellation: terminal.
     /// Errors: Errc::not_ready when nobody listens or answers; Errc::cancelled, also when `client`, which may be null,
     /// has gone; what the system reports.
-    asio::awaitable<Result<Stream>> run(Stream* client = nullptr)
-    {
-        // On this host it is over now, and nobody needs to be watched.
-        advance();
-        if (!is_over() && !client)
-            co_await finish();
-        if (!is_over() && client) {
-            using namespace asio::experimental::awaitable_operators;
-            co_await (finish() || client->wait(Readiness::gone));
-        }
-        const bool was_over = is_over();
-        attempts_.clear();
-        if (stream_)
-            co_return std::move(stream_);
-        if (!was_over)
-            co_return fail(Errc::cancelled, "the client left");
-        co_return fail(std::move(failure_));
-    }
+    asio::awaitable<Result<Stream>> run(Stream* client = nullptr);
 
 private:
     using Clock = std::chrono::steady_clock;
@@ -93,85 +66,18 @@ private:
 
     bool is_over() const noexcept { return stream_ || (attempts_.empty() && next_ == endpoints_.size()); }
 
-    asio::awaitable<void> finish()
-    {
-        const auto cancellation = co_await asio::this_coro::cancellation_state;
-        for (advance(); !is_over() && !is_cancelled(cancellation); advance()) {
-            wake_->expires_at(next_ < endpoints_.size() ? std::min(deadline_, next_start_) : deadline_);
-            co_await wake_->async_wait(as_result);
-        }
-    }
+    asio::awaitable<void> finish();
 
     /// Does all that can be done now.
-    void advance()
-    {
-        std::erase_if(attempts_, [this](Attempt& attempt) { return *attempt.answered && has_ended(attempt); });
-        const auto now = Clock::now();
-        while (!stream_ && now < deadline_ && next_ < endpoints_.size() && (attempts_.empty() || now >= next_start_))
-            start(endpoints_[next_++], now);
-        if (stream_ || now >= deadline_)
-            give_up(now);
-    }
+    void advance();
 
-    void start(const Endpoint& endpoint, Clock::time_point now)
-    {
-        next_start_ = now + head_start_;
-        UniqueFd socket(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        if (!socket)
-            return note_failure(endpoint, Error(last_error(), "making a socket"));
-        set_tcp_options(socket.get());
-        if (const int error = begin_connect(socket.get(), endpoint); error != EALREADY)
-            return conclude(std::move(socket), endpoint, error);
-        auto& attempt = attempts_.emplace_back(executor_, endpoint, now);
-        asio::error_code error;
-        attempt.socket.assign(socket.get(), error);
-        if (error) {
-            attempts_.pop_back();
-            return note_failure(endpoint, Error(error, "watching a connection"));
-        }
-        static_cast<void>(socket.release());
-        watch(attempt);
-    }
+    void start(const Endpoint& endpoint, Clock::time_point now);
 
-    void watch(Attempt& attempt)
-    {
-        if (!wake_)
-            wake_ = std::make_shared<asio::steady_timer>(executor_);
-        *attempt.answered = false;
-        // It may complete when this object is gone.
-        attempt.socket.async_wait(asio::posix::stream_descriptor::wait_write,
-                                  [wake = wake_, answered = attempt.answered](const asio::error_code& error) {
-                                      *answered = !error;
-                                      wake->cancel();
-                                  });
-    }
+    void watch(Attempt& attempt);
 
-    bool has_ended(Attempt& attempt)
-    {
-        const int error = try_connect(attempt.socket.native_handle(), attempt.endpoint);
-        if (error == EALREADY)
-            watch(attempt);
-        else
-            conclude(UniqueFd(attempt.socket.release()), attempt.endpoint, error);
-        return error != EALREADY;
-    }
+    bool has_ended(Attempt& attempt);
 
-    void conclude(UniqueFd socket, const Endpoint& endpoint, int error)
-    {
-        if (error != 0)
-            return note_failure(endpoint, connect_error(endpoint, error));
-        const int fd = socket.get();
-        Stream stream(
-            std::make_unique<SocketStream>(executor_, std::move(socket), SocketStream::Made::by_us_tcp, peer_));
-        if (is_connected_to_itself(fd, endpoint)) {
-            stream.abort();
-            return note_failure(endpoint, connect_error(endpoint, ECONNREFUSED));
-        }
-        if (stream_)
-            return;
-        stream_ = std::move(stream);
-        tell(endpoint, Result<void>());
-    }
+    void conclude(UniqueFd socket, const Endpoint& endpoint, int error);
 
     void note_failure(const Endpoint& endpoint, Error error)
     {
@@ -182,14 +88,7 @@ private:
     }
 
     /// What has not answered is not waited for any more.
-    void give_up(Clock::time_point now)
-    {
-        for (const auto& attempt : attempts_)
-            if (!stream_ || now - attempt.began >= head_start_)
-                note_failure(attempt.endpoint, connect_took_too_long(attempt.endpoint));
-        attempts_.clear();
-        next_ = endpoints_.size();
-    }
+    void give_up(Clock::time_point now);
 
     void tell(const Endpoint& endpoint, const Result<void>& answer) const
     {
@@ -212,3 +111,7 @@ private:
 };
 
 }  // namespace instancer::detail
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/detail/socket/connect_race.hpp>
+#endif

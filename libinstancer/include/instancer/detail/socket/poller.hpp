@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <array>
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -59,54 +57,17 @@ public:
     explicit Poller(asio::execution_context& context) : asio::execution_context::service(context) {}
 
     /// Errors: what the system reports, as when descriptors lack.
-    static Result<Poller*> of(const asio::any_io_executor& executor)
-    {
-        auto& poller = asio::use_service<Poller>(asio::query(executor, asio::execution::context));
-        if (!poller.epoll_)
-            if (auto opened = poller.open(executor); !opened)
-                return fail(opened.error());
-        return &poller;
-    }
+    static Result<Poller*> of(const asio::any_io_executor& executor);
 
     /// Watches `fd` for everything, edge-triggered. What is the case already is reported as well.
     ///
     /// Errors: what the system reports.
     /// Lifetime: `entry` must stay until `remove`.
-    Result<void> add(int fd, Entry& entry)
-    {
-        if (free_.empty()) {
-            free_.push_back(static_cast<std::uint32_t>(slots_.size()));
-            slots_.emplace_back();
-        }
-        const auto index = free_.back();
-        epoll_event event{};
-        event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
-        event.data.u64 = key(index);
-        if (::epoll_ctl(epoll_->native_handle(), EPOLL_CTL_ADD, fd, &event) != 0)
-            return fail(std::error_code(errno, std::system_category()), "watching a connection");
-        free_.pop_back();
-        slots_[index].entry = &entry;
-        entry.slot_ = index;
-        ++watched_;
-        if (!armed_)
-            wait();
-        return {};
-    }
+    Result<void> add(int fd, Entry& entry);
 
     /// The entry hears nothing more. Its descriptor is to be closed: that ends the registration. A child that is born
     /// at that moment can hold it for a while; what is reported until then finds nobody.
-    void remove(Entry& entry) noexcept
-    {
-        const auto index = std::exchange(entry.slot_, Entry::none);
-        if (index == Entry::none)
-            return;
-        slots_[index].entry = nullptr;
-        ++slots_[index].generation;
-        free_.push_back(index);
-        entry.queued_ = false;
-        if (--watched_ == 0 && epoll_)
-            epoll_->cancel();
-    }
+    void remove(Entry& entry) noexcept;
 
     /// For so long it looks for more, with a whole processor, before it sleeps.
     void busy_poll(std::chrono::microseconds duration) noexcept { busy_poll_ = duration; }
@@ -151,76 +112,19 @@ private:
         return slot.generation == key >> 32 ? slot.entry : nullptr;
     }
 
-    Result<void> open(const asio::any_io_executor& executor)
-    {
-        UniqueFd fd(::epoll_create1(EPOLL_CLOEXEC));
-        if (!fd)
-            return fail(std::error_code(errno, std::system_category()), "making an epoll");
-        asio::posix::stream_descriptor descriptor(executor);
-        asio::error_code error;
-        descriptor.assign(fd.get(), error);
-        if (error)
-            return fail(error, "watching an epoll");
-        fd.release();
-        epoll_.emplace(std::move(descriptor));
-        return {};
-    }
+    Result<void> open(const asio::any_io_executor& executor);
 
     void shutdown() override { epoll_.reset(); }
 
-    void wait()
-    {
-        armed_ = true;
-        epoll_->async_wait(asio::posix::stream_descriptor::wait_read, [this](const asio::error_code& error) {
-            armed_ = false;
-            if (!error)
-                run();
-            else if (epoll_ && watched_ > 0)
-                wait();
-        });
-    }
+    void wait();
 
     /// One look; what it leaves is reported again, as Asio re-arms its wait. With busy polling it goes on to look for a
     /// while, but Asio has its turn after that, whatever comes.
-    void run()
-    {
-        running_ = true;
-        const auto count = deal_with_events();
-        bool more = false;
-        if (busy_poll_ > busy_poll_.zero() && (count > 0 || more_))
-            for (const auto end = Clock::now() + busy_poll_; watched_ > 0 && again_.empty() && Clock::now() < end;)
-                more = deal_with_events() > 0 || more;
-        more_ = more;
-        deal_with_again();
-        running_ = false;
-        if (watched_ == 0)
-            again_.clear();
-        else if (count == batch_size || more || !again_.empty())
-            come_back();
-        else if (!armed_)
-            wait();
-    }
+    void run();
 
-    std::size_t deal_with_events()
-    {
-        const int count = ::epoll_wait(epoll_->native_handle(), batch_.data(), static_cast<int>(batch_.size()), 0);
-        const auto reported = std::span(batch_).first(static_cast<std::size_t>(std::max(count, 0)));
-        for (const auto& event : reported)
-            if (auto* const entry = find(event.data.u64))
-                entry->on_events(event.events);
-        return reported.size();
-    }
+    std::size_t deal_with_events();
 
-    void deal_with_again()
-    {
-        std::swap(turn_, again_);
-        for (const auto one : turn_)
-            if (auto* const entry = find(one)) {
-                entry->queued_ = false;
-                entry->on_events(0);
-            }
-        turn_.clear();
-    }
+    void deal_with_again();
 
     void come_back()
     {
@@ -232,19 +136,7 @@ private:
     }
 
     /// What asked for another turn while nobody had one.
-    void call_again()
-    {
-        if (std::exchange(called_, true))
-            return;
-        asio::post(epoll_->get_executor(), [this] {
-            called_ = false;
-            running_ = true;
-            deal_with_again();
-            running_ = false;
-            if (!again_.empty())
-                call_again();
-        });
-    }
+    void call_again();
 
     std::optional<asio::posix::stream_descriptor> epoll_;
     std::chrono::microseconds busy_poll_{0};
@@ -260,3 +152,7 @@ private:
 };
 
 }  // namespace instancer::detail
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/detail/socket/poller.hpp>
+#endif

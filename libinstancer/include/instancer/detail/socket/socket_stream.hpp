@@ -10,18 +10,16 @@
 
 #include <asio/error.hpp>
 #include <asio/posix/stream_descriptor.hpp>
-#include <asio/this_coro.hpp>
-#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <instancer/detail/async/asio_compat.hpp>
 #include <instancer/detail/async/compact_executor.hpp>
+#include <instancer/detail/config.hpp>
 #include <instancer/detail/socket/keepalive.hpp>
 #include <instancer/detail/socket/peer_watch.hpp>
 #include <instancer/stream.hpp>
@@ -32,17 +30,7 @@ namespace instancer::detail {
 inline std::error_code system_error(int number) noexcept { return {number, asio::error::get_system_category()}; }
 inline std::error_code last_error() noexcept { return system_error(errno); }
 
-inline bool is_socket_in_family(int fd, std::initializer_list<int> families) noexcept
-{
-    sockaddr_storage address{};
-    socklen_t size = sizeof address;
-    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-        return false;
-    for (const int family : families)
-        if (address.ss_family == family)
-            return true;
-    return false;
-}
+INSTANCER_DECL bool is_socket_in_family(int fd, std::initializer_list<int> families) noexcept;
 
 /// Whether the connection was reset, without taking that from whoever reads next.
 inline bool is_reset(int fd) noexcept
@@ -61,29 +49,14 @@ inline void set_tcp_options(int fd) noexcept
 }
 
 /// Keeps the last close of a connection from waiting for its peer, which a program that shares it may have asked for.
-inline void forbid_waiting_close(int fd) noexcept
-{
-    linger how{};
-    socklen_t size = sizeof how;
-    if (::getsockopt(fd, SOL_SOCKET, SO_LINGER, &how, &size) != 0 || how.l_onoff == 0 || how.l_linger == 0)
-        return;
-    how.l_onoff = 0;
-    ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &how, sizeof how);
-}
+INSTANCER_DECL void forbid_waiting_close(int fd) noexcept;
 
 /// A Stream over one connected socket. Each call says itself that it must not block: a program that the socket was
 /// handed to shares what is set for all. Asio knows of it only from the first wait on, because a bridge watches its
 /// sockets by itself.
 class SocketStream : public Stream::Impl {
 public:
-    SocketStream(const asio::any_io_executor& executor, UniqueFd fd, std::shared_ptr<const std::string> peer = nullptr)
-        : SocketStream(executor, std::move(fd), Made::by_others, std::move(peer))
-    {
-        ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);
-        tcp_ = is_socket_in_family(fd_.get(), {AF_INET, AF_INET6});
-        if (tcp_)
-            set_tcp_options(fd_.get());
-    }
+    SocketStream(const asio::any_io_executor& executor, UniqueFd fd, std::shared_ptr<const std::string> peer = nullptr);
 
     /// What is known of a socket without asking the system. Of those made by us, none blocks, and all TCP ones have
     /// their options.
@@ -107,21 +80,7 @@ public:
         return counted([&] { return ::send(fd_.get(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT); });
     }
 
-    asio::awaitable<Result<void>> wait(Readiness what) override
-    {
-        const auto cancellation = co_await asio::this_coro::cancellation_state;
-        if (!fd_ || is_cancelled(cancellation))
-            co_return fail(std::error_code(asio::error::operation_aborted));
-        if (what == Readiness::gone)
-            co_return co_await wait_gone();
-        if (auto watched = watch(); !watched)
-            co_return watched;
-        const auto kind = what == Readiness::readable ? Descriptor::wait_read : Descriptor::wait_write;
-        const auto [error] = co_await watched_->async_wait(kind, as_result);
-        if (error)
-            co_return fail(error);
-        co_return Result<void>();
-    }
+    asio::awaitable<Result<void>> wait(Readiness what) override;
 
     Result<void> shutdown_send() override
     {
@@ -131,16 +90,7 @@ public:
         return {};
     }
 
-    void abort() noexcept override
-    {
-        if (!fd_)
-            return;
-        if (tcp_) {
-            const linger reset{1, 0};
-            ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-        }
-        close();
-    }
+    void abort() noexcept override;
 
     void close() noexcept override
     {
@@ -148,22 +98,7 @@ public:
         fd_.reset();
     }
 
-    Result<void> watch() override
-    {
-        if (is_watched())
-            return {};
-        asio::error_code error;
-        if (!watched_)
-            watched_ = std::make_unique<Descriptor>(executor_.get());
-        watched_->assign(fd_.get(), error);
-        // Asio would do it at the first wait.
-        if (!error)
-            watched_->native_non_blocking(true, error);
-        if (!error)
-            return {};
-        unwatch();
-        return fail(error, "watching a connection");
-    }
+    Result<void> watch() override;
 
     void unwatch() noexcept override
     {
@@ -187,14 +122,7 @@ public:
     bool is_tcp() const noexcept override { return tcp_; }
     std::string_view peer_name() const noexcept override { return peer_ ? *peer_ : std::string_view(); }
 
-    std::size_t unsent() const noexcept override
-    {
-        int bytes = 0;
-        if (!tcp_ || ::ioctl(fd_.get(), SIOCOUTQ, &bytes) != 0 || bytes <= 0)
-            return 0;
-        // The end of the stream counts as a byte until it is acknowledged.
-        return static_cast<std::size_t>(bytes) - (finished_ ? 1 : 0);
-    }
+    std::size_t unsent() const noexcept override;
 
     UniqueFd release() noexcept override
     {
@@ -224,18 +152,7 @@ private:
     bool is_watched() const noexcept { return watched_ && watched_->is_open(); }
 
     /// The stream may be gone when its wait completes.
-    asio::awaitable<Result<void>> wait_gone()
-    {
-        const auto watch = std::make_shared<PeerWatch>(executor_.get(), fd_.get(), tcp_);
-        if (auto begun = watch->begin(); !begun)
-            co_return begun;
-        peer_watch_ = watch;
-        const bool gone = co_await watch->wait();
-        watch->end();
-        if (gone)
-            co_return Result<void>();
-        co_return fail(std::error_code(asio::error::operation_aborted));
-    }
+    asio::awaitable<Result<void>> wait_gone();
 
     std::shared_ptr<const std::string> peer_;  ///< May be null.
     CompactExecutor executor_;
@@ -247,3 +164,7 @@ private:
 };
 
 }  // namespace instancer::detail
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/detail/socket/socket_stream.hpp>
+#endif

@@ -10,106 +10,41 @@
 #include <string_view>
 #include <utility>
 
-#include <asio/experimental/awaitable_operators.hpp>
-#include <asio/steady_timer.hpp>
-#include <asio/this_coro.hpp>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <instancer/acceptor/proxy_protocol.hpp>
+#include <instancer/detail/config.hpp>
 #include <instancer/detail/socket/connect_race.hpp>
 #include <instancer/detail/upstream/upstream_group.hpp>
 #include <instancer/socket_stream.hpp>
 
 namespace instancer::detail {
 
-inline asio::awaitable<Result<Stream>> connect_unix(std::string path, std::shared_ptr<const std::string> peer)
-{
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path.size() >= sizeof address.sun_path)
-        co_return fail(Errc::bad_request, "unix:" + path + ": the path is too long");
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    // Over a Unix socket a connection is there at once, or not at all.
-    if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-        co_return fail(last_error(), "connecting to unix:" + path);
-    co_return make_socket_stream(co_await asio::this_coro::executor, std::move(socket), std::move(peer));
-}
+INSTANCER_DECL asio::awaitable<Result<Stream>> connect_unix(std::string path, std::shared_ptr<const std::string> peer);
 
 /// Connects to `member`. `client`, which may be null, is given up when it has gone; `peer` is the stream's `peer_name`.
-inline asio::awaitable<Result<Stream>> connect_upstream(UpstreamGroupPtr group, Balancer::MemberPtr member,
-                                                        std::chrono::milliseconds limit,
-                                                        std::shared_ptr<const std::string> peer,
-                                                        Stream* client = nullptr)
-{
-    if (member->upstream.is_unix())
-        co_return co_await connect_unix(member->upstream.name(), std::move(peer));
-    const auto executor = co_await asio::this_coro::executor;
-    auto addresses = group->addresses_of(*member);
-    const bool has_others = addresses.size() > 1;
-    ConnectRace race(executor, std::move(addresses), limit, std::move(peer));
-    if (has_others)
-        race.on_answer([&group, &member](const auto& endpoint, const auto& answer) {
-            group->note_answer(*member, endpoint, answer);
-        });
-    co_return co_await race.run(client);
-}
+INSTANCER_DECL asio::awaitable<Result<Stream>> connect_upstream(UpstreamGroupPtr group, Balancer::MemberPtr member,
+                                                                std::chrono::milliseconds limit,
+                                                                std::shared_ptr<const std::string> peer,
+                                                                Stream* client = nullptr);
 
 /// The stream to an upstream, once that has been told who its client is.
-inline asio::awaitable<Result<Stream>> introduced(UpstreamGroupPtr group, Stream stream, ClientInfo client)
-{
-    const auto header = encode_proxy_header(*group->options.send_proxy, client);
-    if (auto sent = co_await stream.write_all(header); !sent)
-        co_return fail(std::move(sent.error()));
-    co_return stream;
-}
+INSTANCER_DECL asio::awaitable<Result<Stream>> introduced(UpstreamGroupPtr group, Stream stream, ClientInfo client);
 
 /// Reads until `expected` has come.
-inline asio::awaitable<Result<void>> read_expected(Stream& stream, const std::string& expected)
-{
-    std::string answer(expected.empty() ? 0 : 4096, '\0');
-    std::size_t size = 0;
-    bool ended = false;
-    while (std::string_view(answer).substr(0, size).find(expected) == std::string_view::npos) {
-        if (ended || size == answer.size())
-            co_return fail(Errc::not_ready, "its answer is not the one that is expected");
-        const auto rest = std::as_writable_bytes(std::span(answer)).subspan(size);
-        const auto count = co_await stream.read_some(rest);
-        if (!count)
-            co_return fail(count.error());
-        size += *count;
-        ended = *count == 0;
-    }
-    co_return Result<void>();
-}
+INSTANCER_DECL asio::awaitable<Result<void>> read_expected(Stream& stream, const std::string& expected);
 
 /// Whether `member` works, however long that takes to find out.
-inline asio::awaitable<Result<void>> probe_upstream(UpstreamGroupPtr group, Balancer::MemberPtr member)
-{
-    co_await asio::this_coro::throw_if_cancelled(false);
-    const auto& options = group->options.check;
-    auto stream = co_await connect_upstream(group, member, options.timeout, nullptr);
-    if (stream && group->options.send_proxy)
-        stream = co_await introduced(group, std::move(*stream), ClientInfo());
-    if (!stream)
-        co_return fail(stream.error());
-    if (auto sent = co_await stream->write_all(options.send); !sent)
-        co_return sent;
-    co_return co_await read_expected(*stream, options.expect);
-}
+INSTANCER_DECL asio::awaitable<Result<void>> probe_upstream(UpstreamGroupPtr group, Balancer::MemberPtr member);
 
 /// Whether `member` works, by a connection of its own.
 ///
 /// Time: that of a check.
-inline asio::awaitable<Result<void>> check_upstream(UpstreamGroupPtr group, Balancer::MemberPtr member)
-{
-    using namespace asio::experimental::awaitable_operators;
-    asio::steady_timer deadline(group->control, group->options.check.timeout);
-    auto first = co_await (probe_upstream(group, member) || deadline.async_wait(as_result));
-    if (first.index() == 0)
-        co_return std::move(std::get<0>(first));
-    co_return fail(Errc::timeout, "its answer takes too long");
-}
+INSTANCER_DECL asio::awaitable<Result<void>> check_upstream(UpstreamGroupPtr group, Balancer::MemberPtr member);
 
 }  // namespace instancer::detail
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/detail/upstream/upstream_connect.hpp>
+#endif

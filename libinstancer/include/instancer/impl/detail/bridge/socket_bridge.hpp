@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <instancer/detail/bridge/socket_bridge.hpp>
+#include <instancer/detail/config.hpp>
+
+namespace instancer::detail {
+
+INSTANCER_DECL Result<void> SocketBridge::start(Link& link, BridgeObserver& observer)
+{
+    auto poller = Poller::of(link.client().get_executor());
+    if (!poller)
+        return fail(poller.error());
+    auto path = std::make_unique<SocketBridge>(link, observer, **poller);
+    if (auto watched = path->watch(); !watched)
+        return watched;
+    link.take(std::move(path));
+    return {};
+}
+
+INSTANCER_DECL Result<void> SocketBridge::watch()
+{
+    link_.client().unwatch();
+    link_.instance().unwatch();
+    if (carries_urgent())
+        for (const auto* side : {&client_, &instance_})
+            keep_urgent_inline(side->fd);
+    if (auto added = poller_.add(client_.fd, client_); !added)
+        return added;
+    auto added = poller_.add(instance_.fd, instance_);
+    if (!added)
+        poller_.undo_add(client_.fd, client_);
+    return added;
+}
+
+INSTANCER_DECL void SocketBridge::on_events(Side& side, std::uint32_t events) noexcept
+{
+    busy_ = true;
+    if (events & ~static_cast<std::uint32_t>(EPOLLOUT))
+        side.readable = true;
+    if (events & EPOLLIN)
+        side.seen = true;
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+        side.writable = true;
+    if (events & EPOLLRDHUP && !side.complete && &side == &client_ && side.is_tcp)
+        probe_peer(side.fd);
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        side.to_the_end = side.complete = true;
+    if (events & EPOLLPRI)
+        side.maybe_urgent = side.to_the_end = true;
+    if (events & EPOLLERR)
+        side.failed = true;
+    try {
+        pump(client_, instance_);
+        if (!ended_)
+            pump(instance_, client_);
+        // What is not read any more, or not now, would not notice that its connection was reset.
+        for (auto* one : {&client_, &instance_})
+            if (one->failed && (one->over || one->has_parked() || one->urgent >= 0))
+                reset_by(*one, false);
+    } catch (...) {
+        finish(BridgeEnd::cancelled);  // No memory.
+    }
+    busy_ = false;
+    if (ended_)
+        observer_.bridge_ended(end_);
+}
+
+INSTANCER_DECL void SocketBridge::pump(Side& from, Side& to)
+{
+    for (int reads = 0; !from.over; ++reads) {
+        if (!flush(from, to) || !from.readable)
+            return;
+        if (reads == reads_in_turn)
+            return poller_.again(from);
+        read(from, to);
+    }
+}
+
+INSTANCER_DECL void SocketBridge::read(Side& from, Side& to)
+{
+    if (from.large_reads == bulk_reads && splice(from, to))
+        return;
+    const auto ahead = ahead_of(from);
+    if (ahead == Ahead::nothing) {
+        from.readable = false;
+        return;
+    }
+    const auto count = ::recv(from.fd, bridge_buffer().data(), ahead == Ahead::urgent ? 1 : bridge_buffer().size(), 0);
+    if (count < 0) {
+        if (errno == EAGAIN)
+            from.readable = false;
+        else if (errno != EINTR)
+            reset_by(from, true);
+        return;
+    }
+    if (count == 0)
+        return end_of_stream(from, to);
+    const auto data = bridge_buffer().first(static_cast<std::size_t>(count));
+    if (ahead == Ahead::urgent) {
+        from.urgent = std::to_integer<std::int16_t>(data.front());
+        return;
+    }
+    if (data.size() < bulk_size)
+        from.large_reads = 0;
+    else if (from.large_reads < bulk_reads)
+        ++from.large_reads;
+    if (data.size() < bridge_buffer().size() && !from.to_the_end)
+        from.readable = false;
+    const auto written = write(to, data);
+    if (written < 0)
+        return not_taken(from);
+    if (const auto rest = data.subspan(static_cast<std::size_t>(written)); !rest.empty())
+        from.parked = std::make_unique<Parked>(rest);
+    passed(from, written);
+}
+
+INSTANCER_DECL bool SocketBridge::splice(Side& from, Side& to)
+{
+    // Urgent data stop a splice for ever, and what comes with the end must be read to the end.
+    if (!from.is_tcp || !to.is_tcp || from.to_the_end)
+        return drop_pipe(from);
+    if (!from.pipe)
+        from.pipe = PipePool::of_thread().take();
+    if (!from.pipe)
+        return drop_pipe(from);
+    const auto count = ::splice(from.fd, nullptr, from.pipe->in.get(), nullptr, from.pipe->capacity,
+                                SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    if (count > 0) {
+        from.pipe->held = static_cast<std::size_t>(count);
+        if (from.pipe->held < bulk_size)
+            from.large_reads = 0;
+        flush(from, to);
+        return true;
+    }
+    if (count < 0 && errno == EAGAIN) {
+        from.readable = false;
+        PipePool::of_thread().give_back(std::move(from.pipe));
+        return true;
+    }
+    if (count < 0 && errno != EINTR && errno != EINVAL) {
+        reset_by(from, true);
+        return true;
+    }
+    return drop_pipe(from);
+}
+
+INSTANCER_DECL void SocketBridge::passed(const Side& from, ssize_t written) noexcept
+{
+    if (written == 0)
+        return;
+    if (&from == &client_)
+        link_.count_up(static_cast<std::uint64_t>(written));
+    else
+        link_.count_down(static_cast<std::uint64_t>(written));
+}
+
+INSTANCER_DECL Ahead SocketBridge::ahead_of(Side& from) const noexcept
+{
+    const bool seen = std::exchange(from.seen, false) || from.complete;
+    return carries_urgent() && (from.maybe_urgent || !seen) ? look_ahead(from.fd) : Ahead::plain;
+}
+
+INSTANCER_DECL bool SocketBridge::flush(Side& from, Side& to)
+{
+    if (from.pipe && from.pipe->held > 0) {
+        const auto written = write_through(*from.pipe, to);
+        if (written < 0) {
+            not_taken(from);
+            return false;
+        }
+        from.pipe->held -= static_cast<std::size_t>(written);
+        passed(from, written);
+        if (from.pipe->held > 0)
+            return false;
+        if (from.large_reads == 0)
+            drop_pipe(from);
+    }
+    if (from.parked) {
+        const auto written = write(to, std::span(from.parked->bytes).subspan(from.parked->taken));
+        if (written < 0) {
+            not_taken(from);
+            return false;
+        }
+        from.parked->taken += static_cast<std::size_t>(written);
+        passed(from, written);
+        if (from.parked->taken < from.parked->bytes.size())
+            return false;
+        from.parked.reset();
+    }
+    if (from.urgent >= 0) {
+        const auto byte = static_cast<std::byte>(from.urgent);
+        const auto written = write(to, std::span(&byte, 1), MSG_OOB);
+        if (written < 0)
+            not_taken(from);
+        if (written <= 0)
+            return false;
+        from.urgent = -1;
+    }
+    return true;
+}
+
+INSTANCER_DECL void SocketBridge::end_of_stream(Side& from, Side& to)
+{
+    if (link_.state().stopped())
+        return finish(BridgeEnd::cancelled);
+    if (from.failed)
+        return reset_by(from, true);
+    from.over = true;
+    // What is closed right afterwards says so by itself.
+    const bool closes = to.over && !to.failed && !refused_;
+    if (!closes && !stream_of(to).shutdown_send())
+        return not_taken(from);
+    link_.state().half_close(LinkState::Clock::now());
+    if (&from == &instance_)
+        link_.delivered();
+    finish_if_over();
+}
+
+INSTANCER_DECL void SocketBridge::not_taken(Side& from)
+{
+    from.over = true;
+    if (&from == &instance_) {
+        client_.failed = client_.readable = client_.to_the_end = true;
+        if (!client_.over)
+            poller_.again(client_);
+        return reset_by(client_, false);
+    }
+    refused_ = true;
+    client_.parked.reset();
+    client_.large_reads = 0;
+    PipePool::of_thread().give_back(std::move(client_.pipe));
+    client_.urgent = -1;
+    finish_if_over();
+}
+
+INSTANCER_DECL void SocketBridge::reset_by(Side& side, bool all_read)
+{
+    if (ended_)
+        return;
+    auto& other = other_of(side);
+    side.over = side.over || all_read;
+    other.over = true;
+    if (side.over && !side.has_parked() && stream_of(other).unsent() == 0)
+        return finish(reset_end(side));
+    if (last_words_)
+        return;
+    last_words_ = std::make_shared<ResetDrain>(link_.client().get_executor(), side);
+    watch_last_words();
+}
+
+INSTANCER_DECL void SocketBridge::watch_last_words()
+{
+    last_words_->timer.expires_after(StallDetector::pause);
+    last_words_->timer.async_wait([this, weak = std::weak_ptr<ResetDrain>(last_words_)](const asio::error_code&) {
+        const auto words = weak.lock();
+        if (!words)
+            return;
+        const auto& side = words->side;
+        const auto& other = other_of(side);
+        const auto left = stream_of(other).unsent();
+        const bool done = side.over && !side.has_parked() && left == 0;
+        const auto delivered = link_.bytes_up() + link_.bytes_down() - left;
+        if (!done && !other.failed && !words->stall_detector.ends_at(delivered))
+            return watch_last_words();
+        finish(reset_end(side));
+        observer_.bridge_ended(end_);
+    });
+}
+
+INSTANCER_DECL void SocketBridge::finish(BridgeEnd end)
+{
+    if (std::exchange(ended_, true))
+        return;
+    end_ = end;
+    client_.over = instance_.over = true;
+    last_words_.reset();
+    leave();
+    if (end == BridgeEnd::completed)
+        link_.client().close();
+    else
+        link_.client().abort();
+    // Whom nobody listens to any more is let go at once: its port must not stay taken.
+    if (end == BridgeEnd::completed && !link_.over())
+        link_.instance().close();
+    else
+        link_.instance().abort();
+}
+
+INSTANCER_DECL void SocketBridge::leave() noexcept
+{
+    PipePool::of_thread().give_back(std::move(client_.pipe));
+    PipePool::of_thread().give_back(std::move(instance_.pipe));
+    poller_.remove(client_);
+    poller_.remove(instance_);
+}
+
+}  // namespace instancer::detail

@@ -1,0 +1,630 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+
+#include <instancer/detail/config.hpp>
+#include <instancer/pool/pool_state.hpp>
+
+namespace instancer {
+
+INSTANCER_DECL PoolState::PoolState(const PoolOptions& options, Time now, InstanceBudget* budget)
+    : options_(options),
+      budget_(budget),
+      occupancy_(table_, options.max_instances, options.max_per_owner),
+      victims_(table_, options.when_full == WhenFull::cull_idle, now),
+      ticks_(now),
+      wheel_(NodeOf(this))
+{
+    if (budget_)
+        budget_->add(*this);
+}
+
+INSTANCER_DECL WaiterId PoolState::acquire(Time now, const Identity& identity, bool reset)
+{
+    const WaiterId waiter = next_waiter_++;
+    if (closed_) {
+        refuse(waiter, Errc::stopping);
+        return waiter;
+    }
+    if (reset) {
+        stop_owner(identity.owner());
+        // Before the room that this made is given to who waits.
+        if (const std::uint32_t same = table_.find(identity.id()); same != none)
+            table_[same].after_stops = true;
+        admit_waiting(now);
+    }
+    const std::uint32_t found = table_.find(identity.id());
+    if (found == none)
+        let_in(now, identity, waiter, reset);
+    else if (table_[found].state == SlotState::ready)
+        grant(now, found, waiter);
+    else if (table_[found].queued && queue_is_full() && !evict_queued(queue_.waiting_of(table_[found].owner) + 1))
+        refuse(waiter, Errc::full, Limit::queue);
+    else
+        add_waiter(now, found, waiter);
+    return waiter;
+}
+
+INSTANCER_DECL void PoolState::abandon(Time now, WaiterId waiter)
+{
+    const std::uint32_t client = waiters_.find(waiter);
+    if (client == none)
+        return;
+    const std::uint32_t index = waiters_.entry(client);
+    remove_waiter(client);
+    InstanceEntry& entry = table_[index];
+    if (entry.waiters.size() != 0)
+        return;
+    switch (entry.state) {
+    case SlotState::waiting: remove_entry(index); break;
+    case SlotState::permit:
+        give_up_room(index);
+        remove_entry(index);
+        admit_waiting(now);
+        refill(now);
+        break;
+    case SlotState::starting: stop(index, InstanceEnd::abandoned); break;
+    default: break;
+    }
+}
+
+INSTANCER_DECL void PoolState::release(Time now, SlotId slot)
+{
+    const std::uint32_t index = table_.find(slot);
+    if (index == none)
+        return;
+    InstanceEntry& entry = table_[index];
+    --entry.clients;
+    if (entry.clients != 0 || entry.state != SlotState::ready)
+        return;
+    if (options_.single_use || !entry.returning || options_.linger == Duration::zero() || closed_) {
+        stop(index, closed_ ? InstanceEnd::stopped : InstanceEnd::unused);
+        return;
+    }
+    entry.last_used = now;
+    victims_.unused(index);
+    arm(index);
+    if (occupancy_.owner_is_full(entry.owner) && !occupancy_.comes_to_owner(entry.owner))
+        evict(Limit::owner, entry.owner);
+    make_way();
+}
+
+INSTANCER_DECL void PoolState::ready(Time now, SlotId slot)
+{
+    const std::uint32_t index = table_.find(slot);
+    if (index == none || table_[index].state != SlotState::starting)
+        return;
+    give_up_permit(index);
+    table_[index].state = SlotState::ready;
+    table_[index].last_used = now;
+    if (table_[index].warm) {
+        stock_.ready(index);
+        wheel_.disarm(index);
+    } else {
+        settle(now, index);
+    }
+    go_on(now);
+}
+
+INSTANCER_DECL void PoolState::start_failed(Time now, SlotId slot, Errc error)
+{
+    const std::uint32_t index = table_.find(slot);
+    if (index == none)
+        return;
+    if (table_[index].warm)
+        stock_.failed(now);
+    refuse_all(index, error);
+    gone(now, index);
+}
+
+INSTANCER_DECL void PoolState::died(Time now, SlotId slot)
+{
+    const std::uint32_t index = table_.find(slot);
+    if (index == none || table_[index].state == SlotState::stopping)
+        return;
+    if (table_[index].state == SlotState::starting) {
+        if (table_[index].warm)
+            stock_.failed(now);
+        refuse_all(index, Errc::start_failed);
+        stop(index, InstanceEnd::start_failed);
+    } else {
+        if (table_[index].warm) {
+            if (now - table_[index].last_used > std::chrono::minutes(1))
+                stock_.forget_failures();
+            stock_.failed(now);
+        }
+        stop(index, InstanceEnd::exited);
+    }
+}
+
+INSTANCER_DECL void PoolState::active(Time now, SlotId slot, Time last)
+{
+    const std::uint32_t index = table_.find(slot);
+    if (index == none || table_[index].state != SlotState::ready || table_[index].clients == 0)
+        return;
+    InstanceEntry& entry = table_[index];
+    entry.last_used = std::max(entry.last_used, last);
+    victims_.answered(index, now);
+    if (options_.idle != Duration::zero() && now - entry.last_used >= options_.idle)
+        stop(index, InstanceEnd::idle);
+    else
+        arm(index);
+}
+
+INSTANCER_DECL std::optional<SlotId> PoolState::adopt(Time now, const Identity& identity, Duration age)
+{
+    if (table_.find(identity.id()) != none)
+        return std::nullopt;
+    const std::uint32_t index = table_.add(identity);
+    InstanceEntry& entry = table_[index];
+    occupancy_.take(index);
+    if (budget_)
+        budget_->take();
+    entry.state = SlotState::ready;
+    entry.claimed = now - age;
+    entry.last_used = now;
+    victims_.add(index);
+    victims_.unused(index);
+    arm(index);
+    return table_.slot_of(index);
+}
+
+INSTANCER_DECL void PoolState::tick(Time now)
+{
+    while (const auto index = wheel_.advance(ticks_.down(now)))
+        fire(now, *index);
+    for (auto due = queue_.next_deadline(); due && *due <= now; due = queue_.next_deadline())
+        give_up_waiting(queue_.first_due(), Errc::queue_timeout, Limit::service);
+    admit_waiting(now);
+    refill(now);
+}
+
+INSTANCER_DECL void PoolState::drain(Time now)
+{
+    if (std::exchange(closed_, true))
+        return;
+    for (std::uint32_t index = 0; index < table_.size(); ++index)
+        if (table_[index].used && (table_[index].warm || is_unused(index)))
+            end_now(index);
+    admit_waiting(now);
+    refill(now);
+}
+
+INSTANCER_DECL void PoolState::close(Time now)
+{
+    drain(now);
+    for (std::uint32_t index = 0; index < table_.size(); ++index) {
+        if (!table_[index].used)
+            continue;
+        refuse_all(index, Errc::stopping);
+        end_now(index);
+    }
+}
+
+INSTANCER_DECL std::optional<PoolState::Time> PoolState::next_deadline() const
+{
+    std::optional<Time> next = queue_.next_deadline();
+    const auto consider = [&next](Time time) { next = next ? std::min(*next, time) : time; };
+    if (const auto due = wheel_.next_due())
+        consider(ticks_.time(*due));
+    if (stock_.next_try() && warming_ && !closed_)
+        consider(*stock_.next_try());
+    return next;
+}
+
+INSTANCER_DECL std::optional<SlotId> PoolState::wants_activity(Time now, const Identity& identity)
+{
+    if (options_.when_full != WhenFull::cull_idle || table_.find(identity.id()) != none)
+        return std::nullopt;
+    std::uint32_t owner = table_.find_owner(identity.owner());
+    if (owner == none || !occupancy_.owner_is_full(owner)) {
+        if (!occupancy_.is_full() && !(budget_ && budget_->is_full()))
+            return std::nullopt;
+        owner = none;
+    }
+    if (victims_.longest_unused(owner) != none)
+        return std::nullopt;
+    const std::uint32_t index = victims_.longest_silent(owner);
+    if (index == none || !victims_.is_unsure(index, now))
+        return std::nullopt;
+    return table_.slot_of(index);
+}
+
+INSTANCER_DECL void PoolState::unlink(std::uint32_t index)
+{
+    const InstanceEntry& entry = table_[index];
+    if (entry.warm)
+        stock_.remove(index, entry.state == SlotState::ready);
+    if (entry.state == SlotState::permit)
+        permits_.erase(index);
+    else if (!entry.warm)
+        victims_.remove(index);
+    wheel_.disarm(index);
+}
+
+INSTANCER_DECL void PoolState::enqueue(Time now, std::uint32_t index)
+{
+    InstanceEntry& entry = table_[index];
+    entry.queued = true;
+    occupancy_.begin_waiting(index);
+    for (std::uint32_t at = entry.waiters.first(); at != none; at = waiters_.next(at))
+        push_to_queue(now, index, at);
+}
+
+INSTANCER_DECL void PoolState::dequeue(std::uint32_t index)
+{
+    InstanceEntry& entry = table_[index];
+    if (!std::exchange(entry.queued, false))
+        return;
+    occupancy_.end_waiting(index);
+    for (std::uint32_t at = entry.waiters.first(); at != none; at = waiters_.next(at))
+        queue_.erase(at);
+    if (budget_ && queue_.next() == none)
+        budget_->leave(*this, InstanceBudget::Purpose::client);
+}
+
+INSTANCER_DECL void PoolState::refuse(WaiterId waiter, Errc error, Limit limit, std::uint32_t owner)
+{
+    PoolAction action(PoolAction::Kind::refuse);
+    action.waiter = waiter;
+    action.error = error;
+    if (error == Errc::full)
+        action.limit = name_of(limit);
+    switch (limit) {
+    case Limit::owner:
+        action.instances = table_.owner(owner).rooms;
+        action.unused = victims_.count_unused(owner);
+        break;
+    case Limit::service:
+    case Limit::queue:
+        action.instances = instances();
+        action.unused = unused();
+        break;
+    case Limit::budget:
+        action.instances = budget_->used();
+        action.unused = budget_->unused();
+        break;
+    default: break;
+    }
+    actions_.push_back(action);
+}
+
+INSTANCER_DECL void PoolState::refuse_all(std::uint32_t index, Errc error, Limit limit)
+{
+    while (table_[index].waiters.size() != 0) {
+        const std::uint32_t last = table_[index].waiters.last();
+        refuse(waiters_.id(last), error, limit, table_[index].owner);
+        remove_waiter(last);
+    }
+}
+
+INSTANCER_DECL void PoolState::give_up_waiting(std::uint32_t client, Errc error, Limit limit)
+{
+    const std::uint32_t index = waiters_.entry(client);
+    refuse(waiters_.id(client), error, limit);
+    remove_waiter(client);
+    if (table_[index].waiters.size() == 0)
+        remove_entry(index);
+}
+
+INSTANCER_DECL const char* PoolState::name_of(Limit limit) noexcept
+{
+    switch (limit) {
+    case Limit::owner: return "its owner has as many as one may have";
+    case Limit::service: return "the service has as many as it may have";
+    case Limit::budget: return "the services together have as many as they may have";
+    case Limit::queue: return "all instances are taken and the queue is full";
+    case Limit::sessions: return "its instance has as many clients as it may";
+    case Limit::stops:
+    case Limit::nothing: break;
+    }
+    return "";
+}
+
+INSTANCER_DECL bool PoolState::evict(Limit lacking, std::uint32_t owner)
+{
+    if (lacking == Limit::budget)
+        return budget_->reclaim();
+    const std::uint32_t index = victims_.longest_unused(lacking == Limit::owner ? owner : none);
+    if (index == none)
+        return false;
+    stop(index, InstanceEnd::culled);
+    return true;
+}
+
+INSTANCER_DECL bool PoolState::cull(Limit lacking, std::uint32_t owner)
+{
+    const std::uint32_t whose = lacking == Limit::owner ? owner : none;
+    std::uint32_t victim = none;
+    if (options_.when_full == WhenFull::cull_oldest)
+        victim = victims_.oldest(whose);
+    else if (options_.when_full == WhenFull::cull_idle)
+        victim = victims_.longest_silent(whose);
+    if (victim == none)
+        return false;
+    if (lacking == Limit::budget)
+        budget_->go_first(*this);
+    refuse_all(victim, Errc::culled);
+    stop(victim, InstanceEnd::culled);
+    return true;
+}
+
+INSTANCER_DECL void PoolState::make_way()
+{
+    while (occupancy_.is_full() && !occupancy_.comes_to_all() && evict(Limit::service, none)) {}
+    while (budget_ && budget_->is_short() && budget_->reclaim()) {}
+}
+
+INSTANCER_DECL void PoolState::stop_owner(const Digest& digest)
+{
+    const std::uint32_t owner = table_.find_owner(digest);
+    if (owner == none)
+        return;
+    for (std::uint32_t index = table_.owner(owner).live.first(); index != none;) {
+        const std::uint32_t next = table_[index].owner_links.next;
+        if (table_[index].state != SlotState::ready)
+            refuse_all(index, Errc::reset);
+        if (table_[index].state == SlotState::permit) {
+            give_up_room(index);
+            remove_entry(index);
+        } else {
+            stop(index, InstanceEnd::reset);
+        }
+        index = next;
+    }
+}
+
+INSTANCER_DECL void PoolState::let_in(Time now, const Identity& identity, WaiterId waiter, bool after_stops)
+{
+    if (budget_)
+        admit_waiting(now);  // Room in the budget comes free unseen; who waits already is served first.
+    const std::uint32_t index = table_.add(identity);
+    table_[index].after_stops = after_stops;
+    waiters_.add(waiter, index);
+    const Limit lacking = admit(now, index);
+    if (lacking == Limit::nothing)
+        return;
+    enqueue(now, index);
+    if (lacking != Limit::stops)
+        make_room(index, lacking);
+}
+
+INSTANCER_DECL PoolState::Limit PoolState::admit(Time now, std::uint32_t index)
+{
+    const InstanceEntry& entry = table_[index];
+    if (entry.after_stops && table_.owner_of(index).stopping != 0)
+        return Limit::stops;
+    if (occupancy_.owner_is_full(entry.owner))
+        return Limit::owner;
+    if (claim_warm(now, index))
+        return Limit::nothing;
+    if (occupancy_.is_full())
+        return Limit::service;
+    if (budget_ && !budget_->try_take(*this, InstanceBudget::Purpose::client))
+        return Limit::budget;
+    dequeue(index);
+    occupancy_.take(index);
+    await_permit(now, index);
+    run_permits(now);
+    return Limit::nothing;
+}
+
+INSTANCER_DECL bool PoolState::claim_warm(Time now, std::uint32_t index)
+{
+    const std::uint32_t spare = stock_.first();
+    if (spare == none)
+        return false;
+    const Identity identity = table_.identity_of(index);
+    dequeue(index);
+    waiters_.move(index, spare);
+    table_.hide(index);
+    table_.give_owner(spare, identity);
+    remove_entry(index);
+
+    InstanceEntry& entry = table_[spare];
+    stock_.remove(spare, entry.state == SlotState::ready);
+    entry.warm = false;
+    occupancy_.charge(spare);
+    if (entry.state == SlotState::permit) {
+        limit_permit(now, spare);
+    } else {
+        victims_.add(spare);
+        entry.claimed = now;
+        PoolAction action(PoolAction::Kind::assign);
+        action.slot = table_.slot_of(spare);
+        action.identity = identity;
+        actions_.push_back(action);
+    }
+    if (entry.state == SlotState::ready)
+        settle(now, spare);
+    refill(now);
+    return true;
+}
+
+INSTANCER_DECL void PoolState::make_room(std::uint32_t index, Limit lacking)
+{
+    const std::uint32_t owner = table_[index].owner;
+    if (is_coming(lacking, owner) || evict(lacking, owner) || cull(lacking, owner))
+        return;
+    const bool queues = options_.when_full == WhenFull::queue;
+    if (queues && (queue_.size() <= options_.queue_size || evict_queued(queue_.waiting_of(owner))))
+        return;
+    refuse_all(index, Errc::full, queues ? Limit::queue : lacking);
+    remove_entry(index);
+}
+
+INSTANCER_DECL void PoolState::admit_waiting(Time now)
+{
+    if (std::exchange(admitting_, true))
+        return;
+    Limit lacking = Limit::nothing;
+    while (queue_.next() != none && lacking != Limit::service && lacking != Limit::budget) {
+        const std::uint32_t index = waiters_.entry(queue_.next());
+        const std::uint32_t owner = table_[index].owner;
+        lacking = admit(now, index);
+        if (lacking == Limit::nothing)
+            queue_.end_turn(owner);
+        else if (lacking == Limit::owner || lacking == Limit::stops)
+            queue_.hold(owner);
+    }
+    if (budget_ && lacking != Limit::budget)
+        budget_->leave(*this, InstanceBudget::Purpose::client);
+    make_way();
+    admitting_ = false;
+}
+
+INSTANCER_DECL void PoolState::start(Time now, std::uint32_t index)
+{
+    permits_.erase(index);
+    InstanceEntry& entry = table_[index];
+    entry.state = SlotState::starting;
+    ++starting_;
+    entry.has_permit = true;
+    entry.claimed = now;
+    if (!entry.warm)
+        victims_.add(index);
+    wheel_.disarm(index);
+    if (options_.start_timeout != Duration::zero())
+        wheel_.arm(index, ticks_.up(now + options_.start_timeout));
+
+    PoolAction action(PoolAction::Kind::start);
+    action.slot = table_.slot_of(index);
+    if (!entry.warm) {
+        action.waiter = waiters_.id(entry.waiters.first());
+        action.identity = table_.identity_of(index);
+    }
+    actions_.push_back(action);
+}
+
+INSTANCER_DECL void PoolState::settle(Time now, std::uint32_t index)
+{
+    while (table_[index].waiters.size() != 0) {
+        const std::uint32_t client = table_[index].waiters.first();
+        const WaiterId waiter = waiters_.id(client);
+        waiters_.remove(client);
+        grant(now, index, waiter);
+    }
+    arm(index);
+}
+
+INSTANCER_DECL void PoolState::grant(Time now, std::uint32_t index, WaiterId waiter)
+{
+    InstanceEntry& entry = table_[index];
+    const std::size_t limit = options_.single_use ? 1 : options_.max_sessions_per_instance;
+    if (limit != 0 && entry.clients >= limit) {
+        refuse(waiter, Errc::full, Limit::sessions);
+        return;
+    }
+    ++entry.clients;
+    entry.last_used = now;
+    victims_.used(index, now);
+    PoolAction action(PoolAction::Kind::grant);
+    action.waiter = waiter;
+    action.slot = table_.slot_of(index);
+    actions_.push_back(action);
+}
+
+INSTANCER_DECL void PoolState::end_now(std::uint32_t index)
+{
+    switch (table_[index].state) {
+    case SlotState::permit: give_up_room(index); [[fallthrough]];
+    case SlotState::waiting: remove_entry(index); break;
+    case SlotState::starting:
+    case SlotState::ready: stop(index, InstanceEnd::stopped); break;
+    case SlotState::stopping: break;
+    }
+}
+
+INSTANCER_DECL void PoolState::stop(std::uint32_t index, InstanceEnd end)
+{
+    table_.hide(index);
+    unlink(index);
+    occupancy_.stop(index);
+    InstanceEntry& entry = table_[index];
+    entry.state = SlotState::stopping;
+
+    PoolAction action(PoolAction::Kind::stop);
+    action.slot = table_.slot_of(index);
+    action.end = end;
+    if (entry.clients != 0) {
+        PoolAction revoke(PoolAction::Kind::revoke);
+        revoke.slot = action.slot;
+        revoke.end = end;
+        actions_.push_back(revoke);
+    }
+    actions_.push_back(action);
+}
+
+INSTANCER_DECL void PoolState::fire(Time now, std::uint32_t index)
+{
+    InstanceEntry& entry = table_[index];
+    if (entry.state == SlotState::permit) {
+        refuse_all(index, Errc::queue_timeout);
+        give_up_room(index);
+        remove_entry(index);
+        return;
+    }
+    if (entry.state == SlotState::starting) {
+        if (entry.warm)
+            stock_.failed(now);
+        refuse_all(index, Errc::start_timeout);
+        stop(index, InstanceEnd::start_timeout);
+        return;
+    }
+    if (entry.state != SlotState::ready)
+        return;
+    if (options_.ttl != Duration::zero() && now - entry.claimed >= options_.ttl) {
+        stop(index, InstanceEnd::expired);
+    } else if (entry.clients == 0) {
+        if (now - entry.last_used >= options_.linger)
+            stop(index, InstanceEnd::unused);
+        else if (options_.idle != Duration::zero() && now - entry.last_used >= options_.idle)
+            stop(index, InstanceEnd::idle);
+        else
+            arm(index);
+    } else if (options_.idle != Duration::zero() && now - entry.last_used >= options_.idle) {
+        PoolAction action(PoolAction::Kind::check_activity);
+        action.slot = table_.slot_of(index);
+        actions_.push_back(action);
+    } else {
+        arm(index);
+    }
+}
+
+INSTANCER_DECL void PoolState::arm(std::uint32_t index)
+{
+    const InstanceEntry& entry = table_[index];
+    Time due = Time::max();
+    if (options_.ttl != Duration::zero())
+        due = std::min(due, entry.claimed + options_.ttl);
+    if (options_.idle != Duration::zero())
+        due = std::min(due, entry.last_used + options_.idle);
+    if (entry.clients == 0)
+        due = std::min(due, entry.last_used + options_.linger);
+    if (due == Time::max()) {
+        wheel_.disarm(index);
+        return;
+    }
+    const std::uint64_t tick = ticks_.up(due);
+    if (!entry.timer.armed() || tick < entry.timer.due)
+        wheel_.arm(index, tick);
+}
+
+INSTANCER_DECL void PoolState::refill(Time now)
+{
+    bool lacks_budget = false;
+    if (warming_ && !closed_ && stock_.may_start(now)) {
+        stock_.try_again();
+        while (stock_.size() < options_.warm && !occupancy_.is_full() && !lacks_budget) {
+            lacks_budget = budget_ && !budget_->try_take(*this, InstanceBudget::Purpose::warm);
+            if (!lacks_budget)
+                add_warm(now);
+        }
+        run_permits(now);
+    }
+    if (budget_ && !lacks_budget)
+        budget_->leave(*this, InstanceBudget::Purpose::warm);
+}
+
+}  // namespace instancer
