@@ -18,7 +18,10 @@ public:
     /// Says that we speak windows and half-close, and whether we are an agent that was displaced.
     static std::string offer(std::size_t window, bool displaced)
     {
-        return std::string(mark) + "window=" + std::to_string(window) + (displaced ? " displaced" : "");
+        auto text = std::string(mark) + "window=" + std::to_string(window);
+        if (displaced)
+            text += " displaced";
+        return text;
     }
 
     /// Tells an agent that the one called so serves in its place.
