@@ -368,7 +368,7 @@ TEST_CASE("server: an instance that is taken away resets its clients")
 TEST_CASE("server: a crowd that is turned away at once leaves those who are served their turn")
 {
     Setup setup;
-    setup.gate.emplace().max_connections = 1;
+    setup.access.emplace().max_connections = 1;
     ServerFixture fixture(std::move(setup));
     fixture.start();
     const auto first = fixture.joined();

@@ -94,8 +94,8 @@ TEST_CASE("unadmitted: a place comes free with the end of its connection, howeve
 TEST_CASE("unadmitted: behind a proxy it is the client that counts, once its header has come")
 {
     auto setup = asking(2);
-    setup.gate.emplace();
-    setup.gate->proxies.add(true, Network(asio::ip::make_address("127.0.0.1")));
+    setup.access.emplace();
+    setup.access->proxies.add(true, Network(asio::ip::make_address("127.0.0.1")));
     ServerFixture fixture(std::move(setup));
     fixture.start();
     const auto connect_as = [&](const std::string& address) {
@@ -117,10 +117,10 @@ TEST_CASE("unadmitted: behind a proxy it is the client that counts, once its hea
 TEST_CASE("unadmitted: clients that are held take places as well")
 {
     auto setup = asking(2);
-    setup.gate.emplace();
-    setup.gate->rules.add(false, Network(asio::ip::make_address("127.0.0.2")));
-    setup.gate->when_denied = WhenDenied::hold;
-    setup.gate->unadmitted = setup.server.unadmitted;
+    setup.access.emplace();
+    setup.access->rules.add(false, Network(asio::ip::make_address("127.0.0.2")));
+    setup.access->when_denied = WhenDenied::hold;
+    setup.access->unadmitted = setup.server.unadmitted;
     ServerFixture fixture(std::move(setup));
     fixture.start();
     auto held = fixture.connect("127.0.0.2"), also_held = fixture.connect("127.0.0.2");

@@ -10,9 +10,9 @@
 
 #include <instancer/version.hpp>
 
-#include "../command_line.hpp"
-#include "../options.hpp"
-#include "../text.hpp"
+#include "config/command_line.hpp"
+#include "config/text.hpp"
+#include "options/options.hpp"
 
 namespace {
 
