@@ -107,7 +107,7 @@ TEST_CASE("every option can be set in a configuration")
 {
     const auto settings = read(R"({
   "name": "box", "threads": 3, "busy-poll": "100us", "log-level": "debug", "log-format": "json", "log": "l",
-  "max-instances": 50, "max-unadmitted": 70,
+  "max-instances": 50, "init": "init", "max-unadmitted": 70,
   "drain-timeout": "1m",
   "services": {
     "e": { "mode": "exec", "listen": ["127.0.0.1:1", "unix:e.sock"], "unix-mode": "0600", "command": ["./a", "{port}"],
@@ -117,7 +117,7 @@ TEST_CASE("every option can be set in a configuration")
            "ttl": "1h", "idle": 0, "linger": "30s", "start-timeout": "5s", "stop-grace": "100ms", "drain-timeout": "2s",
            "stderr": "null", "env": {"A": "b", "C": ""}, "client-env": "off", "user": "nobody", "io": "port",
            "ports": "8000-8019", "workdir": "w", "dir-template": "t",
-           "limits": {"memory": "64m", "pids": 20, "nofile": 30} },
+           "limits": {"memory": "64m", "pids": 20, "nofile": 30, "core": "1k"} },
     "d": { "mode": "docker", "listen": ":2", "image": "i", "command": ["x"], "stdio": true, "pty": true,
            "pull": "never", "egress": true, "mounts": ["data:/data"], "tmpfs": ["/run:8m"], "writable": true,
            "runtime": "runsc", "engine": "unix:///e.sock", "auth": "token", "tokens": "/t", "reset-id": "00ff",
@@ -156,6 +156,7 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(settings.log_file == "/etc/instancer/l");
     CHECK(settings.max_instances == 50);
     CHECK(settings.max_unadmitted == 70);
+    CHECK(settings.init == "/etc/instancer/init");
     CHECK(settings.drain_timeout == 1min);
 
     const auto& e = settings.services.at(0);
@@ -190,6 +191,7 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(e.limits.memory == 64u << 20);
     CHECK(e.limits.pids == 20);
     CHECK(e.limits.nofile == 30);
+    CHECK(e.limits.core == 1024);
 
     const auto& d = settings.services.at(1);
     CHECK(d.docker.image == "i");
@@ -573,7 +575,6 @@ TEST_CASE("combinations that cannot work name a remedy")
     only(exec_problems("\"io\": \"port\", \"stderr\": \"client\""), "stderr", "use log or null");
     only(exec_problems("\"io\": \"socket\", \"warm\": 1"), "warm", "cannot work together with \"io\": \"socket\"");
     only(exec_problems("\"io\": \"socket\", \"idle\": \"1m\""), "idle", "no byte passes through us");
-    only(exec_problems("\"limits\": {\"cpus\": 1}"), "limits.cpus", "use \"mode\": \"docker\"");
     only(exec_problems("\"limits\": {\"tmp\": \"1m\"}"), "limits.tmp", "use \"mode\": \"docker\"");
     only(exec_problems("\"user\": \"no-such-user-here\""), "user", "useradd");
     only(exec_problems("\"user\": \"0:no-such-group-here\""), "user", "groupadd");

@@ -55,7 +55,7 @@ TEST_CASE("process marks: all processes are looked at once more after the last o
     const char* mark = "INSTANCER_RUN=test.process_marks.1.2.3.4";
     const SlowToDie process(mark);
     int seen = 0;
-    instancer::detail::kill_processes([&](std::string_view environment) {
+    instancer::detail::kill_by_environment([&](std::string_view environment) {
         const bool ours = environment.starts_with(mark);
         seen += ours ? 1 : 0;
         return ours;
