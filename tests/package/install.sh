@@ -77,7 +77,7 @@ refused() {
     echo "ok: $name"
 }
 
-refused no-component "Missing: podman, which is no component of it" -DCMAKE_PREFIX_PATH="$dir/prefix" -DCOMPONENT=podman
+refused no-component "Missing: podman," -DCMAKE_PREFIX_PATH="$dir/prefix" -DCOMPONENT=podman
 refused without-expected tl-expected -DCMAKE_PREFIX_PATH="$dir/prefix" -DCMAKE_DISABLE_FIND_PACKAGE_tl-expected=ON
 consume missing -DWAY=missing -DCMAKE_PREFIX_PATH="$dir/prefix" -DCMAKE_DISABLE_FIND_PACKAGE_tl-expected=ON
 consume optional-docker -DWAY=optional -DHEADERS=version -DCMAKE_PREFIX_PATH="$dir/prefix" "${hidden[@]}"

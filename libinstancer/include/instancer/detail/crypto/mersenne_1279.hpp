@@ -71,7 +71,7 @@ public:
     Mersenne1279 negated() const noexcept
     {
         Mersenne1279 result;
-        if (limbs_ == Limbs())
+        if (limbs_ == zero)
             return result;
         for (std::size_t i = 0; i < limb_count; ++i)
             result.limbs_[i] = modulus[i] - limbs_[i];
@@ -93,6 +93,7 @@ private:
     using Limbs = std::array<std::uint64_t, limb_count>;
     using Columns = std::array<Wide, 2 * limb_count - 1>;
 
+    static constexpr Limbs zero{};
     static constexpr Limbs modulus = [] {
         Limbs all{};
         all.fill(limb_mask);
