@@ -151,7 +151,7 @@ TEST_CASE("exec: a raw terminal passes on what it gets, and its program reads no
         client.send(bytes);
         client.half_close();
         CHECK(client.receive_all() == bytes);
-        CHECK(daemon.wait_for_line("session ended: half-closed") != "");
+        CHECK(daemon.wait_for_line("session ended: half-close timeout") != "");
     };
     SUBCASE("from the beginning") { check({"--pty", "raw"}, {"/bin/sh", "-c", "echo ready; exec cat"}); }
     SUBCASE("made so by its program") { check({"--pty"}, {"/bin/sh", "-c", "stty raw; echo ready; exec cat"}); }

@@ -228,7 +228,7 @@ TEST_CASE("forward: programs of another service that flood their standard error 
     std::deque<RawClient> noisy;
     while (noisy.size() < floods)
         noisy.emplace_back(directory.path("noisy.sock"));
-    REQUIRE(daemon.wait_for_line("instance started", floods) != "");
+    REQUIRE(eventually([&] { return bytes_of(daemon.pid(), "rchar") >= floods * 1024 * 1024; }));
 
     // What a daemon reads without end keeps it from all else.
     const auto begin = std::chrono::steady_clock::now();
@@ -238,5 +238,4 @@ TEST_CASE("forward: programs of another service that flood their standard error 
     const auto read = bytes_of(daemon.pid(), "rchar") - before;
     const auto seconds = static_cast<std::uint64_t>((std::chrono::steady_clock::now() - begin) / 1s);
     CHECK(read <= floods * (seconds + 2) * 1024 * 1024);
-    CHECK(daemon.wait_for_line("bytes omitted: too many in a second") != "");
 }
