@@ -242,6 +242,9 @@ TEST_CASE("a file that has become a pipe holds up no client and no signal, and w
         client.send(token + std::string(2, '\1') + "ping");
         return client.receive(4) == "ping";
     };
+    RawClient staying(daemon.port());
+    staying.send(old_token + std::string(2, '\2') + "ping");
+    REQUIRE(staying.receive(4) == "ping");
     REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
     std::filesystem::rename(pipe, file);
     daemon.signal(SIGHUP);
@@ -254,11 +257,12 @@ TEST_CASE("a file that has become a pipe holds up no client and no signal, and w
     CHECK(admitted(old_token));
     daemon.signal(SIGUSR1);
     CHECK(daemon.wait_for_line("instance is ") != "");
+    const auto told = daemon.count("instance is ");
     // What is asked for meanwhile is done afterwards.
     directory.file("rules", "deny 192.0.2.1\ndeny 192.0.2.2\n");
     daemon.signal(SIGHUP);
     daemon.signal(SIGUSR1);
-    CHECK(daemon.wait_for_line("instance is ", 2) != "");
+    CHECK(daemon.wait_for_line("instance is ", told + 1) != "");
     REQUIRE(::write(writer.get(), (new_token + "\n").data(), new_token.size() + 1) == 129);
     writer.reset();
     CHECK(daemon.wait_for_line("read 1 tokens from " + file, 2) != "");
