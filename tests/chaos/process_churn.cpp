@@ -122,6 +122,16 @@ std::size_t directories_below(const std::vector<std::string>& paths)
     return count;
 }
 
+/// Directories of instances, those that are being removed included.
+std::size_t private_directories(const std::vector<std::string>& roots)
+{
+    std::size_t count = 0;
+    for (const auto& root : roots)
+        for (const auto& entry : std::filesystem::recursive_directory_iterator(root))
+            count += entry.is_directory() && entry.path().filename() != ".removing" ? 1 : 0;
+    return count;
+}
+
 void churn(const ServiceOptions& options, Greeting greeting)
 {
     const auto descriptors_before = open_descriptors();
@@ -143,7 +153,7 @@ void churn(const ServiceOptions& options, Greeting greeting)
             CHECK(record.warnings.empty());
             CHECK(service.leftovers().processes().empty());
             CHECK(directories_below(service.leftovers().control_groups()) <= detail::ControlGroup::most_spares);
-            CHECK(directories_below(service.leftovers().directories()) == 0);
+            CHECK(eventually([&] { return private_directories(service.leftovers().directories()) == 0; }));
             CHECK(zombies() == 0);
 
             // And the next ones find it as these did.

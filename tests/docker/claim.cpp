@@ -28,15 +28,18 @@ public:
     /// Makes it anew, in the place of whatever claim there is.
     void make()
     {
-        Engine engine;
-        engine.call("DELETE", "/containers/" + name_ + "?force=1");
         const json spec = {{"Image", shell_image},
                            {"Labels",
                             {{"instancer.claim", name_.substr(0, name_.find('.'))},
                              {"instancer.host", "elsewhere"},
                              {"instancer.pid", "4711"}}}};
-        engine.call("POST", "/containers/create?name=" + name_, spec.dump());
-        REQUIRE(engine.status() == 201);
+        // Whoever loses its claim makes a new one, in between perhaps.
+        REQUIRE(eventually([&] {
+            Engine engine;
+            engine.call("DELETE", "/containers/" + name_ + "?force=1");
+            engine.call("POST", "/containers/create?name=" + name_, spec.dump());
+            return engine.status() == 201;
+        }));
     }
 
     /// Shows a sign of life again and again.
