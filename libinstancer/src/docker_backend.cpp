@@ -414,7 +414,7 @@ asio::awaitable<Result<Stream>> DockerBackend::Impl::connect(std::shared_ptr<Con
         UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
         if (!socket)
             co_return fail(last_error(), "making a socket");
-        co_return co_await connect(std::move(socket), endpoint);
+        co_return co_await detail::connect(std::move(socket), endpoint, connect_timeout);
     }
     auto stream = co_await connect_inside(container, asio::ip::address_v4::loopback());
     if (!stream && stream.error() == Errc::not_ready) {
@@ -434,18 +434,7 @@ asio::awaitable<Result<Stream>> DockerBackend::Impl::connect_inside(std::shared_
     if (!socket)
         co_return fail(std::move(socket.error()));
     const asio::ip::tcp::endpoint endpoint(target, container->port);
-    co_return co_await connect(std::move(*socket), endpoint);
-}
-
-asio::awaitable<Result<Stream>> DockerBackend::Impl::connect(UniqueFd socket, asio::ip::tcp::endpoint endpoint)
-{
-    using namespace asio::experimental::awaitable_operators;
-    const auto executor = co_await asio::this_coro::executor;
-    asio::steady_timer deadline(executor, connect_timeout);
-    auto first = co_await (detail::connect(std::move(socket), endpoint) || deadline.async_wait(as_result));
-    if (first.index() != 0)
-        co_return fail(Errc::not_ready, "connecting to " + ClientInfo::format(endpoint) + ": no answer");
-    co_return std::move(std::get<0>(first));
+    co_return co_await detail::connect(std::move(*socket), endpoint, connect_timeout);
 }
 
 asio::awaitable<InstanceExit> DockerBackend::Impl::wait(Instance instance)

@@ -124,7 +124,6 @@ private:
     asio::awaitable<std::string> explanation(Container& container);
     asio::awaitable<Result<Stream>> connect(std::shared_ptr<Container> container);
     asio::awaitable<Result<Stream>> connect_inside(std::shared_ptr<Container> container, asio::ip::address target);
-    asio::awaitable<Result<Stream>> connect(UniqueFd socket, asio::ip::tcp::endpoint endpoint);
     asio::awaitable<Result<OrphanInstance>> adopt(const nlohmann::json& summary, const ContainerName& name,
                                                   std::shared_ptr<const Prepared> prepared);
     bool is_usable(const nlohmann::json& summary, const ContainerName& name, const Prepared& prepared) const;

@@ -7,6 +7,7 @@
 #include <random>
 #include <span>
 
+#include <instancer/detail/crypto/hex.hpp>
 #include <instancer/detail/crypto/sha256.hpp>
 #include <instancer/detail/text/contains_path.hpp>
 #include <instancer/detail/text/split.hpp>
@@ -298,17 +299,10 @@ std::chrono::seconds unix_time()
 
 std::string config_hash(const json& spec, const ImageFacts& image)
 {
-    static constexpr char digits[] = "0123456789abcdef";
     Sha256 hash;
     hash.update_sized(spec.dump());
     hash.update_sized(image.id);
-    std::string out;
-    for (const auto byte : hash.finish()) {
-        out += {digits[byte >> 4], digits[byte & 15]};
-        if (out.size() == 16)
-            break;
-    }
-    return out;
+    return to_hex(hash.finish()).substr(0, 16);
 }
 
 std::string container_removal(const std::string& container) { return "/containers/" + container + "?force=1&v=1"; }

@@ -352,7 +352,7 @@ TEST_CASE("tunnel: what is no message ends that link, with a reason, and nothing
         {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "a message has an unknown command"},
         {std::string("\0\3xyz", 5), "a message has length 3; none is shorter than 17"},
         {std::string("\0\x12\0\1ALV", 7) + std::string(12, 'x') + "z", "an ALV message has 1 bytes of data, not 6"},
-        {std::string("\0\x11\0\1FIN", 7) + std::string(12, 'x'), "a FIN message came that was not negotiated on"}};
+        {std::string("\0\x11\0\1FIN", 7) + std::string(12, 'x'), "a FIN message came that was not agreed on"}};
     for (const auto& [bytes, reason] : bad) {
         RawClient link(server.agents_port());
         link.send(bytes);

@@ -416,3 +416,16 @@ TEST_CASE("every description stands by itself")
         CHECK(help.find(" among them") == help.npos);
     }
 }
+
+TEST_CASE("a wrong path of instancer-init is told, whatever the mode")
+{
+    for (const auto* rest :
+         {"exec --listen :1 --init /no/such -- /bin/cat", "forward --listen :1 --to 127.0.0.1:2 --init /tmp"}) {
+        const auto command = parse_command_line(words(rest));
+        REQUIRE(command.kind == Command::Kind::serve);
+        const auto problems = validate(command.settings);
+        REQUIRE(problems.size() == 1);
+        CHECK(problems[0].format("").find("--init: ") != std::string::npos);
+        CHECK(problems[0].format("").find("; correct the path, or leave it out") != std::string::npos);
+    }
+}

@@ -247,8 +247,8 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(f.max_per_source == 3);
     REQUIRE(f.accept_proxy.size() == 2);
     CHECK(f.accept_proxy[1]->to_string() == "::1");
-    CHECK(f.is_gated());
-    CHECK_FALSE(e.is_gated());
+    CHECK(f.needs_access_control());
+    CHECK_FALSE(e.needs_access_control());
     CHECK(f.upstream.check.interval == 3s);
     CHECK(f.upstream.check.timeout == 700ms);
     CHECK(f.upstream.check.send == "GET / HTTP/1.0\r\n\r\n");
@@ -299,7 +299,7 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(i.tunnel.link.session_buffer == 64u << 10);
     CHECK(i.tunnel.link.total_buffer == 128u << 10);
     CHECK(i.tunnel.link.stall_timeout == 4s);
-    CHECK(i.is_gated());
+    CHECK(i.needs_access_control());
     const auto& j = settings.services.at(6);
     CHECK(j.tunnel.peer->text() == "host:9");
     CHECK(j.tunnel.link.max_sessions == 8);

@@ -588,7 +588,7 @@ TEST_CASE("multiplexer: signs of life, asked for by the agent, answered by the s
     CHECK(!original.server.gets(TunnelCommand::keep_alive, server_address, server_address, "1234567"));
 }
 
-TEST_CASE("multiplexer: CTL is answered by a message; FIN and WND are for those who negotiated on them")
+TEST_CASE("multiplexer: CTL is answered by a message; FIN and WND are for those who agreed on them")
 {
     TunnelMultiplexer::TimePoint now{1h};
     End agent(End::Role::agent, now);

@@ -189,7 +189,7 @@ public:
     bool reads(std::string_view option) const { return unread.find(option) == unread.end(); }
 
     /// Whether clients may not be let in for their address or their number, or come through a proxy.
-    bool is_gated() const
+    bool needs_access_control() const
     {
         return !access.empty() || !access_file.empty() || max_connections != 0 || max_per_source != 0 ||
                !accept_proxy.empty();

@@ -39,6 +39,15 @@ Place place_of(const ServiceSettings& service, std::string_view option)
     return found == service.given.end() ? service.place : found->second;
 }
 
+/// Where an option of the whole daemon was given: in the file, or beside a service on the command line.
+Place place_of(const Settings& settings, std::string_view option)
+{
+    const auto found = settings.given.find(option);
+    if (found != settings.given.end())
+        return found->second;
+    return settings.services.empty() ? Place() : place_of(settings.services.front(), option);
+}
+
 /// Where a service listens, each with the option that says so.
 std::vector<std::pair<std::string_view, Address>> listeners_of(const ServiceSettings& service)
 {
@@ -224,17 +233,16 @@ private:
                                          say(service_.mode == Mode::relay ? "max-total" : "max-connections") + ", " +
                                          std::to_string(service_.max_connections) + "; lower it or raise that");
         const bool has_instances = service_.mode == Mode::exec || service_.mode == Mode::docker;
-        const bool is_forward = service_.mode == Mode::forward;
-        const bool asks =
-            service_.mode == Mode::relay || (has_tokens(service_.auth) && !is_forward) || has("accept-proxy");
+        const bool asks = service_.mode == Mode::relay || has_tokens(service_.auth) || has("accept-proxy");
         if (has("source-prefix") && service_.auth != Auth::source && service_.max_per_source == 0 && !asks)
             refuse("source-prefix", !has_instances ? "needs " + say("max-per-source") + "; add that or remove this"
                                                    : "needs " + say("auth", "source") + " or " + say("max-per-source") +
                                                          "; add one of them or remove this");
         if (has("auth-timeout") && !asks)
-            refuse("auth-timeout", is_forward ? "needs " + say("accept-proxy") + "; add that or remove this"
-                                              : "needs " + say("auth", "token") + ", " + say("auth", "prompt") +
-                                                    " or " + say("accept-proxy") + "; add one of them or remove this");
+            refuse("auth-timeout", !has_instances
+                                       ? "needs " + say("accept-proxy") + "; add that or remove this"
+                                       : "needs " + say("auth", "token") + ", " + say("auth", "prompt") + " or " +
+                                             say("accept-proxy") + "; add one of them or remove this");
     }
 
     void check_forward()
@@ -394,12 +402,11 @@ private:
             if (pool.warm > count)
                 refuse("warm", "is more than the " + std::to_string(count) + " ports of " + say("ports") +
                                    "; lower it or add ports");
-        } else if (pool.max_instances != 0 && pool.warm > pool.max_instances) {
+        }
+        const auto fits = [&](const auto& range) { return !range || pool.warm <= range->size(); };
+        if (fits(service_.ports) && fits(service_.users) && pool.max_instances != 0 && pool.warm > pool.max_instances)
             refuse("warm", "is more than " + say("max-instances") + ", " + std::to_string(pool.max_instances) +
                                "; lower it or raise that");
-        }
-        if (service_.ports && has("max-instances") && pool.max_instances != 0 && pool.warm > pool.max_instances)
-            refuse("warm", "is more than " + say("max-instances") + "; lower it or raise that");
         if (settings_.max_instances != 0 && pool.warm > settings_.max_instances)
             refuse("warm", "is more than the daemon's max-instances; lower it or raise that");
         if (pool.warm > 0 && has("client-env") && service_.client_env)
@@ -601,7 +608,6 @@ void check_ports(const ServiceSettings& service, const ServiceSettings& other, P
                                       " listens; choose another range");
 }
 
-/// Checks what a service shares with those before it, and its own addresses with each other.
 /// Users of a range are an instance's own: no other service may start anything as one of them.
 void check_neighbours_users(const ServiceSettings& service, const ServiceSettings& other, Problems& problems)
 {
@@ -616,6 +622,7 @@ void check_neighbours_users(const ServiceSettings& service, const ServiceSetting
                               "some of these users are those of service " + other.name + "; choose separate ranges");
 }
 
+/// Checks what a service shares with those before it, and its own addresses with each other.
 void check_neighbours(const Settings& settings, std::size_t index, Problems& problems)
 {
     const auto& service = settings.services[index];
@@ -661,28 +668,13 @@ Problems validate(const Settings& settings)
         Checker(settings, settings.services[i], problems).check();
         check_neighbours(settings, i, problems);
     }
-    if (!settings.init.empty() && ::access(settings.init.c_str(), X_OK) != 0)
-        problems.emplace_back(settings.given.at("init"),
-                              settings.init + ": " + std::strerror(errno) + "; correct the path, or leave it out");
+    if (!settings.init.empty() && (is_directory(settings.init) || ::access(settings.init.c_str(), X_OK) != 0))
+        problems.emplace_back(place_of(settings, "init"),
+                              settings.init + ": " +
+                                  (is_directory(settings.init) ? "is a directory" : std::strerror(errno)) +
+                                  "; correct the path, or leave it out");
     return problems;
 }
-
-namespace {
-
-/// How instances can do harm to each other.
-std::vector<std::string> weaknesses_of(const Settings& settings, const ServiceSettings& service)
-{
-    std::vector<std::string> weaknesses;
-    if (service.mode != Mode::exec || ::geteuid() != 0)
-        return weaknesses;
-    if ((service.users || !service.user.empty()) && settings.init_program().empty())
-        weaknesses.push_back("there is no instancer-init beside instancerd, so that instances can make starts of the "
-                             "same user fail; install it, or name it by " +
-                             settings.say("init", "PATH"));
-    return weaknesses;
-}
-
-}  // namespace
 
 std::vector<std::string> warnings_of(const Settings& settings, const ServiceSettings& service)
 {
@@ -690,6 +682,12 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
     if (service.mode == Mode::exec && service.user.empty() && !service.users && ::geteuid() == 0)
         warnings.push_back("its programs run as root, who may do anything here; add " + settings.say("user", "nobody") +
                            ", or " + settings.say("user", "root") + " if that is meant");
+    if (service.mode == Mode::exec && (service.users || !service.user.empty()) && ::geteuid() == 0 &&
+        settings.init_program().empty())
+        warnings.push_back(
+            "there is no instancer-init beside instancerd, so that instances can make starts of the same "
+            "user fail; install it, or name it by " +
+            settings.say("init", "PATH"));
     if (!service.relay.auth_string.empty())
         warnings.push_back("every user of this machine can see an authentication string that is given so; better have "
                            "it read from a file by auth-file");
@@ -702,8 +700,6 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
     if (has_tokens(service.auth))
         if (auto remark = remark_on_tokens(service.tokens, service.auth); !remark.empty())
             warnings.push_back(std::move(remark));
-    for (auto& weakness : weaknesses_of(settings, service))
-        warnings.push_back(std::move(weakness));
     return warnings;
 }
 

@@ -49,15 +49,15 @@ void raise_descriptor_limit()
     }
 }
 
-/// How many descriptors more this process may open; 0 when nobody can tell.
+/// How many descriptors more this process may open. Where it cannot see those that it has, all count as free.
 std::size_t descriptors_left()
 {
     rlimit limit{};
     std::error_code error;
     const std::filesystem::directory_iterator open("/proc/self/fd", error);
-    if (error || ::getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return 0;
-    const auto used = static_cast<rlim_t>(std::distance(open, {}));
+    const auto used = error ? rlim_t{0} : static_cast<rlim_t>(std::distance(open, {}));
     return limit.rlim_cur > used ? static_cast<std::size_t>(limit.rlim_cur - used) : 0;
 }
 

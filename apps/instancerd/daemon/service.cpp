@@ -182,7 +182,7 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
     }
     pool_ = std::make_unique<InstancePool>(control, name_, pool, *backend_, log, std::move(budget));
     bridge_ = make_bridge(service, log);
-    if (service.is_gated()) {
+    if (service.needs_access_control()) {
         access_ = make_access_control(control, service, std::move(rules), unadmitted);
         for (auto& acceptor : acceptors)
             acceptor = std::make_unique<ControlledAcceptor>(std::move(acceptor), access_);

@@ -425,8 +425,8 @@ constexpr Option table[] = {
      Scope::instances, Shape::duration, {},
      [](Target to, S text) { return set(to.service->pool.start_timeout, parse_duration(text)); }},
     {times, "stop-grace", "DURATION", "2s",
-     "time between TERM and KILL; with stdio also how long a program may go on before TERM when its client has gone and "
-     "it has closed its output",
+     "time between TERM and KILL. With stdio also the time until TERM for a program whose client is gone and which has "
+     "closed its output",
      Scope::instances, Shape::duration, {},
      [](Target to, S text) -> Parsed<void> {
          const auto grace = parse_duration(text);

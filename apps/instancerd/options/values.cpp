@@ -9,6 +9,8 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <instancer/detail/crypto/hex.hpp>
+
 namespace instancer::daemon {
 
 namespace {
@@ -135,19 +137,11 @@ Parsed<double> parse_cpus(std::string_view text)
 
 Parsed<std::string> parse_hex(std::string_view text, std::size_t count)
 {
-    const auto value = [](char c) {
-        if (c >= '0' && c <= '9')
-            return c - '0';
-        const char lower = static_cast<char>(c | 0x20);
-        return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-    };
-    if (text.size() != count || !std::all_of(text.begin(), text.end(), [&](char c) { return value(c) >= 0; }))
+    const auto bytes = instancer::detail::from_hex(text);
+    if (text.size() != count || !bytes)
         return wrong("expected " + std::to_string(count) + " hexadecimal digits, found " + std::to_string(text.size()) +
                      " characters");
-    std::string bytes;
-    for (std::size_t i = 0; i < count; i += 2)
-        bytes += static_cast<char>(value(text[i]) * 16 + value(text[i + 1]));
-    return bytes;
+    return *bytes;
 }
 
 Parsed<std::string> parse_escaped(std::string_view text)

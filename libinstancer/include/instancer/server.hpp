@@ -313,7 +313,7 @@ private:
     /// Ends the sessions that have reached a limit, now and then: stamps cost less than a timer for each.
     asio::awaitable<void> sweep();
 
-    std::optional<SessionEnd> limit_reached(const Session& session, LinkState::Clock::time_point now) const;
+    std::optional<SessionEnd> passed_time_limit(const Session& session, LinkState::Clock::time_point now) const;
 
     void check_over()
     {

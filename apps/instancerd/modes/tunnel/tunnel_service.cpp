@@ -12,6 +12,7 @@
 #include <instancer/authenticator/shared.hpp>
 #include <instancer/backend/upstream_backend.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
+#include <instancer/detail/text/exception_text.hpp>
 #include <instancer/tunnel/tunnel_authenticator.hpp>
 #include <instancer/tunnel/tunnel_backend.hpp>
 
@@ -146,7 +147,7 @@ TunnelServerService::TunnelServerService(const Settings& settings, const Service
       routes_over_(control_),
       tunnel_over_(control_)
 {
-    if (service.is_gated())
+    if (service.needs_access_control())
         access_ = make_access_control(control_, service, std::move(rules), unadmitted);
     for (std::size_t i = 0; i < listeners.routes.size(); ++i) {
         auto& acceptors = listeners.routes[i];
@@ -189,8 +190,6 @@ asio::awaitable<Result<void>> TunnelServerService::run(std::function<void()> ser
     control_port_.serve(std::move(control_acceptors_));
     running_ = routes_.size();
     silent_ = routes_.size();
-    if (routes_.empty())
-        serving();
     for (const auto& route : routes_) {
         route->server.on_serving([this, serving] {
             if (--silent_ == 0)
@@ -210,7 +209,7 @@ asio::awaitable<Result<void>> TunnelServerService::run(std::function<void()> ser
 void TunnelServerService::route_ended(std::exception_ptr failure, const Result<void>& result)
 {
     if (failure)
-        result_ = fail(std::make_error_code(std::errc::not_enough_memory), "a route ended by an exception");
+        result_ = fail(std::make_error_code(std::errc::io_error), instancer::detail::exception_text(failure));
     else if (!result)
         result_ = result;
     if (failure || !result)

@@ -104,7 +104,7 @@ private:
 
     static Result<void> watch(Process& process, Started& started);
 
-    /// On a helper thread. What an instance got before its start failed is taken away again, but for its port.
+    /// On a helper thread. What an instance got before its start failed is taken away again.
     Result<Started> start_process(InstanceRequest& request, Process& process);
 
     /// Gives an instance what it has for itself.
@@ -176,7 +176,7 @@ private:
     std::optional<detail::PrivateDirectory> directories_;
     std::optional<detail::CleanupProcess> cleanup_process_;
     std::optional<detail::UserAllocator> users_;
-    detail::SpawnWatchdog watchdog_;
+    detail::SpawnWatchdog watchdog_{start_patience};
     detail::Removals removals_;
     detail::HelperThreads starters_, enders_;  ///< Apart: what instances do can keep an end waiting for a while.
     std::uint64_t last_number_ = 0;

@@ -10,9 +10,9 @@
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/this_coro.hpp>
 #include <fcntl.h>
-#include <sys/random.h>
 
 #include <instancer/detail/config.hpp>
+#include <instancer/detail/crypto/random_bytes.hpp>
 #include <instancer/server.hpp>
 
 namespace instancer {
@@ -402,9 +402,7 @@ INSTANCER_DECL Identity Server::identify(const Admission& admission) const
         return shared_identity_;
     if (returns)
         return Identity(options_.service, admission.owner(), admission.identifier());
-    char random[16];
-    while (::getrandom(random, sizeof random, 0) != sizeof random) {}
-    const std::string_view nonce(random, sizeof random);
+    const auto nonce = detail::random_bytes(16);
     if (!admission.returning())
         return Identity(options_.service, nonce, nonce, false);
     return Identity(options_.service, admission.owner(), nonce, false);
@@ -464,7 +462,7 @@ INSTANCER_DECL asio::awaitable<SessionEnd> Server::wait_for_instance(Session& se
     watch.give_away();
     session.client.close();
     bool gone = false;
-    while (!gone && !session.instance_ended && !session.ended)
+    while (!gone && !session.ended)
         gone = co_await watch.wait();
     co_return gone ? SessionEnd::client_reset : SessionEnd::instance_ended;
 }
@@ -606,14 +604,14 @@ INSTANCER_DECL asio::awaitable<void> Server::sweep()
         co_await sweep_.async_wait(detail::as_result);
         const auto now = LinkState::Clock::now();
         for (const auto& [id, session] : sessions_)
-            if (const auto end = limit_reached(*session, now))
+            if (const auto end = passed_time_limit(*session, now))
                 end_session(session, *end);
     }
     swept_.set();
 }
 
-INSTANCER_DECL std::optional<SessionEnd> Server::limit_reached(const Session& session,
-                                                               LinkState::Clock::time_point now) const
+INSTANCER_DECL std::optional<SessionEnd> Server::passed_time_limit(const Session& session,
+                                                                   LinkState::Clock::time_point now) const
 {
     const auto passed = [now](ServerOptions::Duration limit, LinkState::Clock::time_point since) {
         return limit > limit.zero() && since != LinkState::Clock::time_point() && now - since >= limit;

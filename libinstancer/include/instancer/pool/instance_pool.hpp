@@ -45,7 +45,7 @@ public:
     /// Checks the backend, takes over what a previous run left, and begins to start warm instances.
     ///
     /// Cancellation: none; `drain` and `close` have it end soon.
-    /// Errors: those of `InstanceBackend::prepare` and `list`; nothing runs then.
+    /// Errors: those of `InstanceBackend::prepare` and `recover`; nothing runs then.
     asio::awaitable<Result<void>> start() { return driver_->start(); }
 
     /// Finds or starts the instance of `request.identity()` and waits until it is ready.

@@ -72,7 +72,7 @@ private:
     std::uint16_t port_ = 0;
 };
 
-/// What a message is about. The last two are spoken only after both ends have negotiated on them in their greetings.
+/// What a message is about. The last two are spoken only after both ends have agreed on them in their greetings.
 enum class TunnelCommand {
     greeting,    ///< `GRT`
     forward,     ///< `FWD`: data from `from` to `to`; from the server, the first one opens a session.

@@ -58,7 +58,7 @@ public:
     TunnelMultiplexer(const TunnelMultiplexer&) = delete;
     TunnelMultiplexer& operator=(const TunnelMultiplexer&) = delete;
 
-    /// What both ends have negotiated on so far; holds for sessions that are opened from now on.
+    /// What both ends have agreed on so far; holds for sessions that are opened from now on.
     bool negotiated() const noexcept { return negotiated_; }
 
     /// Whether the other end has said anything.
@@ -290,7 +290,7 @@ private:
     /// come for a while.
     void disconnect(const TunnelSessionPtr& session, std::string_view reason);
 
-    void report_and_erase(const TunnelSessionPtr& session)
+    void retire(const TunnelSessionPtr& session)
     {
         forget(session);
         names_.retire(session->user(), now_);

@@ -18,7 +18,6 @@
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async/async_event.hpp>
 #include <instancer/detail/async/deadline.hpp>
-#include <instancer/detail/socket/connect.hpp>
 #include <instancer/detail/socket/connect_race.hpp>
 #include <instancer/detail/socket/host_resolver.hpp>
 #include <instancer/detail/text/exception_text.hpp>
@@ -104,8 +103,6 @@ private:
     asio::awaitable<Result<Stream>> connect();
 
     asio::awaitable<Result<Stream>> connect_to_any();
-
-    asio::awaitable<Result<Stream>> connect_to(asio::ip::tcp::endpoint endpoint);
 
     asio::awaitable<void> serve_link(Stream connection);
 

@@ -78,7 +78,7 @@ private:
     /// The client is not there any more. What it had sent before still counts, if there is room for it some time.
     void reset();
 
-    void watch_last_words();
+    void watch_reset_drain();
 
     void end_from_outside(BridgeEnd end)
     {
@@ -116,7 +116,7 @@ private:
     bool ended_ = false;
     bool busy_ = false;  ///< In `on_events`, which reports the end by itself.
     BridgeEnd end_ = BridgeEnd::cancelled;
-    std::shared_ptr<ResetDrain> last_words_;
+    std::shared_ptr<ResetDrain> reset_drain_;
 };
 
 }  // namespace instancer::detail

@@ -58,7 +58,7 @@ public:
     void link_over() override
     {
         // A reset that has yet to be passed on, or noticed, stays one.
-        if (!last_words_)
+        if (!reset_drain_)
             end_from_outside(is_reset(instance_.fd) ? BridgeEnd::instance_reset : BridgeEnd::completed);
     }
     void cancel() override { end_from_outside(BridgeEnd::cancelled); }
@@ -194,7 +194,7 @@ private:
 
     void finish_if_over()
     {
-        if (ended_ || last_words_ || !client_.over || !instance_.over)
+        if (ended_ || reset_drain_ || !client_.over || !instance_.over)
             return;
         if (refused_)
             return reset_by(instance_, true);
@@ -206,7 +206,7 @@ private:
     void reset_by(Side& side, bool all_read);
 
     /// Looks now and then whether the other side has got everything; gives up when it has stopped taking.
-    void watch_last_words();
+    void watch_reset_drain();
 
     BridgeEnd reset_end(const Side& side) const noexcept
     {
@@ -225,7 +225,7 @@ private:
     BridgeObserver& observer_;
     Poller& poller_;
     Side client_, instance_;
-    std::shared_ptr<ResetDrain> last_words_;
+    std::shared_ptr<ResetDrain> reset_drain_;
     BridgeEnd end_ = BridgeEnd::cancelled;
     bool ended_ = false;
     bool busy_ = false;     ///< In `on_events`, which reports the end by itself.

@@ -104,15 +104,6 @@ private:
     struct Record {
         explicit Record(const asio::any_io_executor& control) : wake(control, Clock::time_point::max()) {}
 
-        SlotId slot;
-        Instance instance;
-        Stream first;  ///< The connection that proved it ready, until somebody takes it.
-        std::shared_ptr<Usage> usage = std::make_shared<Usage>();
-        NumberedList<std::function<void(InstanceEnd)>> sessions;  ///< What is called when it is taken from them.
-        std::optional<Identity> claimed_by;                       ///< Of a warm instance that was claimed.
-        std::string owner;
-        Clock::time_point since = Clock::now();
-        asio::steady_timer wake;  ///< Cancelled when something below changes.
         const char* state_name() const noexcept
         {
             if (stop_requested)
@@ -122,6 +113,15 @@ private:
             return owner.empty() ? "warm" : "running";
         }
 
+        SlotId slot;
+        Instance instance;
+        Stream first;  ///< The connection that proved it ready, until somebody takes it.
+        std::shared_ptr<Usage> usage = std::make_shared<Usage>();
+        NumberedList<std::function<void(InstanceEnd)>> sessions;  ///< What is called when it is taken from them.
+        std::optional<Identity> claimed_by;                       ///< Of a warm instance that was claimed.
+        std::string owner;
+        Clock::time_point since = Clock::now();
+        asio::steady_timer wake;  ///< Cancelled when something below changes.
         bool ready = false;
         bool warm = false;  ///< Was ready before it had a client.
         bool exited = false;
@@ -141,13 +141,13 @@ private:
     void execute_actions()
     {
         while (auto action = state_.next_action())
-            execute_actions(*action);
+            execute_action(*action);
         schedule();
         if (draining_ && state_.empty() && records_.empty())
             empty_.set();
     }
 
-    void execute_actions(PoolAction& action);
+    void execute_action(PoolAction& action);
 
     Result<Lease> refusal(const PoolAction& action) const
     {

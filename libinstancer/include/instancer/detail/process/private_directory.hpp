@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <instancer/backend/process_options.hpp>
-#include <instancer/detail/process/tree_remover.hpp>
 #include <instancer/detail/socket/socket_stream.hpp>
 #include <instancer/result.hpp>
 
@@ -36,11 +35,15 @@ public:
         return PrivateDirectory(path);
     }
 
-    /// Makes a directory for one instance, a copy of `source` unless that is empty, which belongs to `user`.
-    Result<std::string> add(const std::string& name, const std::string& source, const ProcessUser* user)
+    /// Where the directory `name` is, or will be.
+    std::string path_of(const std::string& name) const { return path_ + "/" + name; }
+
+    /// Makes a directory for one instance, a copy of `source` unless that is empty, which belongs to `user`. What was
+    /// made before a failure stays, for the caller to remove.
+    Result<void> add(const std::string& name, const std::string& source, const ProcessUser* user)
     {
         namespace fs = std::filesystem;
-        const auto path = path_ + "/" + name;
+        const auto path = path_of(name);
         std::error_code error;
         if (::mkdir(path.c_str(), 0700) != 0)
             return fail(last_error(), "making the directory " + path);
@@ -48,11 +51,9 @@ public:
             fs::copy(source, path, fs::copy_options::recursive | fs::copy_options::copy_symlinks, error);
         if (!error && user)
             error = give_to(path, *user);
-        if (error) {
-            TreeRemover(path_, {}).remove(name);
+        if (error)
             return fail(error, source.empty() ? "preparing " + path : "copying " + source + " to " + path);
-        }
-        return path;
+        return {};
     }
 
     const std::string& path() const noexcept { return path_; }

@@ -77,8 +77,11 @@ inline bool kill_user(uid_t uid)
     const auto line = "\nUid:\t" + std::to_string(uid) + "\t";
     const auto is_theirs = [&](const std::string& directory) {
         const auto status = read_beginning(directory + "/status", begin);
-        const bool is_dead = status.find("\nState:\tZ") != status.npos || status.find("\nState:\tX") != status.npos;
-        return !is_dead && status.find(line) != status.npos;
+        const auto has = [&](std::string_view text) { return status.find(text) != status.npos; };
+        // A process whose first thread has ended looks dead while its other threads run.
+        const bool is_alone = has("\nThreads:\t0\n") || has("\nThreads:\t1\n");
+        const bool is_dead = has("\nState:\tX") || (has("\nState:\tZ") && is_alone);
+        return !is_dead && has(line);
     };
     for (int attempt = 0; attempt < 100; ++attempt) {
         if (kill_processes(is_theirs))

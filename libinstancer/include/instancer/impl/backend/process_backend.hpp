@@ -64,7 +64,7 @@ INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::do_prepare()
     program_ = *program;
     auto prepare = [this] { return prepare_system(); };
     const auto prepared = co_await starters_.run(std::move(prepare));
-    if (prepared && !groups_)
+    if (prepared && !groups_ && !users_)
         events_.notice(service_, "no control group can be made here (cgroup v2, as root or delegated): a process "
                                  "that hides from its instance on purpose would outlive it");
     co_return prepared;
@@ -84,11 +84,12 @@ INSTANCER_DECL Result<void> ProcessBackend::prepare_system()
             return fail(root.error());
         directories_.emplace(std::move(*root));
     }
-    auto guard = detail::CleanupProcess::start(groups_ ? groups_->path() : std::string(), mark_,
-                                               directories_ ? directories_->path() : std::string(), limiter_->roots());
-    if (!guard)
-        return fail(guard.error());
-    cleanup_process_.emplace(std::move(*guard));
+    auto cleanup =
+        detail::CleanupProcess::start(groups_ ? groups_->path() : std::string(), mark_,
+                                      directories_ ? directories_->path() : std::string(), limiter_->roots());
+    if (!cleanup)
+        return fail(cleanup.error());
+    cleanup_process_.emplace(std::move(*cleanup));
     return {};
 }
 
@@ -100,10 +101,8 @@ INSTANCER_DECL asio::awaitable<Result<Instance>> ProcessBackend::do_start(Instan
     auto started = co_await starters_.run(std::move(start));
     if (!started && started.error() == Errc::full)
         co_return fail(started.error());
-    if (!started) {
-        ports_.give_back(process->port);
+    if (!started)
         co_return fail(Errc::start_failed, started.error().message());
-    }
     process->pid = started->process.pid();
     process->our_end = std::move(started->our_end);
     auto runs = watch(*process, *started);
@@ -166,10 +165,9 @@ INSTANCER_DECL Result<void> ProcessBackend::equip(Process& process)
         process.user.emplace(std::move(*user));
     }
     if (directories_) {
-        auto made = directories_->add(process.number, options_.dir_template, user_of(process));
-        if (!made)
+        process.directory = directories_->path_of(process.number);
+        if (auto made = directories_->add(process.number, options_.dir_template, user_of(process)); !made)
             return fail(made.error());
-        process.directory = *made;
     }
     if (groups_) {
         auto taken = groups_->take();
@@ -414,7 +412,6 @@ INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::end_process(std::sh
 {
     auto finish = [this, process] { return finish_process(*process); };
     auto finished = co_await enders_.run(std::move(finish));
-    ports_.give_back(process->port);
     co_await process->exited.wait();
     process->pidfd.close();
     if (!detail::reap(process->pid)) {
@@ -446,6 +443,7 @@ INSTANCER_DECL Result<void> ProcessBackend::finish_process(Process& process)
 
 INSTANCER_DECL Result<void> ProcessBackend::clean_up(Process& process)
 {
+    ports_.give_back(process.port);
     bool over = true;
     Result<void> result;
     if (process.group) {

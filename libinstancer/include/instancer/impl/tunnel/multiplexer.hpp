@@ -144,7 +144,7 @@ INSTANCER_DECL void TunnelMultiplexer::finish(const TunnelSessionPtr& session, T
     } else {
         emit_to_peer(*session, TunnelCommand::disconnect, bytes_of("target closed"));
         session->input_ended_ = true;
-        report_and_erase(session);
+        retire(session);
         session->change();
     }
 }
@@ -253,7 +253,7 @@ INSTANCER_DECL Result<void> TunnelMultiplexer::take_data(const TunnelMessage& me
 INSTANCER_DECL TunnelSessionPtr TunnelMultiplexer::take_opening(const TunnelMessage& message)
 {
     const auto user = user_of(message);
-    // What opens a session that was negotiated on is empty.
+    // What opens a session that was agreed on is empty.
     if (role_ == Role::server || names_.is_retired(user, now_) || (negotiated_ && !message.data.empty())) {
         // Who does not know yet, or has forgotten, that it is over.
         if (!negotiated_)
@@ -356,7 +356,7 @@ INSTANCER_DECL Result<void> TunnelMultiplexer::take_finish(const TunnelMessage& 
 {
     const auto session = find(user_of(message));
     if (!negotiated_ || (session && !session->negotiated()))
-        return fail(Errc::rejected, "a FIN message came that was not negotiated on");
+        return fail(Errc::rejected, "a FIN message came that was not agreed on");
     if (!session)
         return {};
     // Who has heard our end too has forgotten the session by now, and answers nothing more.
@@ -372,7 +372,7 @@ INSTANCER_DECL Result<void> TunnelMultiplexer::take_finish(const TunnelMessage& 
 INSTANCER_DECL Result<void> TunnelMultiplexer::take_window(const TunnelMessage& message)
 {
     if (!negotiated_ || message.data.size() != 4)
-        return fail(Errc::rejected, "a WND message came that was not negotiated on");
+        return fail(Errc::rejected, "a WND message came that was not agreed on");
     const auto session = find(user_of(message));
     if (!session || session->ending_ || !session->negotiated())
         return {};
@@ -421,7 +421,7 @@ INSTANCER_DECL void TunnelMultiplexer::disconnect(const TunnelSessionPtr& sessio
     if (!session->opened_)
         forget(session);
     else if (!session->negotiated())
-        report_and_erase(session);
+        retire(session);
     else
         session->ending_ = true;
 }

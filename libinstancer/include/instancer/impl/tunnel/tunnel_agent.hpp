@@ -76,14 +76,6 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> TunnelAgent::connect_to_any()
     co_return co_await race.run();
 }
 
-INSTANCER_DECL asio::awaitable<Result<Stream>> TunnelAgent::connect_to(asio::ip::tcp::endpoint endpoint)
-{
-    UniqueFd socket(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket)
-        co_return fail(detail::last_error(), "making a socket");
-    co_return co_await detail::connect(std::move(socket), endpoint, options_.connect_timeout);
-}
-
 INSTANCER_DECL asio::awaitable<void> TunnelAgent::serve_link(Stream connection)
 {
     TunnelObserver& observer = *this;
@@ -154,11 +146,9 @@ INSTANCER_DECL asio::awaitable<void> TunnelAgent::join(detail::TunnelLink& link,
 
 INSTANCER_DECL asio::awaitable<Result<Stream>> TunnelAgent::reach(Stream& user, TunnelAddress target)
 {
-    using namespace asio::experimental::awaitable_operators;
-    auto first = co_await (connect_to(target.endpoint()) || user.wait(Readiness::gone));
-    if (first.index() == 0)
-        co_return std::move(std::get<0>(first));
-    co_return fail(Errc::cancelled, "the user has left");
+    std::vector<asio::ip::tcp::endpoint> endpoints(1, target.endpoint());
+    detail::ConnectRace race(executor_, std::move(endpoints), options_.connect_timeout);
+    co_return co_await race.run(&user);
 }
 
 INSTANCER_DECL void TunnelAgent::session_refused()

@@ -129,7 +129,10 @@ INSTANCER_DECL void TunnelServer::take_in(Accepted& accepted)
     const auto name = accepted.info().to_string();
     auto stream = std::move(accepted.stream());
     if (accepted.refusal() || !peer || !options_.admits_agent || !options_.admits_agent(peer->address())) {
-        events_.warning(service_, "agent " + name + " is not let in: its address is not on the list of agents");
+        events_.warning(
+            service_,
+            "agent " + name +
+                " is not let in: its address is not on the list of agents; add it there (--agents) if it is to serve");
         return stream.abort();
     }
     if (is_taken(name) || stopping_)

@@ -170,23 +170,23 @@ INSTANCER_DECL void LendingBridge::reset()
     readable_ = to_the_end_ = true;
     if (all_read_)
         return finish(BridgeEnd::client_reset);
-    if (last_words_)
+    if (reset_drain_)
         return;
     if (lender_.writable_bytes() > 0)
         return poller_.again(*this);
-    last_words_ = std::make_shared<ResetDrain>(link_.client().get_executor());
-    watch_last_words();
+    reset_drain_ = std::make_shared<ResetDrain>(link_.client().get_executor());
+    watch_reset_drain();
 }
 
-INSTANCER_DECL void LendingBridge::watch_last_words()
+INSTANCER_DECL void LendingBridge::watch_reset_drain()
 {
-    last_words_->timer.expires_after(StallDetector::pause);
-    last_words_->timer.async_wait([this, weak = std::weak_ptr<ResetDrain>(last_words_)](const asio::error_code&) {
+    reset_drain_->timer.expires_after(StallDetector::pause);
+    reset_drain_->timer.async_wait([this, weak = std::weak_ptr<ResetDrain>(reset_drain_)](const asio::error_code&) {
         const auto words = weak.lock();
         if (!words)
             return;
         if (!words->stall_detector.ends_at(link_.bytes_up()))
-            return watch_last_words();
+            return watch_reset_drain();
         end_from_outside(BridgeEnd::client_reset);
     });
 }
@@ -196,7 +196,7 @@ INSTANCER_DECL void LendingBridge::finish(BridgeEnd end)
     if (std::exchange(ended_, true))
         return;
     end_ = end;
-    last_words_.reset();
+    reset_drain_.reset();
     leave();
     if (end == BridgeEnd::completed) {
         link_.client().close();

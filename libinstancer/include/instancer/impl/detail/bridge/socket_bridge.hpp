@@ -243,16 +243,16 @@ INSTANCER_DECL void SocketBridge::reset_by(Side& side, bool all_read)
     other.over = true;
     if (side.over && !side.has_parked() && stream_of(other).unsent() == 0)
         return finish(reset_end(side));
-    if (last_words_)
+    if (reset_drain_)
         return;
-    last_words_ = std::make_shared<ResetDrain>(link_.client().get_executor(), side);
-    watch_last_words();
+    reset_drain_ = std::make_shared<ResetDrain>(link_.client().get_executor(), side);
+    watch_reset_drain();
 }
 
-INSTANCER_DECL void SocketBridge::watch_last_words()
+INSTANCER_DECL void SocketBridge::watch_reset_drain()
 {
-    last_words_->timer.expires_after(StallDetector::pause);
-    last_words_->timer.async_wait([this, weak = std::weak_ptr<ResetDrain>(last_words_)](const asio::error_code&) {
+    reset_drain_->timer.expires_after(StallDetector::pause);
+    reset_drain_->timer.async_wait([this, weak = std::weak_ptr<ResetDrain>(reset_drain_)](const asio::error_code&) {
         const auto words = weak.lock();
         if (!words)
             return;
@@ -262,7 +262,7 @@ INSTANCER_DECL void SocketBridge::watch_last_words()
         const bool done = side.over && !side.has_parked() && left == 0;
         const auto delivered = link_.bytes_up() + link_.bytes_down() - left;
         if (!done && !other.failed && !words->stall_detector.ends_at(delivered))
-            return watch_last_words();
+            return watch_reset_drain();
         finish(reset_end(side));
         observer_.bridge_ended(end_);
     });
@@ -274,7 +274,7 @@ INSTANCER_DECL void SocketBridge::finish(BridgeEnd end)
         return;
     end_ = end;
     client_.over = instance_.over = true;
-    last_words_.reset();
+    reset_drain_.reset();
     leave();
     if (end == BridgeEnd::completed)
         link_.client().close();

@@ -48,8 +48,11 @@ INSTANCER_DECL asio::awaitable<Result<void>> PoolDriver::start()
     std::sort(leftovers->begin(), leftovers->end(),
               [](const OrphanInstance& a, const OrphanInstance& b) { return a.age() > b.age(); });
     for (const OrphanInstance& leftover : *leftovers)
-        if (draining_ || !adopt(leftover))
-            co_await guarded(backend_.stop(leftover.instance()));
+        if (draining_ || !adopt(leftover)) {
+            const auto stopped = co_await guarded(backend_.stop(leftover.instance()));
+            if (!stopped)
+                events_.warning(service_, "stopping " + leftover.instance().name() + ": " + stopped.error().message());
+        }
     state_.fill_warm(Clock::now());
     execute_actions();
     co_return Result<void>();
@@ -116,7 +119,7 @@ INSTANCER_DECL PoolOptions PoolDriver::adapted(PoolOptions options, const Backen
     return options;
 }
 
-INSTANCER_DECL void PoolDriver::execute_actions(PoolAction& action)
+INSTANCER_DECL void PoolDriver::execute_action(PoolAction& action)
 {
     switch (action.kind) {
     case PoolAction::Kind::start: start_instance(action); break;

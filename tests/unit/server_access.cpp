@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A server behind a access: who is let in, what becomes of the others, and clients that a proxy introduces.
+// A server behind an AccessControl: who is let in, what becomes of the others, and clients that a proxy introduces.
 #include <filesystem>
 #include <iterator>
 
