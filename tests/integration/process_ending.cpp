@@ -7,6 +7,9 @@
 #include <service.hpp>
 #include <temporary_directory.hpp>
 
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
 using namespace service_test;
 using daemon_test::RawClient;
 using daemon_test::TemporaryDirectory;
@@ -393,6 +396,26 @@ TEST_CASE("ending: so does one without a control group, as an ordinary user")
         return check_that_nothing_outlives(test_paths::instancerd, {});
     const TemporaryDirectory directory;
     check_that_nothing_outlives(public_instancerd(directory), as_nobody);
+}
+
+TEST_CASE("ending: a process that is kept from ending holds up neither its service nor the daemon")
+{
+    Daemon daemon(
+        {"exec", "--listen", "127.0.0.1:0", "--stop-grace", "1ms", "--drain-timeout", "1s", "--", "/bin/cat"});
+    RawClient client(daemon.port());
+    client.send("x");
+    REQUIRE(client.receive(1) == "x");
+    const auto line = daemon.wait_for_line("instance started");
+    const auto pid = std::atoi(line.substr(line.find("pid ") + 4).c_str());
+    REQUIRE(pid > 0);
+    // It stops on its way out until we let it go on.
+    REQUIRE(::ptrace(PTRACE_SEIZE, pid, nullptr, PTRACE_O_TRACEEXIT) == 0);
+    client.reset();
+    CHECK(daemon.wait_for_line("it was killed and does not end") != "");
+    CHECK(daemon.terminate() == 0);
+    int status = 0;
+    CHECK(::waitpid(pid, &status, __WALL) == pid);
+    ::ptrace(PTRACE_DETACH, pid, nullptr, nullptr);
 }
 
 TEST_CASE("ending: a private directory goes, whatever its instance forbade in it")

@@ -314,6 +314,19 @@ TEST_CASE("server: the end of an instance is the end of its clients, after its l
     CHECK(fixture.events.instances().at(0).end == InstanceEnd::exited);
 }
 
+TEST_CASE("server: a client that takes none of its instance's last words does not stay for them")
+{
+    Setup setup;
+    setup.server.delivery_timeout = 50ms;
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    const auto client = fixture.joined();
+    // More than the system keeps for a client that does not read.
+    fixture.last_connection().send(std::string(32'000'000, 'x'));
+    fixture.instance(1).exit();
+    CHECK(fixture.end() == SessionEnd::idle);
+}
+
 TEST_CASE(
     "server: a client whose instance makes room for another one before it is ready is told apart from a refused one")
 {

@@ -35,12 +35,17 @@ public:
     void touch(Clock::time_point now) noexcept { store(active_, now); }
     /// One direction ended at `now`.
     void half_close(Clock::time_point now) noexcept { store(half_closed_, now); }
+    /// The instance ended at `now`; what it wrote before may still be on its way.
+    void instance_ended(Clock::time_point now) noexcept { store(instance_ended_, now); }
 
     /// When the last byte passed; at first, when the link was made, and before that the epoch of the clock.
     Clock::time_point last_active() const noexcept { return load(active_); }
 
     /// Since when only one direction is left; the epoch of the clock while there are two.
     Clock::time_point half_closed() const noexcept { return load(half_closed_); }
+
+    /// Since when there is no instance any more; the epoch of the clock while there is one.
+    Clock::time_point instance_ended() const noexcept { return load(instance_ended_); }
 
 private:
     using Stamp = std::atomic<Clock::rep>;
@@ -56,6 +61,7 @@ private:
 
     Stamp active_{0};
     Stamp half_closed_{0};
+    Stamp instance_ended_{0};
     std::atomic<bool> stopped_{false};
 };
 
@@ -164,6 +170,7 @@ public:
     void instance_ended()
     {
         ended_ = true;
+        state_->instance_ended(LinkState::Clock::now());
         close_if_over();
     }
 

@@ -49,7 +49,10 @@ public:
     Duration session_idle{0};                          ///< Without a byte in either direction.
     Duration half_close_timeout{0};                    ///< After the end of one direction.
     Duration session_timeout{0};                       ///< From the connection on.
-    unsigned source_prefix = 64;                       ///< IPv6 clients that share so many bits count as one address.
+    /// How long a client may take nothing of what an instance that has ended left for it. The default is near the time
+    /// after which Linux gives up the connection of a server that has ended.
+    Duration delivery_timeout = std::chrono::seconds(100);
+    unsigned source_prefix = 64;                  ///< IPv6 clients that share so many bits count as one address.
     std::shared_ptr<UnadmittedLimit> unadmitted;  ///< Where clients take places until they are admitted; may be null.
 
     /// The defaults, for the service `name`.

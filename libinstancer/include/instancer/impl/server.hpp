@@ -596,7 +596,8 @@ INSTANCER_DECL asio::awaitable<void> Server::sweep()
 {
     using namespace std::chrono_literals;
     auto shortest = ServerOptions::Duration::max();
-    for (const auto limit : {options_.session_idle, options_.half_close_timeout, options_.session_timeout})
+    for (const auto limit :
+         {options_.session_idle, options_.half_close_timeout, options_.session_timeout, options_.delivery_timeout})
         if (limit > limit.zero())
             shortest = std::min(shortest, limit);
     while (shortest != shortest.max() && !sessions_over_.is_set()) {
@@ -621,6 +622,10 @@ INSTANCER_DECL std::optional<SessionEnd> Server::passed_time_limit(const Session
     if (passed(options_.half_close_timeout, session.state.half_closed()))
         return SessionEnd::half_closed;
     if (passed(options_.session_idle, session.state.last_active()))
+        return SessionEnd::idle;
+    const auto ended = session.state.instance_ended();
+    if (ended != LinkState::Clock::time_point() &&
+        passed(options_.delivery_timeout, std::max(ended, session.state.last_active())))
         return SessionEnd::idle;
     return std::nullopt;
 }

@@ -410,9 +410,16 @@ INSTANCER_DECL asio::awaitable<void> ProcessBackend::ask_to_end(std::shared_ptr<
 
 INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::end_process(std::shared_ptr<Process> process)
 {
+    using namespace asio::experimental::awaitable_operators;
     auto finish = [this, process] { return finish_process(*process); };
     auto finished = co_await enders_.run(std::move(finish));
-    co_await process->exited.wait();
+    // A process that another one traces can be kept from ending even by KILL.
+    asio::steady_timer patience(control_, end_patience);
+    co_await (process->exited.wait() || patience.async_wait(detail::as_result));
+    if (!process->exited.is_set())
+        finished = fail(Errc::backend_unavailable,
+                        "it was killed and does not end: another process traces it, perhaps; see /proc/" +
+                            std::to_string(process->pid) + "/status");
     process->pidfd.close();
     if (!detail::reap(process->pid)) {
         auto later = reap_later(control_, process->pid);
