@@ -86,8 +86,9 @@ TEST_CASE("unadmitted: the ceiling is an option, and holds for all services toge
                                                           "services": { "a": )" +
                                                           service + R"(, "b": )" + service + " } }");
     Daemon daemon({"run", "--config", config}, 2);
-    RawClient first(daemon.port(1)), second(daemon.port(2));
+    RawClient first(daemon.port(1));
     CHECK(first.receive(7) == "token: ");
+    RawClient second(daemon.port(2));
     CHECK(second.receive(7) == "token: ");
     RawClient client(daemon.port(2), "127.0.0.2");
     CHECK(first.receive_all() == "");

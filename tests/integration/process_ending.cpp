@@ -364,7 +364,7 @@ void check_that_nothing_outlives(const std::string& program, const std::vector<s
             CHECK(daemon.leftovers().control_groups().size() <= 1);
             CHECK(next->terminate() == 0);
         }
-        CHECK(daemon.leftovers().none());
+        CHECK(eventually([&] { return daemon.leftovers().none(); }));
     }
     SUBCASE("an end in order")
     {
