@@ -95,7 +95,7 @@ TEST_CASE("unadmitted: the ceiling is an option, and holds for all services toge
     CHECK(first.ended_by_reset());
     CHECK(is_served(client, "secret"));
     CHECK(second.receives_nothing());
-    CHECK(daemon.wait_for_line("a: session ended: displaced") != "");
+    CHECK(daemon.wait_for_line("session ended: displaced") != "");
 }
 
 TEST_CASE("unadmitted: a ceiling that cannot protect anything is warned of")

@@ -360,7 +360,7 @@ void check_that_nothing_outlives(const std::string& program, const std::vector<s
         {
             FamilyDaemon next(name, before, program);
             CHECK(eventually([&] { return daemon.leftovers().processes().empty(); }));
-            CHECK(daemon.leftovers().directories().size() == 1);  // The new one's own.
+            CHECK(eventually([&] { return daemon.leftovers().directories().size() == 1; }));  // The new one's own.
             CHECK(daemon.leftovers().control_groups().size() <= 1);
             CHECK(next->terminate() == 0);
         }

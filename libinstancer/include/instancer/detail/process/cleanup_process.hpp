@@ -32,10 +32,10 @@ namespace instancer::detail {
 /// our instances left running and removes their control group and their directories.
 class CleanupProcess {
 public:
-    /// `control_group` may be empty: then what carries `mark` is killed. So may `directory`, which goes last. Nothing
-    /// is killed in `further_groups`, which are only removed.
+    /// `control_group` may be empty: then what carries `mark` is killed. Nothing is killed in `further_groups`, which
+    /// are only removed. The directories go last, those that are still there.
     static Result<CleanupProcess> start(const std::string& control_group, const std::string& mark,
-                                        const std::string& directory,
+                                        const std::vector<std::string>& directories,
                                         const std::vector<std::string>& further_groups = {})
     {
         int ends[2];
@@ -46,7 +46,7 @@ public:
         if (pid < 0)
             return fail(last_error(), "starting the guard process");
         if (pid == 0)
-            watch(reading.get(), control_group, mark, directory, further_groups);
+            watch(reading.get(), control_group, mark, directories, further_groups);
         return CleanupProcess(pid, std::move(writing));
     }
 
@@ -71,7 +71,8 @@ private:
     CleanupProcess(pid_t pid, UniqueFd pipe) : pid_(pid), pipe_(std::move(pipe)) {}
 
     [[noreturn]] static void watch(int pipe, const std::string& control_group, const std::string& mark,
-                                   const std::string& directory, const std::vector<std::string>& further_groups)
+                                   const std::vector<std::string>& directories,
+                                   const std::vector<std::string>& further_groups)
     {
         // Neither a terminal's Ctrl-C nor a signal to our process group may end it before us.
         ::setsid();
@@ -90,7 +91,7 @@ private:
             clear_control_group(control_group);
         for (const auto& group : further_groups)
             remove_control_group(group);
-        if (!directory.empty())
+        for (const auto& directory : directories)
             TreeRemover(directory, {}).remove_all();
         ::_exit(0);
     }

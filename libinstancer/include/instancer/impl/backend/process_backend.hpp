@@ -72,8 +72,10 @@ INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::do_prepare()
 
 INSTANCER_DECL Result<void> ProcessBackend::prepare_system()
 {
-    for (auto& directory : detail::remove_stale_runs(options_.name, service_))
-        removals_.remove_all(std::move(directory));
+    // What we do not finish the cleanup process does.
+    auto directories = detail::remove_stale_runs(options_.name, service_);
+    for (const auto& directory : directories)
+        removals_.remove_all(directory);
     groups_ = detail::ControlGroup::create(run_name_);
     limiter_.emplace(run_name_, groups_.get(), options_);
     for (const auto& text : detail::unbound_limits(options_, [this](auto limit) { return limiter_->binds(limit); }))
@@ -83,10 +85,10 @@ INSTANCER_DECL Result<void> ProcessBackend::prepare_system()
         if (!root)
             return fail(root.error());
         directories_.emplace(std::move(*root));
+        directories.push_back(directories_->path());
     }
     auto cleanup =
-        detail::CleanupProcess::start(groups_ ? groups_->path() : std::string(), mark_,
-                                      directories_ ? directories_->path() : std::string(), limiter_->roots());
+        detail::CleanupProcess::start(groups_ ? groups_->path() : std::string(), mark_, directories, limiter_->roots());
     if (!cleanup)
         return fail(cleanup.error());
     cleanup_process_.emplace(std::move(*cleanup));
