@@ -114,7 +114,7 @@ public:
     asio::awaitable<std::vector<SessionStatus>> snapshot();
 
 private:
-    /// For how long a client is kept whose instance cannot be reached any more: 10 ms, 20 ms and so on up to this.
+    /// How long to retry an unreachable instance: after 10 ms, 20 ms and so on, up to this.
     static constexpr std::chrono::milliseconds last_pause{320};
 
     /// Lives on its worker; the control executor only holds it and posts to it.

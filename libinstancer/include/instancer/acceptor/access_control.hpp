@@ -28,24 +28,24 @@
 
 namespace instancer {
 
-/// What becomes of clients that the rules deny.
+/// What happens to denied clients.
 enum class WhenDenied {
     reset,  ///< The connection is reset.
     hold,   ///< It stays open in silence until the client leaves.
     close,  ///< It ends in order, without a byte.
 };
 
-/// Whom an AccessControl lets in, how many at once, and what becomes of the others.
+/// Which clients an AccessControl lets in, how many at once, and what happens to the others.
 class AccessControlOptions {
 public:
     AccessRules rules;                                                      ///< Who may connect, and when.
-    WhenDenied when_denied = WhenDenied::reset;                             ///< What a client meets that may not.
+    WhenDenied when_denied = WhenDenied::reset;                             ///< What happens to a denied client.
     std::chrono::steady_clock::duration hold_time = std::chrono::hours(1);  ///< Then a held client is reset.
     std::size_t max_held = 1000;                                            ///< What is denied beyond is reset.
     std::size_t max_connections = 0;                                        ///< At once; 0 means no limit.
     std::size_t max_per_source = 0;  ///< Of one address, or of one user of a Unix socket; 0 means no limit.
     unsigned source_prefix = 64;     ///< IPv6 clients that share so many bits count as one address.
-    AccessRules proxies;  ///< Who is allowed by these must begin with a PROXY header. Nobody while there are none.
+    AccessRules proxies;             ///< Peers that match these rules must send a PROXY header first. Empty: none.
     std::shared_ptr<UnadmittedLimit> unadmitted;  ///< Where held clients take places; may be null.
 
     AccessControlOptions() = default;

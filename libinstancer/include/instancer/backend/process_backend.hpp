@@ -44,7 +44,7 @@ namespace instancer {
 /// Every instance is a process with everything that it starts.
 ///
 /// Ending an instance ends all of it: by a control group (cgroup v2) where we may have one, else by process group and
-/// by a mark in the environment. A guard process does the same when we are killed.
+/// by a mark in the environment. A cleanup process does the same when we are killed.
 ///
 /// Lifetime: no instance may be left when it is destroyed; InstancePool sees to that.
 class ProcessBackend final : public InstanceBackend {
@@ -52,7 +52,7 @@ public:
     /// Starts processes as `options` say. Its coroutines run on `control`.
     ProcessBackend(asio::any_io_executor control, std::string service, ProcessOptions options, Events& events);
 
-    /// The guard takes away what is left.
+    /// The cleanup process takes away what is left.
     ~ProcessBackend() override
     {
         starters_.join();
@@ -96,7 +96,8 @@ private:
 
     asio::awaitable<Result<void>> do_prepare() override;
 
-    /// What a run of the same name left behind when it was killed together with its guard; then what this run needs.
+    /// What a run of the same name left behind when it was killed together with its cleanup process; then what this run
+    /// needs.
     Result<void> prepare_system();
 
     // Starting.

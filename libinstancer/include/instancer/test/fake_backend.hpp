@@ -116,7 +116,7 @@ private:
     bool stopped_ = false;
 };
 
-/// For tests: a backend whose instances are FakeInstances. Everything succeeds at once, unless the test says otherwise
+/// For tests: a backend whose instances are fakes. Everything succeeds at once, unless the test says otherwise
 /// with the members below.
 ///
 /// Threads: one thread runs everything.

@@ -35,7 +35,7 @@ public:
         });
     }
 
-    /// Leaves the rest to the guard.
+    /// Leaves the rest to the cleanup process.
     void stop()
     {
         stop_ = true;
