@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/process/group_limits.hpp>
+#include <instancer/backend/unbound_limits.hpp>
 
 #include <daemon.hpp>
 #include <raw_client.hpp>
@@ -14,7 +14,6 @@
 
 using namespace daemon_test;
 using service_test::eventually;
-namespace detail = instancer::detail;
 
 namespace {
 

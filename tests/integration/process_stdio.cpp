@@ -9,7 +9,7 @@
 
 #include <fcntl.h>
 
-#include <instancer/detail/process/group_limits.hpp>
+#include <instancer/backend/unbound_limits.hpp>
 #include <instancer/unique_fd.hpp>
 
 using namespace service_test;

@@ -11,9 +11,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <instancer/backend/docker_exposure.hpp>
 #include <instancer/backend/find_program.hpp>
-#include <instancer/detail/process/group_limits.hpp>
-#include <instancer/detail/text/contains_path.hpp>
+#include <instancer/backend/unbound_limits.hpp>
 
 #include "daemon/system.hpp"
 #include "files/tokens.hpp"
@@ -564,13 +564,13 @@ private:
             refuse("stderr", "needs " + say("stdio") +
                                  ": with a port the program's output is no part of the "
                                  "connection; add that or remove this");
+        DockerOptions engine;
+        engine.engine = docker.engine;
         for (const auto& mount : docker.mounts) {
             std::error_code error;
             if (!std::filesystem::exists(mount.source, error))
                 refuse("mount", "there is no " + mount.source + "; create it or correct the path");
-            else if (instancer::detail::contains_path(mount.source,
-                                                      docker.engine.substr(std::string_view("unix://").size())) ||
-                     instancer::detail::contains_path(mount.source, "/var/run/docker.sock"))
+            else if (instancer::exposes_engine(engine, mount.source))
                 refuse("mount", mount.source + " would give containers the Docker engine, and with it the host; mount "
                                                "something smaller");
         }
@@ -712,7 +712,7 @@ std::vector<std::string> unbound_limits_of(const Settings&, const ServiceSetting
     options.limit_pids = service.limits.pids;
     options.limit_cpus = service.limits.cpus;
     options.users = service.users;
-    return instancer::detail::unbound_limits(options, &can_limit_groups);
+    return unbound_limits(options);
 }
 
 }  // namespace instancer::daemon

@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <instancer/acceptor/listen_remedy.hpp>
 #include <instancer/acceptor/socket_acceptor.hpp>
 #include <instancer/system/process_stat.hpp>
 
@@ -24,24 +25,10 @@ using instancer::UniqueFd;
 
 namespace {
 
-std::string remedy(const std::error_code& error, const Address& address)
-{
-    const bool is_unix = address.kind() == Address::Kind::unix_socket;
-    if (error.value() == EADDRINUSE)
-        return is_unix ? "; somebody listens there already, or the path is another kind of file: stop or remove that, "
-                         "or choose another path"
-                       : "; stop who listens there already (ss -ltnp shows it), or choose another port";
-    if (error.value() == EACCES)
-        return is_unix ? "; choose a directory that you may write to"
-                       : "; ports below 1024 need root or CAP_NET_BIND_SERVICE, so choose a higher one";
-    if (error.value() == EADDRNOTAVAIL)
-        return "; this machine has no such address (ip address shows those it has)";
-    return "";
-}
-
 tl::unexpected<std::string> cannot_listen(const Address& address, const std::error_code& error)
 {
-    return wrong("cannot listen on " + address.text() + ": " + error.message() + remedy(error, address));
+    const std::string remedy(instancer::listen_remedy(error, address.kind() == Address::Kind::unix_socket));
+    return wrong("cannot listen on " + address.text() + ": " + error.message() + (remedy.empty() ? "" : "; ") + remedy);
 }
 
 /// Every address that the host's name stands for.

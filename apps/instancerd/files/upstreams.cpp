@@ -86,7 +86,6 @@ Parsed<std::vector<Upstream>> load_upstreams(const Settings& settings, const std
 
 std::vector<std::string> unknown_hosts(const Settings& settings, const ServiceSettings& service)
 {
-    using instancer::HostResolver;
     auto peers = peers_of(settings, service);
     std::erase_if(peers, [](const Upstream& peer) { return !peer.is_named(); });
     std::vector<std::string> problems;

@@ -10,7 +10,10 @@
 #include <sys/socket.h>
 
 #include <instancer/detail/socket/socket_stream.hpp>
+#include <instancer/result.hpp>
 #include <instancer/stream.hpp>
+#include <instancer/system/last_error.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer {
 

@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cerrno>
+#include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <functional>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <asio/awaitable.hpp>
 #include <asio/ip/tcp.hpp>
-#include <netdb.h>
 
 #include <instancer/detail/async/detached_threads.hpp>
 #include <instancer/detail/config.hpp>
-#include <instancer/detail/socket/socket_stream.hpp>
+#include <instancer/result.hpp>
 #include <instancer/text/exception_text.hpp>
 
 namespace instancer {
@@ -54,7 +52,7 @@ private:
     static std::string with_colon(const std::string& text) { return text.empty() ? text : ": " + text; }
 
     const LookUp look_up_;
-    DetachedThreads threads_{most_threads};
+    detail::DetachedThreads threads_{most_threads};
 };
 
 }  // namespace instancer

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -15,29 +16,23 @@
 
 #include <instancer/async/async_event.hpp>
 #include <instancer/async/helper_threads.hpp>
-#include <instancer/backend/find_program.hpp>
 #include <instancer/backend/process_options.hpp>
 #include <instancer/detail/process/cleanup_process.hpp>
-#include <instancer/detail/process/client_environment.hpp>
 #include <instancer/detail/process/control_group.hpp>
 #include <instancer/detail/process/group_limits.hpp>
-#include <instancer/detail/process/output_lines.hpp>
 #include <instancer/detail/process/output_pipe.hpp>
 #include <instancer/detail/process/port_allocator.hpp>
 #include <instancer/detail/process/private_directory.hpp>
-#include <instancer/detail/process/process_marks.hpp>
-#include <instancer/detail/process/pty.hpp>
 #include <instancer/detail/process/removals.hpp>
-#include <instancer/detail/process/run_name.hpp>
 #include <instancer/detail/process/spawn.hpp>
 #include <instancer/detail/process/spawn_watchdog.hpp>
-#include <instancer/detail/process/start_report.hpp>
-#include <instancer/detail/process/tree_remover.hpp>
 #include <instancer/detail/process/user_allocator.hpp>
-#include <instancer/detail/socket/connect.hpp>
-#include <instancer/detail/socket/listeners.hpp>
 #include <instancer/events.hpp>
+#include <instancer/instance.hpp>
 #include <instancer/instance_backend.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer {
 

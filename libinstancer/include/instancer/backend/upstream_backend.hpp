@@ -20,8 +20,11 @@
 #include <instancer/detail/upstream/upstream_group.hpp>
 #include <instancer/detail/upstream/upstream_upkeep.hpp>
 #include <instancer/events.hpp>
+#include <instancer/instance.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/pool/pool_options.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
 
 namespace instancer {
 

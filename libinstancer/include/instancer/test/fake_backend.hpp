@@ -14,7 +14,12 @@
 #include <asio/this_coro.hpp>
 
 #include <instancer/async/async_event.hpp>
+#include <instancer/client.hpp>
+#include <instancer/identity.hpp>
+#include <instancer/instance.hpp>
 #include <instancer/instance_backend.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
 #include <instancer/test/fake_stream.hpp>
 #include <instancer/unique_fd.hpp>
 

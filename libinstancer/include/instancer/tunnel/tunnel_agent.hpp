@@ -4,13 +4,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
@@ -19,12 +16,14 @@
 #include <instancer/async/host_resolver.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async/deadline.hpp>
-#include <instancer/detail/socket/connect_race.hpp>
 #include <instancer/detail/tunnel/tunnel_link.hpp>
 #include <instancer/events.hpp>
-#include <instancer/text/exception_text.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/tunnel/message.hpp>
+#include <instancer/tunnel/tunnel_observer.hpp>
 #include <instancer/tunnel/tunnel_options.hpp>
-#include <instancer/usage.hpp>
+#include <instancer/tunnel/tunnel_session.hpp>
 
 namespace instancer {
 

@@ -5,7 +5,12 @@
 #include <utility>
 
 #include <instancer/async/async_event.hpp>
+#include <instancer/client.hpp>
+#include <instancer/instance.hpp>
 #include <instancer/instance_backend.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/tunnel/message.hpp>
 #include <instancer/tunnel/tunnel_server.hpp>
 
 namespace instancer {

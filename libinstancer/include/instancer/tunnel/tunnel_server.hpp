@@ -18,9 +18,15 @@
 
 #include <instancer/acceptor.hpp>
 #include <instancer/async/async_event.hpp>
+#include <instancer/client.hpp>
 #include <instancer/detail/tunnel/tunnel_link.hpp>
 #include <instancer/events.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/tunnel/message.hpp>
+#include <instancer/tunnel/tunnel_observer.hpp>
 #include <instancer/tunnel/tunnel_options.hpp>
+#include <instancer/tunnel/tunnel_session.hpp>
 
 namespace instancer {
 

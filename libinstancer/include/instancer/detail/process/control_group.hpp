@@ -3,14 +3,13 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <fstream>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -21,7 +20,6 @@
 
 #include <instancer/detail/config.hpp>
 #include <instancer/result.hpp>
-#include <instancer/text/split.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <optional>
 
@@ -10,7 +9,6 @@
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
 
-#include <instancer/async/as_result.hpp>
 #include <instancer/async/async_event.hpp>
 #include <instancer/detail/process/output_lines.hpp>
 #include <instancer/detail/process/read_allowance.hpp>

@@ -2,11 +2,8 @@
 #pragma once
 
 #include <cerrno>
-#include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -17,7 +14,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <instancer/backend/find_program.hpp>
 #include <instancer/backend/process_options.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/instance_setup.hpp>

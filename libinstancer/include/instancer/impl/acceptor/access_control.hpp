@@ -7,7 +7,10 @@
 #include <poll.h>
 
 #include <instancer/acceptor/access_control.hpp>
+#include <instancer/client.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
 
 namespace instancer {
 

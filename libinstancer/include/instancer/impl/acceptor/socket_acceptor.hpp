@@ -2,11 +2,18 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <system_error>
 
 #include <asio/this_coro.hpp>
 
 #include <instancer/acceptor/socket_acceptor.hpp>
+#include <instancer/client.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/system/last_error.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstring>
+#include <memory>
+
+#include <netdb.h>
+
 #include <instancer/async/host_resolver.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/system/last_error.hpp>
 
 namespace instancer {
 

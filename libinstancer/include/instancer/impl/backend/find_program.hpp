@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
 #include <fstream>
 
 #include <unistd.h>
@@ -10,7 +12,7 @@
 #include <instancer/backend/find_program.hpp>
 #include <instancer/detail/config.hpp>
 
-namespace instancer {
+namespace instancer::detail {
 
 INSTANCER_DECL Execution execution_of(const std::string& path) noexcept
 {
@@ -49,8 +51,15 @@ INSTANCER_DECL std::string trouble_of(const std::string& path, const std::filesy
            ", which is no program that can be run; install it or correct the line";
 }
 
+}  // namespace instancer::detail
+
+namespace instancer {
+
 INSTANCER_DECL Result<std::string> find_program(const ProcessOptions& options)
 {
+    using namespace detail;
+    if (options.command.empty())
+        return fail(Errc::bad_request, "no command is given");
     const auto& name = options.command.front();
     const auto varies = [](const std::string& text) { return text.find("{dir}") != std::string::npos; };
     if (name.find('/') != std::string::npos) {

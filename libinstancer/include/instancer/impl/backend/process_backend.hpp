@@ -2,6 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <tuple>
 
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
@@ -9,8 +14,27 @@
 #include <asio/steady_timer.hpp>
 #include <poll.h>
 
+#include <instancer/backend/find_program.hpp>
+#include <instancer/backend/group_limit.hpp>
 #include <instancer/backend/process_backend.hpp>
+#include <instancer/backend/stderr_to.hpp>
+#include <instancer/backend/terminal_mode.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/detail/process/client_environment.hpp>
+#include <instancer/detail/process/output_lines.hpp>
+#include <instancer/detail/process/process_marks.hpp>
+#include <instancer/detail/process/pty.hpp>
+#include <instancer/detail/process/run_name.hpp>
+#include <instancer/detail/process/start_report.hpp>
+#include <instancer/detail/process/tree_remover.hpp>
+#include <instancer/detail/socket/connect.hpp>
+#include <instancer/detail/socket/listeners.hpp>
+#include <instancer/instance.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/system/last_error.hpp>
+#include <instancer/system/make_pipe.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer {
 
@@ -56,8 +80,6 @@ INSTANCER_DECL BackendTraits ProcessBackend::do_traits() const
 
 INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::do_prepare()
 {
-    if (options_.command.empty())
-        co_return fail(Errc::bad_request, "no command is given");
     auto program = find_program(options_);
     if (!program)
         co_return fail(program.error());
@@ -237,11 +259,11 @@ ProcessBackend::spawn_with(detail::SpawnPlan plan, InstanceRequest& request, con
         theirs.reset(ends[1]);
     }
     if (options_.stderr_to == StderrTo::log) {
-        int ends[2];
-        if (::pipe2(ends, O_CLOEXEC) != 0)
-            return fail(last_error(), "making a pipe");
-        errors_read.reset(ends[0]);
-        errors_write.reset(ends[1]);
+        auto pipe = make_pipe();
+        if (!pipe)
+            return fail(pipe.error());
+        errors_read = std::move(pipe->reader);
+        errors_write = std::move(pipe->writer);
         if (const auto given = give(errors_write, plan.user); !given)
             return fail(given.error());
     } else if (options_.stderr_to == StderrTo::null) {
@@ -258,10 +280,11 @@ ProcessBackend::spawn_with(detail::SpawnPlan plan, InstanceRequest& request, con
         plan.cgroup_procs.push_back(procs.back().get());
     }
     if (!plan.init.empty()) {
-        auto report = detail::StartReport::make_pipe();
+        auto report = make_pipe(O_NONBLOCK);
         if (!report)
             return fail(report.error());
-        std::tie(report_read, report_write) = std::move(*report);
+        report_read = std::move(report->reader);
+        report_write = std::move(report->writer);
         plan.report = report_write.get();
     }
     plan.standard[0] = plan.standard[1] = theirs.get();

@@ -6,7 +6,11 @@
 #include <asio/this_coro.hpp>
 
 #include <instancer/backend/upstream_backend.hpp>
+#include <instancer/client.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/instance.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
 
 namespace instancer {
 

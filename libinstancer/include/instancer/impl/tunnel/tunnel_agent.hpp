@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
@@ -10,7 +12,16 @@
 #include <asio/this_coro.hpp>
 
 #include <instancer/detail/config.hpp>
+#include <instancer/detail/socket/connect_race.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/text/exception_text.hpp>
+#include <instancer/tunnel/message.hpp>
+#include <instancer/tunnel/multiplexer.hpp>
 #include <instancer/tunnel/tunnel_agent.hpp>
+#include <instancer/tunnel/tunnel_observer.hpp>
+#include <instancer/tunnel/tunnel_session.hpp>
+#include <instancer/usage.hpp>
 
 namespace instancer {
 

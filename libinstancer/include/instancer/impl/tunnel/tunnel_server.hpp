@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <system_error>
+
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/this_coro.hpp>
 
+#include <instancer/client.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/tunnel/message.hpp>
+#include <instancer/tunnel/multiplexer.hpp>
 #include <instancer/tunnel/tunnel_server.hpp>
 
 namespace instancer {
