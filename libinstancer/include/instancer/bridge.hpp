@@ -75,6 +75,20 @@ enum class BridgeEnd {
     cancelled,       ///< Cancelled from outside.
 };
 
+/// Its words, as a log has them.
+constexpr std::string_view to_string(BridgeEnd end) noexcept
+{
+    switch (end) {
+    case BridgeEnd::completed: return "completed";
+    case BridgeEnd::client_reset: return "client reset";
+    case BridgeEnd::instance_reset: return "instance reset";
+    case BridgeEnd::ended_by_hook: return "ended by hook";
+    case BridgeEnd::hook_failed: return "hook failed";
+    case BridgeEnd::cancelled: return "cancelled";
+    }
+    return "unknown";
+}
+
 /// The two ends that a Bridge joins, what has passed, and what the bridge must hear from outside.
 ///
 /// Threads: the executor of both streams.
