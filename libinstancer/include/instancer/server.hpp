@@ -76,7 +76,8 @@ public:
     void on_serving(std::function<void()> listener) { on_serving_ = std::move(listener); }
 
     /// Prepares the backend, takes over what a previous run left, and serves until `drain` or `stop`.
-    /// When it completes, every session and every instance of this server is gone.
+    /// When it completes, every session and every instance of this server is gone. Call it once: a second run is
+    /// undefined.
     ///
     /// Cancellation: none; `drain` and `stop` end it.
     /// Errors: those of `InstancePool::start`; then nothing was served.
