@@ -10,21 +10,28 @@
 namespace instancer {
 
 /// A condition that coroutines on one executor wait for; once set it stays set.
+///
+/// Threads: every member on that executor.
 class AsyncEvent {
 public:
+    /// Not set yet.
     explicit AsyncEvent(const asio::any_io_executor& executor) : timer_(executor, asio::steady_timer::time_point::max())
     {
     }
 
+    /// Resumes all that wait.
     void set()
     {
         set_ = true;
         timer_.cancel();
     }
 
+    /// Whether it was set.
     bool is_set() const noexcept { return set_; }
 
     /// Returns when set or cancelled.
+    ///
+    /// Cancellation: any type.
     asio::awaitable<void> wait()
     {
         const auto cancellation = co_await asio::this_coro::cancellation_state;

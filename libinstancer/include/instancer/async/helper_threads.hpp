@@ -20,6 +20,7 @@ namespace instancer {
 /// spawned a process ends.
 class HelperThreads {
 public:
+    /// Starts `count` threads.
     explicit HelperThreads(std::size_t count) : pool_(count) {}
     ~HelperThreads() { join(); }
 

@@ -25,7 +25,9 @@ INSTANCER_DECL Result<std::vector<asio::ip::tcp::endpoint>> look_up_host(const s
 /// end of the process.
 class HostResolver {
 public:
+    /// Addresses, each with the port that was asked for.
     using Endpoints = std::vector<asio::ip::tcp::endpoint>;
+    /// Blocks until it has found the addresses of a host.
     using LookUp = std::function<Result<Endpoints>(const std::string& host, std::uint16_t port)>;
 
     /// An empty `look_up` is `look_up_host`.

@@ -20,6 +20,7 @@ namespace instancer {
 template <class T>
 class OneShot : public std::enable_shared_from_this<OneShot<T>> {
 public:
+    /// A value that is awaited on `executor`. Make it by `std::make_shared`.
     explicit OneShot(const asio::any_io_executor& executor) : timer_(executor, asio::steady_timer::time_point::max()) {}
 
     /// Delivers from any thread. On the executor's own thread the value is there when this returns.
@@ -31,6 +32,7 @@ public:
         });
     }
 
+    /// Whether the value is there and not taken yet.
     bool ready() const noexcept { return value_.has_value(); }
 
     /// Empty when cancelled.
