@@ -4,13 +4,10 @@
 #include <cctype>
 #include <iostream>
 
-#include <asio/co_spawn.hpp>
-#include <asio/detached.hpp>
-#include <instancer/acceptor/socket_acceptor.hpp>
-#include <instancer/authenticator/open.hpp>
 #include <instancer/backend/process_backend.hpp>
 #include <instancer/bridge/hooked_bridge.hpp>
-#include <instancer/server.hpp>
+#include <instancer/events.hpp>
+#include <instancer/service.hpp>
 
 using namespace instancer;
 
@@ -44,16 +41,14 @@ class Printer final : public Events {
 int main()
 {
     Printer events;
-    Workers workers(2);
     ProcessOptions program;
     program.command = {"/bin/cat"};
-    ProcessBackend backend(workers.control(), "filter", program, events);
-    InstancePool pool(workers.control(), "filter", PoolOptions(), backend, events);
-    HookedBridge bridge([](const SessionInfo&) { return std::make_unique<Filter>(); }, events);
-    std::vector<std::unique_ptr<Acceptor>> acceptors;
-    acceptors.push_back(listen_tcp(workers.control(), {asio::ip::address_v4::loopback(), 0}).value());
-    Server server(workers, ServerOptions("filter"), std::move(acceptors), std::make_unique<OpenAuthenticator>(), pool,
-                  bridge, events);
-    asio::co_spawn(workers.control(), server.run(), asio::detached);
-    workers.run();
+    Service service("filter");
+    service.listen({asio::ip::address_v4::loopback(), 0}).backend<ProcessBackend>(program).observe(events);
+    service.bridge(
+        std::make_unique<HookedBridge>([](const SessionInfo&) { return std::make_unique<Filter>(); }, events));
+    const auto served = service.run();
+    if (!served)
+        std::cerr << served.error().message() << std::endl;
+    return served ? 0 : 1;
 }

@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: MIT
 // A test suite that gives every test case a fresh server: what one case does to it, no other case can see.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
-#include <functional>
+#include <cstdlib>
+#include <future>
+#include <iostream>
 #include <thread>
 
-#include <asio/co_spawn.hpp>
 #include <asio/ip/tcp.hpp>
-#include <asio/post.hpp>
 #include <doctest/doctest.h>
-#include <instancer/acceptor/socket_acceptor.hpp>
-#include <instancer/authenticator/open.hpp>
 #include <instancer/backend/process_backend.hpp>
-#include <instancer/bridge/pair_bridge.hpp>
-#include <instancer/server.hpp>
+#include <instancer/events.hpp>
+#include <instancer/pool/pool_options.hpp>
+#include <instancer/service.hpp>
 
 using namespace instancer;
 
 /// Each connection to it gets a server process of its own. Two are always started already, so that no case waits.
-class FreshServers {
+class FreshServers final : Events {
 public:
     static FreshServers& get()
     {
@@ -25,41 +24,39 @@ public:
         return servers;
     }
 
-    std::string port() const { return address_.substr(address_.rfind(':') + 1); }
+    const std::string& port() const { return port_; }
 
 private:
     FreshServers()
     {
-        acceptors_.push_back(listen_tcp(workers_.control(), {asio::ip::address_v4::loopback(), 0}).value());
-        address_ = acceptors_.front()->address();
+        ProcessOptions program;  // The server under test: here it counts the lines that it gets.
+        program.command = {"/bin/sh", "-c", "while read -r line; do n=$((n + 1)); echo $n; done"};
+        PoolOptions options;
+        options.warm = 2;
+        service_.listen({asio::ip::address_v4::loopback(), 0}).backend<ProcessBackend>(program);
+        service_.pool_options(options).workers(1).handle_signals(false).observe(*this);
         thread_ = std::jthread([this] { run(); });
+        port_ = listens_.get_future().get();
     }
-    ~FreshServers()
-    {
-        asio::post(workers_.control(), [this] { stop_(); });
-    }
+    ~FreshServers() override { service_.stop(); }
 
     void run()
     {
-        ProcessOptions program;  // The server under test: here it counts the lines that it gets.
-        program.command = {"/bin/sh", "-c", "while read -r line; do n=$((n + 1)); echo $n; done"};
-        ProcessBackend backend(workers_.control(), "tests", program, events_);
-        PoolOptions options;
-        options.warm = 2;
-        InstancePool pool(workers_.control(), "tests", options, backend, events_);
-        PairBridge bridge;
-        Server server(workers_, ServerOptions("tests"), std::move(acceptors_), std::make_unique<OpenAuthenticator>(),
-                      pool, bridge, events_);
-        stop_ = [&] { server.stop(); };
-        asio::co_spawn(workers_.control(), server.run(), [this](auto&&...) { workers_.stop(); });
-        workers_.run();
+        const auto served = service_.run();
+        if (served)
+            return;
+        std::cerr << served.error().message() << std::endl;
+        std::_Exit(1);
     }
 
-    Events events_;
-    Workers workers_{1};
-    std::vector<std::unique_ptr<Acceptor>> acceptors_;
-    std::string address_;
-    std::function<void()> stop_;
+    void listening(std::string_view, std::string_view address) override
+    {
+        listens_.set_value(std::string(address.substr(address.rfind(':') + 1)));
+    }
+
+    std::promise<std::string> listens_;
+    std::string port_;
+    Service service_{"tests"};
     std::jthread thread_;
 };
 

@@ -6,11 +6,12 @@
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 #include <asio/redirect_error.hpp>
-#include <instancer/acceptor/socket_acceptor.hpp>
+#include <asio/steady_timer.hpp>
 #include <instancer/authenticator/source_address.hpp>
-#include <instancer/bridge/pair_bridge.hpp>
+#include <instancer/events.hpp>
+#include <instancer/instance_backend.hpp>
 #include <instancer/read_line.hpp>
-#include <instancer/server.hpp>
+#include <instancer/service.hpp>
 #include <instancer/socket_stream.hpp>
 
 using namespace instancer;
@@ -63,18 +64,16 @@ class CounterBackend final : public InstanceBackend {
     }
 };
 
+class Printer final : public Events {
+    void listening(std::string_view, std::string_view address) override { std::cout << address << std::endl; }
+};
+
 int main()
 {
-    Events events;
-    Workers workers(2);
-    CounterBackend backend;
-    InstancePool pool(workers.control(), "counter", PoolOptions(), backend, events);
-    PairBridge bridge;
-    std::vector<std::unique_ptr<Acceptor>> acceptors;
-    acceptors.push_back(listen_tcp(workers.control(), {asio::ip::address_v4::loopback(), 0}).value());
-    std::cout << acceptors.front()->address() << std::endl;
-    Server server(workers, ServerOptions("counter"), std::move(acceptors),
-                  std::make_unique<SourceAddressAuthenticator>(), pool, bridge, events);
-    asio::co_spawn(workers.control(), server.run(), asio::detached);
-    workers.run();
+    Printer events;
+    Service service("counter");
+    service.listen({asio::ip::address_v4::loopback(), 0}).backend(std::make_unique<CounterBackend>());
+    service.authenticator(std::make_unique<SourceAddressAuthenticator>()).observe(events);
+    if (const auto served = service.run(); !served)
+        return std::cerr << served.error().message() << std::endl, 1;
 }

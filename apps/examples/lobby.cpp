@@ -6,13 +6,12 @@
 #include <atomic>
 #include <iostream>
 
-#include <asio/co_spawn.hpp>
-#include <asio/detached.hpp>
-#include <instancer/acceptor/socket_acceptor.hpp>
+#include <instancer/authenticator.hpp>
 #include <instancer/backend/process_backend.hpp>
-#include <instancer/bridge/pair_bridge.hpp>
+#include <instancer/events.hpp>
+#include <instancer/pool/pool_options.hpp>
 #include <instancer/read_line.hpp>
-#include <instancer/server.hpp>
+#include <instancer/service.hpp>
 
 using namespace instancer;
 
@@ -58,18 +57,15 @@ private:
 int main()
 {
     Games games;
-    Workers workers(2);
     ProcessOptions program;
     program.command = {"/bin/cat"};
-    ProcessBackend backend(workers.control(), "lobby", program, games);
     PoolOptions options;
     options.max_instances = 2;
-    InstancePool pool(workers.control(), "lobby", options, backend, games);
-    PairBridge bridge;
-    std::vector<std::unique_ptr<Acceptor>> acceptors;
-    acceptors.push_back(listen_tcp(workers.control(), {asio::ip::address_v4::loopback(), 0}).value());
-    Server server(workers, ServerOptions("lobby"), std::move(acceptors), std::make_unique<LobbyAuthenticator>(games),
-                  pool, bridge, games);
-    asio::co_spawn(workers.control(), server.run(), asio::detached);
-    workers.run();
+    Service service("lobby");
+    service.listen({asio::ip::address_v4::loopback(), 0}).backend<ProcessBackend>(program).pool_options(options);
+    service.authenticator(std::make_unique<LobbyAuthenticator>(games)).observe(games);
+    const auto served = service.run();
+    if (!served)
+        std::cerr << served.error().message() << std::endl;
+    return served ? 0 : 1;
 }

@@ -6,15 +6,13 @@
 #include <cstdlib>
 #include <iostream>
 
-#include <asio/co_spawn.hpp>
-#include <asio/detached.hpp>
-#include <instancer/acceptor/socket_acceptor.hpp>
+#include <instancer/authenticator.hpp>
 #include <instancer/backend/process_backend.hpp>
-#include <instancer/bridge/pair_bridge.hpp>
 #include <instancer/equal_secrets.hpp>
+#include <instancer/events.hpp>
 #include <instancer/hmac.hpp>
 #include <instancer/read_line.hpp>
-#include <instancer/server.hpp>
+#include <instancer/service.hpp>
 
 using namespace instancer;
 
@@ -65,16 +63,13 @@ int main()
     if (key == nullptr || *key == '\0')
         return std::cerr << "SIGNING_KEY is not set\n", 2;
     Printer events;
-    Workers workers(2);
     ProcessOptions program;
     program.command = {"/bin/cat"};
-    ProcessBackend backend(workers.control(), "signed", program, events);
-    InstancePool pool(workers.control(), "signed", PoolOptions(), backend, events);
-    PairBridge bridge;
-    std::vector<std::unique_ptr<Acceptor>> acceptors;
-    acceptors.push_back(listen_tcp(workers.control(), {asio::ip::address_v4::loopback(), 0}).value());
-    Server server(workers, ServerOptions("signed"), std::move(acceptors),
-                  std::make_unique<SignedTokenAuthenticator>(key), pool, bridge, events);
-    asio::co_spawn(workers.control(), server.run(), asio::detached);
-    workers.run();
+    Service service("signed");
+    service.listen({asio::ip::address_v4::loopback(), 0}).backend<ProcessBackend>(program).observe(events);
+    service.authenticator(std::make_unique<SignedTokenAuthenticator>(key));
+    const auto served = service.run();
+    if (!served)
+        std::cerr << served.error().message() << std::endl;
+    return served ? 0 : 1;
 }

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <random>
@@ -18,6 +17,8 @@
 #include <sys/wait.h>
 
 #include <instancer/identity.hpp>
+#include <instancer/system/last_error.hpp>
+#include <instancer/system/make_pipe.hpp>
 
 #include "docker_json.hpp"
 #include "docker_spec.hpp"
@@ -31,8 +32,6 @@ using asio::ip::network_v4;
 using nlohmann::json;
 
 namespace {
-
-std::string system_error(const char* what) { return std::string(what) + ": " + std::strerror(errno); }
 
 UniqueFd own_network_namespace() { return UniqueFd(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)); }
 
@@ -74,26 +73,25 @@ std::string run(const std::vector<std::string>& words)
         arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);
 
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0)
-        return system_error("pipe");
-    UniqueFd reader(ends[0]), writer(ends[1]);
+    auto pipe = make_pipe();
+    if (!pipe)
+        return pipe.error().message();
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, writer.get(), 2);
+    posix_spawn_file_actions_adddup2(&actions, pipe->writer.get(), 2);
     pid_t child = 0;
     const int error = ::posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
     posix_spawn_file_actions_destroy(&actions);
     if (error != 0)
-        return words[0] + ": " + std::strerror(error);
+        return words[0] + ": " + system_error(error).message();
 
-    writer.reset();
+    pipe->writer.reset();
     std::string output;
     std::array<char, 1024> buffer;
     for (;;) {
-        const auto count = ::read(reader.get(), buffer.data(), buffer.size());
+        const auto count = ::read(pipe->reader.get(), buffer.data(), buffer.size());
         if (count > 0)
             output.append(buffer.data(), static_cast<std::size_t>(count));
         else if (count == 0 || errno != EINTR)
@@ -119,7 +117,7 @@ Result<UniqueFd> open_network_namespace(int pid, const std::string& id)
     const auto process = "/proc/" + std::to_string(pid);
     UniqueFd fd(::open((process + "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd)
-        return fail(Errc::start_failed, system_error("its network namespace"));
+        return fail(Errc::start_failed, Error(last_error(), "its network namespace").message());
     // Asked after the opening: a process that still is the container's now was so then, too.
     std::ifstream file(process + "/cgroup");
     const std::string cgroups{std::istreambuf_iterator<char>(file), {}};
@@ -132,9 +130,9 @@ Result<UniqueFd> socket_inside(int network_namespace, int family)
 {
     static thread_local const UniqueFd home = own_network_namespace();
     if (::setns(network_namespace, CLONE_NEWNET) != 0)
-        return fail(std::error_code(errno, std::system_category()), "setns");
+        return fail(last_error(), "setns");
     UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    const std::error_code error(fd ? 0 : errno, std::system_category());
+    const auto error = last_error();
     ::setns(home.get(), CLONE_NEWNET);
     if (!fd)
         return fail(error, "socket");

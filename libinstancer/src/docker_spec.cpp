@@ -3,14 +3,13 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 #include <random>
 #include <span>
 
-#include <instancer/detail/crypto/hex.hpp>
+#include <instancer/backend/docker_exposure.hpp>
 #include <instancer/detail/crypto/sha256.hpp>
-#include <instancer/detail/text/contains_path.hpp>
-#include <instancer/detail/text/split.hpp>
+#include <instancer/text/hex.hpp>
+#include <instancer/text/split.hpp>
 
 #include "docker_frames.hpp"
 #include "docker_json.hpp"
@@ -154,11 +153,10 @@ Result<void> check(const DockerOptions& options, std::string_view service)
         return bad("no image is named");
     if (options.pty && options.io == DockerIo::port)
         return bad("a terminal needs standard streams (stdio) instead of a port");
-    const auto engine_socket = options.engine.substr(std::strlen("unix://"));
     for (const auto& mount : options.mounts) {
         if (!mount.source.starts_with('/') || !mount.target.starts_with('/'))
             return bad("mount '" + mount.source + "' to '" + mount.target + "': both paths must be absolute");
-        if (contains_path(mount.source, engine_socket) || contains_path(mount.source, "/var/run/docker.sock"))
+        if (exposes_engine(options, mount.source))
             return bad("mount '" + mount.source +
                        "': it holds the Docker engine's socket, which gives an instance "
                        "the whole host; mount something smaller");

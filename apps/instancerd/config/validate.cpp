@@ -11,9 +11,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <instancer/detail/process/find_program.hpp>
-#include <instancer/detail/process/group_limits.hpp>
-#include <instancer/detail/text/contains_path.hpp>
+#include <instancer/backend/docker_exposure.hpp>
+#include <instancer/backend/find_program.hpp>
+#include <instancer/backend/unbound_limits.hpp>
 
 #include "daemon/system.hpp"
 #include "files/tokens.hpp"
@@ -481,7 +481,7 @@ private:
                 runs_as = user->uid;
         }
         if (has("limit-pids") && service_.limits.pids != 0 && runs_as == 0 && !service_.users &&
-            !instancer::detail::can_limit_groups(instancer::detail::GroupLimit::pids))
+            !can_limit_groups(GroupLimit::pids))
             refuse("limit-pids", "does not bind root; add " + say("user", "NAME") + ", or use docker mode");
     }
 
@@ -520,7 +520,7 @@ private:
         process.command = {settings_.program(service_)};
         process.working_directory = settings_.resolve(".");
         process.env = service_.env;
-        if (const auto found = instancer::detail::find_program(process); !found)
+        if (const auto found = find_program(process); !found)
             refuse("command", found.error().text());
         const auto& directory = service_.working_directory;
         if (!directory.empty() && is_fixed(directory) && !is_directory(directory))
@@ -564,13 +564,13 @@ private:
             refuse("stderr", "needs " + say("stdio") +
                                  ": with a port the program's output is no part of the "
                                  "connection; add that or remove this");
+        DockerOptions engine;
+        engine.engine = docker.engine;
         for (const auto& mount : docker.mounts) {
             std::error_code error;
             if (!std::filesystem::exists(mount.source, error))
                 refuse("mount", "there is no " + mount.source + "; create it or correct the path");
-            else if (instancer::detail::contains_path(mount.source,
-                                                      docker.engine.substr(std::string_view("unix://").size())) ||
-                     instancer::detail::contains_path(mount.source, "/var/run/docker.sock"))
+            else if (instancer::exposes_engine(engine, mount.source))
                 refuse("mount", mount.source + " would give containers the Docker engine, and with it the host; mount "
                                                "something smaller");
         }
@@ -712,7 +712,7 @@ std::vector<std::string> unbound_limits_of(const Settings&, const ServiceSetting
     options.limit_pids = service.limits.pids;
     options.limit_cpus = service.limits.cpus;
     options.users = service.users;
-    return instancer::detail::unbound_limits(options, &instancer::detail::can_limit_groups);
+    return unbound_limits(options);
 }
 
 }  // namespace instancer::daemon

@@ -15,8 +15,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <instancer/acceptor/listen_remedy.hpp>
 #include <instancer/acceptor/socket_acceptor.hpp>
-#include <instancer/detail/process/process_stat.hpp>
+#include <instancer/system/process_stat.hpp>
 
 namespace instancer::daemon {
 
@@ -24,24 +25,10 @@ using instancer::UniqueFd;
 
 namespace {
 
-std::string remedy(const std::error_code& error, const Address& address)
-{
-    const bool is_unix = address.kind() == Address::Kind::unix_socket;
-    if (error.value() == EADDRINUSE)
-        return is_unix ? "; somebody listens there already, or the path is another kind of file: stop or remove that, "
-                         "or choose another path"
-                       : "; stop who listens there already (ss -ltnp shows it), or choose another port";
-    if (error.value() == EACCES)
-        return is_unix ? "; choose a directory that you may write to"
-                       : "; ports below 1024 need root or CAP_NET_BIND_SERVICE, so choose a higher one";
-    if (error.value() == EADDRNOTAVAIL)
-        return "; this machine has no such address (ip address shows those it has)";
-    return "";
-}
-
 tl::unexpected<std::string> cannot_listen(const Address& address, const std::error_code& error)
 {
-    return wrong("cannot listen on " + address.text() + ": " + error.message() + remedy(error, address));
+    const std::string remedy(instancer::listen_remedy(error, address.kind() == Address::Kind::unix_socket));
+    return wrong("cannot listen on " + address.text() + ": " + error.message() + (remedy.empty() ? "" : "; ") + remedy);
 }
 
 /// Every address that the host's name stands for.
@@ -115,7 +102,7 @@ pid_t listening_process(const sockaddr* address, socklen_t size)
 
 bool is_running(pid_t pid)
 {
-    const auto state = instancer::detail::process_stat(std::to_string(pid), 3);
+    const auto state = process_stat(std::to_string(pid), 3);
     return !state.empty() && state != "Z" && state != "X";
 }
 

@@ -10,7 +10,7 @@
 
 #include <asio/awaitable.hpp>
 
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/session.hpp>
 #include <instancer/stream.hpp>
 #include <instancer/usage.hpp>
@@ -74,6 +74,20 @@ enum class BridgeEnd {
     hook_failed,     ///< A hook threw an exception.
     cancelled,       ///< Cancelled from outside.
 };
+
+/// Its words, as a log has them.
+constexpr std::string_view to_string(BridgeEnd end) noexcept
+{
+    switch (end) {
+    case BridgeEnd::completed: return "completed";
+    case BridgeEnd::client_reset: return "client reset";
+    case BridgeEnd::instance_reset: return "instance reset";
+    case BridgeEnd::ended_by_hook: return "ended by hook";
+    case BridgeEnd::hook_failed: return "hook failed";
+    case BridgeEnd::cancelled: return "cancelled";
+    }
+    return "unknown";
+}
 
 /// The two ends that a Bridge joins, what has passed, and what the bridge must hear from outside.
 ///
@@ -264,7 +278,7 @@ private:
             ended.set();
         }
 
-        detail::AsyncEvent ended;
+        AsyncEvent ended;
         BridgeEnd end = BridgeEnd::cancelled;
     };
 

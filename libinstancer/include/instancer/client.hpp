@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <variant>
@@ -72,6 +73,9 @@ public:
         const auto port = ":" + std::to_string(endpoint.port());
         return endpoint.address().is_v6() ? "[" + address + "]" + port : address + port;
     }
+
+    /// Prints it as `to_string` says.
+    friend std::ostream& operator<<(std::ostream& out, const ClientInfo& client) { return out << client.to_string(); }
 
 private:
     /// One or the other, because every session holds a ClientInfo for as long as it lasts.

@@ -58,7 +58,11 @@ public:
     InstanceSummary() = default;
 };
 
-/// What the library reports. It does no logging of its own: derive, and override what is of interest.
+/// What the library reports. It does no logging of its own: derive, and override what is of interest. Several can
+/// listen by an `EventList`.
+///
+/// A handler must neither block nor throw: it runs in the midst of serving, so a wait holds up every session of its
+/// thread, and an exception may end a session or the program.
 ///
 /// Threads: called from any thread of the server, from several at once.
 /// Lifetime: must outlive everything that was given a reference to it.

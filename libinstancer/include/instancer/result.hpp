@@ -30,34 +30,37 @@ enum class Errc {
     not_supported,        ///< This backend or stream cannot do that.
 };
 
+/// Its words, as messages have them.
+constexpr std::string_view to_string(Errc code) noexcept
+{
+    switch (code) {
+    case Errc::rejected: return "the client was not admitted";
+    case Errc::denied: return "the client's address is not let in";
+    case Errc::timeout: return "timed out";
+    case Errc::full: return "no instance is free";
+    case Errc::culled: return "the instance made room for another one before it was ready";
+    case Errc::queue_timeout: return "no instance became free in time";
+    case Errc::start_failed: return "the instance failed to start";
+    case Errc::start_timeout: return "the instance did not become ready in time";
+    case Errc::backend_unavailable: return "the backend is unavailable";
+    case Errc::bad_request: return "the request cannot be carried out";
+    case Errc::not_ready: return "the instance does not accept connections yet";
+    case Errc::instance_gone: return "the instance is gone";
+    case Errc::reset: return "the owner reset its instances";
+    case Errc::stopping: return "the server is stopping";
+    case Errc::cancelled: return "cancelled";
+    case Errc::not_supported: return "not supported";
+    }
+    return "unknown error";
+}
+
 namespace detail {
 
 class ErrorCategory final : public std::error_category {
 public:
     const char* name() const noexcept override { return "instancer"; }
 
-    std::string message(int value) const override
-    {
-        switch (static_cast<Errc>(value)) {
-        case Errc::rejected: return "the client was not admitted";
-        case Errc::denied: return "the client's address is not let in";
-        case Errc::timeout: return "timed out";
-        case Errc::full: return "no instance is free";
-        case Errc::culled: return "the instance made room for another one before it was ready";
-        case Errc::queue_timeout: return "no instance became free in time";
-        case Errc::start_failed: return "the instance failed to start";
-        case Errc::start_timeout: return "the instance did not become ready in time";
-        case Errc::backend_unavailable: return "the backend is unavailable";
-        case Errc::bad_request: return "the request cannot be carried out";
-        case Errc::not_ready: return "the instance does not accept connections yet";
-        case Errc::instance_gone: return "the instance is gone";
-        case Errc::reset: return "the owner reset its instances";
-        case Errc::stopping: return "the server is stopping";
-        case Errc::cancelled: return "cancelled";
-        case Errc::not_supported: return "not supported";
-        }
-        return "unknown error";
-    }
+    std::string message(int value) const override { return std::string(to_string(static_cast<Errc>(value))); }
 };
 
 }  // namespace detail
@@ -94,6 +97,13 @@ public:
         if (text_.empty())
             return code_.message();
         return code_.category() == make_error_code(Errc()).category() ? text_ : text_ + ": " + code_.message();
+    }
+
+    /// The failed state of any `Result`, so that a function or a coroutine may return an error as it is.
+    template <class T>
+    operator tl::expected<T, Error>() const
+    {
+        return tl::unexpected<Error>(*this);
     }
 
     /// Whether the code is that one; the text does not count.

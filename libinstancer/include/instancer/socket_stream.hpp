@@ -10,7 +10,10 @@
 #include <sys/socket.h>
 
 #include <instancer/detail/socket/socket_stream.hpp>
+#include <instancer/result.hpp>
 #include <instancer/stream.hpp>
+#include <instancer/system/last_error.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer {
 
@@ -41,7 +44,7 @@ inline Result<std::pair<Stream, Stream>> make_stream_pair(const asio::any_io_exe
 {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-        return fail(detail::last_error(), "making a pair of sockets");
+        return fail(last_error(), "making a pair of sockets");
     UniqueFd first(ends[0]), second(ends[1]);
     return std::pair(make_socket_stream(executor, std::move(first)), make_socket_stream(executor, std::move(second)));
 }

@@ -26,6 +26,17 @@ enum class Readiness {
            ///< a TCP peer is probed from then on: one that closed for good is gone after a minute or so.
 };
 
+/// Its word, as a log has it.
+constexpr std::string_view to_string(Readiness what) noexcept
+{
+    switch (what) {
+    case Readiness::readable: return "readable";
+    case Readiness::writable: return "writable";
+    case Readiness::gone: return "gone";
+    }
+    return "unknown";
+}
+
 /// A byte stream with half-close and abort, whatever carries it: a TCP or Unix socket, pipes, a terminal, an
 /// attached container. Movable; owns what it names.
 ///
@@ -34,6 +45,8 @@ enum class Readiness {
 ///
 /// To carry a stream over something new, derive from `Stream::Impl`.
 ///
+/// Of an empty stream only `bool`, `native_handle`, `is_tcp`, `peer_name`, `lender`, `unsent`, assignment and
+/// destruction may be used; anything else is undefined.
 /// Concurrency: one reader, one writer and one waiter for `gone` at a time.
 /// Threads: call every member on `get_executor()`.
 class Stream {
@@ -86,7 +99,8 @@ public:
     /// Where it must be used.
     asio::any_io_executor get_executor() { return impl_->get_executor(); }
 
-    /// Reads what is there, at most `buffer.size()` bytes; 0 is the end of the stream.
+    /// Reads what is there, at most `buffer.size()` bytes; 0 is the end of the stream. So an empty `buffer` must not
+    /// be given: its 0 would look like the end.
     ///
     /// Errors: asio::error::would_block; what the system reports, a reset as asio::error::connection_reset.
     Result<std::size_t> try_read(std::span<std::byte> buffer) { return impl_->try_read(buffer); }
@@ -108,7 +122,7 @@ public:
     /// Errors: asio::error::operation_aborted when cancelled or closed.
     asio::awaitable<Result<void>> wait(Readiness what);
 
-    /// Reads at least one byte, waiting for it; 0 is the end of the stream.
+    /// Reads at least one byte, waiting for it; 0 is the end of the stream. `buffer` must not be empty.
     ///
     /// Cancellation: that of `wait`; nothing is lost.
     /// Errors: those of `wait` and, but for would_block, of `try_read`.

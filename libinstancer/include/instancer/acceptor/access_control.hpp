@@ -23,7 +23,10 @@
 #include <instancer/acceptor/proxy_protocol.hpp>
 #include <instancer/acceptor/source.hpp>
 #include <instancer/acceptor/unadmitted_limit.hpp>
-#include <instancer/detail/socket/lingering_close.hpp>
+#include <instancer/client.hpp>
+#include <instancer/lingering_close.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer {

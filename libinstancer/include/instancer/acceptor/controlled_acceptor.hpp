@@ -7,6 +7,7 @@
 
 #include <instancer/acceptor.hpp>
 #include <instancer/acceptor/access_control.hpp>
+#include <instancer/result.hpp>
 
 namespace instancer {
 

@@ -45,10 +45,10 @@ inline std::string text_of(const asio::ip::address& address)
     return ::inet_ntop(address.is_v4() ? AF_INET : AF_INET6, bytes_of(address).data(), text, sizeof text);
 }
 
-/// Where one is of IPv4 and the other of IPv6, both become IPv6: what names a connection has one family.
-INSTANCER_DECL void to_one_family(asio::ip::address& one, asio::ip::address& other);
-
 }  // namespace detail
+
+/// Where one is of IPv4 and the other of IPv6, both become IPv6: the two ends of a connection are of one family.
+INSTANCER_DECL void to_one_family(asio::ip::address& one, asio::ip::address& other);
 
 /// The header of the PROXY protocol that tells a server who `client` is: to be sent before anything else. A client
 /// that has no address is `UNKNOWN` in version 1; in version 2 it is its socket's path, or `LOCAL` without one.

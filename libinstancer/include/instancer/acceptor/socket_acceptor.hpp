@@ -17,9 +17,12 @@
 #include <unistd.h>
 
 #include <instancer/acceptor.hpp>
+#include <instancer/client.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/socket/socket_stream.hpp>
 #include <instancer/detail/socket/unix_socket_file.hpp>
+#include <instancer/result.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer {
 

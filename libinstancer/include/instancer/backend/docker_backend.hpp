@@ -10,7 +10,11 @@
 
 #include <instancer/backend/docker_options.hpp>
 #include <instancer/events.hpp>
+#include <instancer/identity.hpp>
+#include <instancer/instance.hpp>
 #include <instancer/instance_backend.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
 
 namespace instancer {
 

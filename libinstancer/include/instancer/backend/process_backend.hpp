@@ -2,10 +2,11 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,31 +14,25 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <instancer/async/async_event.hpp>
+#include <instancer/async/helper_threads.hpp>
 #include <instancer/backend/process_options.hpp>
-#include <instancer/detail/async/async_event.hpp>
-#include <instancer/detail/async/helper_threads.hpp>
 #include <instancer/detail/process/cleanup_process.hpp>
-#include <instancer/detail/process/client_environment.hpp>
 #include <instancer/detail/process/control_group.hpp>
-#include <instancer/detail/process/find_program.hpp>
 #include <instancer/detail/process/group_limits.hpp>
-#include <instancer/detail/process/output_lines.hpp>
 #include <instancer/detail/process/output_pipe.hpp>
 #include <instancer/detail/process/port_allocator.hpp>
 #include <instancer/detail/process/private_directory.hpp>
-#include <instancer/detail/process/process_marks.hpp>
-#include <instancer/detail/process/pty.hpp>
 #include <instancer/detail/process/removals.hpp>
-#include <instancer/detail/process/run_name.hpp>
 #include <instancer/detail/process/spawn.hpp>
 #include <instancer/detail/process/spawn_watchdog.hpp>
-#include <instancer/detail/process/start_report.hpp>
-#include <instancer/detail/process/tree_remover.hpp>
 #include <instancer/detail/process/user_allocator.hpp>
-#include <instancer/detail/socket/connect.hpp>
-#include <instancer/detail/socket/listeners.hpp>
 #include <instancer/events.hpp>
+#include <instancer/instance.hpp>
 #include <instancer/instance_backend.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer {
 
@@ -70,7 +65,7 @@ private:
 
         pid_t pid = -1;
         asio::posix::stream_descriptor pidfd;
-        detail::AsyncEvent exited;
+        AsyncEvent exited;
         std::string exit_text = "ended";
         std::string number;  ///< Names its directory and its mark.
         std::optional<detail::InstanceGroup> group;
@@ -180,7 +175,7 @@ private:
     std::optional<detail::UserAllocator> users_;
     detail::SpawnWatchdog watchdog_{start_patience};
     detail::Removals removals_;
-    detail::HelperThreads starters_, enders_;  ///< Apart: what instances do can keep an end waiting for a while.
+    HelperThreads starters_, enders_;  ///< Apart: what instances do can keep an end waiting for a while.
     std::uint64_t last_number_ = 0;
 };
 

@@ -12,16 +12,19 @@
 #include <utility>
 #include <vector>
 
+#include <instancer/async/async_event.hpp>
 #include <instancer/backend/balancer.hpp>
 #include <instancer/backend/upstream_options.hpp>
 #include <instancer/backend/upstream_status.hpp>
-#include <instancer/detail/async/async_event.hpp>
 #include <instancer/detail/upstream/upstream_connect.hpp>
 #include <instancer/detail/upstream/upstream_group.hpp>
 #include <instancer/detail/upstream/upstream_upkeep.hpp>
 #include <instancer/events.hpp>
+#include <instancer/instance.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/pool/pool_options.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
 
 namespace instancer {
 
@@ -86,7 +89,7 @@ private:
     struct Run final : Instance::State {
         explicit Run(const asio::any_io_executor& control) : stopped(control) {}
 
-        detail::AsyncEvent stopped;
+        AsyncEvent stopped;
     };
 
     BackendTraits do_traits() const override { return BackendTraits().ready_at_start(true); }

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <asio/any_io_executor.hpp>
@@ -18,6 +19,7 @@
 #include <asio/error.hpp>
 
 #include <instancer/detail/async/async_signal.hpp>
+#include <instancer/result.hpp>
 #include <instancer/stream.hpp>
 
 /// Doubles of a client and of a backend, for the tests of who builds upon the library.

@@ -4,27 +4,26 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
 
+#include <instancer/async/async_event.hpp>
+#include <instancer/async/host_resolver.hpp>
 #include <instancer/bridge.hpp>
-#include <instancer/detail/async/async_event.hpp>
 #include <instancer/detail/async/deadline.hpp>
-#include <instancer/detail/socket/connect_race.hpp>
-#include <instancer/detail/socket/host_resolver.hpp>
-#include <instancer/detail/text/exception_text.hpp>
 #include <instancer/detail/tunnel/tunnel_link.hpp>
 #include <instancer/events.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/tunnel/message.hpp>
+#include <instancer/tunnel/tunnel_observer.hpp>
 #include <instancer/tunnel/tunnel_options.hpp>
-#include <instancer/usage.hpp>
+#include <instancer/tunnel/tunnel_session.hpp>
 
 namespace instancer {
 
@@ -150,8 +149,8 @@ private:
     Events& events_;
     asio::steady_timer pause_;
     detail::Deadline drain_limit_;
-    detail::AsyncEvent stopped_;
-    detail::HostResolver resolver_;
+    AsyncEvent stopped_;
+    HostResolver resolver_;
     asio::steady_timer idle_;  ///< Until sessions have ended.
     std::shared_ptr<detail::TunnelLink> link_;
     std::size_t sessions_ = 0;

@@ -6,6 +6,9 @@
 #include <utility>
 
 #include <instancer/authenticator.hpp>
+#include <instancer/client.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
 
 namespace instancer {
 

@@ -4,8 +4,13 @@
 #include <memory>
 #include <utility>
 
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/async_event.hpp>
+#include <instancer/client.hpp>
+#include <instancer/instance.hpp>
 #include <instancer/instance_backend.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/tunnel/message.hpp>
 #include <instancer/tunnel/tunnel_server.hpp>
 
 namespace instancer {
@@ -27,7 +32,7 @@ private:
     struct Run final : Instance::State {
         explicit Run(const asio::any_io_executor& control) : stopped(control) {}
 
-        detail::AsyncEvent stopped;
+        AsyncEvent stopped;
     };
 
     BackendTraits do_traits() const override { return BackendTraits().ready_at_start(true); }

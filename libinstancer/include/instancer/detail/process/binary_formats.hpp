@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -11,7 +10,7 @@
 #include <string_view>
 #include <system_error>
 
-#include <instancer/detail/crypto/hex.hpp>
+#include <instancer/text/hex.hpp>
 
 namespace instancer::detail {
 

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
-#include <fcntl.h>
 #include <linux/close_range.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -20,10 +20,11 @@
 
 #include <instancer/detail/process/control_group.hpp>
 #include <instancer/detail/process/process_marks.hpp>
-#include <instancer/detail/process/process_stat.hpp>
 #include <instancer/detail/process/tree_remover.hpp>
-#include <instancer/detail/socket/socket_stream.hpp>
 #include <instancer/result.hpp>
+#include <instancer/system/last_error.hpp>
+#include <instancer/system/make_pipe.hpp>
+#include <instancer/system/process_stat.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
@@ -38,16 +39,15 @@ public:
                                         const std::vector<std::string>& directories,
                                         const std::vector<std::string>& further_groups = {})
     {
-        int ends[2];
-        if (::pipe2(ends, O_CLOEXEC) != 0)
-            return fail(last_error(), "starting the guard process");
-        UniqueFd reading(ends[0]), writing(ends[1]);
+        auto pipe = make_pipe();
+        if (!pipe)
+            return fail(pipe.error().code(), "starting the guard process");
         const pid_t pid = ::fork();
         if (pid < 0)
             return fail(last_error(), "starting the guard process");
         if (pid == 0)
-            watch(reading.get(), control_group, mark, directories, further_groups);
-        return CleanupProcess(pid, std::move(writing));
+            watch(pipe->reader.get(), control_group, mark, directories, further_groups);
+        return CleanupProcess(pid, std::move(pipe->writer));
     }
 
     CleanupProcess(CleanupProcess&& other) noexcept : pid_(std::exchange(other.pid_, -1)), pipe_(std::move(other.pipe_))

@@ -3,14 +3,13 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <fstream>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -20,7 +19,6 @@
 #include <unistd.h>
 
 #include <instancer/detail/config.hpp>
-#include <instancer/detail/text/split.hpp>
 #include <instancer/result.hpp>
 #include <instancer/unique_fd.hpp>
 

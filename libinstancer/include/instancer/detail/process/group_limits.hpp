@@ -2,26 +2,18 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
 #include <fstream>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
-#include <sys/stat.h>
-
+#include <instancer/backend/group_limit.hpp>
 #include <instancer/backend/process_options.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/control_group.hpp>
-#include <instancer/detail/process/process_stat.hpp>
 #include <instancer/result.hpp>
-#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
-
-/// A limit that a controller of control groups can set for all processes of an instance together.
-enum class GroupLimit { memory, pids, cpu };
 
 inline constexpr std::array group_limits = {GroupLimit::memory, GroupLimit::pids, GroupLimit::cpu};
 
@@ -59,9 +51,6 @@ INSTANCER_DECL bool make_room_for_controllers(const std::string& path);
 
 /// Lets groups below `path`, of version 2, have that controller.
 INSTANCER_DECL bool enable_controller(const std::string& path, const std::string& controller);
-
-/// Whether that limit can probably be set here, without trying to.
-INSTANCER_DECL bool can_limit_groups(GroupLimit limit);
 
 /// What to tell the operator of limits that control groups do not set here, as `binds` says.
 template <class Binds>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <optional>
 
@@ -10,8 +9,7 @@
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
 
-#include <instancer/detail/async/asio_compat.hpp>
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/detail/process/output_lines.hpp>
 #include <instancer/detail/process/read_allowance.hpp>
 #include <instancer/result.hpp>

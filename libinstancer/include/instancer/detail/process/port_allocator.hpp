@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include <instancer/backend/process_options.hpp>
-#include <instancer/detail/socket/socket_stream.hpp>
 #include <instancer/result.hpp>
+#include <instancer/system/last_error.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <poll.h>
+#include <span>
 #include <termios.h>
+#include <utility>
 
 #include <instancer/backend/terminal_mode.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/terminal_end.hpp>
 #include <instancer/detail/socket/socket_stream.hpp>
+#include <instancer/result.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <atomic>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,12 +8,6 @@
 #include <sys/stat.h>
 
 #include <instancer/detail/config.hpp>
-#include <instancer/detail/process/control_group.hpp>
-#include <instancer/detail/process/group_limits.hpp>
-#include <instancer/detail/process/private_directory.hpp>
-#include <instancer/detail/process/process_marks.hpp>
-#include <instancer/detail/process/process_stat.hpp>
-#include <instancer/detail/text/split.hpp>
 
 namespace instancer::detail {
 

@@ -2,11 +2,8 @@
 #pragma once
 
 #include <cerrno>
-#include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -19,7 +16,6 @@
 
 #include <instancer/backend/process_options.hpp>
 #include <instancer/detail/config.hpp>
-#include <instancer/detail/process/find_program.hpp>
 #include <instancer/detail/process/instance_setup.hpp>
 #include <instancer/detail/process/spawn_watchdog.hpp>
 #include <instancer/result.hpp>

@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cerrno>
 #include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 
-#include <asio/posix/stream_descriptor.hpp>
+#include <asio/awaitable.hpp>
 
-#include <instancer/detail/async/asio_compat.hpp>
-#include <instancer/detail/async/one_shot.hpp>
-#include <instancer/detail/process/spawn.hpp>
-#include <instancer/detail/socket/socket_stream.hpp>
+#include <instancer/async/one_shot.hpp>
+#include <instancer/detail/config.hpp>
 #include <instancer/result.hpp>
 #include <instancer/unique_fd.hpp>
 
@@ -22,10 +18,7 @@ namespace instancer::detail {
 /// What instancer-init says of a start: nothing when the program runs, else "ERRNO STEP".
 class StartReport {
 public:
-    /// The end that we read, and the one that instancer-init gets.
-    static Result<std::pair<UniqueFd, UniqueFd>> make_pipe();
-
-    /// Waits until the program runs.
+    /// Waits until the program runs. `pipe` is what we read, instancer-init has the other end.
     ///
     /// Time: at most `patience`. No thread waits: whoever runs as the instance's user can stop who reports.
     /// Cancellation: none.

@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
@@ -15,7 +14,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <instancer/detail/socket/socket_stream.hpp>
 #include <instancer/result.hpp>
 #include <instancer/unique_fd.hpp>
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -16,7 +17,11 @@
 
 #include <instancer/client.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/result.hpp>
 #include <instancer/socket_stream.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/system/last_error.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 

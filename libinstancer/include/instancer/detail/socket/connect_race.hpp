@@ -16,6 +16,9 @@
 #include <asio/steady_timer.hpp>
 
 #include <instancer/detail/socket/connect.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 

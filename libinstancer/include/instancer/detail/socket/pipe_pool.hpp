@@ -9,8 +9,8 @@
 #include <vector>
 
 #include <fcntl.h>
-#include <unistd.h>
 
+#include <instancer/system/make_pipe.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
@@ -50,15 +50,14 @@ public:
         if (count_ == most || ::sigaction(SIGPIPE, nullptr, &on_broken_pipe) != 0 ||
             on_broken_pipe.sa_handler != SIG_IGN)
             return nullptr;
-        int ends[2];
-        if (::pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0)
+        auto ends = make_pipe(O_NONBLOCK);
+        if (!ends)
             return nullptr;
-        UniqueFd out(ends[0]), in(ends[1]);
-        const int room = ::fcntl(in.get(), F_SETPIPE_SZ, wanted);
+        const int room = ::fcntl(ends->writer.get(), F_SETPIPE_SZ, wanted);
         if (room < least)
             return nullptr;
-        auto pipe = std::unique_ptr<Pipe>(new (std::nothrow)
-                                              Pipe(std::move(out), std::move(in), static_cast<std::size_t>(room)));
+        auto pipe = std::unique_ptr<Pipe>(
+            new (std::nothrow) Pipe(std::move(ends->reader), std::move(ends->writer), static_cast<std::size_t>(room)));
         if (pipe)
             ++count_;
         return pipe;

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cerrno>
+#include <cstddef>
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <asio/error.hpp>
@@ -17,18 +20,17 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/async/as_result.hpp>
 #include <instancer/detail/async/compact_executor.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/socket/keepalive.hpp>
 #include <instancer/detail/socket/peer_watch.hpp>
+#include <instancer/result.hpp>
 #include <instancer/stream.hpp>
+#include <instancer/system/last_error.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
-
-/// In Asio's category, so that it equals what Asio itself reports and the names in `asio::error`.
-inline std::error_code system_error(int number) noexcept { return {number, asio::error::get_system_category()}; }
-inline std::error_code last_error() noexcept { return system_error(errno); }
 
 INSTANCER_DECL bool is_socket_in_family(int fd, std::initializer_list<int> families) noexcept;
 

@@ -14,10 +14,14 @@
 #include <sys/un.h>
 
 #include <instancer/acceptor/proxy_protocol.hpp>
+#include <instancer/backend/balancer.hpp>
+#include <instancer/client.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/socket/connect_race.hpp>
 #include <instancer/detail/upstream/upstream_group.hpp>
+#include <instancer/result.hpp>
 #include <instancer/socket_stream.hpp>
+#include <instancer/stream.hpp>
 
 namespace instancer::detail {
 

@@ -12,10 +12,13 @@
 
 #include <asio/post.hpp>
 
+#include <instancer/async/one_shot.hpp>
 #include <instancer/backend/balancer.hpp>
+#include <instancer/backend/upstream_options.hpp>
 #include <instancer/client.hpp>
-#include <instancer/detail/async/one_shot.hpp>
+#include <instancer/detail/socket/address_list.hpp>
 #include <instancer/events.hpp>
+#include <instancer/result.hpp>
 
 namespace instancer::detail {
 

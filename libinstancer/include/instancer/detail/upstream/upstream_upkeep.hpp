@@ -19,10 +19,14 @@
 #include <asio/detached.hpp>
 #include <asio/steady_timer.hpp>
 
-#include <instancer/detail/async/async_event.hpp>
-#include <instancer/detail/socket/host_resolver.hpp>
+#include <instancer/async/async_event.hpp>
+#include <instancer/async/host_resolver.hpp>
+#include <instancer/backend/balancer.hpp>
+#include <instancer/backend/upstream_options.hpp>
+#include <instancer/detail/socket/address_list.hpp>
 #include <instancer/detail/upstream/upstream_connect.hpp>
 #include <instancer/detail/upstream/upstream_group.hpp>
+#include <instancer/result.hpp>
 
 namespace instancer::detail {
 

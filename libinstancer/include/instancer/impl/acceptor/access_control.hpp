@@ -7,7 +7,10 @@
 #include <poll.h>
 
 #include <instancer/acceptor/access_control.hpp>
+#include <instancer/client.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
 
 namespace instancer {
 
@@ -111,7 +114,7 @@ INSTANCER_DECL void AccessControl::turn_away(Stream& client, const ClientInfo& i
 {
     switch (options_.when_denied) {
     case WhenDenied::reset: return client.abort();
-    case WhenDenied::close: return detail::lingering_close(client);
+    case WhenDenied::close: return lingering_close(client);
     case WhenDenied::hold: break;
     }
     if (client.native_handle() < 0)

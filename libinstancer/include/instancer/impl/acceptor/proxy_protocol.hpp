@@ -12,6 +12,10 @@ INSTANCER_DECL std::string bytes_of(const asio::ip::address& address)
     return address.is_v4() ? text(address.to_v4().to_bytes()) : text(address.to_v6().to_bytes());
 }
 
+}  // namespace instancer::detail
+
+namespace instancer {
+
 INSTANCER_DECL void to_one_family(asio::ip::address& one, asio::ip::address& other)
 {
     if (one.is_v4() == other.is_v4())
@@ -20,16 +24,12 @@ INSTANCER_DECL void to_one_family(asio::ip::address& one, asio::ip::address& oth
     narrow = asio::ip::make_address_v6(asio::ip::v4_mapped, narrow.to_v4());
 }
 
-}  // namespace instancer::detail
-
-namespace instancer {
-
 INSTANCER_DECL std::string encode_proxy_header(ProxyVersion version, const ClientInfo& client)
 {
     const bool has_address = client.peer() && client.local();
     auto source = has_address ? client.peer()->address() : asio::ip::address();
     auto target = has_address ? client.local()->address() : asio::ip::address();
-    detail::to_one_family(source, target);
+    to_one_family(source, target);
 
     if (version == ProxyVersion::v1) {
         if (!has_address)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <system_error>
+
 #include <instancer/detail/config.hpp>
 #include <instancer/tunnel/multiplexer.hpp>
 

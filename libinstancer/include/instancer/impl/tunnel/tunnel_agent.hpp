@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
@@ -10,7 +12,16 @@
 #include <asio/this_coro.hpp>
 
 #include <instancer/detail/config.hpp>
+#include <instancer/detail/socket/connect_race.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/text/exception_text.hpp>
+#include <instancer/tunnel/message.hpp>
+#include <instancer/tunnel/multiplexer.hpp>
 #include <instancer/tunnel/tunnel_agent.hpp>
+#include <instancer/tunnel/tunnel_observer.hpp>
+#include <instancer/tunnel/tunnel_session.hpp>
+#include <instancer/usage.hpp>
 
 namespace instancer {
 
@@ -45,10 +56,10 @@ INSTANCER_DECL asio::awaitable<void> TunnelAgent::run()
         if (stopped_.is_set() || draining_)
             break;
         pause_.expires_after(yields_ ? std::max(options_.reconnect, options_.displaced_wait) : options_.reconnect);
-        co_await pause_.async_wait(detail::as_result);
+        co_await pause_.async_wait(as_result);
     }
     while (sessions_ > 0)
-        co_await idle_.async_wait(detail::as_result);
+        co_await idle_.async_wait(as_result);
     drain_limit_.cancel();
 }
 
@@ -106,7 +117,7 @@ INSTANCER_DECL asio::awaitable<void> TunnelAgent::serve(std::shared_ptr<detail::
     try {
         co_await join(*link, session);
     } catch (...) {
-        events_.warning(service_, "session of " + session->user().to_string() + ": " + detail::exception_text());
+        events_.warning(service_, "session of " + session->user().to_string() + ": " + exception_text());
     }
     link->refuse(session, "ECONNABORTED");
     --sessions_;

@@ -10,6 +10,7 @@
 
 #include <instancer/detail/bridge/stream_bridge.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/system/last_error.hpp>
 
 namespace instancer::detail {
 

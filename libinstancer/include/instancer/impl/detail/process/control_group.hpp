@@ -3,12 +3,17 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <map>
 #include <sstream>
+#include <thread>
 
 #include <poll.h>
 
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/control_group.hpp>
+#include <instancer/system/last_error.hpp>
+#include <instancer/text/split.hpp>
 
 namespace instancer::detail {
 
@@ -82,9 +87,7 @@ INSTANCER_DECL bool remove_control_group(const std::string& path)
 
 INSTANCER_DECL Result<InstanceGroup> InstanceGroup::create(const std::string& path)
 {
-    const auto failed = [&path] {
-        return fail(std::error_code(errno, std::system_category()), "making the control group " + path);
-    };
+    const auto failed = [&path] { return fail(last_error(), "making the control group " + path); };
     if (::mkdir(path.c_str(), 0755) != 0)
         return failed();
     // Without it nobody would know whether anything is left to kill.
@@ -158,7 +161,7 @@ INSTANCER_DECL Result<void> ControlGroup::give_back(InstanceGroup group)
         }
     }
     if (!remove_control_group(group.path()))
-        return fail(std::error_code(errno, std::system_category()), "removing the control group " + group.path());
+        return fail(last_error(), "removing the control group " + group.path());
     return {};
 }
 

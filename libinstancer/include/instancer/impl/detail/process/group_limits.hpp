@@ -2,13 +2,18 @@
 #pragma once
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/group_limits.hpp>
+#include <instancer/system/last_error.hpp>
+#include <instancer/system/process_stat.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 
@@ -75,16 +80,6 @@ INSTANCER_DECL bool enable_controller(const std::string& path, const std::string
     return enable() || (errno == EBUSY && make_room_for_controllers(path) && enable());
 }
 
-INSTANCER_DECL bool can_limit_groups(GroupLimit limit)
-{
-    const auto controller = controller_of(limit);
-    if (const auto own = own_control_group(controller); !own.empty())
-        return ::access(own.c_str(), W_OK) == 0;
-    const auto own = own_control_group();
-    return !own.empty() && has_controller(own, "/cgroup.controllers", controller) &&
-           ::access((own + "/cgroup.subtree_control").c_str(), W_OK) == 0;
-}
-
 INSTANCER_DECL Result<std::vector<std::string>> GroupLimiter::apply(const std::string& number,
                                                                     const InstanceGroup* group) const
 {
@@ -96,7 +91,7 @@ INSTANCER_DECL Result<std::vector<std::string>> GroupLimiter::apply(const std::s
             groups.push_back(path);
         if (there && set_group_limit(path, home.is_v2, home.limit, options_))
             continue;
-        const std::error_code error(errno, std::system_category());
+        const auto error = last_error();
         remove(groups);
         return fail(error, "setting limits of the control group " + path);
     }

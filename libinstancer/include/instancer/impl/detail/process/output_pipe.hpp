@@ -2,12 +2,14 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include <asio/post.hpp>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <instancer/async/as_result.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/output_pipe.hpp>
 

@@ -2,12 +2,20 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
+#include <cstddef>
 #include <cstdlib>
+#include <span>
+#include <system_error>
+#include <utility>
 
 #include <fcntl.h>
 
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/pty.hpp>
+#include <instancer/result.hpp>
+#include <instancer/system/last_error.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 

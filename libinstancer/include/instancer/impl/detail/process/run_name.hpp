@@ -2,12 +2,20 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
+#include <system_error>
 
 #include <unistd.h>
 
 #include <instancer/detail/config.hpp>
+#include <instancer/detail/process/control_group.hpp>
+#include <instancer/detail/process/group_limits.hpp>
+#include <instancer/detail/process/private_directory.hpp>
+#include <instancer/detail/process/process_marks.hpp>
 #include <instancer/detail/process/run_name.hpp>
+#include <instancer/system/process_stat.hpp>
+#include <instancer/text/split.hpp>
 
 namespace instancer::detail {
 

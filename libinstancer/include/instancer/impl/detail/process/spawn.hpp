@@ -2,11 +2,15 @@
 #pragma once
 
 #include <csignal>
+#include <cstddef>
+#include <cstdint>
 
 #include <fcntl.h>
 
+#include <instancer/backend/find_program.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/spawn.hpp>
+#include <instancer/system/last_error.hpp>
 
 namespace instancer::detail {
 
@@ -98,7 +102,7 @@ INSTANCER_DECL InstanceSetup instance_setup(const SpawnPlan& plan, pid_t parent)
 
 INSTANCER_DECL Error start_error(int number, const std::string& program, std::string_view step)
 {
-    const std::error_code code(number, std::system_category());
+    const auto code = system_error(number);
     // Before the start it was not certain: the system may have been told how to run anything.
     if (number == ENOEXEC)
         return Error(code, program + " " + std::string(no_program));
@@ -135,7 +139,7 @@ INSTANCER_DECL Result<SpawnedProcess> spawn(const SpawnPlan& plan, SpawnWatchdog
     const int clone_errno = errno;
     ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     if (pid < 0)
-        return fail(std::error_code(clone_errno, std::system_category()), "starting a process");
+        return fail(system_error(clone_errno), "starting a process");
     const bool killed = watch.end();
     SpawnedProcess process(pid, UniqueFd(*watch.pidfd()));
     if (!killed && child.failed_step() == nullptr)

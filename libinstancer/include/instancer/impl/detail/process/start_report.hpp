@@ -2,26 +2,22 @@
 #pragma once
 
 #include <charconv>
+#include <cstddef>
+#include <utility>
 
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
+#include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
-#include <fcntl.h>
+#include <asio/this_coro.hpp>
 #include <unistd.h>
 
-#include <instancer/detail/config.hpp>
+#include <instancer/async/as_result.hpp>
+#include <instancer/detail/process/spawn.hpp>
 #include <instancer/detail/process/start_report.hpp>
 
 namespace instancer::detail {
-
-INSTANCER_DECL Result<std::pair<UniqueFd, UniqueFd>> StartReport::make_pipe()
-{
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
-        return fail(last_error(), "making a pipe");
-    return std::pair(UniqueFd(ends[0]), UniqueFd(ends[1]));
-}
 
 INSTANCER_DECL asio::awaitable<Result<void>> StartReport::wait(UniqueFd pipe, std::string program,
                                                                std::chrono::milliseconds patience)

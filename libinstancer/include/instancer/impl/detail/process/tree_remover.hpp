@@ -5,6 +5,7 @@
 
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/tree_remover.hpp>
+#include <instancer/system/last_error.hpp>
 
 namespace instancer::detail {
 
@@ -137,7 +138,7 @@ INSTANCER_DECL void TreeRemover::report(const std::string& what, int error)
                          : error == EBUSY ? "; it may be a mount: umount it, and remove it"
                                           : "; remove it by hand";
     if (report_)
-        report_(what + " cannot be removed: " + std::error_code(error, std::system_category()).message() + remedy);
+        report_(what + " cannot be removed: " + system_error(error).message() + remedy);
 }
 
 INSTANCER_DECL int TreeRemover::place(UniqueFd& fd, const char* name)

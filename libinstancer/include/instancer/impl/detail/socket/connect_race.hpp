@@ -8,6 +8,11 @@
 
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/socket/connect_race.hpp>
+#include <instancer/detail/socket/socket_stream.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/system/last_error.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 

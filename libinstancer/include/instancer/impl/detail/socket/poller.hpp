@@ -6,6 +6,7 @@
 
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/socket/poller.hpp>
+#include <instancer/system/last_error.hpp>
 
 namespace instancer::detail {
 
@@ -29,7 +30,7 @@ INSTANCER_DECL Result<void> Poller::add(int fd, Entry& entry)
     event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
     event.data.u64 = key(index);
     if (::epoll_ctl(epoll_->native_handle(), EPOLL_CTL_ADD, fd, &event) != 0)
-        return fail(std::error_code(errno, std::system_category()), "watching a connection");
+        return fail(last_error(), "watching a connection");
     free_.pop_back();
     slots_[index].entry = &entry;
     entry.slot_ = index;
@@ -56,7 +57,7 @@ INSTANCER_DECL Result<void> Poller::open(const asio::any_io_executor& executor)
 {
     UniqueFd fd(::epoll_create1(EPOLL_CLOEXEC));
     if (!fd)
-        return fail(std::error_code(errno, std::system_category()), "making an epoll");
+        return fail(last_error(), "making an epoll");
     asio::posix::stream_descriptor descriptor(executor);
     asio::error_code error;
     descriptor.assign(fd.get(), error);

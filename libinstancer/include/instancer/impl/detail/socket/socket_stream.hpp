@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
+#include <initializer_list>
+#include <system_error>
+
 #include <asio/this_coro.hpp>
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/socket/socket_stream.hpp>
+#include <instancer/result.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 
 #include <fcntl.h>
 #include <sys/wait.h>

@@ -5,8 +5,14 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 
+#include <instancer/backend/balancer.hpp>
+#include <instancer/client.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/upstream/upstream_connect.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/system/last_error.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 

@@ -3,8 +3,10 @@
 
 #include <random>
 
+#include <instancer/backend/upstream_options.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/upstream/upstream_group.hpp>
+#include <instancer/result.hpp>
 
 namespace instancer::detail {
 

@@ -6,8 +6,11 @@
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/this_coro.hpp>
 
+#include <instancer/backend/balancer.hpp>
+#include <instancer/backend/upstream_options.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/upstream/upstream_upkeep.hpp>
+#include <instancer/result.hpp>
 
 namespace instancer::detail {
 

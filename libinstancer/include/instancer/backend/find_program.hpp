@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
-#include <cstring>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -14,7 +12,9 @@
 #include <instancer/detail/process/binary_formats.hpp>
 #include <instancer/result.hpp>
 
-namespace instancer::detail {
+namespace instancer {
+
+namespace detail {
 
 /// Where an instance's own environment lets it look for programs, unless it is configured otherwise.
 inline constexpr std::string_view default_search_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -42,14 +42,16 @@ inline bool begins_with_byte_order_mark(std::string_view text) noexcept
 INSTANCER_DECL std::string trouble_of(const std::string& path,
                                       const std::filesystem::path& formats = formats_directory);
 
+}  // namespace detail
+
 /// What the command of `options` starts: a path as it is written, anything else as found along the PATH that the
 /// instance will have. A path below `{dir}` is taken as it is, because it is not there yet.
 ///
-/// Errors: Errc::bad_request, with the remedy.
+/// Errors: Errc::bad_request, with the remedy; also when the command is empty.
 INSTANCER_DECL Result<std::string> find_program(const ProcessOptions& options);
 
-}  // namespace instancer::detail
+}  // namespace instancer
 
 #if !defined(INSTANCER_SEPARATE_COMPILATION)
-#include <instancer/impl/detail/process/find_program.hpp>
+#include <instancer/impl/backend/find_program.hpp>
 #endif

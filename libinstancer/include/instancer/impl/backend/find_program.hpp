@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
 #include <fstream>
 
 #include <unistd.h>
 
+#include <instancer/backend/find_program.hpp>
 #include <instancer/detail/config.hpp>
-#include <instancer/detail/process/find_program.hpp>
 
 namespace instancer::detail {
 
@@ -49,8 +51,15 @@ INSTANCER_DECL std::string trouble_of(const std::string& path, const std::filesy
            ", which is no program that can be run; install it or correct the line";
 }
 
+}  // namespace instancer::detail
+
+namespace instancer {
+
 INSTANCER_DECL Result<std::string> find_program(const ProcessOptions& options)
 {
+    using namespace detail;
+    if (options.command.empty())
+        return fail(Errc::bad_request, "no command is given");
     const auto& name = options.command.front();
     const auto varies = [](const std::string& text) { return text.find("{dir}") != std::string::npos; };
     if (name.find('/') != std::string::npos) {
@@ -92,4 +101,4 @@ INSTANCER_DECL Result<std::string> find_program(const ProcessOptions& options)
                                        "; install it, write its path, or set PATH in its environment");
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer

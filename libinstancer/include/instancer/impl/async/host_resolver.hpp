@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <instancer/detail/config.hpp>
-#include <instancer/detail/socket/host_resolver.hpp>
+#include <cstring>
+#include <memory>
 
-namespace instancer::detail {
+#include <netdb.h>
+
+#include <instancer/async/host_resolver.hpp>
+#include <instancer/detail/config.hpp>
+#include <instancer/system/last_error.hpp>
+
+namespace instancer {
 
 INSTANCER_DECL Result<std::vector<asio::ip::tcp::endpoint>> look_up_host(const std::string& host, std::uint16_t port)
 {
@@ -39,4 +45,4 @@ INSTANCER_DECL asio::awaitable<Result<HostResolver::Endpoints>> HostResolver::fi
     co_return found;
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer

@@ -10,9 +10,9 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 
-#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/async/as_result.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 /// A value that one coroutine awaits and any thread may deliver, once.
 ///
@@ -20,6 +20,7 @@ namespace instancer::detail {
 template <class T>
 class OneShot : public std::enable_shared_from_this<OneShot<T>> {
 public:
+    /// A value that is awaited on `executor`. Make it by `std::make_shared`.
     explicit OneShot(const asio::any_io_executor& executor) : timer_(executor, asio::steady_timer::time_point::max()) {}
 
     /// Delivers from any thread. On the executor's own thread the value is there when this returns.
@@ -31,6 +32,7 @@ public:
         });
     }
 
+    /// Whether the value is there and not taken yet.
     bool ready() const noexcept { return value_.has_value(); }
 
     /// Empty when cancelled.
@@ -57,4 +59,4 @@ private:
     std::optional<T> value_;
 };
 
-}  // namespace instancer::detail
+}  // namespace instancer

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -9,13 +10,13 @@
 
 #include <instancer/unique_fd.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 // Fields of /proc/PID/stat, counted from 1 as in proc(5).
-inline constexpr int stat_parent = 4;
+inline constexpr int stat_parent = 4;       ///< The process that started it.
 inline constexpr int stat_start_time = 22;  ///< In clock ticks since boot: with the id it names a process for good.
-inline constexpr int stat_arg_start = 48;
-inline constexpr int stat_arg_end = 49;
+inline constexpr int stat_arg_start = 48;   ///< Where its arguments begin in its memory.
+inline constexpr int stat_arg_end = 49;     ///< Where they end.
 
 /// One field of /proc/`pid`/stat after the second; empty when there is no such process.
 inline std::string process_stat(const std::string& pid, int field)
@@ -34,4 +35,4 @@ inline std::string process_stat(const std::string& pid, int field)
     return std::string(text.substr(at + 1, text.find(' ', at + 1) - at - 1));
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer

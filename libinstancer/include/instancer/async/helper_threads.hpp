@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -11,14 +12,15 @@
 #include <asio/this_coro.hpp>
 #include <asio/thread_pool.hpp>
 
-#include <instancer/detail/async/one_shot.hpp>
+#include <instancer/async/one_shot.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 /// Threads for calls that block. They live as long as this object: a parent-death signal fires when the thread that
 /// spawned a process ends.
 class HelperThreads {
 public:
+    /// Starts `count` threads.
     explicit HelperThreads(std::size_t count) : pool_(count) {}
     ~HelperThreads() { join(); }
 
@@ -76,4 +78,4 @@ private:
     asio::thread_pool pool_;
 };
 
-}  // namespace instancer::detail
+}  // namespace instancer

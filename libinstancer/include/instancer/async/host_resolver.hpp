@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cerrno>
+#include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <functional>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <asio/awaitable.hpp>
 #include <asio/ip/tcp.hpp>
-#include <netdb.h>
 
 #include <instancer/detail/async/detached_threads.hpp>
 #include <instancer/detail/config.hpp>
-#include <instancer/detail/socket/socket_stream.hpp>
-#include <instancer/detail/text/exception_text.hpp>
+#include <instancer/result.hpp>
+#include <instancer/text/exception_text.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 /// Every address of `host`, as the system finds them. Blocks, for half a minute when no name server answers.
 INSTANCER_DECL Result<std::vector<asio::ip::tcp::endpoint>> look_up_host(const std::string& host, std::uint16_t port);
@@ -27,7 +25,9 @@ INSTANCER_DECL Result<std::vector<asio::ip::tcp::endpoint>> look_up_host(const s
 /// end of the process.
 class HostResolver {
 public:
+    /// Addresses, each with the port that was asked for.
     using Endpoints = std::vector<asio::ip::tcp::endpoint>;
+    /// Blocks until it has found the addresses of a host.
     using LookUp = std::function<Result<Endpoints>(const std::string& host, std::uint16_t port)>;
 
     /// An empty `look_up` is `look_up_host`.
@@ -54,11 +54,11 @@ private:
     static std::string with_colon(const std::string& text) { return text.empty() ? text : ": " + text; }
 
     const LookUp look_up_;
-    DetachedThreads threads_{most_threads};
+    detail::DetachedThreads threads_{most_threads};
 };
 
-}  // namespace instancer::detail
+}  // namespace instancer
 
 #if !defined(INSTANCER_SEPARATE_COMPILATION)
-#include <instancer/impl/detail/socket/host_resolver.hpp>
+#include <instancer/impl/async/host_resolver.hpp>
 #endif

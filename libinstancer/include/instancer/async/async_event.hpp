@@ -5,26 +5,33 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 
-#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/async/as_result.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 /// A condition that coroutines on one executor wait for; once set it stays set.
+///
+/// Threads: every member on that executor.
 class AsyncEvent {
 public:
+    /// Not set yet.
     explicit AsyncEvent(const asio::any_io_executor& executor) : timer_(executor, asio::steady_timer::time_point::max())
     {
     }
 
+    /// Resumes all that wait.
     void set()
     {
         set_ = true;
         timer_.cancel();
     }
 
+    /// Whether it was set.
     bool is_set() const noexcept { return set_; }
 
     /// Returns when set or cancelled.
+    ///
+    /// Cancellation: any type.
     asio::awaitable<void> wait()
     {
         const auto cancellation = co_await asio::this_coro::cancellation_state;
@@ -37,4 +44,4 @@ private:
     bool set_ = false;
 };
 
-}  // namespace instancer::detail
+}  // namespace instancer

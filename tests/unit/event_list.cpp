@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <instancer/event_list.hpp>
+
+using namespace instancer;
+
+namespace {
+
+class Recorder final : public Events {
+public:
+    std::string heard;
+
+private:
+    void listening(std::string_view, std::string_view address) override { note("listening", address); }
+    void session_started(std::string_view, std::uint64_t id, const ClientInfo&) override
+    {
+        note("session started", std::to_string(id));
+    }
+    void session_ended(const SessionSummary& summary) override { note("session ended", std::to_string(summary.id)); }
+    void instance_started(std::string_view, std::string_view name, std::string_view) override { note("started", name); }
+    void instance_claimed(std::string_view, std::string_view name, std::string_view) override { note("claimed", name); }
+    void instance_adopted(std::string_view, std::string_view name, std::string_view) override { note("adopted", name); }
+    void instance_ended(const InstanceSummary& summary) override { note("ended", summary.name); }
+    void output(std::string_view, std::string_view, std::string_view line) override { note("output", line); }
+    void warning(std::string_view, std::string_view text) override { note("warning", text); }
+    void notice(std::string_view, std::string_view text) override { note("notice", text); }
+
+    void note(std::string_view what, std::string_view detail)
+    {
+        heard += std::string(what) + ": " + std::string(detail) + "\n";
+    }
+};
+
+}  // namespace
+
+TEST_CASE("every observer of a list hears everything")
+{
+    Recorder first, second;
+    EventList list;
+    list.add(first);
+    list.add(second);
+    SessionSummary session;
+    session.id = 7;
+    InstanceSummary instance;
+    instance.name = "one";
+    list.listening("service", "127.0.0.1:1");
+    list.session_started("service", 7, ClientInfo());
+    list.session_ended(session);
+    list.instance_started("service", "one", "owner");
+    list.instance_claimed("service", "two", "owner");
+    list.instance_adopted("service", "three", "owner");
+    list.instance_ended(instance);
+    list.output("service", "one", "a line");
+    list.warning("service", "a disk is full");
+    list.notice("service", "it has room again");
+    CHECK(first.heard == "listening: 127.0.0.1:1\nsession started: 7\nsession ended: 7\nstarted: one\nclaimed: two\n"
+                         "adopted: three\nended: one\noutput: a line\nwarning: a disk is full\n"
+                         "notice: it has room again\n");
+    CHECK(second.heard == first.heard);
+}
+
+TEST_CASE("a list without observers is silent")
+{
+    EventList list;
+    list.warning("service", "nobody hears it");
+}
