@@ -27,6 +27,7 @@
 #include <instancer/detail/async/async_event.hpp>
 #include <instancer/detail/async/deadline.hpp>
 #include <instancer/detail/server/front_door.hpp>
+#include <instancer/detail/server/session_end.hpp>
 #include <instancer/detail/socket/lingering_close.hpp>
 #include <instancer/detail/socket/peer_watch.hpp>
 #include <instancer/detail/socket/socket_stream.hpp>
@@ -132,12 +133,10 @@ private:
         std::atomic<std::uint32_t> worker;  ///< Another one, once, for an instance that wants it there.
         std::uint8_t attempt = 0;           ///< Counts the instances that it tried.
         bool handed_over = false;           ///< The instance has the client's own socket.
-        bool ended = false;                 ///< `end` was decided from outside.
-        bool instance_ended = false;        ///< By itself.
+        bool instance_exited = false;       ///< By itself, in this attempt.
         bool known = false;                 ///< `owner` is.
         bool starting = false;              ///< Counted among those.
-        SessionEnd end = SessionEnd::failed;
-        std::atomic<SessionEnd> stopped_as = SessionEnd::stopped;  ///< Set before `state` says that it is stopped.
+        detail::EndCause cause;
         const std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
         ClientInfo info;
         std::unique_ptr<ConnectionSlot> slot;
@@ -216,15 +215,8 @@ private:
     /// The bridge that went on without a coroutine has come to its end.
     void bridged(Session& session, BridgeEnd how)
     {
-        conclude(session, end_of(session, how));
+        session.cause.set(detail::end_of_bridge(how, session.instance_exited));
         finish(session);
-    }
-
-    /// What an end from outside brings about, as the instance is stopped, is that end too.
-    static void conclude(Session& session, SessionEnd end) noexcept
-    {
-        if (!session.ended)
-            session.end = session.state.stopped() ? session.stopped_as.load() : end;
     }
 
     void mark_started(Session& session) noexcept
@@ -283,8 +275,6 @@ private:
     asio::awaitable<std::optional<SessionEnd>> join(Session& session, const Admission& admission, Stream instance);
 
     void describe(const Session& session, SessionInfo& info) const;
-
-    static SessionEnd end_of(const Session& session, BridgeEnd how) noexcept;
 
     /// What the protocol of the greeting owes to either side before the bridge takes over. When a connection fails, the
     /// answer says whose.

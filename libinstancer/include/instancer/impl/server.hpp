@@ -110,7 +110,7 @@ INSTANCER_DECL std::vector<SessionStatus> Server::Listing::in_order()
 
 INSTANCER_DECL std::optional<SessionStatus> Server::status_of(const Session& session) const
 {
-    if (session.ended)
+    if (session.cause.is_set())
         return std::nullopt;
     SessionStatus status;
     describe(session, status);
@@ -130,7 +130,7 @@ INSTANCER_DECL void Server::begin_session(std::size_t worker, Accepted& accepted
     try {
         events_.session_started(options_.service, session->id, session->info);
         if (accepted.refusal()) {
-            session->end = reject(*session, *accepted.refusal());
+            session->cause.set(reject(*session, *accepted.refusal()));
             return finish(*session);
         }
         door_.set_out();
@@ -139,6 +139,7 @@ INSTANCER_DECL void Server::begin_session(std::size_t worker, Accepted& accepted
         spawn(session, nullptr);
     } catch (...) {
         session->detail = detail::exception_text();
+        session->cause.set(SessionEnd::failed);
         finish(*session);
         throw;
     }
@@ -173,7 +174,7 @@ INSTANCER_DECL void Server::move(const SessionPtr& session, SessionProgressPtr p
     const auto worker = *std::exchange(progress->next_worker, std::nullopt);
     if (const auto moved = session->client.rebind(workers_.executor(worker)); !moved) {
         session->detail = moved.error().message();
-        conclude(*session, SessionEnd::failed);
+        session->cause.set(SessionEnd::failed);
         return finish(*session);
     }
     session->worker = static_cast<std::uint32_t>(worker);
@@ -192,9 +193,10 @@ INSTANCER_DECL asio::awaitable<Server::SessionProgressPtr> Server::serve(Session
             co_return std::move(progress);
         if (!end)
             co_return nullptr;
-        conclude(*session, *end);
+        session->cause.set(*end);
     } catch (...) {
         session->detail = detail::exception_text();
+        session->cause.set(SessionEnd::failed);
     }
     finish(*session);
     co_return nullptr;
@@ -203,7 +205,6 @@ INSTANCER_DECL asio::awaitable<Server::SessionProgressPtr> Server::serve(Session
 INSTANCER_DECL void Server::finish(Session& session) noexcept
 {
     mark_started(session);
-    session.ended = true;
     // Neither a lack of memory nor an observer that throws may keep a session from ending.
     try {
         const auto summary = summarize(session);
@@ -222,7 +223,7 @@ INSTANCER_DECL SessionSummary Server::summarize(Session& session) const
 {
     SessionSummary summary;
     describe(session, summary);
-    summary.end = session.end;
+    summary.end = session.cause.get();
     summary.detail = std::move(session.detail);
     if (session.link) {
         summary.bytes_up = session.link->bytes_up();
@@ -241,7 +242,7 @@ INSTANCER_DECL void Server::release(Session& session)
         session.link->instance().abort();
         session.link.reset();
     }
-    if (session.end == SessionEnd::completed)
+    if (session.cause.get() == SessionEnd::completed)
         session.lease.completed();
     session.lease = Lease();
     session.slot.reset();
@@ -253,7 +254,7 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Server::authenticate_a
 {
     if (!progress) {
         // Others may have needed its place before it had begun.
-        if (session->ended)
+        if (session->cause.is_set())
             co_return SessionEnd::displaced;
         auto admission = co_await admit(*session);
         if (!admission)
@@ -272,7 +273,7 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Server::authenticate_a
 INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Server::connect_instance(SessionPtr session,
                                                                                    SessionProgress& progress)
 {
-    while (!session->ended) {
+    while (!session->cause.is_set()) {
         if (!session->lease) {
             auto request = make_request(*session, progress);
             if (!request)
@@ -284,7 +285,7 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Server::connect_instan
             if (session->handed_over)
                 co_return co_await wait_for_instance(*session);
             // What begins after a cancellation hears nothing of it.
-            if (session->ended)
+            if (session->cause.is_set())
                 break;
             progress.next_worker = next_worker(*session);
             if (progress.next_worker)
@@ -295,7 +296,7 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Server::connect_instan
             co_return co_await join(*session, progress.admission, std::move(*instance));
         // It was ready once: it is about to end, as a rule, and then there is room for another one.
         const bool ending = instance.error() == Errc::not_ready || instance.error() == Errc::instance_gone;
-        if (session->ended || !ending || progress.pause > last_pause)
+        if (session->cause.is_set() || !ending || progress.pause > last_pause)
             co_return refuse(*session, progress.admission, instance.error());
         session->lease = Lease();
         asio::steady_timer timer(session->executor(), progress.pause);
@@ -311,7 +312,7 @@ INSTANCER_DECL Result<AcquireRequest> Server::make_request(Session& session, con
     request.reset(progress.admission.reset() && session.attempt == 0);
     request.label(progress.admission.label());
     ++session.attempt;
-    session.instance_ended = false;
+    session.instance_exited = false;
     request.on_end(end_listener(session));
     if (!session.handed_over)
         return request;
@@ -381,18 +382,10 @@ INSTANCER_DECL asio::awaitable<Result<Admission>> Server::authenticate(Session& 
 INSTANCER_DECL SessionEnd Server::reject(Session& session, const Error& error)
 {
     session.detail = error.message();
-    // The deadline, too, is cancelled with the session.
-    if (session.ended || error == std::error_code(asio::error::operation_aborted))
-        return SessionEnd::stopped;
-    if (error == Errc::timeout || error == Errc::rejected)
+    const auto end = detail::end_of_admission(error);
+    if (!session.cause.is_set() && (end == SessionEnd::auth_timeout || end == SessionEnd::authentication_failed))
         detail::lingering_close(session.client);
-    if (error == Errc::timeout)
-        return SessionEnd::auth_timeout;
-    if (error == Errc::denied)
-        return SessionEnd::access_denied;
-    if (error == Errc::full)
-        return SessionEnd::limit_reached;
-    return error == Errc::rejected ? SessionEnd::authentication_failed : SessionEnd::client_left;
+    return end;
 }
 
 INSTANCER_DECL Identity Server::identify(const Admission& admission) const
@@ -432,24 +425,7 @@ INSTANCER_DECL SessionEnd Server::refuse(Session& session, const Admission& admi
     } else {
         session.client.abort();
     }
-    static constexpr std::pair<Errc, SessionEnd> ends[] = {
-        {Errc::full, SessionEnd::limit_reached},
-        {Errc::culled, SessionEnd::culled},
-        {Errc::queue_timeout, SessionEnd::queue_timeout},
-        {Errc::start_failed, SessionEnd::start_failed},
-        {Errc::start_timeout, SessionEnd::start_failed},
-        {Errc::not_ready, SessionEnd::start_failed},
-        {Errc::instance_gone, SessionEnd::start_failed},
-        {Errc::backend_unavailable, SessionEnd::unavailable},
-        {Errc::reset, SessionEnd::reset},
-        {Errc::stopping, SessionEnd::stopped},
-        {Errc::cancelled, SessionEnd::client_left},
-    };
-    for (const auto& [code, end] : ends)
-        if (error == code)
-            return end;
-    // What the system said when the instance was to be reached.
-    return error.code().category() == error_category() ? SessionEnd::failed : SessionEnd::start_failed;
+    return detail::end_of_connecting(error);
 }
 
 INSTANCER_DECL asio::awaitable<SessionEnd> Server::wait_for_instance(Session& session)
@@ -462,7 +438,7 @@ INSTANCER_DECL asio::awaitable<SessionEnd> Server::wait_for_instance(Session& se
     watch.give_away();
     session.client.close();
     bool gone = false;
-    while (!gone && !session.ended)
+    while (!gone && !session.cause.is_set())
         gone = co_await watch.wait();
     co_return gone ? SessionEnd::client_reset : SessionEnd::instance_ended;
 }
@@ -485,13 +461,13 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Server::join(Session& 
     auto& link =
         session.link.emplace(std::move(session.client), std::move(instance), session.lease.usage(), session.state);
     const auto failure = co_await greet(link, admission);
-    if (failure || session.ended) {
+    if (failure || session.cause.is_set()) {
         link.client().abort();
         link.instance().abort();
-        co_return end_of(session, failure.value_or(BridgeEnd::cancelled));
+        co_return detail::end_of_bridge(failure.value_or(BridgeEnd::cancelled), session.instance_exited);
     }
     mark_started(session);
-    if (session.instance_ended)
+    if (session.instance_exited)
         link.instance_ended();
     if (bridge_.start(link, session))
         co_return std::nullopt;
@@ -502,7 +478,7 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Server::join(Session& 
     const auto how = co_await bridge_.run(link);
     if (how == BridgeEnd::hook_failed)
         session.detail = "its hook failed, as the warning says";
-    co_return end_of(session, how);
+    co_return detail::end_of_bridge(how, session.instance_exited);
 }
 
 INSTANCER_DECL void Server::describe(const Session& session, SessionInfo& info) const
@@ -515,20 +491,6 @@ INSTANCER_DECL void Server::describe(const Session& session, SessionInfo& info) 
     info.instance = session.lease.instance().name();
     if (session.link)
         info.upstream = session.link->instance().peer_name();
-}
-
-INSTANCER_DECL SessionEnd Server::end_of(const Session& session, BridgeEnd how) noexcept
-{
-    switch (how) {
-    case BridgeEnd::completed: return SessionEnd::completed;
-    case BridgeEnd::client_reset: return SessionEnd::client_reset;
-    case BridgeEnd::instance_reset:
-        return session.instance_ended ? SessionEnd::instance_ended : SessionEnd::instance_reset;
-    case BridgeEnd::ended_by_hook: return SessionEnd::ended_by_hook;
-    case BridgeEnd::hook_failed: return SessionEnd::failed;
-    case BridgeEnd::cancelled: break;
-    }
-    return SessionEnd::stopped;
 }
 
 INSTANCER_DECL asio::awaitable<std::optional<BridgeEnd>> Server::greet(Link& link, const Admission& admission)
@@ -552,14 +514,9 @@ INSTANCER_DECL std::function<void(InstanceEnd)> Server::end_listener(const Sessi
         const auto found = sessions_.find(key >> attempt_bits);
         if (found == sessions_.end())
             return;
-        switch (end) {
-        case InstanceEnd::culled: return end_session(found->second, SessionEnd::culled);
-        case InstanceEnd::expired: return end_session(found->second, SessionEnd::expired);
-        case InstanceEnd::idle: return end_session(found->second, SessionEnd::idle);
-        case InstanceEnd::reset: return end_session(found->second, SessionEnd::reset);
-        case InstanceEnd::exited: return note_instance_end(found->second, static_cast<std::uint8_t>(key));
-        default: return end_session(found->second, SessionEnd::stopped);
-        }
+        if (end == InstanceEnd::exited)
+            return note_instance_end(found->second, static_cast<std::uint8_t>(key));
+        end_session(found->second, detail::end_of_instance(end));
     };
 }
 
@@ -568,9 +525,9 @@ INSTANCER_DECL void Server::note_instance_end(const SessionPtr& session, std::ui
     if (session->handed_over)
         return end_session(session, SessionEnd::instance_ended);
     on_worker(session, [attempt](Session& one) {
-        if (one.ended || attempt != one.attempt)
+        if (one.cause.is_set() || attempt != one.attempt)
             return;
-        one.instance_ended = true;
+        one.instance_exited = true;
         if (one.link)
             one.link->instance_ended();
     });
@@ -578,13 +535,10 @@ INSTANCER_DECL void Server::note_instance_end(const SessionPtr& session, std::ui
 
 INSTANCER_DECL void Server::end_session(const SessionPtr& session, SessionEnd end)
 {
-    session->stopped_as = end;
+    if (!session->cause.set(end))
+        return;
     session->state.stop();
-    on_worker(session, [end](Session& one) {
-        if (one.ended)
-            return;
-        one.ended = true;
-        one.end = end;
+    on_worker(session, [](Session& one) {
         if (one.cancel)
             one.cancel->emit(asio::cancellation_type::terminal);
         if (one.link)
