@@ -16,6 +16,7 @@
 #include <instancer/bridge.hpp>
 #include <instancer/detail/async/async_event.hpp>
 #include <instancer/detail/async/deadline.hpp>
+#include <instancer/detail/server/admission_sequence.hpp>
 #include <instancer/detail/server/front_door.hpp>
 #include <instancer/detail/server/session.hpp>
 #include <instancer/detail/server/session_limits.hpp>
@@ -79,6 +80,8 @@ public:
     asio::awaitable<std::vector<SessionStatus>> snapshot() { return sessions_.snapshot(); }
 
 private:
+    static detail::AdmissionSequence stages(const ServerOptions& options, std::unique_ptr<Authenticator> authenticator);
+
     void take_in(std::size_t worker, Accepted& accepted);
 
     void check_over()
@@ -90,7 +93,7 @@ private:
     Workers& workers_;
     const ServerOptions options_;
     detail::FrontDoor door_;
-    const std::unique_ptr<Authenticator> authenticator_;
+    const detail::AdmissionSequence admission_;
     InstancePool& pool_;
     Events& events_;
     std::function<void()> on_serving_;

@@ -4,6 +4,8 @@
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 
+#include <instancer/admission/authentication_stage.hpp>
+#include <instancer/admission/introduction_stage.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/text/exception_text.hpp>
 #include <instancer/server.hpp>
@@ -18,12 +20,12 @@ INSTANCER_DECL Server::Server(Workers& workers, ServerOptions options, std::vect
       door_(
           workers, options_.service, std::move(acceptors), events,
           [this](std::size_t worker, Accepted& accepted) { take_in(worker, accepted); }, [this] { check_over(); }),
-      authenticator_(std::move(authenticator)),
+      admission_(stages(options_, std::move(authenticator))),
       pool_(pool),
       events_(events),
       shared_identity_(options_.service, {}, {}),
       sessions_(workers.control(), [this] { check_over(); }),
-      environment_{workers, options_, *authenticator_, pool, bridge, events, door_, sessions_, shared_identity_},
+      environment_{workers, options_, admission_, pool, bridge, events, door_, sessions_, shared_identity_},
       limits_(workers.control(), options_, sessions_),
       closing_(workers.control()),
       sessions_over_(workers.control()),
@@ -69,6 +71,15 @@ INSTANCER_DECL void Server::stop()
     pool_.close();
     closing_.set();
     check_over();
+}
+
+INSTANCER_DECL detail::AdmissionSequence Server::stages(const ServerOptions& options,
+                                                        std::unique_ptr<Authenticator> authenticator)
+{
+    detail::AdmissionSequence::Stages all{std::make_shared<IntroductionStage>()};
+    all.insert(all.end(), options.stages.begin(), options.stages.end());
+    all.push_back(std::make_shared<AuthenticationStage>(std::move(authenticator)));
+    return {std::move(all), options.auth_timeout};
 }
 
 INSTANCER_DECL void Server::take_in(std::size_t worker, Accepted& accepted)

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,9 +18,11 @@
 #include <instancer/acceptor.hpp>
 #include <instancer/acceptor/source.hpp>
 #include <instancer/acceptor/unadmitted_limit.hpp>
+#include <instancer/admission/context.hpp>
 #include <instancer/authenticator.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/client.hpp>
+#include <instancer/detail/server/admission_sequence.hpp>
 #include <instancer/detail/server/front_door.hpp>
 #include <instancer/detail/server/session_end.hpp>
 #include <instancer/events.hpp>
@@ -42,7 +43,7 @@ class SessionTable;
 struct SessionEnvironment {
     Workers& workers;
     const ServerOptions& options;
-    Authenticator& authenticator;
+    const AdmissionSequence& admission;
     InstancePool& pool;
     Bridge& bridge;
     Events& events;
@@ -136,8 +137,12 @@ private:
 
     /// What the coroutine of a session knows, and takes along when it goes on on another worker.
     struct Progress {
+        explicit Progress(Session& session) : context(session.info_, session.slot_.get()) {}
+
+        const Admission& admission() const { return *context.admission(); }
+
+        AdmissionContext context;
         UnadmittedLimit::Place place;  ///< Until the client is admitted.
-        std::optional<Admission> admission;
         Identity identity;
         std::chrono::milliseconds pause{10};  ///< Before another instance is asked for.
         std::optional<std::size_t> next_worker;
@@ -167,25 +172,13 @@ private:
 
     // Admission.
 
-    /// None for a client that need not say who it is.
-    UnadmittedLimit::Place unadmitted_place();
+    /// None for a client that no stage waits for.
+    UnadmittedLimit::Place unadmitted_place(const AdmissionContext& context);
 
-    bool must_introduce_itself() const
-    {
-        return environment_.authenticator.reads() || (slot_ && slot_->needs_introduction());
-    }
-
-    asio::awaitable<Result<Admission>> admit(Progress& progress);
-
-    asio::awaitable<Result<Admission>> recognize(Progress& progress);
-
-    asio::awaitable<Result<Admission>> introduce(Progress& progress);
-
-    /// Keeps an exception for later: the deadline would be waited for otherwise.
-    asio::awaitable<Result<Admission>> authenticate(Progress& progress, std::exception_ptr& thrown);
+    asio::awaitable<Result<void>> admit(Progress& progress);
 
     /// Nothing when the client is admitted.
-    std::optional<SessionEnd> conclude_admission(Progress& progress, Result<Admission> admission);
+    std::optional<SessionEnd> conclude_admission(Progress& progress, const Result<void>& admitted);
 
     /// Everything about the client's greeting that is wrong ends it without a byte.
     SessionEnd reject(const Error& error);

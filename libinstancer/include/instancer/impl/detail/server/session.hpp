@@ -35,8 +35,8 @@ INSTANCER_DECL void Session::run()
 {
     environment_.door.set_out();
     stage_ = Stage::admitting;
-    auto progress = std::make_unique<Progress>();
-    progress->place = unadmitted_place();
+    auto progress = std::make_unique<Progress>(*this);
+    progress->place = unadmitted_place(progress->context);
     spawn(std::move(progress));
 }
 
@@ -132,8 +132,8 @@ INSTANCER_DECL asio::awaitable<Session::ProgressPtr> Session::serve([[maybe_unus
     try {
         // Others may have needed its place before it had begun.
         if (stage_ == Stage::admitting && !cause_.is_set()) {
-            auto admission = co_await admit(*progress);
-            end = conclude_admission(*progress, std::move(admission));
+            const auto admitted = co_await admit(*progress);
+            end = conclude_admission(*progress, admitted);
         }
         if (!end)
             end = co_await connect_instance(*progress);
@@ -149,10 +149,10 @@ INSTANCER_DECL asio::awaitable<Session::ProgressPtr> Session::serve([[maybe_unus
     co_return nullptr;
 }
 
-INSTANCER_DECL UnadmittedLimit::Place Session::unadmitted_place()
+INSTANCER_DECL UnadmittedLimit::Place Session::unadmitted_place(const AdmissionContext& context)
 {
     const auto& unadmitted = environment_.options.unadmitted;
-    if (!unadmitted || !must_introduce_itself())
+    if (!unadmitted || !environment_.admission.waits_for(context))
         return {};
     auto displaced = [weak = weak_from_this()] {
         if (const auto self = weak.lock())
@@ -161,58 +161,21 @@ INSTANCER_DECL UnadmittedLimit::Place Session::unadmitted_place()
     return unadmitted->enter(source(), std::move(displaced));
 }
 
-INSTANCER_DECL asio::awaitable<Result<Admission>> Session::admit(Progress& progress)
+INSTANCER_DECL asio::awaitable<Result<void>> Session::admit(Progress& progress)
 {
-    using namespace asio::experimental::awaitable_operators;
-    const auto limit = environment_.options.auth_timeout;
-    if (limit == limit.zero() || !must_introduce_itself())
-        co_return co_await recognize(progress);
-    asio::steady_timer deadline(executor(), limit);
-    std::exception_ptr thrown;
-    auto first = co_await (authenticate(progress, thrown) || deadline.async_wait(as_result));
-    if (first.index() == 0) {
-        if (thrown)
-            std::rethrow_exception(thrown);
-        co_return std::move(std::get<0>(first));
-    }
-    co_return fail(Errc::timeout, "the client did not say in time who it is");
+    // A stage may have learned where the client comes from.
+    auto between_stages = [this, &progress] { progress.place.change_source(source()); };
+    return environment_.admission.run(client_, progress.context, std::move(between_stages));
 }
 
-INSTANCER_DECL asio::awaitable<Result<Admission>> Session::recognize(Progress& progress)
-{
-    if (slot_ && slot_->needs_introduction())
-        return introduce(progress);
-    return environment_.authenticator.authenticate(client_, info_);
-}
-
-INSTANCER_DECL asio::awaitable<Result<Admission>> Session::introduce(Progress& progress)
-{
-    auto introduced = co_await slot_->introduce(client_, info_);
-    if (!introduced)
-        co_return fail(std::move(introduced.error()));
-    progress.place.change_source(source());
-    co_return co_await environment_.authenticator.authenticate(client_, info_);
-}
-
-INSTANCER_DECL asio::awaitable<Result<Admission>> Session::authenticate(Progress& progress, std::exception_ptr& thrown)
-{
-    try {
-        co_return co_await recognize(progress);
-    } catch (...) {
-        thrown = std::current_exception();
-    }
-    co_return fail(Errc::rejected);
-}
-
-INSTANCER_DECL std::optional<SessionEnd> Session::conclude_admission(Progress& progress, Result<Admission> admission)
+INSTANCER_DECL std::optional<SessionEnd> Session::conclude_admission(Progress& progress, const Result<void>& admitted)
 {
     const bool displaced = !progress.place.give_back();
-    if (!admission)
-        return reject(admission.error());
+    if (!admitted)
+        return reject(admitted.error());
     if (displaced)
         return SessionEnd::displaced;
-    progress.identity = identify(*admission);
-    progress.admission = std::move(*admission);
+    progress.identity = identify(progress.admission());
     owner_ = progress.identity.owner();
     enter(Stage::acquiring);
     return std::nullopt;
@@ -247,10 +210,10 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::connect_insta
         if (stage_ == Stage::acquiring) {
             auto request = make_request(progress);
             if (!request)
-                co_return refuse(*progress.admission, request.error());
+                co_return refuse(progress.admission(), request.error());
             auto lease = co_await acquire(std::move(*request));
             if (!lease)
-                co_return refuse(*progress.admission, lease.error());
+                co_return refuse(progress.admission(), lease.error());
             lease_ = std::move(*lease);
             if (hands_over_socket())
                 co_return co_await wait_for_instance();
@@ -264,11 +227,11 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::connect_insta
         }
         auto instance = co_await reach(progress.identity);
         if (instance)
-            co_return co_await join(*progress.admission, std::move(*instance));
+            co_return co_await join(progress.admission(), std::move(*instance));
         // It was ready once: it is about to end, as a rule, and then there is room for another one.
         const bool ending = instance.error() == Errc::not_ready || instance.error() == Errc::instance_gone;
         if (cause_.is_set() || !ending || progress.pause > last_pause)
-            co_return refuse(*progress.admission, instance.error());
+            co_return refuse(progress.admission(), instance.error());
         lease_ = Lease();
         enter(Stage::acquiring);
         asio::steady_timer timer(executor(), progress.pause);
@@ -281,15 +244,15 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::connect_insta
 INSTANCER_DECL Result<AcquireRequest> Session::make_request(const Progress& progress)
 {
     AcquireRequest request(progress.identity, info_);
-    request.reset(progress.admission->reset() && attempt_ == 0);
-    request.label(progress.admission->label());
+    request.reset(progress.admission().reset() && attempt_ == 0);
+    request.label(progress.admission().label());
     ++attempt_;
     instance_exited_ = false;
     request.on_end(environment_.table.instance_listener(*this, attempt_));
     if (!hands_over_socket())
         return request;
     const int socket = client_.native_handle();
-    if (socket < 0 || !progress.admission->early_data().empty())
+    if (socket < 0 || !progress.admission().early_data().empty())
         return fail(Errc::not_supported, "this client has no socket of its own to hand over");
     // The instance's socket is to block, which a wait that begins later must not undo.
     if (const auto watched = client_.watch(); !watched)
