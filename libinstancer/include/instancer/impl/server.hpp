@@ -67,7 +67,7 @@ INSTANCER_DECL void Server::drain(std::chrono::steady_clock::duration limit)
 INSTANCER_DECL void Server::stop()
 {
     door_.close();
-    sessions_.end_those([](const detail::Session&) { return SessionEnd::stopped; });
+    sessions_.end_if([](const detail::Session&) { return SessionEnd::stopped; });
     pool_.close();
     closing_.set();
     check_over();

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -45,7 +46,7 @@ public:
 
     /// Ends each session for which `why`, called with it, says for what reason.
     template <class Why>
-    void end_those(const Why& why)
+    void end_if(const Why& why)
     {
         for (const auto& [id, session] : sessions_)
             if (const std::optional<SessionEnd> end = why(*session))

@@ -145,6 +145,8 @@ INSTANCER_DECL asio::awaitable<Session::ProgressPtr> Session::serve([[maybe_unus
         detail_ = exception_text();
         end = SessionEnd::failed;
     }
+    // The limit may go with the server, which does not wait for this coroutine any more once the session is over.
+    progress->place.give_back();
     finish(*end);
     co_return nullptr;
 }

@@ -35,7 +35,7 @@ INSTANCER_DECL asio::awaitable<void> SessionLimits::run()
         timer_.expires_after(pause);
         co_await timer_.async_wait(as_result);
         const auto now = LinkState::Clock::now();
-        sessions_.end_those([this, now](const Session& session) {
+        sessions_.end_if([this, now](const Session& session) {
             return passed_limit(options_, session.begin(), session.state(), now);
         });
     }
