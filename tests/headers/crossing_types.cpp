@@ -5,6 +5,7 @@
 
 #include <instancer/acceptor.hpp>
 #include <instancer/acceptor/access_control.hpp>
+#include <instancer/admission/stage.hpp>
 #include <instancer/authenticator.hpp>
 #include <instancer/authenticator/token.hpp>
 #include <instancer/backend/docker_options.hpp>
@@ -53,6 +54,7 @@ static_assert(none_is_an_aggregate<
               i::SessionSummary, i::Stream, i::Token, i::TokenGreeting, i::TunnelAddress, i::TunnelAgentOptions,
               i::TunnelMessage, i::TunnelOptions, i::TunnelServerOptions, i::TunnelSession, i::TunnelSessionStatus,
               i::Upstream, i::UpstreamCheck, i::UpstreamOptions, i::UpstreamStatus>);
+static_assert(none_is_an_aggregate<i::AdmissionContext, i::PlaceBudget::Place>);
 
 }  // namespace
 

@@ -298,7 +298,8 @@ TEST_CASE("access: without a right header in time no byte is sent, and the log n
     CHECK(fixture.end() == end);
     CHECK(fixture.summary().client.to_string().starts_with("127.0.0.1:"));
     if (!why.empty())
-        CHECK(fixture.summary().detail == "the PROXY header of " + fixture.summary().client.to_string() + why);
+        CHECK(fixture.summary().detail ==
+              "introduction: the PROXY header of " + fixture.summary().client.to_string() + why);
     CHECK(fixture.backend.instances().empty());
 }
 
@@ -329,7 +330,8 @@ TEST_CASE("access: rules and limits hold for the client that the header names")
     CHECK(fixture.rest(second) == " reset");
     REQUIRE(fixture.events.sessions().size() == 2);
     CHECK(fixture.events.sessions()[1].end == SessionEnd::limit_reached);
-    CHECK(fixture.events.sessions()[1].detail == "as many connections of 2001:db8::/64 as there may be: 1");
+    CHECK(fixture.events.sessions()[1].detail ==
+          "introduction: as many connections of 2001:db8::/64 as there may be: 1");
     one.abort();
     REQUIRE(fixture.loop.until([&] { return fixture.events.sessions().size() == 3; }));
     auto third = connect_as("2001:db8::3");

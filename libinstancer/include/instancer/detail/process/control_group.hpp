@@ -20,6 +20,7 @@
 
 #include <instancer/detail/config.hpp>
 #include <instancer/result.hpp>
+#include <instancer/text/split.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <instancer/backend/find_program.hpp>
 #include <instancer/backend/process_options.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/instance_setup.hpp>

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include <asio/awaitable.hpp>
+
+#include <instancer/admission/stage.hpp>
+#include <instancer/authenticator.hpp>
+
+namespace instancer {
+
+/// Has an Authenticator say who the client is, unless an earlier stage has: the last stage of every server.
+class AuthenticationStage final : public AdmissionStage {
+public:
+    explicit AuthenticationStage(std::unique_ptr<Authenticator> authenticator)
+        : AdmissionStage("authentication"), authenticator_(std::move(authenticator))
+    {
+    }
+
+private:
+    bool do_applies(const AdmissionContext& context) const override { return !context.admission(); }
+
+    bool do_waits() const noexcept override { return authenticator_->reads(); }
+
+    asio::awaitable<Result<void>> do_run(Stream& client, AdmissionContext& context) override
+    {
+        auto admission = co_await authenticator_->authenticate(client, context.client());
+        if (!admission)
+            co_return fail(std::move(admission.error()));
+        context.admit(std::move(*admission));
+        co_return Result<void>();
+    }
+
+    const std::unique_ptr<Authenticator> authenticator_;
+};
+
+}  // namespace instancer

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <instancer/acceptor.hpp>
+#include <instancer/authenticator.hpp>
+#include <instancer/client.hpp>
+
+namespace instancer {
+
+/// A client that is being admitted: what was known of it, and what the stages have learned.
+///
+/// Lifetime: what it was made of must outlive it.
+/// Threads: those of the session.
+class AdmissionContext {
+public:
+    /// By name.
+    using Attributes = std::map<std::string, std::string, std::less<>>;
+
+    /// A client of which an acceptor keeps `slot`, which may be null.
+    explicit AdmissionContext(ClientInfo& client, ConnectionSlot* slot = nullptr) : client_(client), slot_(slot) {}
+    AdmissionContext(const AdmissionContext&) = delete;
+    AdmissionContext& operator=(const AdmissionContext&) = delete;
+
+    /// Where the client comes from. A stage that knows better changes it.
+    ClientInfo& client() noexcept { return client_; }
+    /// Where the client comes from.
+    const ClientInfo& client() const noexcept { return client_; }
+
+    /// What the acceptor keeps of the client; may be null.
+    ConnectionSlot* slot() const noexcept { return slot_; }
+
+    /// Who the client is, once a stage has said so.
+    const std::optional<Admission>& admission() const noexcept { return admission_; }
+    /// Says who the client is. The Authenticator is not asked any more then.
+    void admit(Admission admission) { admission_ = std::move(admission); }
+
+    /// What stages have learned besides, such as the name of the server that the client wants.
+    const Attributes& attributes() const noexcept { return attributes_; }
+    /// One attribute; empty when no stage has learned it.
+    std::string_view attribute(std::string_view name) const
+    {
+        const auto found = attributes_.find(name);
+        return found == attributes_.end() ? std::string_view() : found->second;
+    }
+    /// Adds an attribute, or replaces it.
+    void attribute(std::string name, std::string value) { attributes_[std::move(name)] = std::move(value); }
+
+private:
+    ClientInfo& client_;
+    ConnectionSlot* slot_;
+    std::optional<Admission> admission_;
+    Attributes attributes_;
+};
+
+}  // namespace instancer

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include <asio/error.hpp>
+#include <asio/experimental/awaitable_operators.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+
+#include <instancer/async/as_result.hpp>
+#include <instancer/detail/config.hpp>
+#include <instancer/detail/server/admission_sequence.hpp>
+#include <instancer/detail/server/session_end.hpp>
+
+namespace instancer::detail {
+
+/// The error, in whose text the stage comes first.
+inline Error refusal_by(const AdmissionStage& stage, const Error& error)
+{
+    if (!is_system_error(error))
+        return Error(error.code(), stage.name() + ": " + error.message());
+    return Error(error.code(), error.text().empty() ? stage.name() : stage.name() + ": " + error.text());
+}
+
+inline Result<PlaceBudget::Place> take_place(const AdmissionStage& stage)
+{
+    const auto& budget = stage.budget();
+    if (!budget)
+        return PlaceBudget::Place();
+    if (auto place = budget->take())
+        return place;
+    return fail(Errc::full, "as many clients as there may be: " + std::to_string(budget->limit()));
+}
+
+INSTANCER_DECL bool AdmissionSequence::waits_for(const AdmissionContext& context) const
+{
+    return std::any_of(stages_.begin(), stages_.end(),
+                       [&context](const auto& stage) { return stage->waits() && stage->applies(context); });
+}
+
+INSTANCER_DECL asio::awaitable<Result<void>> AdmissionSequence::run(Stream& client, AdmissionContext& context,
+                                                                    std::function<void()> between_stages) const
+{
+    auto shared_time = time_limit_;
+    bool first = true;
+    for (const auto& stage : stages_) {
+        if (!stage->applies(context))
+            continue;
+        if (!std::exchange(first, false))
+            between_stages();
+        // What begins after a cancellation hears nothing of it.
+        const auto cancellation = co_await asio::this_coro::cancellation_state;
+        if (is_cancelled(cancellation))
+            co_return fail(std::error_code(asio::error::operation_aborted));
+        const auto place = take_place(*stage);
+        if (!place)
+            co_return fail(refusal_by(*stage, place.error()));
+        auto own_time = stage->deadline();
+        auto& time_left = own_time > own_time.zero() ? own_time : shared_time;
+        const auto passed = co_await pass(*stage, client, context, time_left);
+        if (!passed)
+            co_return fail(refusal_by(*stage, passed.error()));
+    }
+    co_return Result<void>();
+}
+
+INSTANCER_DECL asio::awaitable<Result<void>>
+AdmissionSequence::pass(AdmissionStage& stage, Stream& client, AdmissionContext& context, Duration& time_left) const
+{
+    const bool limited = stage.deadline() > Duration::zero() || time_limit_ > Duration::zero();
+    if (!limited || !stage.waits())
+        return stage.run(client, context);
+    return pass_in_time(stage, client, context, time_left);
+}
+
+INSTANCER_DECL asio::awaitable<Result<void>>
+AdmissionSequence::pass_in_time(AdmissionStage& stage, Stream& client, AdmissionContext& context, Duration& time_left)
+{
+    using namespace asio::experimental::awaitable_operators;
+    const auto executor = co_await asio::this_coro::executor;
+    const auto begin = std::chrono::steady_clock::now();
+    asio::steady_timer deadline(executor, time_left);
+    std::exception_ptr thrown;
+    auto first = co_await (catching(stage, client, context, thrown) || deadline.async_wait(as_result));
+    time_left -= std::chrono::steady_clock::now() - begin;
+    if (first.index() != 0)
+        co_return fail(Errc::timeout, "the client took too long");
+    if (thrown)
+        std::rethrow_exception(thrown);
+    co_return std::move(std::get<0>(first));
+}
+
+INSTANCER_DECL asio::awaitable<Result<void>> AdmissionSequence::catching(AdmissionStage& stage, Stream& client,
+                                                                         AdmissionContext& context,
+                                                                         std::exception_ptr& thrown)
+{
+    try {
+        co_return co_await stage.run(client, context);
+    } catch (...) {
+        thrown = std::current_exception();
+    }
+    co_return fail(Errc::rejected);
+}
+
+}  // namespace instancer::detail

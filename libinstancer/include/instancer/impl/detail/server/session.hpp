@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/experimental/awaitable_operators.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+#include <fcntl.h>
+
+#include <instancer/async/as_result.hpp>
+#include <instancer/detail/config.hpp>
+#include <instancer/detail/crypto/random_bytes.hpp>
+#include <instancer/detail/server/session.hpp>
+#include <instancer/detail/server/session_table.hpp>
+#include <instancer/detail/socket/peer_watch.hpp>
+#include <instancer/detail/socket/socket_stream.hpp>
+#include <instancer/lingering_close.hpp>
+#include <instancer/text/exception_text.hpp>
+
+namespace instancer::detail {
+
+INSTANCER_DECL Session::Session(const SessionEnvironment& environment, std::size_t worker, std::uint64_t id,
+                                Accepted& accepted)
+    : environment_(environment),
+      id_(id),
+      worker_(static_cast<std::uint32_t>(worker)),
+      info_(std::move(accepted.info())),
+      slot_(std::move(accepted.slot())),
+      client_(std::move(accepted.stream()))
+{
+}
+
+INSTANCER_DECL void Session::run()
+{
+    environment_.door.set_out();
+    stage_ = Stage::admitting;
+    auto progress = std::make_unique<Progress>(*this);
+    progress->place = unadmitted_place(progress->context);
+    spawn(std::move(progress));
+}
+
+INSTANCER_DECL void Session::turn_away(const Error& why) { finish(reject(why)); }
+
+INSTANCER_DECL void Session::fail_to_run(std::string why)
+{
+    detail_ = std::move(why);
+    finish(SessionEnd::failed);
+}
+
+INSTANCER_DECL void Session::end(SessionEnd why)
+{
+    if (!cause_.set(why))
+        return;
+    state_.stop();
+    on_worker([](Session& one) {
+        if (one.cancel_)
+            one.cancel_->emit(asio::cancellation_type::terminal);
+        if (one.link_)
+            one.link_->cancel();
+    });
+}
+
+INSTANCER_DECL void Session::instance_exited(std::uint8_t attempt)
+{
+    if (hands_over_socket())
+        return end(SessionEnd::instance_ended);
+    on_worker([attempt](Session& one) {
+        if (one.cause_.is_set() || attempt != one.attempt_)
+            return;
+        one.instance_exited_ = true;
+        if (one.link_)
+            one.link_->instance_ended();
+    });
+}
+
+INSTANCER_DECL std::optional<SessionStatus> Session::status() const
+{
+    if (cause_.is_set())
+        return std::nullopt;
+    SessionStatus status;
+    describe(status);
+    status.joined = link_.has_value();
+    if (link_) {
+        status.bytes_up = link_->bytes_up();
+        status.bytes_down = link_->bytes_down();
+    }
+    status.age = std::chrono::steady_clock::now() - begin_;
+    return status;
+}
+
+INSTANCER_DECL void Session::enter(Stage next) noexcept
+{
+    if (on_its_way(stage_) && !on_its_way(next))
+        environment_.door.arrived();
+    stage_ = next;
+}
+
+INSTANCER_DECL void Session::spawn(ProgressPtr progress)
+{
+    auto self = shared_from_this();
+    const auto slot = cancel_.emplace().slot();
+    auto task = serve(self, std::move(progress));
+    auto done = [self](std::exception_ptr, ProgressPtr unfinished) {
+        // What a cancellation needs is not needed any more where no coroutine is.
+        self->cancel_.reset();
+        if (unfinished)
+            self->move(std::move(unfinished));
+    };
+    asio::co_spawn(executor(), std::move(task), asio::bind_cancellation_slot(slot, std::move(done)));
+}
+
+INSTANCER_DECL void Session::move(ProgressPtr progress)
+{
+    const auto worker = *std::exchange(progress->next_worker, std::nullopt);
+    if (const auto moved = client_.rebind(environment_.workers.executor(worker)); !moved) {
+        detail_ = moved.error().message();
+        return finish(SessionEnd::failed);
+    }
+    worker_ = static_cast<std::uint32_t>(worker);
+    asio::post(executor(), [self = shared_from_this(), progress = std::move(progress)]() mutable {
+        self->spawn(std::move(progress));
+    });
+}
+
+INSTANCER_DECL asio::awaitable<Session::ProgressPtr> Session::serve([[maybe_unused]] std::shared_ptr<Session> self,
+                                                                    ProgressPtr progress)
+{
+    // Clean-up must run after a cancellation too.
+    co_await asio::this_coro::throw_if_cancelled(false);
+    std::optional<SessionEnd> end;
+    try {
+        // Others may have needed its place before it had begun.
+        if (stage_ == Stage::admitting && !cause_.is_set()) {
+            const auto admitted = co_await admit(*progress);
+            end = conclude_admission(*progress, admitted);
+        }
+        if (!end)
+            end = co_await connect_instance(*progress);
+        if (!end && progress->next_worker)
+            co_return std::move(progress);
+        if (!end)
+            co_return nullptr;
+    } catch (...) {
+        detail_ = exception_text();
+        end = SessionEnd::failed;
+    }
+    // The limit may go with the server, which does not wait for this coroutine any more once the session is over.
+    progress->place.give_back();
+    finish(*end);
+    co_return nullptr;
+}
+
+INSTANCER_DECL UnadmittedLimit::Place Session::unadmitted_place(const AdmissionContext& context)
+{
+    const auto& unadmitted = environment_.options.unadmitted;
+    if (!unadmitted || !environment_.admission.waits_for(context))
+        return {};
+    auto displaced = [weak = weak_from_this()] {
+        if (const auto self = weak.lock())
+            self->end(SessionEnd::displaced);
+    };
+    return unadmitted->enter(source(), std::move(displaced));
+}
+
+INSTANCER_DECL asio::awaitable<Result<void>> Session::admit(Progress& progress)
+{
+    // A stage may have learned where the client comes from.
+    auto between_stages = [this, &progress] { progress.place.change_source(source()); };
+    return environment_.admission.run(client_, progress.context, std::move(between_stages));
+}
+
+INSTANCER_DECL std::optional<SessionEnd> Session::conclude_admission(Progress& progress, const Result<void>& admitted)
+{
+    const bool displaced = !progress.place.give_back();
+    if (!admitted)
+        return reject(admitted.error());
+    if (displaced)
+        return SessionEnd::displaced;
+    progress.identity = identify(progress.admission());
+    owner_ = progress.identity.owner();
+    enter(Stage::acquiring);
+    return std::nullopt;
+}
+
+INSTANCER_DECL SessionEnd Session::reject(const Error& error)
+{
+    detail_ = error.message();
+    const auto end = end_of_admission(error);
+    if (!cause_.is_set() && (end == SessionEnd::auth_timeout || end == SessionEnd::authentication_failed))
+        lingering_close(client_);
+    return end;
+}
+
+INSTANCER_DECL Identity Session::identify(const Admission& admission) const
+{
+    const auto& service = environment_.options.service;
+    const bool returns = admission.returning() && !environment_.pool.single_use();
+    if (returns && admission.owner().empty() && admission.identifier().empty())
+        return environment_.shared_identity;
+    if (returns)
+        return Identity(service, admission.owner(), admission.identifier());
+    const auto nonce = random_bytes(16);
+    if (!admission.returning())
+        return Identity(service, nonce, nonce, false);
+    return Identity(service, admission.owner(), nonce, false);
+}
+
+INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::connect_instance(Progress& progress)
+{
+    while (!cause_.is_set()) {
+        if (stage_ == Stage::acquiring) {
+            auto request = make_request(progress);
+            if (!request)
+                co_return refuse(progress.admission(), request.error());
+            auto lease = co_await acquire(std::move(*request));
+            if (!lease)
+                co_return refuse(progress.admission(), lease.error());
+            lease_ = std::move(*lease);
+            if (hands_over_socket())
+                co_return co_await wait_for_instance();
+            // What begins after a cancellation hears nothing of it.
+            if (cause_.is_set())
+                break;
+            enter(Stage::reaching);
+            progress.next_worker = next_worker();
+            if (progress.next_worker)
+                co_return std::nullopt;
+        }
+        auto instance = co_await reach(progress.identity);
+        if (instance)
+            co_return co_await join(progress.admission(), std::move(*instance));
+        // It was ready once: it is about to end, as a rule, and then there is room for another one.
+        const bool ending = instance.error() == Errc::not_ready || instance.error() == Errc::instance_gone;
+        if (cause_.is_set() || !ending || progress.pause > last_pause)
+            co_return refuse(progress.admission(), instance.error());
+        lease_ = Lease();
+        enter(Stage::acquiring);
+        asio::steady_timer timer(executor(), progress.pause);
+        progress.pause *= 2;
+        co_await timer.async_wait(as_result);
+    }
+    co_return SessionEnd::stopped;
+}
+
+INSTANCER_DECL Result<AcquireRequest> Session::make_request(const Progress& progress)
+{
+    AcquireRequest request(progress.identity, info_);
+    request.reset(progress.admission().reset() && attempt_ == 0);
+    request.label(progress.admission().label());
+    ++attempt_;
+    instance_exited_ = false;
+    request.on_end(environment_.table.instance_listener(*this, attempt_));
+    if (!hands_over_socket())
+        return request;
+    const int socket = client_.native_handle();
+    if (socket < 0 || !progress.admission().early_data().empty())
+        return fail(Errc::not_supported, "this client has no socket of its own to hand over");
+    // The instance's socket is to block, which a wait that begins later must not undo.
+    if (const auto watched = client_.watch(); !watched)
+        return fail(watched.error());
+    request.client_socket().reset(::fcntl(socket, F_DUPFD_CLOEXEC, 3));
+    if (!request.client_socket())
+        return fail(last_error(), "handing over a client's connection");
+    return request;
+}
+
+INSTANCER_DECL asio::awaitable<Result<Lease>> Session::acquire(AcquireRequest request)
+{
+    using namespace asio::experimental::awaitable_operators;
+    const auto ticket = environment_.pool.begin_acquire(executor(), std::move(request));
+    if (ticket.ready())
+        co_return co_await ticket.wait();
+    auto first = co_await (ticket.wait() || client_.wait(Readiness::gone));
+    if (first.index() == 0)
+        co_return std::move(std::get<0>(first));
+    co_return fail(Errc::cancelled, "the client left");
+}
+
+INSTANCER_DECL SessionEnd Session::refuse(const Admission& admission, const Error& error)
+{
+    detail_ = error.message();
+    if (const auto text = admission.on_refusal(error); !text.empty()) {
+        if (hands_over_socket())
+            forbid_waiting_close(client_.native_handle());
+        // Best effort: a client that does not take a line at once does not get it.
+        static_cast<void>(client_.try_write(text));
+        lingering_close(client_);
+    } else {
+        client_.abort();
+    }
+    return end_of_connecting(error);
+}
+
+INSTANCER_DECL std::optional<std::size_t> Session::next_worker() const
+{
+    const auto home = environment_.pool.backend().preferred_executor(lease_.instance());
+    if (!home || home == executor())
+        return std::nullopt;
+    const auto worker = environment_.workers.index_of(home);
+    return worker < environment_.workers.size() ? std::optional(worker) : std::nullopt;
+}
+
+INSTANCER_DECL asio::awaitable<SessionEnd> Session::wait_for_instance()
+{
+    enter(Stage::serving);
+    forbid_waiting_close(client_.native_handle());
+    PeerWatch watch(executor(), client_.native_handle(), client_.is_tcp());
+    if (const auto begun = watch.begin(); !begun)
+        environment_.events.warning(environment_.options.service,
+                                    begun.error().message() + "; a client that leaves is not noticed");
+    watch.give_away();
+    client_.close();
+    bool gone = false;
+    while (!gone && !cause_.is_set())
+        gone = co_await watch.wait();
+    co_return gone ? SessionEnd::client_reset : SessionEnd::instance_ended;
+}
+
+INSTANCER_DECL asio::awaitable<Result<Stream>> Session::reach(Identity identity)
+{
+    if (Stream stream = lease_.take_stream()) {
+        if (stream.get_executor() != executor())
+            if (auto moved = stream.rebind(executor()); !moved)
+                co_return fail(std::move(moved.error()));
+        co_return stream;
+    }
+    OpenRequest request(identity, info_, &client_, id_);
+    co_return co_await environment_.pool.backend().open(lease_.instance(), std::move(request));
+}
+
+INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::join(const Admission& admission, Stream instance)
+{
+    auto& link = link_.emplace(std::move(client_), std::move(instance), lease_.usage(), state_);
+    const auto failure = co_await greet(link, admission);
+    if (failure || cause_.is_set()) {
+        link.client().abort();
+        link.instance().abort();
+        co_return end_of_bridge(failure.value_or(BridgeEnd::cancelled), instance_exited_);
+    }
+    enter(Stage::serving);
+    if (instance_exited_)
+        link.instance_ended();
+    if (environment_.bridge.start(link, *this))
+        co_return std::nullopt;
+    // Only hooks ask whose session it is.
+    SessionInfo info;
+    describe(info);
+    link.introduce(info);
+    const auto how = co_await environment_.bridge.run(link);
+    if (how == BridgeEnd::hook_failed)
+        detail_ = "its hook failed, as the warning says";
+    co_return end_of_bridge(how, instance_exited_);
+}
+
+INSTANCER_DECL asio::awaitable<std::optional<BridgeEnd>> Session::greet(Link& link, const Admission& admission)
+{
+    if (const auto& text = admission.banner(); !text.empty())
+        if (const auto sent = co_await link.client().write_all(text); !sent)
+            co_return BridgeEnd::client_reset;
+    if (const auto& early = admission.early_data(); environment_.bridge.takes_early_data()) {
+        link.set_early_data(early);
+    } else if (!early.empty()) {
+        if (const auto sent = co_await link.instance().write_all(early); !sent)
+            co_return BridgeEnd::instance_reset;
+        link.count_up(early.size());
+    }
+    co_return std::nullopt;
+}
+
+INSTANCER_DECL void Session::finish(SessionEnd end) noexcept
+{
+    cause_.set(end);
+    // Neither a lack of memory nor an observer that throws may keep a session from ending.
+    try {
+        const auto summary = summarize();
+        release();
+        environment_.events.session_ended(summary);
+    } catch (...) {
+        release();
+    }
+    enter(Stage::over);
+    environment_.table.forget(id_);
+}
+
+INSTANCER_DECL SessionSummary Session::summarize()
+{
+    SessionSummary summary;
+    describe(summary);
+    summary.end = cause_.get();
+    summary.detail = std::move(detail_);
+    if (link_) {
+        summary.bytes_up = link_->bytes_up();
+        summary.bytes_down = link_->bytes_down();
+    }
+    summary.duration = std::chrono::steady_clock::now() - begin_;
+    return summary;
+}
+
+INSTANCER_DECL void Session::describe(SessionInfo& info) const
+{
+    info.id = id_;
+    info.service = environment_.options.service;
+    info.client = info_;
+    if (stage_ > Stage::admitting)
+        info.owner = owner_.hex();
+    info.instance = lease_.instance().name();
+    if (link_)
+        info.upstream = link_->instance().peer_name();
+}
+
+INSTANCER_DECL void Session::release()
+{
+    if (client_)
+        client_.abort();
+    if (link_) {
+        link_->client().abort();
+        link_->instance().abort();
+        link_.reset();
+    }
+    if (cause_.get() == SessionEnd::completed)
+        lease_.completed();
+    lease_ = Lease();
+    slot_.reset();
+}
+
+}  // namespace instancer::detail

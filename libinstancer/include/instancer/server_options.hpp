@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <instancer/acceptor/unadmitted_limit.hpp>
+#include <instancer/admission/stage.hpp>
+
+namespace instancer {
+
+/// Limits of time are kept to a quarter of the shortest of them, and to a second at worst; 0 means no limit.
+class ServerOptions {
+public:
+    /// A span of time.
+    using Duration = std::chrono::steady_clock::duration;
+
+    std::string service;  ///< Part of every identity.
+    /// How long a client may take to say who it is: in all stages together that have no deadline of their own.
+    Duration auth_timeout = std::chrono::seconds(10);
+    Duration session_idle{0};        ///< Without a byte in either direction.
+    Duration half_close_timeout{0};  ///< After the end of one direction.
+    Duration session_timeout{0};     ///< From the connection on.
+    /// How long a client may take nothing of what an instance that has ended left for it. The default is near the time
+    /// after which Linux gives up the connection of a server that has ended.
+    Duration delivery_timeout = std::chrono::seconds(100);
+    unsigned source_prefix = 64;                  ///< IPv6 clients that share so many bits count as one address.
+    std::shared_ptr<UnadmittedLimit> unadmitted;  ///< Where clients take places until they are admitted; may be null.
+    /// What clients pass, in this order, between their introduction by a proxy and their authentication.
+    std::vector<std::shared_ptr<AdmissionStage>> stages;
+
+    /// The defaults, for the service `name`.
+    explicit ServerOptions(std::string name) : service(std::move(name)) {}
+};
+
+}  // namespace instancer

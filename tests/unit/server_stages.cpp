@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: MIT
+// Stages of admission that somebody else has written: what they learn, and how they end clients.
+#include <algorithm>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+#include <doctest/doctest.h>
+
+#include <instancer/admission/stage.hpp>
+#include <instancer/async/async_event.hpp>
+#include <instancer/authenticator/prompt.hpp>
+#include <instancer/detail/server/admission_sequence.hpp>
+#include <instancer/read_line.hpp>
+#include <instancer/test/fake_stream.hpp>
+
+#include "server_fixture.hpp"
+
+using namespace server_fixture;
+using namespace std::string_literals;
+using instancer::AsyncEvent;
+using instancer::detail::AdmissionSequence;
+
+namespace {
+
+/// Asks for the team, and remembers the answer.
+class AskTeam final : public AdmissionStage {
+public:
+    explicit AskTeam(Duration deadline = 0s, std::shared_ptr<PlaceBudget> budget = nullptr)
+        : AdmissionStage("team", deadline, std::move(budget))
+    {
+    }
+
+private:
+    asio::awaitable<Result<void>> do_run(Stream& client, AdmissionContext& context) override
+    {
+        if (const auto asked = co_await client.write_all("team? "); !asked)
+            co_return fail(asked.error());
+        const auto team = co_await read_line(client, 64);
+        if (!team)
+            co_return fail(team.error());
+        context.attribute("team", *team);
+        co_return Result<void>();
+    }
+};
+
+/// Does at once what the test says.
+class Scripted final : public AdmissionStage {
+public:
+    using Script = std::function<Result<void>(AdmissionContext&)>;
+
+    Scripted(std::string name, Script script) : AdmissionStage(std::move(name)), script_(std::move(script)) {}
+
+private:
+    bool do_waits() const noexcept override { return false; }
+
+    asio::awaitable<Result<void>> do_run(Stream&, AdmissionContext& context) override { co_return script_(context); }
+
+    Script script_;
+};
+
+/// Takes its time, and cares for no cancellation.
+class Slow final : public AdmissionStage {
+public:
+    Slow(Duration time, Duration deadline) : AdmissionStage("slow", deadline), time_(time) {}
+
+private:
+    asio::awaitable<Result<void>> do_run(Stream&, AdmissionContext&) override
+    {
+        const auto executor = co_await asio::this_coro::executor;
+        asio::steady_timer timer(executor, time_);
+        co_await timer.async_wait(instancer::as_result);
+        co_return Result<void>();
+    }
+
+    Duration time_;
+};
+
+/// Changes the case of letters, both ways.
+class CaseStream final : public Stream::Impl {
+public:
+    explicit CaseStream(Stream inner) : inner_(std::move(inner)) {}
+
+    asio::any_io_executor get_executor() override { return inner_.get_executor(); }
+
+    Result<std::size_t> try_read(std::span<std::byte> buffer) override
+    {
+        const auto count = inner_.try_read(buffer);
+        if (count)
+            for (auto& byte : buffer.first(*count))
+                byte = changed(byte);
+        return count;
+    }
+
+    Result<std::size_t> try_write(std::span<const std::byte> data) override
+    {
+        std::vector<std::byte> text(data.begin(), data.end());
+        std::transform(text.begin(), text.end(), text.begin(), changed);
+        return inner_.try_write(text);
+    }
+
+    asio::awaitable<Result<void>> wait(Readiness what) override { return inner_.wait(what); }
+    Result<void> shutdown_send() override { return inner_.shutdown_send(); }
+    void abort() noexcept override { inner_.abort(); }
+    void close() noexcept override { inner_.close(); }
+    Result<void> rebind(const asio::any_io_executor& executor) override { return inner_.rebind(executor); }
+
+private:
+    static std::byte changed(std::byte byte) noexcept { return byte ^ std::byte(0x20); }
+
+    Stream inner_;
+};
+
+class ChangeCase final : public AdmissionStage {
+public:
+    ChangeCase() : AdmissionStage("case") {}
+
+private:
+    asio::awaitable<Result<void>> do_run(Stream& client, AdmissionContext&) override
+    {
+        client = Stream(std::make_unique<CaseStream>(std::move(client)));
+        co_return Result<void>();
+    }
+};
+
+Setup with_stages(std::vector<std::shared_ptr<AdmissionStage>> stages)
+{
+    Setup setup;
+    setup.server.stages = std::move(stages);
+    return setup;
+}
+
+/// The team that was named owns the instance.
+std::shared_ptr<AdmissionStage> admit_team()
+{
+    return std::make_shared<Scripted>("admit team", [](AdmissionContext& context) {
+        context.admit(Admission(std::string(context.attribute("team")), ""));
+        return Result<void>();
+    });
+}
+
+bool asked(ServerFixture& fixture, Stream& client)
+{
+    return fixture.loop.run(socket_pair::read_exactly(client, 6)) == "team? ";
+}
+
+}  // namespace
+
+TEST_CASE("stages: one asks and learns an attribute, by which another one says who the client is")
+{
+    auto setup = with_stages({std::make_shared<AskTeam>(), admit_team()});
+    setup.pool.linger = 1h;
+    setup.authenticator = std::make_unique<ScriptedAuthenticator>(Admission("nobody asks it", ""));
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    std::vector<Stream> clients;
+    for (const char* team : {"red\n", "blue\n", "red\n"}) {
+        clients.push_back(fixture.connect());
+        REQUIRE(asked(fixture, clients.back()));
+        const auto before = fixture.backend.times_opened();
+        fixture.send(clients.back(), team);
+        REQUIRE(fixture.loop.until([&] { return fixture.backend.times_opened() == before + 1; }));
+    }
+    REQUIRE(fixture.backend.instances().size() == 2);
+    CHECK(fixture.instance(1).identity()->owner() == Identity("service", "red", "").owner());
+    CHECK(fixture.instance(2).identity()->owner() == Identity("service", "blue", "").owner());
+}
+
+TEST_CASE("stages: a client passes them in order, and its authentication comes last")
+{
+    std::vector<std::string> passed;
+    const auto noting = [&passed](const char* name) {
+        return std::make_shared<Scripted>(name, [&passed, name](AdmissionContext& context) {
+            CHECK_FALSE(context.admission());
+            passed.emplace_back(name);
+            return Result<void>();
+        });
+    };
+    auto setup = with_stages({noting("one"), noting("two")});
+    setup.authenticator = std::make_unique<PromptAuthenticator>(std::vector<std::string>{"secret"}, "? ");
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto client = fixture.connect();
+    CHECK(fixture.loop.run(socket_pair::read_exactly(client, 2)) == "? ");
+    CHECK(passed == std::vector<std::string>{"one", "two"});
+    fixture.send(client, "secret\n");
+    CHECK(fixture.loop.until([&] { return fixture.backend.times_opened() == 1; }));
+}
+
+TEST_CASE("stages: a refusal ends the client as its error says, and the log names the stage")
+{
+    Error error(Errc::rejected, "no tickets are left");
+    std::string client_sees, detail = "tickets: no tickets are left";
+    auto reason = SessionEnd::authentication_failed;
+    SUBCASE("rejected") {}
+    SUBCASE("denied")
+    {
+        error = Error(Errc::denied, "no tickets are left");
+        reason = SessionEnd::access_denied;
+        client_sees = " reset";
+    }
+    SUBCASE("full")
+    {
+        error = Error(Errc::full);
+        reason = SessionEnd::limit_reached;
+        client_sees = " reset";
+        detail = "tickets: " + error.message();
+    }
+    SUBCASE("what the system reports")
+    {
+        error = Error(std::error_code(asio::error::connection_reset));
+        reason = SessionEnd::client_left;
+        client_sees = " reset";
+        detail = "tickets: " + error.message();
+    }
+    ServerFixture fixture(with_stages(
+        {std::make_shared<Scripted>("tickets", [&error](AdmissionContext&) -> Result<void> { return fail(error); })}));
+    fixture.start();
+    auto client = fixture.connect();
+    CHECK(fixture.rest(client) == client_sees);
+    CHECK(fixture.end() == reason);
+    CHECK(fixture.summary().detail == detail);
+    CHECK(fixture.backend.instances().empty());
+}
+
+TEST_CASE("stages: one that throws costs one client")
+{
+    auto fails = [](AdmissionContext&) -> Result<void> { throw std::runtime_error("broken stage"); };
+    ServerFixture fixture(with_stages({std::make_shared<Scripted>("broken", fails)}));
+    fixture.start();
+    auto client = fixture.connect();
+    CHECK(fixture.rest(client) == " reset");
+    CHECK(fixture.end() == SessionEnd::failed);
+    CHECK(fixture.summary().detail == "broken stage");
+}
+
+TEST_CASE("stages: a client that is silent has as long as the stage says, or else as long as all of them have")
+{
+    Setup setup;
+    SUBCASE("a deadline of its own")
+    {
+        setup = with_stages({std::make_shared<AskTeam>(30ms)});
+        setup.server.auth_timeout = 1h;
+    }
+    SUBCASE("its own, where all have no limit")
+    {
+        setup = with_stages({std::make_shared<AskTeam>(30ms)});
+        setup.server.auth_timeout = 0s;
+    }
+    SUBCASE("that of all")
+    {
+        setup = with_stages({std::make_shared<AskTeam>()});
+        setup.server.auth_timeout = 30ms;
+    }
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    const auto begin = std::chrono::steady_clock::now();
+    auto client = fixture.connect();
+    CHECK(fixture.rest(client) == "team? ");
+    CHECK(std::chrono::steady_clock::now() >= begin + 30ms);
+    CHECK(fixture.end() == SessionEnd::auth_timeout);
+    CHECK(fixture.summary().detail == "team: the client took too long");
+}
+
+TEST_CASE("stages: those without a deadline share the time of all, and one that has its own takes none of it")
+{
+    const auto slow = [](AdmissionStage::Duration deadline) { return std::make_shared<Slow>(60ms, deadline); };
+    Setup setup;
+    bool admitted = true;
+    SUBCASE("its own") { setup = with_stages({slow(1h), slow(1h)}); }
+    SUBCASE("shared")
+    {
+        admitted = false;
+        setup = with_stages({slow(0s), slow(0s)});
+    }
+    setup.server.auth_timeout = 100ms;
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto client = fixture.connect();
+    if (admitted)
+        CHECK(fixture.loop.until([&] { return fixture.backend.times_opened() == 1; }));
+    else
+        CHECK(fixture.end() == SessionEnd::auth_timeout);
+}
+
+TEST_CASE("stages: one wraps the connection, for the stages after it and for the instance")
+{
+    ServerFixture fixture(with_stages({std::make_shared<ChangeCase>(), std::make_shared<AskTeam>(), admit_team()}));
+    fixture.start();
+    auto client = fixture.connect();
+    CHECK(fixture.loop.run(socket_pair::read_exactly(client, 6)) == "TEAM\x1f\0"s);
+    fixture.send(client, "RED\x2aquestion");
+    REQUIRE(fixture.loop.until([&] { return fixture.backend.times_opened() == 1; }));
+    fixture.loop.settle();
+    CHECK(fixture.instance(1).identity()->owner() == Identity("service", "red", "").owner());
+    auto& instance = fixture.last_connection();
+    CHECK(fixture.arrives(instance, "QUESTION"));
+    instance.send("answer");
+    instance.shutdown_send();
+    CHECK(client.shutdown_send());
+    CHECK(fixture.rest(client) == "ANSWER");
+    CHECK(fixture.end() == SessionEnd::completed);
+    CHECK(fixture.summary().bytes_up == 8);
+    CHECK(fixture.summary().bytes_down == 6);
+}
+
+TEST_CASE("stages: a client for whom there is no place is reset, and places come free with their clients")
+{
+    const auto budget = std::make_shared<PlaceBudget>(1);
+    ServerFixture fixture(with_stages({std::make_shared<AskTeam>(0s, budget)}));
+    fixture.start();
+    auto first = fixture.connect();
+    REQUIRE(asked(fixture, first));
+    CHECK(budget->taken() == 1);
+    auto second = fixture.connect();
+    CHECK(fixture.rest(second) == " reset");
+    CHECK(fixture.end() == SessionEnd::limit_reached);
+    CHECK(fixture.summary().detail == "team: as many clients as there may be: 1");
+    SUBCASE("passes")
+    {
+        fixture.send(first, "red\n");
+        CHECK(fixture.loop.until([&] { return fixture.backend.times_opened() == 1; }));
+    }
+    SUBCASE("leaves")
+    {
+        first.abort();
+        CHECK(fixture.loop.until([&] { return fixture.events.sessions().size() == 2; }));
+    }
+    fixture.loop.settle();
+    CHECK(budget->taken() == 0);
+    auto third = fixture.connect();
+    CHECK(asked(fixture, third));
+}
+
+TEST_CASE("stages: a client has its place among the unadmitted until it has passed the last one")
+{
+    auto setup = with_stages({std::make_shared<AskTeam>()});
+    setup.authenticator = std::make_unique<PromptAuthenticator>(std::vector<std::string>{"secret"}, "? ");
+    const auto limit = std::make_shared<UnadmittedLimit>(1);
+    setup.server.unadmitted = limit;
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto client = fixture.connect();
+    REQUIRE(asked(fixture, client));
+    CHECK(limit->count() == 1);
+    fixture.send(client, "red\n");
+    CHECK(fixture.loop.run(socket_pair::read_exactly(client, 2)) == "? ");
+    CHECK(limit->count() == 1);
+    SUBCASE("admitted")
+    {
+        fixture.send(client, "secret\n");
+        CHECK(fixture.loop.until([&] { return fixture.backend.times_opened() == 1; }));
+        CHECK(limit->count() == 0);
+    }
+    SUBCASE("displaced")
+    {
+        auto other = fixture.connect();
+        CHECK(fixture.rest(client) == " reset");
+        CHECK(fixture.end() == SessionEnd::displaced);
+    }
+}
+
+TEST_CASE("stages: stopped while a client is asked")
+{
+    ServerFixture fixture(with_stages({std::make_shared<AskTeam>()}));
+    fixture.start();
+    auto client = fixture.connect();
+    REQUIRE(asked(fixture, client));
+    fixture.server.stop();
+    CHECK(fixture.rest(client) == " reset");
+    CHECK(fixture.end() == SessionEnd::stopped);
+}
+
+TEST_CASE("stages: after a cancellation that one has not heard, none begins")
+{
+    Loop loop;
+    bool begun = false;
+    auto next = [&begun](AdmissionContext&) {
+        begun = true;
+        return Result<void>();
+    };
+    const AdmissionSequence stages({std::make_shared<Slow>(1h, 0s), std::make_shared<Scripted>("next", next)}, 0s);
+    instancer::test::FakePeer peer(loop.executor());
+    auto client = peer.take_stream();
+    ClientInfo info;
+    AdmissionContext context(info);
+    auto task = loop.start(stages.run(client, context, [] {}));
+    loop.settle();
+    task.cancel();
+    REQUIRE(loop.until([&] { return task.done(); }));
+    CHECK(aborted(task.value()));
+    CHECK_FALSE(begun);
+}
