@@ -292,7 +292,13 @@ private:
         needs("slow-timeout", "slow", "disconnect", relay.channels.slow == SlowMember::disconnect);
         needs("slow-queue", "slow", "queue", relay.channels.slow == SlowMember::queue);
         needs("alone-limit", "alone", "hold", relay.channels.alone == SentAlone::hold);
-        needs("half-close-timeout", "half-close", "stay", relay.channels.end == MemberEnd::stay);
+        const bool passes = relay.channels.end == MemberEnd::pass;
+        needs("half-close-timeout", "half-close", "stay", passes || relay.channels.end == MemberEnd::stay);
+        if (passes && relay.channels.max_members != 2)
+            refuse("max-connections", "must be 2 with " + say("half-close", "pass") + ", which is for two members");
+        if (passes && relay.channels.echo)
+            refuse("echo", "cannot work together with " + say("half-close", "pass") +
+                               ": a member's input would go on after its end; remove one of them");
         if (has("alone-limit") && relay.channels.alone_limit == 0)
             refuse("alone-limit", "of 0 holds nothing; raise it or use " + say("alone", "discard"));
     }

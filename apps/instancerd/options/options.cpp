@@ -670,13 +670,14 @@ constexpr Option table[] = {
     {channels, "alone-limit", "SIZE", "256k", "how much is held for who joins next",
      Scope::relay, Shape::size, {},
      [](Target to, S text) { return set(to.service->relay.channels.alone_limit, parse_size(text)); }},
-    {channels, "half-close", "leave|stay", "leave",
+    {channels, "half-close", "leave|stay|pass", "leave",
      "what the end of a member's sending means: it leaves, after it has got what was sent before; or it stays and "
-     "listens, until its connection ends or half-close-timeout is over",
+     "listens, until its connection ends or half-close-timeout is over; or, between two members, it is the end of the "
+     "other's input as well, and a member that has gone without an end has the other one reset",
      Scope::relay, Shape::text, {},
      [](Target to, S text) {
          return set_choice(to.service->relay.channels.end, text,
-                           {{"leave", MemberEnd::leave}, {"stay", MemberEnd::stay}});
+                           {{"leave", MemberEnd::leave}, {"stay", MemberEnd::stay}, {"pass", MemberEnd::pass}});
      }},
     {channels, "control", "ADDR", "-",
      "where the control prompt listens, for one connection at a time (-d: 127.0.0.1:32565); whoever reaches it can do "
