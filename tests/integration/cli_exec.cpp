@@ -139,6 +139,14 @@ TEST_CASE("exec: a terminal on request")
     }
 }
 
+TEST_CASE("exec: a terminal that echoes looks right to a client whose own is raw")
+{
+    Daemon daemon(exec({"--pty", "echo"}, {"/bin/sh", "-c", "read x; echo got $x"}));
+    RawClient client(daemon.port());
+    client.send("hi\r");
+    CHECK(client.receive_all() == "hi\r\ngot hi\r\n");
+}
+
 TEST_CASE("exec: a raw terminal passes on what it gets, and its program reads no end that nobody sent")
 {
     const std::string bytes("\r\n\3\4\x7f\0AB", 8);

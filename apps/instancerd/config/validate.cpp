@@ -561,8 +561,9 @@ private:
         const bool pty = service_.pty != TerminalMode::none;
         if (!stdio && pty)
             refuse("pty", "needs " + say("stdio") + "; add that or remove this");
-        if (service_.pty == TerminalMode::raw)
-            refuse("pty", "raw works only with exec: a container's terminal is the engine's; write " + say("pty"));
+        if (service_.pty == TerminalMode::raw || service_.pty == TerminalMode::echo)
+            refuse("pty", std::string(service_.pty == TerminalMode::raw ? "raw" : "echo") +
+                              " works only with exec: a container's terminal is the engine's; write " + say("pty"));
         if (stdio && pty && service_.stderr_to != StderrTo::client)
             refuse("stderr", "cannot work together with " + say("pty") +
                                  ": a container's terminal is its standard error as well; remove one of them");

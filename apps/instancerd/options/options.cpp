@@ -57,14 +57,16 @@ Parsed<void> set_flag(bool& field, const std::string& text)
 /// `true` is a terminal as programs expect it.
 Parsed<void> set_terminal(TerminalMode& field, const std::string& text)
 {
-    static constexpr std::pair<std::string_view, TerminalMode> modes[] = {
-        {"true", TerminalMode::cooked}, {"false", TerminalMode::none}, {"raw", TerminalMode::raw}};
+    static constexpr std::pair<std::string_view, TerminalMode> modes[] = {{"true", TerminalMode::cooked},
+                                                                          {"false", TerminalMode::none},
+                                                                          {"echo", TerminalMode::echo},
+                                                                          {"raw", TerminalMode::raw}};
     for (const auto& [name, mode] : modes)
         if (name == text) {
             field = mode;
             return {};
         }
-    return wrong("'" + text + "' is no kind of terminal; write raw, or nothing");
+    return wrong("'" + text + "' is no kind of terminal; write echo, raw, or nothing");
 }
 
 Parsed<void> set_path(Target to, std::string& field, const std::string& text)
@@ -450,8 +452,9 @@ constexpr Option table[] = {
          return set_choice(to.service->stderr_to, text,
                            {{"log", StderrTo::log}, {"client", StderrTo::client}, {"null", StderrTo::null}});
      }},
-    {program, "pty", "[raw]", "off",
-     "a terminal instead of plain standard input and output; raw (exec): one that passes on every byte as it comes",
+    {program, "pty", "[echo|raw]", "off",
+     "a terminal instead of plain standard input and output; echo (exec): one that echoes, for clients whose own "
+     "terminal is raw; raw (exec): one that passes on every byte as it comes",
      Scope::instances, Shape::variant, {}, [](Target to, S text) { return set_terminal(to.service->pty, text); }},
     {program, "env", "NAME=VALUE", "-", "environment of the instance, which has nothing else of the daemon's. "
      "exec: {port} and {dir} in VALUE are as in the arguments",
