@@ -127,10 +127,10 @@ private:
     /// So that the instance can open it by a name, as in /dev/stderr, and no other user can.
     static Result<void> give(const UniqueFd& fd, const ProcessUser* user);
 
-    static std::string substituted(std::string text, std::uint16_t port, const std::string& directory);
+    /// `text` with the placeholders filled in.
+    static std::string substituted(std::string text, const InstanceRequest& request, const Process& process);
 
-    std::vector<std::string> environment(const InstanceRequest& request, const Process& process,
-                                         const std::string& directory) const;
+    std::vector<std::string> environment(const InstanceRequest& request, const Process& process) const;
 
     // Reaching.
 

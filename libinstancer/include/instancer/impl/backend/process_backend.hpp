@@ -188,13 +188,12 @@ INSTANCER_DECL detail::SpawnPlan ProcessBackend::plan_of(const InstanceRequest& 
 {
     const auto& directory = process.directory;
     detail::SpawnPlan plan;
-    plan.program = substituted(program_, process.port, directory);
+    plan.program = substituted(program_, request, process);
     for (const auto& argument : options_.command)
-        plan.arguments.push_back(substituted(argument, process.port, directory));
-    plan.environment = environment(request, process, directory);
-    plan.working_directory = options_.working_directory.empty()
-                                 ? directory
-                                 : substituted(options_.working_directory, process.port, directory);
+        plan.arguments.push_back(substituted(argument, request, process));
+    plan.environment = environment(request, process);
+    plan.working_directory =
+        options_.working_directory.empty() ? directory : substituted(options_.working_directory, request, process);
     plan.user = user_of(process);
     if (plan.user != nullptr)
         plan.init = options_.init;
@@ -285,22 +284,20 @@ INSTANCER_DECL Result<void> ProcessBackend::give(const UniqueFd& fd, const Proce
     return {};
 }
 
-INSTANCER_DECL std::string ProcessBackend::substituted(std::string text, std::uint16_t port,
-                                                       const std::string& directory)
+INSTANCER_DECL std::string ProcessBackend::substituted(std::string text, const InstanceRequest& request,
+                                                       const Process& process)
 {
-    const auto replace = [&text](std::string_view what, const std::string& by) {
-        for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
-            text.replace(at, what.size(), by);
-    };
-    if (port != 0)
-        replace("{port}", std::to_string(port));
-    if (!directory.empty())
-        replace("{dir}", directory);
+    if (process.port != 0)
+        text = detail::replaced(std::move(text), "{port}", std::to_string(process.port));
+    if (const auto port = detail::listen_port_of(request))
+        text = detail::replaced(std::move(text), detail::listen_port_placeholder, std::to_string(*port));
+    if (!process.directory.empty())
+        text = detail::replaced(std::move(text), "{dir}", process.directory);
     return text;
 }
 
-INSTANCER_DECL std::vector<std::string>
-ProcessBackend::environment(const InstanceRequest& request, const Process& process, const std::string& directory) const
+INSTANCER_DECL std::vector<std::string> ProcessBackend::environment(const InstanceRequest& request,
+                                                                    const Process& process) const
 {
     std::vector<std::string> all;
     if (!groups_)
@@ -314,14 +311,14 @@ ProcessBackend::environment(const InstanceRequest& request, const Process& proce
             all.push_back(std::string(key) + "=" + std::string(value));
     };
     for (const auto& [key, value] : options_.env)
-        all.push_back(key + "=" + substituted(value, process.port, directory));
+        all.push_back(key + "=" + substituted(value, request, process));
     add("PATH", detail::default_search_path);
     if (options_.pty != TerminalMode::none)
         add("TERM", "xterm");
     if (process.port != 0)
         add("PORT", std::to_string(process.port));
-    if (!directory.empty())
-        add("INSTANCER_DIR", directory);
+    if (!process.directory.empty())
+        add("INSTANCER_DIR", process.directory);
     for (const auto& [key, value] : detail::client_environment(request, options_.client_env))
         add(key, value);
     return all;
