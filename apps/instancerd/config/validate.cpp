@@ -132,6 +132,7 @@ public:
 
     void check()
     {
+        check_unix_files();
         if (is_tunnel(service_.mode))
             return check_tunnel();
         check_listen();
@@ -151,6 +152,7 @@ public:
             check_container();
         }
         check_environment();
+        check_listen_port();
     }
 
 private:
@@ -173,21 +175,56 @@ private:
 
     void check_listen()
     {
-        bool has_unix = false;
         if (service_.listen.empty())
             refuse("listen", "has no address to listen on; add " + say("listen", ":1337"));
         for (const auto& address : service_.listen) {
             if (address.kind() != Address::Kind::unix_socket)
                 continue;
-            has_unix = true;
             if (address.name().size() >= sizeof sockaddr_un::sun_path)
                 refuse("listen", address.name() + " has " + std::to_string(address.name().size()) +
                                      " characters, the path of a Unix socket at most 107; choose a shorter one");
+            if (address.is_abstract())
+                continue;
             if (const auto parent = std::filesystem::path(address.name()).parent_path(); !is_directory(parent))
                 refuse("listen", "there is no directory " + parent.string() + "; create it first");
         }
-        if (has("unix-mode") && !has_unix && service_.reads("listen"))
-            refuse("unix-mode", "is for Unix sockets only; remove it, or listen on unix:/path");
+    }
+
+    void check_unix_files()
+    {
+        const auto listeners = listeners_of(service_);
+        const bool has_file = std::any_of(listeners.begin(), listeners.end(),
+                                          [](const auto& listener) { return listener.second.has_file(); });
+        for (const auto option : {"unix-mode", "unix-owner", "unix-group"})
+            if (has(option) && !has_file && service_.reads("listen"))
+                refuse(option, "is for the files of Unix sockets only; remove it, or listen on unix:/path");
+        if (const auto owner = find_user_id(service_.unix_owner); has("unix-owner") && !owner)
+            refuse("unix-owner", owner.error());
+        if (const auto group = find_group(service_.unix_group); has("unix-group") && !group)
+            refuse("unix-group", group.error());
+        for (const auto& [option, address] : listeners)
+            if (option == "control" && address.is_abstract())
+                refuse(option, address.text() +
+                                   " has no permissions, and whoever reaches the prompt may do all that it "
+                                   "can; write unix:/path");
+    }
+
+    void check_listen_port()
+    {
+        const auto uses = [](const std::string& text) { return text.find("{listen-port}") != text.npos; };
+        const auto& command = service_.command;
+        const auto& env = service_.env;
+        const bool in_command = std::any_of(command.begin(), command.end(), uses);
+        if (!in_command && std::none_of(env.begin(), env.end(), [&](const auto& entry) { return uses(entry.second); }))
+            return;
+        const auto* const option = in_command ? "command" : "env";
+        const auto& listen = service_.listen;
+        if (service_.pool.warm > 0)
+            refuse(option, "{listen-port} cannot work together with " + say("warm") +
+                               ": a warm instance starts before it has a client; remove one of them");
+        if (std::any_of(listen.begin(), listen.end(),
+                        [](const auto& address) { return address.kind() == Address::Kind::unix_socket; }))
+            refuse(option, "{listen-port} needs clients that come by TCP; remove it, or listen on ports only");
     }
 
     void check_traffic()
@@ -695,6 +732,11 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
             "there is no instancer-init beside instancerd, so that instances can make starts of the same "
             "user fail; install it, or name it by " +
             settings.say("init", "PATH"));
+    for (const auto& [option, address] : listeners_of(service))
+        if (address.is_abstract())
+            warnings.push_back(address.text() +
+                               " has no permissions: every user who shares this network namespace may connect; "
+                               "listen on unix:/path, with unix-mode, where that matters");
     if (!service.relay.auth_string.empty())
         warnings.push_back("every user of this machine can see an authentication string that is given so; better have "
                            "it read from a file by auth-file");

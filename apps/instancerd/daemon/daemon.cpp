@@ -111,8 +111,11 @@ public:
                     return wrong((settings_.file.empty() ? "" : service.name + ": ") + tunnel.error());
                 tunnels.emplace(listeners.size() - 1, std::move(*tunnel));
             }
+            const auto permissions = unix_permissions_of(service);
+            if (!permissions)
+                return wrong((settings_.file.empty() ? "" : service.name + ": ") + permissions.error());
             for (const auto& address : service.listen) {
-                auto opened = listen_on(workers_.control(), address, service.unix_mode, inherited);
+                auto opened = listen_on(workers_.control(), address, *permissions, inherited);
                 if (!opened)
                     return wrong((settings_.file.empty() ? "" : service.name + ": ") + opened.error());
                 for (auto& acceptor : *opened)

@@ -18,6 +18,8 @@
 #include <instancer/acceptor/socket_acceptor.hpp>
 #include <instancer/detail/process/process_stat.hpp>
 
+#include "daemon/system.hpp"
+
 namespace instancer::daemon {
 
 using instancer::UniqueFd;
@@ -27,6 +29,10 @@ namespace {
 std::string remedy(const std::error_code& error, const Address& address)
 {
     const bool is_unix = address.kind() == Address::Kind::unix_socket;
+    if (address.is_abstract() && error.value() == EADDRINUSE)
+        return "; somebody listens there already (ss -xlp shows it): stop that, or choose another name";
+    if (error.value() == EPERM)
+        return "; only root, or a member by its main group, may give a socket to that owner or group";
     if (error.value() == EADDRINUSE)
         return is_unix ? "; somebody listens there already, or the path is another kind of file: stop or remove that, "
                          "or choose another path"
@@ -155,14 +161,32 @@ std::vector<std::string> InheritedSockets::left() const
     return names;
 }
 
-Parsed<Acceptors> listen_on(const asio::any_io_executor& executor, const Address& address, mode_t unix_mode,
-                            InheritedSockets& inherited)
+Parsed<UnixPermissions> unix_permissions_of(const ServiceSettings& service)
+{
+    UnixPermissions permissions(service.unix_mode);
+    if (!service.unix_owner.empty()) {
+        const auto owner = find_user_id(service.unix_owner);
+        if (!owner)
+            return wrong(owner.error());
+        permissions.owner = *owner;
+    }
+    if (!service.unix_group.empty()) {
+        const auto group = find_group(service.unix_group);
+        if (!group)
+            return wrong(group.error());
+        permissions.group = *group;
+    }
+    return permissions;
+}
+
+Parsed<Acceptors> listen_on(const asio::any_io_executor& executor, const Address& address,
+                            const UnixPermissions& permissions, InheritedSockets& inherited)
 {
     if (address.kind() == Address::Kind::tcp)
         return listen_tcp_on(executor, address);
     Acceptors acceptors;
     if (address.kind() == Address::Kind::unix_socket) {
-        auto acceptor = listen_unix(executor, address.name(), unix_mode);
+        auto acceptor = listen_unix(executor, address.name(), permissions);
         if (!acceptor)
             return cannot_listen(address, acceptor.error().code());
         acceptors.push_back(std::move(*acceptor));

@@ -99,13 +99,15 @@ Parsed<TunnelListeners> TunnelListeners::open(const ServiceSettings& service, co
             return wrong(users.error());
         listeners.users = std::move(*users);
     }
-    const auto mode = service.unix_mode;
-    auto done = append(listeners.agents, listen_on(home, tunnel.agents_listen(), mode, inherited));
+    const auto permissions = unix_permissions_of(service);
+    if (!permissions)
+        return wrong(permissions.error());
+    auto done = append(listeners.agents, listen_on(home, tunnel.agents_listen(), *permissions, inherited));
     if (done && tunnel.control)
         done = append(listeners.control, listen_on(control, *tunnel.control, 0600, inherited));
     for (const auto& route : listeners.files.routes)
         if (done)
-            done = append(listeners.routes.emplace_back(), listen_on(control, route.listen, mode, inherited));
+            done = append(listeners.routes.emplace_back(), listen_on(control, route.listen, *permissions, inherited));
     if (!done)
         return wrong(done.error());
     return listeners;
