@@ -275,6 +275,17 @@ void TunnelServerService::report()
         log_.notice(name_, (tunnel_.agent().empty() ? "no agent is" : "agent " + tunnel_.agent() + " is") +
                                " connected, " + std::to_string(tunnel_.sessions().size()) + " sessions");
     });
+    asio::co_spawn(control_, report_sessions(), asio::detached);
+}
+
+asio::awaitable<void> TunnelServerService::report_sessions()
+{
+    co_await asio::this_coro::throw_if_cancelled(false);
+    for (const auto& route : routes_) {
+        const auto sessions = co_await route->server.snapshot();
+        for (const auto& session : sessions)
+            log_.session(session);
+    }
 }
 
 template <class Call>
