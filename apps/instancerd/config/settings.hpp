@@ -213,6 +213,7 @@ std::vector<std::string> files_of(const ServiceSettings& service);
 class Settings {
 public:
     std::string file;            ///< The configuration; empty when all comes from the command line.
+    std::string text;            ///< Of that file.
     std::filesystem::path base;  ///< What relative paths are relative to; empty for the current directory.
     Given given;
 
