@@ -68,6 +68,14 @@ private:
     struct Process final : Instance::State {
         explicit Process(const asio::any_io_executor& control) : pidfd(control), exited(control), errors(control) {}
 
+        std::uint64_t count_oom_kills() const
+        {
+            auto groups = limit_groups;
+            if (group)
+                groups.push_back(group->path());
+            return detail::count_oom_kills(groups);
+        }
+
         pid_t pid = -1;
         asio::posix::stream_descriptor pidfd;
         detail::AsyncEvent exited;
@@ -75,6 +83,7 @@ private:
         std::string number;  ///< Names its directory and its mark.
         std::optional<detail::InstanceGroup> group;
         std::vector<std::string> limit_groups;  ///< Of version 1, which only limit it.
+        std::uint64_t oom_kills = 0;            ///< That its groups had seen before it.
         std::string directory;                  ///< Empty when it has none.
         std::uint16_t port = 0;
         std::optional<ProcessUser> user;  ///< Of its own, to be given back.

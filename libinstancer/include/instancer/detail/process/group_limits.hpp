@@ -43,6 +43,9 @@ INSTANCER_DECL bool write_file(const std::string& path, const std::string& text)
 INSTANCER_DECL bool set_group_limit(const std::string& path, bool is_v2, GroupLimit limit,
                                     const ProcessOptions& options);
 
+/// How often the system has killed a process of one of the groups, of version 2 or 1, for want of memory.
+INSTANCER_DECL std::uint64_t count_oom_kills(const std::vector<std::string>& groups);
+
 /// Whether the groups below `path`, of version 2, have that controller.
 inline bool has_controller(const std::string& path, const char* list, const std::string& controller)
 {

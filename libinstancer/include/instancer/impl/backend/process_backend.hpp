@@ -181,6 +181,8 @@ INSTANCER_DECL Result<void> ProcessBackend::equip(Process& process)
     if (!limited)
         return fail(limited.error());
     process.limit_groups = std::move(*limited);
+    // A group that was used before goes on counting.
+    process.oom_kills = process.count_oom_kills();
     return {};
 }
 
@@ -367,6 +369,8 @@ INSTANCER_DECL asio::awaitable<void> ProcessBackend::notice_exit(std::shared_ptr
     }
     if (info.si_pid != 0)
         process->exit_text = (info.si_code == CLD_EXITED ? "exit code " : "signal ") + std::to_string(info.si_status);
+    if (process->count_oom_kills() > process->oom_kills)
+        process->exit_text += " (oom: out of memory, see limit-memory)";
     process->exited.set();
 }
 
