@@ -109,6 +109,13 @@ private:
     /// needs.
     Result<void> prepare_system();
 
+    Result<void> start_cleanup();
+
+    /// Starts another cleanup process when this one ends before us.
+    void watch_cleanup();
+
+    asio::awaitable<void> replace_cleanup();
+
     // Starting.
 
     asio::awaitable<Result<Instance>> do_start(InstanceRequest request) override;
@@ -185,7 +192,9 @@ private:
     std::unique_ptr<detail::ControlGroup> groups_;
     std::optional<detail::GroupLimiter> limiter_;
     std::optional<detail::PrivateDirectory> directories_;
+    std::vector<std::string> cleanup_directories_;
     std::optional<detail::CleanupProcess> cleanup_process_;
+    asio::posix::stream_descriptor cleanup_end_;  ///< Of the cleanup process: goes before that.
     std::optional<detail::UserAllocator> users_;
     detail::SpawnWatchdog watchdog_{start_patience};
     detail::Removals removals_;

@@ -39,7 +39,7 @@ INSTANCER_DECL std::string run_name(std::string_view name, std::string_view serv
 INSTANCER_DECL bool is_stale_run(std::string_view text, std::string_view prefix);
 
 /// Kills what runs of this name and service left that were killed together with their guard. Returns their directories,
-/// which remain to be removed.
+/// which remain to be removed, but for those that a guard has locked, because it still removes them.
 INSTANCER_DECL std::vector<std::string> remove_stale_runs(std::string_view name, std::string_view service);
 
 }  // namespace instancer::detail

@@ -23,6 +23,7 @@ INSTANCER_DECL ProcessBackend::ProcessBackend(asio::any_io_executor control, std
       run_name_(detail::run_name(options_.name, service_)),
       mark_(std::string(detail::mark_key) + run_name_ + "."),
       ports_(options_.ports),
+      cleanup_end_(control_),
       removals_(service_, events_),
       starters_(starter_count),
       enders_(ender_count)
@@ -64,6 +65,8 @@ INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::do_prepare()
     program_ = *program;
     auto prepare = [this] { return prepare_system(); };
     const auto prepared = co_await starters_.run(std::move(prepare));
+    if (prepared)
+        watch_cleanup();
     if (prepared && !groups_ && !users_)
         events_.notice(service_, "no control group can be made here (cgroup v2, as root or delegated): a process "
                                  "that hides from its instance on purpose would outlive it");
@@ -73,8 +76,8 @@ INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::do_prepare()
 INSTANCER_DECL Result<void> ProcessBackend::prepare_system()
 {
     // What we do not finish the cleanup process does.
-    auto directories = detail::remove_stale_runs(options_.name, service_);
-    for (const auto& directory : directories)
+    cleanup_directories_ = detail::remove_stale_runs(options_.name, service_);
+    for (const auto& directory : cleanup_directories_)
         removals_.remove_all(directory);
     groups_ = detail::ControlGroup::create(run_name_);
     limiter_.emplace(run_name_, groups_.get(), options_);
@@ -85,14 +88,46 @@ INSTANCER_DECL Result<void> ProcessBackend::prepare_system()
         if (!root)
             return fail(root.error());
         directories_.emplace(std::move(*root));
-        directories.push_back(directories_->path());
+        cleanup_directories_.push_back(directories_->path());
     }
-    auto cleanup =
-        detail::CleanupProcess::start(groups_ ? groups_->path() : std::string(), mark_, directories, limiter_->roots());
+    return start_cleanup();
+}
+
+INSTANCER_DECL Result<void> ProcessBackend::start_cleanup()
+{
+    auto cleanup = detail::CleanupProcess::start(groups_ ? groups_->path() : std::string(), mark_, cleanup_directories_,
+                                                 limiter_->roots(), directories_ ? directories_->lock().get() : -1);
     if (!cleanup)
         return fail(cleanup.error());
     cleanup_process_.emplace(std::move(*cleanup));
     return {};
+}
+
+INSTANCER_DECL void ProcessBackend::watch_cleanup()
+{
+    asio::error_code error;
+    auto end = cleanup_process_->end();
+    cleanup_end_.close(error);
+    cleanup_end_.assign(end.get(), error);
+    if (error)
+        return;
+    end.release();
+    cleanup_end_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const asio::error_code& cancelled) {
+        if (!cancelled)
+            asio::co_spawn(control_, replace_cleanup(), asio::detached);
+    });
+}
+
+INSTANCER_DECL asio::awaitable<void> ProcessBackend::replace_cleanup()
+{
+    co_await asio::this_coro::throw_if_cancelled(false);
+    events_.warning(service_, "its cleanup process, instancer-guard, was killed; another takes its place");
+    auto start = [this] { return start_cleanup(); };
+    const auto started = co_await starters_.run(std::move(start));
+    if (started)
+        watch_cleanup();
+    else
+        events_.warning(service_, started.error().message() + "; its instances would outlive a daemon that is killed");
 }
 
 INSTANCER_DECL asio::awaitable<Result<Instance>> ProcessBackend::do_start(InstanceRequest request)
