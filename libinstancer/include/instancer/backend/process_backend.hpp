@@ -86,6 +86,7 @@ private:
         std::uint64_t oom_kills = 0;            ///< That its groups had seen before it.
         std::string directory;                  ///< Empty when it has none.
         std::uint16_t port = 0;
+        bool listens = false;             ///< It is the one that listens on its port.
         std::optional<ProcessUser> user;  ///< Of its own, to be given back.
         UniqueFd our_end;                 ///< Of its standard input and output, until somebody opens it.
         detail::OutputPipe errors;        ///< Reads its standard error.
@@ -151,6 +152,12 @@ private:
     // Reaching.
 
     asio::awaitable<Result<Stream>> do_open(Instance instance, OpenRequest) override;
+
+    /// Only once it is sure that its client would not reach another instance, which can listen on any port.
+    asio::awaitable<Result<Stream>> open_port(std::shared_ptr<Process> process);
+
+    /// Whether nobody else listens on its port. On a helper thread.
+    bool owns_port(const Process& process) const;
 
     asio::awaitable<std::string> do_diagnose(Instance instance) override;
 

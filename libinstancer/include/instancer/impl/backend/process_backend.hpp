@@ -366,7 +366,7 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> ProcessBackend::do_open(Instance 
     const auto process = instance.shared_state<Process>();
     const auto executor = co_await asio::this_coro::executor;
     if (options_.io == ProcessIo::port)
-        co_return co_await detail::connect_loopback(process->port);
+        co_return co_await open_port(process);
     if (!process->our_end)
         co_return fail(Errc::instance_gone, "its standard input has been given to a client already");
     if (options_.pty != TerminalMode::none)
@@ -374,14 +374,40 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> ProcessBackend::do_open(Instance 
     co_return make_socket_stream(executor, std::move(process->our_end));
 }
 
+INSTANCER_DECL asio::awaitable<Result<Stream>> ProcessBackend::open_port(std::shared_ptr<Process> process)
+{
+    auto stream = co_await detail::connect_loopback(process->port);
+    if (!stream || process->listens)
+        co_return stream;
+    auto look = [this, process] { return owns_port(*process); };
+    process->listens = co_await starters_.run(std::move(look));
+    if (process->listens)
+        co_return stream;
+    stream->abort();
+    co_return fail(Errc::not_ready, "another process listens on 127.0.0.1:" + std::to_string(process->port));
+}
+
+INSTANCER_DECL bool ProcessBackend::owns_port(const Process& process) const
+{
+    const auto sockets = process.group ? detail::sockets_of_group(process.group->path()) : std::nullopt;
+    const auto listeners = detail::loopback_listeners(process.port);
+    return std::all_of(listeners.begin(), listeners.end(), [&](const auto& listener) {
+        return (!process.user || listener.uid == process.user->uid()) &&
+               (!sockets || sockets->contains(listener.number));
+    });
+}
+
 INSTANCER_DECL asio::awaitable<std::string> ProcessBackend::do_diagnose(Instance instance)
 {
-    const auto& process = instance.state<Process>();
-    if (options_.io != ProcessIo::port || process.exited.is_set())
+    const auto process = instance.shared_state<Process>();
+    if (options_.io != ProcessIo::port || process->exited.is_set())
         co_return std::string();
-    std::string text = "it runs, but takes no connection on 127.0.0.1:" + std::to_string(process.port);
+    std::string text = "it runs, but takes no connection on 127.0.0.1:" + std::to_string(process->port);
     text += ", the port that {port} in its arguments and PORT in its environment name";
-    auto look = [leader = process.pid] { return detail::describe_listeners(leader); };
+    auto look = [this, process] {
+        return (owns_port(*process) ? "" : ", where another process listens") +
+               detail::describe_listeners(process->pid);
+    };
     text += co_await enders_.run(std::move(look));
     co_return text;
 }
