@@ -431,7 +431,8 @@ TEST_CASE("clients type their token, and find their instance again")
     CHECK(late.receive_all() == "team? no instance is free\n");
     CHECK(late.ended_in_order());
     const auto line = daemon.wait_for_line("session ended: refused");
-    CHECK(line.find("the service has as many as it may have: 1 in all, 0 of them unused") != std::string::npos);
+    CHECK(line.find("the service has as many as it may have (max-instances): 1 in all, 0 of them unused") !=
+          std::string::npos);
     // Once nobody is connected to it, the other team's instance makes room.
     present.close();
     REQUIRE(daemon.wait_for_line("session ended: ", 5) != "");
