@@ -13,6 +13,7 @@
 
 #include <instancer/async/as_result.hpp>
 #include <instancer/detail/process/client_environment.hpp>
+#include <instancer/detail/process/placeholders.hpp>
 #include <instancer/detail/socket/connect.hpp>
 
 #include "docker_attach.hpp"
@@ -54,6 +55,18 @@ std::string remedy(const std::string& output)
     if (output.find("ead-only file system") != std::string::npos)
         return "\nits root file system is read-only: it may write to /tmp, and to what --tmpfs names";
     return {};
+}
+
+/// Fills in the placeholders of the program's arguments and environment.
+void fill_in(json& spec, const InstanceRequest& request)
+{
+    const auto port = listen_port_of(request);
+    if (!port)
+        return;
+    for (const auto* key : {"Cmd", "Env"})
+        if (spec.contains(key))
+            for (auto& text : spec[key])
+                text = replaced(text.get<std::string>(), listen_port_placeholder, std::to_string(*port));
 }
 
 }  // namespace
@@ -247,6 +260,7 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
         auto spec = common.spec;
         for (const auto& [name, value] : client_environment(request, options_.client_env))
             spec["Env"].push_back(name + "=" + value);
+        fill_in(spec, request);
         spec["Labels"] = container_labels(options_, service_, common.config);
         std::optional<DockerNetwork::Address> address;
         if (common.reach != Reach::inside) {

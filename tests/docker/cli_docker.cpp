@@ -103,9 +103,11 @@ TEST_CASE("a client that resets ends a container that goes on writing, long befo
 TEST_CASE("a client meets a container of its own, and none outlives the daemon")
 {
     const Name name;
-    Daemon daemon(name.docker({}));
+    Daemon daemon(name.docker({"--env", "FROM={listen-port}"}));
     RawClient one(daemon.port()), two(daemon.port());
     CHECK(ask(one, "echo one >/tmp/mark; echo $INSTANCER_CLIENT_PORT") == std::to_string(one.local_port()));
+    CHECK(ask(one, "echo $INSTANCER_LISTEN_PORT $FROM") ==
+          std::to_string(daemon.port()) + " " + std::to_string(daemon.port()));
     CHECK(ask(two, "cat /tmp/mark 2>/dev/null || echo none") == "none");
     CHECK(name.containers().size() == 2);
     one.close();

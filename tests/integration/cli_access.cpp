@@ -183,7 +183,8 @@ TEST_CASE("access: limits of connections, of all and of one source, are free aga
     std::optional<RawClient> third(path);
     CHECK(third->receive_line() == "uid " + std::to_string(::getuid()));
     CHECK(greeting(daemon, "127.0.0.2") == "reset");
-    CHECK(holds(daemon.wait_for_line("session ended: refused", 2), "as many connections as there may be: 3"));
+    CHECK(holds(daemon.wait_for_line("session ended: refused", 2),
+                "as many connections as there may be: 3 (max-connections)"));
 
     one.half_close();
     CHECK(one.receive_all() == "");

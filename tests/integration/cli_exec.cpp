@@ -138,6 +138,14 @@ TEST_CASE("exec: a terminal on request")
     }
 }
 
+TEST_CASE("exec: a terminal that echoes looks right to a client whose own is raw")
+{
+    Daemon daemon(exec({"--pty", "echo"}, {"/bin/sh", "-c", "read x; echo got $x"}));
+    RawClient client(daemon.port());
+    client.send("hi\r");
+    CHECK(client.receive_all() == "hi\r\ngot hi\r\n");
+}
+
 TEST_CASE("exec: a raw terminal passes on what it gets, and its program reads no end that nobody sent")
 {
     const std::string bytes("\r\n\3\4\x7f\0AB", 8);
@@ -422,7 +430,8 @@ TEST_CASE("clients type their token, and find their instance again")
     CHECK(late.receive_all() == "team? no instance is free\n");
     CHECK(late.ended_in_order());
     const auto line = daemon.wait_for_line("session ended: refused");
-    CHECK(line.find("the service has as many as it may have: 1 in all, 0 of them unused") != std::string::npos);
+    CHECK(line.find("the service has as many as it may have (max-instances): 1 in all, 0 of them unused") !=
+          std::string::npos);
     // Once nobody is connected to it, the other team's instance makes room.
     present.close();
     REQUIRE(daemon.wait_for_line("session ended: ", 5) != "");

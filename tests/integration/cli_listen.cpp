@@ -45,6 +45,24 @@ std::string failure(const Words& arguments)
     return child.whole_log();
 }
 
+/// The first of as many ports that are free now.
+int free_ports(int count)
+{
+    for (;;) {
+        const Listener first;
+        const auto port = std::stoi(first.port());
+        std::vector<UniqueFd> others;
+        bool all = true;
+        for (int i = 1; i < count; ++i) {
+            const SocketAddress next("127.0.0.1:" + std::to_string(port + i));
+            others.push_back(next.make_socket());
+            all = all && ::bind(others.back().get(), next.get(), next.size()) == 0;
+        }
+        if (all)
+            return port;
+    }
+}
+
 bool holds(const std::string& text, const std::string& part)
 {
     INFO(text);
@@ -60,7 +78,7 @@ TEST_CASE("a busy port is an error that names the address and a remedy")
     const Listener other;
     const auto address = "127.0.0.1:" + other.port();
     holds(failure(echo_on(address)),
-          "cannot listen on " + address + ": Address already in use; stop who listens there");
+          "cannot listen on " + address + ": Address already in use; stop the program that listens there");
     holds(failure(echo_on(":" + other.port())), "cannot listen on :" + other.port() + ": Address already in use");
     // Between two of ours too.
     Daemon daemon(echo_on("127.0.0.1:0"));
@@ -261,4 +279,44 @@ TEST_CASE("several services in one daemon")
     CHECK(daemon.wait_for_line("instance ended: ", 2) != "");
     CHECK(echoes(echo));
     CHECK(daemon.terminate() == 0);
+}
+
+TEST_CASE("an abstract Unix socket, listened on and connected to, with a warning")
+{
+    const auto name = "unix:@instancer-test-" + std::to_string(::getpid());
+    Daemon back(echo_on(name));
+    CHECK(back.address() == name);
+    CHECK(back.wait_for_line(name + " has no permissions: every user") != "");
+    CHECK_FALSE(std::filesystem::exists(name.substr(5)));
+    Daemon front({"forward", "--listen", "127.0.0.1:0", "--to", name});
+    CHECK(echoes(front.port()));
+    holds(failure(echo_on(name, {"--name", "another"})), "somebody listens there already");
+}
+
+TEST_CASE("the file of a Unix socket belongs to the owner and group that were asked for" *
+          doctest::skip(::geteuid() != 0))
+{
+    const TemporaryDirectory directory;
+    const auto path = directory.path("s");
+    Daemon daemon(echo_on("unix:" + path, {"--unix-mode", "0660", "--unix-owner", "nobody", "--unix-group", "4711"}));
+    struct stat status {};
+    REQUIRE(::stat(path.c_str(), &status) == 0);
+    CHECK(status.st_uid == 65534);
+    CHECK(status.st_gid == 4711);
+    CHECK((status.st_mode & 0777) == 0660);
+    CHECK(echoes(path));
+}
+
+TEST_CASE("a range of ports is listened on as a whole, and an instance is told which one its first client used")
+{
+    const auto first = free_ports(3);
+    const auto range = "127.0.0.1:" + std::to_string(first) + "-" + std::to_string(first + 2);
+    Daemon daemon({"exec", "--listen", range, "--env", "FROM=env {listen-port}", "--", "/bin/sh", "-c",
+                   "echo \"$1 $FROM $INSTANCER_LISTEN_PORT\"", "x", "{listen-port}"},
+                  3);
+    for (int port = first; port < first + 3; ++port) {
+        const auto text = std::to_string(port);
+        RawClient client(static_cast<std::uint16_t>(port));
+        CHECK(client.receive_line() == text + " env " + text + " " + text);
+    }
 }

@@ -266,6 +266,45 @@ TEST_CASE("relay: the end of a member's sending: it leaves, or it stays and list
     }
 }
 
+TEST_CASE("relay: where ends pass, nc sends a file and gets its answer, and the channel is free for the next pair")
+{
+    Daemon daemon(relay({"--half-close", "pass", "--alone", "hold"}));
+    const auto nc = [&](const std::string& input) {
+        return Child({"/bin/bash", "-c",
+                      "(printf hi0001; " + input + ") | timeout 20 nc -N 127.0.0.1 " + std::to_string(daemon.port())});
+    };
+    for (const auto* const word : {"first", "second"}) {
+        const std::string text = word;
+        auto sender = nc("printf 'question of the " + text + "'");
+        REQUIRE(daemon.wait_for_line("joined channel 1", text == "first" ? 1 : 3) != "");
+        auto receiver = nc("printf 'answer to the " + text + "'");
+        CHECK(sender.wait() == 0);
+        CHECK(receiver.wait() == 0);
+        CHECK(sender.whole_log() == "4-BounceServer_1.0\nREADYanswer to the " + text);
+        CHECK(receiver.whole_log() == "4-BounceServer_1.0\nREADYquestion of the " + text);
+    }
+}
+
+TEST_CASE("relay: where ends pass, a member that has gone ends the other, by either path")
+{
+    Words words = {"--half-close", "pass"};
+    SUBCASE("without a look at the bytes") {}
+    SUBCASE("with one") { words.insert(words.end(), {"--traffic-log", "text"}); }
+    Daemon daemon(relay(words));
+    RelayClient a(daemon.port(), "hi", "0001"), b(daemon.port(), "hi", "0001");
+    a.send("words");
+    a.half_close();
+    CHECK(b.receive_all() == "words");
+    CHECK(b.ended_in_order());
+    b.send("answer");
+    CHECK(a.receive(6) == "answer");
+    a.reset();
+    CHECK(daemon.wait_for_line("instance reset") != "");
+    RelayClient c(daemon.port(), "hi", "0001"), d(daemon.port(), "hi", "0001");
+    c.send("new");
+    CHECK(d.receive(3) == "new");
+}
+
 TEST_CASE("relay: members that vanish and come back under load")
 {
     // The sender counts; whoever listens sees that nothing is missing, from wherever it came in.

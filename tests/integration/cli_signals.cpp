@@ -209,6 +209,25 @@ TEST_CASE("SIGHUP reads the tokens again, and keeps them when the file is broken
     CHECK(daemon.log().find("too-short") == std::string::npos);
 }
 
+TEST_CASE("SIGHUP names what has changed in the configuration and takes a restart")
+{
+    const TemporaryDirectory directory;
+    const auto configuration = [&](const std::string& ttl) {
+        return directory.file("c.json", R"({"services": {"web": {"mode": "exec", "listen": "127.0.0.1:0", "ttl": ")" +
+                                            ttl + R"(", "command": ["/bin/cat"]}}})");
+    };
+    const auto file = configuration("1m");
+    Daemon daemon({"run", "--config", file});
+    daemon.signal(SIGHUP);
+    configuration("2m");
+    daemon.signal(SIGHUP);
+    CHECK(daemon.wait_for_line(file + " has changed; a restart takes over: services.web.ttl") != "");
+    directory.file("c.json", "{");
+    daemon.signal(SIGHUP);
+    CHECK(daemon.wait_for_line("warning " + file + ":1: ") != "");
+    CHECK(daemon.terminate() == 0);
+}
+
 TEST_CASE("tokens from a pipe are read once, and stay on SIGHUP")
 {
     const std::string token(128, 'o');

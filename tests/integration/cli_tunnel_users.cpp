@@ -252,8 +252,11 @@ TEST_CASE("tunnel: control port: sessions, disconnect, loglvl, and whatever else
     CHECK(cut.starts_with("tunnel_dict:\n"));
     CHECK(cut.find("set log level") == cut.npos);
     CHECK(server.control(std::string("\x16\3\1\2\0\1\0\nset loglvl 50\n", 23)) == "");
+    RawClient open(server.port());
+    CHECK(open.receive_line() == "a");
     server.signal(SIGUSR1);
     CHECK(server.wait_for_line(" is connected, ") != "");
+    CHECK(server.wait_for_line("session is open") != "");
 
     std::string endless(1'000'000, 'x');
     endless += '\n';

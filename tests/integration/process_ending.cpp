@@ -351,10 +351,11 @@ void check_that_nothing_outlives(const std::string& program, const std::vector<s
     }
     SUBCASE("KILL of the guard as well, and a next start")
     {
-        ::kill(guards.front(), SIGKILL);
-        REQUIRE(eventually([&] { return !runs(guards.front()); }));
+        ::kill(guards.front(), SIGSTOP);
         daemon->signal(SIGKILL);
         CHECK(daemon->wait() == 128 + SIGKILL);
+        ::kill(guards.front(), SIGKILL);
+        REQUIRE(eventually([&] { return !runs(guards.front()); }));
         CHECK(!daemon.leftovers().processes().empty());
         CHECK(!daemon.leftovers().directories().empty());
         {
@@ -363,6 +364,30 @@ void check_that_nothing_outlives(const std::string& program, const std::vector<s
             CHECK(eventually([&] { return daemon.leftovers().directories().size() == 1; }));  // The new one's own.
             CHECK(daemon.leftovers().control_groups().size() <= 1);
             CHECK(next->terminate() == 0);
+        }
+        CHECK(eventually([&] { return daemon.leftovers().none(); }));
+    }
+    SUBCASE("KILL of the guard alone, whose place another takes")
+    {
+        ::kill(guards.front(), SIGKILL);
+        CHECK(daemon->wait_for_line("instancer-guard, was killed; another takes its place") != "");
+        CHECK(eventually([&] { return daemon.guards().size() == 1 && daemon.guards() != guards; }));
+        daemon->signal(SIGKILL);
+        CHECK(daemon->wait() == 128 + SIGKILL);
+        CHECK(eventually([&] { return daemon.leftovers().none(); }));
+    }
+    SUBCASE("a next start while the guard still has to remove leaves that to it, without a warning")
+    {
+        ::kill(guards.front(), SIGSTOP);
+        daemon->signal(SIGKILL);
+        CHECK(daemon->wait() == 128 + SIGKILL);
+        {
+            FamilyDaemon next(name, before, program);
+            CHECK(daemon.leftovers().directories().size() == 2);
+            ::kill(guards.front(), SIGCONT);
+            CHECK(eventually([&] { return daemon.leftovers().directories().size() == 1; }));
+            CHECK(next->terminate() == 0);
+            CHECK(next->count("cannot be removed") == 0);
         }
         CHECK(eventually([&] { return daemon.leftovers().none(); }));
     }

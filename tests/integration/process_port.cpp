@@ -241,6 +241,31 @@ TEST_CASE("port: a port that a stranger has is left alone")
     CHECK(first.echoes());
 }
 
+TEST_CASE("port: nobody is led to another process that listens on the port of an instance first" *
+          doctest::skip(::geteuid() != 0))
+{
+    auto options = server("import time; time.sleep(1000)");
+    options.process.ports = free_ports(1);
+    options.pool.start_timeout = 1s;
+    SUBCASE("as another user, where each instance has one") { options.process.users = UserRange(70'000, 70'001); }
+    SUBCASE("from outside of its control group")
+    {
+        if (!detail::ControlGroup::create("instancer-test-" + std::to_string(::getpid())))
+            return;
+    }
+    Service service(options);
+    RawClient client(service.port());
+    REQUIRE(eventually([&] { return !service.leftovers().processes().empty(); }));
+    const auto stranger = listen_on(options.process.ports->first());
+    REQUIRE(stranger);
+    CHECK(client.receive_all().empty());
+    CHECK(client.ended_by_reset());
+    REQUIRE(service.events().wait_for_instances(1));
+    const auto instance = service.events().record().instances.front();
+    CHECK(instance.end == InstanceEnd::start_timeout);
+    CHECK(instance.detail.find(", where another process listens") != std::string::npos);
+}
+
 TEST_CASE("port: services that start at the same time do not take each other's ports")
 {
     auto options = ServiceOptions::python("import os,socket,sys,time\n"

@@ -329,6 +329,9 @@ TEST_CASE("stdio: with control groups limits hold for an instance as a whole, an
         RawClient client(service.port());
         const auto said = client.receive_line();
         CHECK((said.empty() || said == "9"));  // One of them was killed.
+        REQUIRE(service.events().wait_for_instances(1));
+        const auto detail = service.events().record().instances.front().detail;
+        CHECK(detail.find("(oom: out of memory, see limit-memory)") != std::string::npos);
     }
     SUBCASE("processes")
     {

@@ -87,6 +87,7 @@ TEST_CASE("options that may be repeated, flags, and values after =")
     CHECK(service.pty == TerminalMode::cooked);
     for (const auto* raw : {"exec --listen :1 --pty raw -- cat", "exec --pty=raw --listen :1 -- cat"})
         CHECK(service_of(raw).pty == TerminalMode::raw);
+    CHECK(service_of("exec --listen :1 --pty echo -- cat").pty == TerminalMode::echo);
     CHECK(service_of("exec --pty --listen :1 -- cat").pty == TerminalMode::cooked);
 }
 
@@ -173,10 +174,21 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("exec --frobnicate", "unknown option --frobnicate; see instancerd exec --help");
     says("run --config a --config b", "--config: is there more than once; keep one of them");
     says("exec --listen :1 --ttl", "--ttl: has no value; write one after it");
-    says("exec --listen :1 --pty=xyz -- cat", "--pty: 'xyz' is no kind of terminal; write raw, or nothing");
+    says("exec --listen :1 --pty=xyz -- cat", "--pty: 'xyz' is no kind of terminal; write echo, raw, or nothing");
     says("exec --listen :1 --pty xyz -- cat", "--pty: 'xyz' is no kind of terminal");
     says("exec --listen :1 --pty --pty -- cat", "--pty: is there 2 times");
     says("docker --listen :1 --image i --stdio --pty raw", "--pty: raw works only with exec");
+    says("docker --listen :1 --image i --stdio --pty echo", "--pty: echo works only with exec");
+    says("exec --listen :1 --unix-group root -- cat", "--unix-group: is for the files of Unix sockets only");
+    says("exec --listen unix:@x --unix-mode 0600 -- cat", "--unix-mode: is for the files of Unix sockets only");
+    says("exec --listen unix:x --unix-owner no-such-user -- cat", "--unix-owner: there is no user 'no-such-user'");
+    says("exec --listen unix:x --unix-group no-such-group -- cat", "--unix-group: there is no group");
+    says("exec --listen unix:x -- cat {listen-port}", "{listen-port} needs clients that come by TCP");
+    says("exec --listen :1 --io port --warm 1 -- cat {listen-port}", "{listen-port} cannot work together with --warm");
+    says("relay --listen :1 --auth-string x --control unix:@x", "--control: unix:@x has no permissions");
+    says("relay --listen :1 --auth-string x --half-close pass --max-connections 3", "must be 2 with --half-close pass");
+    says("relay --listen :1 --auth-string x --half-close pass -e",
+         "--echo: cannot work together with --half-close pass");
     says("docker --listen :1 --image i --port 1 --egress=yes", "--egress: takes no value; remove =yes");
     says("docker --listen :1 --image i --stdio --pty --stderr log", "--stderr: cannot work together with --pty");
     says("run", "Add --config FILE");
@@ -403,6 +415,13 @@ TEST_CASE("options of the daemon beside a configuration go before what it says")
         REQUIRE(command.problems.size() == 1);
         CHECK(command.problems[0].format(file) == "--log: is there 2 times; keep one of them");
     }
+}
+
+TEST_CASE("ranges of ports are addresses and routes of their own")
+{
+    CHECK(service_of("exec --listen :1-3 --listen :7 -- cat").listen.size() == 4);
+    const auto tunnel = parse_command_line({"tunnel", "server", "--route", ":1-3 10.0.0.1:80"});
+    CHECK(tunnel.settings.services.at(0).tunnel.routes.size() == 3);
 }
 
 TEST_CASE("every description stands by itself")

@@ -110,7 +110,8 @@ TEST_CASE("every option can be set in a configuration")
   "max-instances": 50, "init": "init", "max-unadmitted": 70,
   "drain-timeout": "1m",
   "services": {
-    "e": { "mode": "exec", "listen": ["127.0.0.1:1", "unix:e.sock"], "unix-mode": "0600", "command": ["./a", "{port}"],
+    "e": { "mode": "exec", "listen": ["127.0.0.1:1", "unix:e.sock"], "unix-mode": "0600",
+           "unix-owner": "root", "unix-group": "0", "command": ["./a", "{port}"],
            "auth": "source", "source-prefix": 56, "auth-timeout": "3s", "max-instances": 10, "max-per-owner": 2,
            "max-sessions": 5, "max-starting": 6, "when-full": "queue",
            "queue-size": 7, "queue-timeout": "8s", "warm": 1,
@@ -162,6 +163,8 @@ TEST_CASE("every option can be set in a configuration")
     const auto& e = settings.services.at(0);
     CHECK(e.listen[1].name() == "/etc/instancer/e.sock");
     CHECK(e.unix_mode == 0600);
+    CHECK(e.unix_owner == "root");
+    CHECK(e.unix_group == "0");
     CHECK(settings.program(e) == "/etc/instancer/a");
     CHECK(e.auth == Auth::source);
     CHECK(e.source_prefix == 56);
@@ -457,7 +460,7 @@ TEST_CASE("values of the wrong kind name the right one")
     only(exec_problems("\"max-instances\": -1"), "max-instances", "from 0 to");
     only(exec_problems("\"max-instances\": 1.5"), "max-instances", "from 0 to");
     only(exec_problems("\"pty\": \"true\""), "pty", "write true or false");
-    only(exec_problems("\"pty\": \"rwa\""), "pty", "'rwa' is no kind of terminal; write raw");
+    only(exec_problems("\"pty\": \"rwa\""), "pty", "'rwa' is no kind of terminal; write echo, raw");
     CHECK(exec_problems("\"pty\": \"raw\"").empty());
     only(exec_problems("\"user\": 65534"), "user", "write it in quotes");
     only(exec_problems("\"env\": [\"A=b\"]"), "env", "write {\"NAME\": \"value\"}");
@@ -582,7 +585,7 @@ TEST_CASE("combinations that cannot work name a remedy")
     only(exec_problems("\"workdir\": \"/no/such\""), "workdir", "there is no directory /no/such");
     only(exec_problems("\"dir-template\": \"/no/such\""), "dir-template", "there is no directory /no/such");
     only(exec_problems("\"dir-template\": \"/usr/share/doc\", \"workdir\": \"/\""), "dir-template", "is never used");
-    only(exec_problems("\"unix-mode\": \"0600\""), "unix-mode", "is for Unix sockets only");
+    only(exec_problems("\"unix-mode\": \"0600\""), "unix-mode", "is for the files of Unix sockets only");
     only(exec_problems("\"env\": {\"INSTANCER_OWNER\": \"me\"}"), "env", "is a name of ours");
     only(exec_problems("\"io\": \"port\", \"env\": {\"PORT\": \"1\"}"), "env", "PORT is set for each instance");
     only(exec_problems(tokens), "tokens", "/dev/null: holds no token");

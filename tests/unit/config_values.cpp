@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <doctest/doctest.h>
 
+#include "modes/tunnel/tunnel_settings.hpp"
 #include "options/values.hpp"
 
 using namespace instancer::daemon;
@@ -109,9 +110,52 @@ TEST_CASE("addresses to listen on")
     CHECK(says(parse_address("[localhost]:80"), "no IPv6 address in its brackets"));
     CHECK(says(parse_address("[a]b]:80"), "no IPv6 address in its brackets"));
     CHECK(says(parse_address("unix:"), "write unix:/path"));
+    CHECK(says(parse_address("unix:@"), "unix:@name for an abstract one"));
+    CHECK(parse_address("unix:@name")->is_abstract());
+    CHECK(parse_address("unix:./@name")->has_file());
+    CHECK_FALSE(parse_address(":80")->has_file());
     CHECK(says(parse_address("fd:"), "write fd:NAME"));
     CHECK(text("[fe80::1%eth0]:80") == "[fe80::1%eth0]:80");
     CHECK(says(parse_address("[fe80::1]:80"), "names no interface; write [fe80::1%eth0]:80"));
+}
+
+TEST_CASE("a range of ports is an address for each of them")
+{
+    const auto texts = [](const char* written) {
+        std::vector<std::string> all;
+        const auto addresses = parse_addresses(written).value();
+        for (const auto& address : addresses)
+            all.push_back(address.text());
+        return all;
+    };
+    CHECK(texts("[::1]:20000-20002") == std::vector<std::string>{"[::1]:20000", "[::1]:20001", "[::1]:20002"});
+    CHECK(texts(":80") == std::vector<std::string>{":80"});
+    CHECK(texts("fd:web-1") == std::vector<std::string>{"fd:web-1"});
+    CHECK(texts("unix:/run/a:1-2") == std::vector<std::string>{"unix:/run/a:1-2"});
+    CHECK(parse_addresses(":1000-1999")->size() == 1000);
+    CHECK(says(parse_addresses(":1000-2000"), "has 1001 ports; write 1000 at most"));
+    CHECK(says(parse_addresses(":9-8"), "runs backwards"));
+    CHECK(says(parse_addresses(":0-8"), "is not a range of ports"));
+    CHECK(says(parse_addresses("::1:8-9"), "in brackets"));
+    CHECK(says(parse_addresses("80"), "has no colon"));
+}
+
+TEST_CASE("a range of ports in a route is a route for each pair, or all to one target")
+{
+    const auto texts = [](const char* written) {
+        std::vector<std::string> all;
+        const auto routes = parse_routes(written).value();
+        for (const auto& route : routes)
+            all.push_back(route.listen.text() + " " + route.target.to_string());
+        return all;
+    };
+    CHECK(texts(":1-2 10.0.0.1:80-81") == std::vector<std::string>{":1 10.0.0.1:80", ":2 10.0.0.1:81"});
+    CHECK(texts(":1-2 10.0.0.1:80") == std::vector<std::string>{":1 10.0.0.1:80", ":2 10.0.0.1:80"});
+    CHECK(says(parse_routes(":1-2 10.0.0.1:80-82"), "':1-2' has 2 ports and '10.0.0.1:80-82' 3"));
+    CHECK(says(parse_routes(":1 10.0.0.1:80-82"), "write ranges of equal length, or one target"));
+    CHECK(says(parse_routes(":1 host:80"), "is no IPv4 address and port"));
+    CHECK(parse_routing("# two\n:1-2 10.0.0.1:80 # one target\n:4 10.0.0.2:80\n", "f")->size() == 3);
+    CHECK(says(parse_routing(":1-3 10.0.0.1:80\n:2 10.0.0.1:80\n", "f"), "f:2: :2 is taken by the route of :2"));
 }
 
 TEST_CASE("addresses that cannot be listened on at once are known before")

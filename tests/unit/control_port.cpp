@@ -8,9 +8,12 @@
 
 #include <control/control_port.hpp>
 
+#include <instancer/acceptor/socket_acceptor.hpp>
+#include <instancer/socket_stream.hpp>
 #include <instancer/test/fake_stream.hpp>
 
 #include "async_test.hpp"
+#include "socket_pair.hpp"
 
 using namespace instancer;
 using namespace instancer::daemon;
@@ -192,5 +195,54 @@ TEST_CASE("control port: closing ends a connection that is idle and one that doe
         port.loop.settle();
         CHECK(one.gone());
         CHECK(two.gone());
+    }
+}
+
+TEST_CASE("control port: a connection that has been silent for too long makes room for the next one, no other does")
+{
+    Loop loop;
+    Parrot parrot;
+    const auto name = "@instancer-control-" + std::to_string(::getpid());
+    const auto connect = [&] {
+        UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+        const instancer::detail::UnixAddress address(name);
+        REQUIRE(::connect(socket.get(), address.data(), address.size()) == 0);
+        return make_socket_stream(loop.executor(), std::move(socket));
+    };
+    const auto serve = [&](ControlPort& port) {
+        Acceptors acceptors;
+        acceptors.push_back(std::move(*listen_unix(loop.executor(), name)));
+        port.serve(std::move(acceptors));
+    };
+    const auto close = [&](ControlPort& port) {
+        port.close();
+        auto closed = loop.start(port.wait_closed());
+        CHECK(loop.until([&] { return closed.done(); }));
+    };
+    const auto read = [&](Stream& stream, std::size_t size) {
+        return loop.run(socket_pair::read_exactly(stream, size));
+    };
+    SUBCASE("it was silent")
+    {
+        ControlPort port(loop.executor(), parrot, 1, std::chrono::seconds(0));
+        serve(port);
+        auto first = connect();
+        CHECK(read(first, 8) == "hello\n> ");
+        auto second = connect();
+        CHECK(read(second, 8) == "hello\n> ");
+        CHECK(loop.run(socket_pair::read_all(first)) == "");
+        close(port);
+    }
+    SUBCASE("it was not")
+    {
+        ControlPort port(loop.executor(), parrot, 1);
+        serve(port);
+        auto first = connect();
+        CHECK(read(first, 8) == "hello\n> ");
+        auto second = connect();
+        CHECK(loop.run(socket_pair::read_all(second)) == "too many control connections are open; close one first\n");
+        REQUIRE(loop.run(first.write_all(async_test::bytes_of("x\n"))));
+        CHECK(read(first, 6) == "<x>\n> ");
+        close(port);
     }
 }

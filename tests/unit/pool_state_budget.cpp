@@ -145,7 +145,7 @@ TEST_CASE("pool state: an unused instance of another pool makes room, the longes
     CHECK(three.acquire("eve") == "");
     CHECK(one.tick() == "stop i1 culled");
     CHECK(three.acquire("fay") == "refuse c4 full");
-    CHECK(three.limit == "the services together have as many as they may have");
+    CHECK(three.limit == "the services together have as many as they may have (the daemon's max-instances)");
     CHECK(three.instances == 3);
     CHECK(three.unused == 0);
     two.stopped(1);

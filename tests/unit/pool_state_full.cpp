@@ -25,7 +25,7 @@ TEST_CASE("pool state: a full service refuses, but not those whose instance runs
     pool.served("ann");
     CHECK(pool.acquire("bob") == "start i2 for c2");
     CHECK(pool.acquire("cat") == "refuse c3 full");
-    CHECK(pool.limit == "the service has as many as it may have");
+    CHECK(pool.limit == "the service has as many as it may have (max-instances)");
     CHECK(pool.acquire("ann") == "grant c4 i1");
     CHECK(pool.acquire("bob") == "");
     CHECK(pool.state.instances() == 2);
@@ -36,7 +36,7 @@ TEST_CASE("pool state: a full owner is refused while others are served")
     PoolScript pool(capped(0, WhenFull::refuse, 1));
     pool.served("ann/1");
     CHECK(pool.acquire("ann/2") == "refuse c2 full");
-    CHECK(pool.limit == "its owner has as many as one may have");
+    CHECK(pool.limit == "its owner has as many as one may have (max-per-owner)");
     CHECK(pool.acquire("bob/2") == "start i2 for c3");
 }
 
@@ -402,7 +402,7 @@ TEST_CASE("pool state: a refusal says how many instances there are and how many 
     pool.served("bob");
     pool.release(3);
     CHECK(pool.acquire("ann/3") == "refuse c4 full");
-    CHECK(pool.limit == "its owner has as many as one may have");
+    CHECK(pool.limit == "its owner has as many as one may have (max-per-owner)");
     CHECK(pool.instances == 2);
     CHECK(pool.unused == 0);
     pool.acquire("bob");

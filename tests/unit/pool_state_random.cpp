@@ -258,7 +258,7 @@ private:
         }
         case PoolAction::Kind::refuse:
             REQUIRE(waiting_.erase(action.waiter) == 1);
-            if (action.limit == std::string("the service has as many as it may have"))
+            if (action.limit == std::string("the service has as many as it may have (max-instances)"))
                 REQUIRE(action.unused == 0);
             break;
         case PoolAction::Kind::revoke: REQUIRE(known(action.slot).sessions != 0); break;

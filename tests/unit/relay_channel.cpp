@@ -373,6 +373,75 @@ TEST_CASE("relay channel: who ends its sending leaves once it has got what was s
     }
 }
 
+TEST_CASE("relay channel: a member's end is the other's end of input, where ends pass")
+{
+    RelayOptions options;
+    options.end = MemberEnd::pass;
+    SUBCASE("each direction ends by itself, and then both leave their places to others")
+    {
+        Room room(options);
+        auto a = room.join(), b = room.join();
+        CHECK(write(a, "question") == "8");
+        REQUIRE(a.shutdown_send());
+        CHECK(try_read(b) == "question");
+        CHECK(try_read(b) == "eof");
+        CHECK(write(b, "answer") == "6");
+        CHECK(room.status().members.size() == 2);
+        REQUIRE(b.shutdown_send());
+        auto next = room.join();
+        CHECK(try_read(next) == "would block");
+        CHECK(try_read(a) == "answer");
+        CHECK(try_read(a) == "eof");
+    }
+    SUBCASE("a wait for input ends with it")
+    {
+        Room room(options);
+        auto a = room.join(), b = room.join();
+        auto waiting = room.loop.start(b.wait(Readiness::readable));
+        room.loop.settle();
+        REQUIRE(a.shutdown_send());
+        room.loop.settle();
+        CHECK(waiting.done());
+    }
+    SUBCASE("who joins later gets the end behind what was held")
+    {
+        options.alone = SentAlone::hold;
+        Room room(options);
+        auto a = room.join();
+        CHECK(write(a, "message") == "7");
+        REQUIRE(a.shutdown_send());
+        auto b = room.join();
+        CHECK(try_read(b) == "message");
+        CHECK(try_read(b) == "eof");
+        CHECK(write(b, "thanks") == "6");
+        CHECK(try_read(a) == "thanks");
+        CHECK(try_read(a) == "would block");
+    }
+    SUBCASE("a member that has gone resets the other, which gets what was sent before")
+    {
+        Room room(options);
+        auto a = room.join(), b = room.join();
+        auto gone = room.loop.start(b.wait(Readiness::gone));
+        CHECK(write(a, "last words") == "10");
+        a.abort();
+        room.loop.settle();
+        CHECK_FALSE(gone.done());
+        auto next = room.join();
+        CHECK(write(b, "x") == "error");
+        CHECK(try_read(next) == "would block");
+        CHECK(try_read(b) == "last words");
+        CHECK(try_read(b) == "reset");
+    }
+    SUBCASE("a channel has two members")
+    {
+        Room room(options);
+        auto a = room.join(), b = room.join();
+        const auto third = room.loop.run(room.backend.open(room.channel, OpenRequest()));
+        REQUIRE_FALSE(third);
+        CHECK(third.error() == Errc::full);
+    }
+}
+
 TEST_CASE("relay channel: a full one says so, and a member that has ended its sending has left its place to others")
 {
     RelayOptions options;
@@ -382,7 +451,7 @@ TEST_CASE("relay channel: a full one says so, and a member that has ended its se
     const auto third = room.loop.run(room.backend.open(room.channel, OpenRequest()));
     REQUIRE_FALSE(third);
     CHECK(third.error() == Errc::full);
-    CHECK(third.error().message() == "channel 7 is full: of members it may have 2");
+    CHECK(third.error().message() == "channel 7 is full: of members it may have 2 (max-connections)");
     CHECK(write(a, "last words") == "10");
     REQUIRE(b.shutdown_send());
     auto c = room.join();
@@ -517,4 +586,21 @@ TEST_CASE("relay channel with sockets: a member that stops reading is cut off wi
     const auto before = room.loop.run(socket_pair::read_all(stuck.stream, &reset));
     CHECK(reset);
     CHECK(text.starts_with(before));
+}
+
+TEST_CASE("relay channel with sockets: where ends pass, a member that is reset after its end resets the other")
+{
+    RelayOptions options;
+    options.end = MemberEnd::pass;
+    Room room(options);
+    Client a(room), b(room);
+    a.send("words");
+    REQUIRE(a.stream.shutdown_send());
+    CHECK(b.receive_all() == "words");
+    CHECK_FALSE(b.ended());
+    b.send("answer");
+    CHECK(a.receive(6) == "answer");
+    a.stream.abort();
+    REQUIRE(room.loop.until([&] { return b.ended(); }));
+    CHECK(b.end() == BridgeEnd::instance_reset);
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A run's name tells whether the run is over.
+#include <algorithm>
+#include <filesystem>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -23,4 +25,19 @@ TEST_CASE("run name: a run is over when its process is gone, and only its own PI
     CHECK_FALSE(is_stale_run(prefix + "1." + pid + ".1.1", prefix));
     CHECK_FALSE(is_stale_run(prefix + "more." + pid_namespace() + "." + pid + ".1.1", prefix));
     CHECK_FALSE(is_stale_run(here + "x.1", prefix));
+}
+
+TEST_CASE("run name: a directory of a run that is over is left to the guard that still removes it")
+{
+    const std::string name = "test-" + std::to_string(::getpid());
+    const auto path =
+        (temporary_root() / (run_prefix(name, "s") + pid_namespace() + "." + std::to_string(::getpid()) + ".1.1"))
+            .string();
+    REQUIRE(std::filesystem::create_directory(path));
+    auto guard = lock_directory(path);
+    REQUIRE(guard);
+    CHECK(remove_stale_runs(name, "s").empty());
+    guard.reset();
+    CHECK(remove_stale_runs(name, "s") == std::vector{path});
+    std::filesystem::remove(path);
 }

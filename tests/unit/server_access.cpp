@@ -156,12 +156,12 @@ TEST_CASE("access: more connections than there may be are reset, until one has g
     SUBCASE("of all")
     {
         options.max_connections = 2;
-        text = "as many connections as there may be: 2";
+        text = "as many connections as there may be: 2 (max-connections)";
     }
     SUBCASE("of one source")
     {
         options.max_per_source = 2;
-        text = "as many connections of 127.0.0.1 as there may be: 2";
+        text = "as many connections of 127.0.0.1 as there may be: 2 (max-per-source)";
     }
     ServerFixture fixture(gated(std::move(options)));
     fixture.start();
@@ -331,7 +331,7 @@ TEST_CASE("access: rules and limits hold for the client that the header names")
     REQUIRE(fixture.events.sessions().size() == 2);
     CHECK(fixture.events.sessions()[1].end == SessionEnd::limit_reached);
     CHECK(fixture.events.sessions()[1].detail ==
-          "introduction: as many connections of 2001:db8::/64 as there may be: 1");
+          "introduction: as many connections of 2001:db8::/64 as there may be: 1 (max-per-source)");
     one.abort();
     REQUIRE(fixture.loop.until([&] { return fixture.events.sessions().size() == 3; }));
     auto third = connect_as("2001:db8::3");

@@ -398,3 +398,70 @@ TEST_CASE("socket acceptor: who took its path during a pause keeps it when it cl
     (*acceptor)->close();
     CHECK(connected(path));
 }
+
+TEST_CASE("socket acceptor: an abstract Unix socket makes no file, has its name once, and listens again after a pause")
+{
+    Loop loop;
+    const auto name = "@instancer-test-" + std::to_string(::getpid());
+    auto acceptor = instancer::listen_unix(loop.executor(), name);
+    REQUIRE(acceptor);
+    CHECK((*acceptor)->address() == "unix:" + name);
+    CHECK_FALSE(std::filesystem::exists(name));
+    const auto again = instancer::listen_unix(loop.executor(), name);
+    REQUIRE_FALSE(again);
+    CHECK(again.error() == std::error_code(asio::error::address_in_use));
+    const auto connect = [&] {
+        UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::memcpy(address.sun_path + 1, name.data() + 1, name.size() - 1);
+        const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+        return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0;
+    };
+    REQUIRE(connect());
+    CHECK(loop.run((*acceptor)->accept(loop.executor()))->info().path() == name);
+    REQUIRE((*acceptor)->pause());
+    CHECK_FALSE(connect());
+    REQUIRE((*acceptor)->resume());
+    CHECK(connect());
+    acceptor->reset();
+    CHECK_FALSE(connect());
+}
+
+TEST_CASE("socket acceptor: a Unix socket belongs to whom was asked for, in any directory, also after a pause" *
+          doctest::skip(::geteuid() != 0))
+{
+    Loop loop;
+    Directory directory;
+    const auto path = directory.file("socket");
+    const auto belongs_to = [&](uid_t owner, gid_t group) {
+        struct stat status {};
+        return ::stat(path.c_str(), &status) == 0 && status.st_uid == owner && status.st_gid == group &&
+               (status.st_mode & 0777) == 0660;
+    };
+    auto acceptor = instancer::listen_unix(loop.executor(), path, {0660, 4711, 4712});
+    REQUIRE(acceptor);
+    CHECK(belongs_to(4711, 4712));
+    REQUIRE((*acceptor)->pause());
+    std::filesystem::remove(path);
+    REQUIRE((*acceptor)->resume());
+    CHECK(belongs_to(4711, 4712));
+    CHECK(::geteuid() == 0);
+}
+
+TEST_CASE("socket acceptor: who may not give a Unix socket away is told so" * doctest::skip(::geteuid() != 0))
+{
+    Directory directory;
+    std::filesystem::permissions(std::filesystem::path(directory.file("socket")).parent_path(),
+                                 std::filesystem::perms(0777));
+    Loop loop;
+    const auto path = directory.file("socket");
+    // Only the thread itself.
+    std::thread([&] {
+        ::syscall(SYS_setresuid, 4711, 4711, 4711);
+        const auto acceptor = instancer::listen_unix(loop.executor(), path, {0660, 4712});
+        REQUIRE_FALSE(acceptor);
+        CHECK(acceptor.error() == std::error_code(EPERM, std::system_category()));
+        CHECK(instancer::listen_unix(loop.executor(), path, {0660, 4711}));
+    }).join();
+}

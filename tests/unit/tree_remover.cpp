@@ -4,14 +4,19 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <linux/fs.h>
@@ -66,6 +71,22 @@ private:
     std::string root_path_ = root_.path();
     std::vector<std::string> said_;
 };
+
+/// From now on nothing but directories can be removed in this thread.
+void refuse_to_unlink_files()
+{
+    sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_unlinkat, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AT_REMOVEDIR, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog program{std::size(filter), filter};
+    REQUIRE(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    REQUIRE(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
 
 /// Nested directories, deeper than any path reaches.
 void nest(const std::string& path, int depth)
@@ -156,5 +177,19 @@ TEST_CASE("tree remover: what is immutable or mounted is named and left, all els
     CHECK_FALSE(std::filesystem::exists(tree.path()));
     // Once it can be removed the next attempt does.
     tree.remove_all();
+    CHECK_FALSE(std::filesystem::exists(tree.root()));
+}
+
+TEST_CASE("tree remover: does not try to unlink what it knows to be a directory")
+{
+    Tree tree;
+    for (const auto* const name : {"/a/b/c", "/a/d", "/e"})
+        std::filesystem::create_directories(tree.path(name));
+    // The filter is the thread's own.
+    std::thread([&] {
+        refuse_to_unlink_files();
+        tree.remove_all();
+    }).join();
+    CHECK(tree.said().empty());
     CHECK_FALSE(std::filesystem::exists(tree.root()));
 }

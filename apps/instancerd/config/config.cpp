@@ -315,6 +315,7 @@ Settings read_config(const std::filesystem::path& file, std::string_view text, P
 {
     Settings settings;
     settings.file = file.string();
+    settings.text = text;
     settings.base = std::filesystem::absolute(file).parent_path();
     if (const auto root = parse_json(text, problems)) {
         Reader(settings, problems).read(*root);

@@ -117,6 +117,11 @@ std::string Settings::resolve(const std::string& path) const
     return std::filesystem::absolute(base / path).lexically_normal().string();
 }
 
+Address Settings::resolve(const Address& address) const
+{
+    return address.has_file() ? Address::unix_socket(resolve(address.name())) : address;
+}
+
 std::string Settings::daemon_name(const std::string& machine) const
 {
     if (!name.empty())

@@ -134,6 +134,7 @@ public:
 
     std::vector<Address> listen;
     mode_t unix_mode = 0666;
+    std::string unix_owner, unix_group;  ///< Empty: the daemon's own.
     std::vector<std::string> command;
 
     Auth auth = Auth::open;
@@ -212,6 +213,7 @@ std::vector<std::string> files_of(const ServiceSettings& service);
 class Settings {
 public:
     std::string file;            ///< The configuration; empty when all comes from the command line.
+    std::string text;            ///< Of that file.
     std::filesystem::path base;  ///< What relative paths are relative to; empty for the current directory.
     Given given;
 
@@ -231,6 +233,9 @@ public:
 
     /// `path` made independent of the current directory.
     std::string resolve(const std::string& path) const;
+
+    /// The same for the path of a Unix socket; any other address as it is.
+    Address resolve(const Address& address) const;
 
     /// The name given, or one that the same command line or configuration has every time on that machine, and no other
     /// daemon has.

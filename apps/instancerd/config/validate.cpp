@@ -14,6 +14,7 @@
 #include <instancer/backend/docker_exposure.hpp>
 #include <instancer/backend/find_program.hpp>
 #include <instancer/backend/unbound_limits.hpp>
+#include <instancer/detail/text/contains_path.hpp>
 
 #include "daemon/system.hpp"
 #include "files/tokens.hpp"
@@ -132,6 +133,7 @@ public:
 
     void check()
     {
+        check_unix_files();
         if (is_tunnel(service_.mode))
             return check_tunnel();
         check_listen();
@@ -151,6 +153,7 @@ public:
             check_container();
         }
         check_environment();
+        check_listen_port();
     }
 
 private:
@@ -173,21 +176,56 @@ private:
 
     void check_listen()
     {
-        bool has_unix = false;
         if (service_.listen.empty())
             refuse("listen", "has no address to listen on; add " + say("listen", ":1337"));
         for (const auto& address : service_.listen) {
             if (address.kind() != Address::Kind::unix_socket)
                 continue;
-            has_unix = true;
             if (address.name().size() >= sizeof sockaddr_un::sun_path)
                 refuse("listen", address.name() + " has " + std::to_string(address.name().size()) +
                                      " characters, the path of a Unix socket at most 107; choose a shorter one");
+            if (address.is_abstract())
+                continue;
             if (const auto parent = std::filesystem::path(address.name()).parent_path(); !is_directory(parent))
                 refuse("listen", "there is no directory " + parent.string() + "; create it first");
         }
-        if (has("unix-mode") && !has_unix && service_.reads("listen"))
-            refuse("unix-mode", "is for Unix sockets only; remove it, or listen on unix:/path");
+    }
+
+    void check_unix_files()
+    {
+        const auto listeners = listeners_of(service_);
+        const bool has_file = std::any_of(listeners.begin(), listeners.end(),
+                                          [](const auto& listener) { return listener.second.has_file(); });
+        for (const auto option : {"unix-mode", "unix-owner", "unix-group"})
+            if (has(option) && !has_file && service_.reads("listen"))
+                refuse(option, "is for the files of Unix sockets only; remove it, or listen on unix:/path");
+        if (const auto owner = find_user_id(service_.unix_owner); has("unix-owner") && !owner)
+            refuse("unix-owner", owner.error());
+        if (const auto group = find_group(service_.unix_group); has("unix-group") && !group)
+            refuse("unix-group", group.error());
+        for (const auto& [option, address] : listeners)
+            if (option == "control" && address.is_abstract())
+                refuse(option, address.text() +
+                                   " has no permissions, and whoever reaches the prompt may do all that it "
+                                   "can; write unix:/path");
+    }
+
+    void check_listen_port()
+    {
+        const auto uses = [](const std::string& text) { return text.find("{listen-port}") != text.npos; };
+        const auto& command = service_.command;
+        const auto& env = service_.env;
+        const bool in_command = std::any_of(command.begin(), command.end(), uses);
+        if (!in_command && std::none_of(env.begin(), env.end(), [&](const auto& entry) { return uses(entry.second); }))
+            return;
+        const auto* const option = in_command ? "command" : "env";
+        const auto& listen = service_.listen;
+        if (service_.pool.warm > 0)
+            refuse(option, "{listen-port} cannot work together with " + say("warm") +
+                               ": a warm instance starts before it has a client; remove one of them");
+        if (std::any_of(listen.begin(), listen.end(),
+                        [](const auto& address) { return address.kind() == Address::Kind::unix_socket; }))
+            refuse(option, "{listen-port} needs clients that come by TCP; remove it, or listen on ports only");
     }
 
     void check_traffic()
@@ -292,7 +330,13 @@ private:
         needs("slow-timeout", "slow", "disconnect", relay.channels.slow == SlowMember::disconnect);
         needs("slow-queue", "slow", "queue", relay.channels.slow == SlowMember::queue);
         needs("alone-limit", "alone", "hold", relay.channels.alone == SentAlone::hold);
-        needs("half-close-timeout", "half-close", "stay", relay.channels.end == MemberEnd::stay);
+        const bool passes = relay.channels.end == MemberEnd::pass;
+        needs("half-close-timeout", "half-close", "stay", passes || relay.channels.end == MemberEnd::stay);
+        if (passes && relay.channels.max_members != 2)
+            refuse("max-connections", "must be 2 with " + say("half-close", "pass") + ", which is for two members");
+        if (passes && relay.channels.echo)
+            refuse("echo", "cannot work together with " + say("half-close", "pass") +
+                               ": a member's input would go on after its end; remove one of them");
         if (has("alone-limit") && relay.channels.alone_limit == 0)
             refuse("alone-limit", "of 0 holds nothing; raise it or use " + say("alone", "discard"));
     }
@@ -555,8 +599,9 @@ private:
         const bool pty = service_.pty != TerminalMode::none;
         if (!stdio && pty)
             refuse("pty", "needs " + say("stdio") + "; add that or remove this");
-        if (service_.pty == TerminalMode::raw)
-            refuse("pty", "raw works only with exec: a container's terminal is the engine's; write " + say("pty"));
+        if (service_.pty == TerminalMode::raw || service_.pty == TerminalMode::echo)
+            refuse("pty", std::string(service_.pty == TerminalMode::raw ? "raw" : "echo") +
+                              " works only with exec: a container's terminal is the engine's; write " + say("pty"));
         if (stdio && pty && service_.stderr_to != StderrTo::client)
             refuse("stderr", "cannot work together with " + say("pty") +
                                  ": a container's terminal is its standard error as well; remove one of them");
@@ -688,6 +733,11 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
             "there is no instancer-init beside instancerd, so that instances can make starts of the same "
             "user fail; install it, or name it by " +
             settings.say("init", "PATH"));
+    for (const auto& [option, address] : listeners_of(service))
+        if (address.is_abstract())
+            warnings.push_back(address.text() +
+                               " has no permissions: every user who shares this network namespace may connect; "
+                               "listen on unix:/path, with unix-mode, where that matters");
     if (!service.relay.auth_string.empty())
         warnings.push_back("every user of this machine can see an authentication string that is given so; better have "
                            "it read from a file by auth-file");
@@ -712,7 +762,7 @@ std::vector<std::string> unbound_limits_of(const Settings&, const ServiceSetting
     options.limit_pids = service.limits.pids;
     options.limit_cpus = service.limits.cpus;
     options.users = service.users;
-    return unbound_limits(options);
+    return instancer::unbound_limits(options, &can_limit_groups);
 }
 
 }  // namespace instancer::daemon

@@ -85,8 +85,13 @@ std::string ControlCommands::too_long() const
 
 std::string ControlCommands::too_many() const { return "too many control connections are open; close one first\n"; }
 
-ControlPort::ControlPort(asio::any_io_executor executor, ControlCommands& commands, std::size_t max_connections)
-    : executor_(std::move(executor)), commands_(commands), max_connections_(max_connections), closed_(executor_)
+ControlPort::ControlPort(asio::any_io_executor executor, ControlCommands& commands, std::size_t max_connections,
+                         Clock::duration silence)
+    : executor_(std::move(executor)),
+      commands_(commands),
+      max_connections_(max_connections),
+      silence_(silence),
+      closed_(executor_)
 {
 }
 
@@ -100,8 +105,8 @@ void ControlPort::serve(Acceptors acceptors)
 
 void ControlPort::serve(Stream stream)
 {
-    connections_.push_front(std::move(stream));
-    spawn(talk(connections_.begin(), false));
+    connections_.emplace_front(std::move(stream));
+    spawn(talk(connections_.begin()));
 }
 
 void ControlPort::close()
@@ -110,7 +115,7 @@ void ControlPort::close()
     for (const auto& acceptor : acceptors_)
         acceptor->close();
     for (auto& connection : connections_)
-        connection.close();
+        connection.stream.close();
     if (tasks_ == 0)
         closed_.set();
 }
@@ -132,8 +137,11 @@ asio::awaitable<void> ControlPort::accept_loop(Acceptor& acceptor)
     while (!closing_) {
         auto accepted = co_await acceptor.accept(executor_);
         if (accepted && !closing_) {
-            connections_.push_front(std::move(accepted->stream()));
-            spawn(talk(connections_.begin(), true));
+            const bool is_welcome = make_room();
+            auto& connection = connections_.emplace_front(std::move(accepted->stream()));
+            connection.is_welcome = connection.has_place = is_welcome;
+            counted_ += is_welcome ? 1 : 0;
+            spawn(talk(connections_.begin()));
         } else if (!accepted && accepted.error() == std::error_code(asio::error::operation_aborted)) {
             co_return;
         } else if (!accepted) {
@@ -144,33 +152,56 @@ asio::awaitable<void> ControlPort::accept_loop(Acceptor& acceptor)
     }
 }
 
-asio::awaitable<void> ControlPort::talk(Connections::iterator connection, bool counted)
+bool ControlPort::make_room()
+{
+    if (counted_ < max_connections_)
+        return true;
+    const auto is_older = [](const Connection& a, const Connection& b) {
+        return a.has_place != b.has_place ? a.has_place : a.heard < b.heard;
+    };
+    const auto silent = std::min_element(connections_.begin(), connections_.end(), is_older);
+    if (silent == connections_.end() || !silent->has_place || Clock::now() - silent->heard < silence_)
+        return false;
+    leave_place(*silent);
+    silent->displaced = true;
+    silent->stream.close();
+    return true;
+}
+
+void ControlPort::leave_place(Connection& connection)
+{
+    if (std::exchange(connection.has_place, false))
+        --counted_;
+}
+
+asio::awaitable<void> ControlPort::talk(Connections::iterator connection)
 {
     co_await asio::this_coro::throw_if_cancelled(false);
-    counted_ += counted ? 1 : 0;
     try {
-        if (!counted || counted_ <= max_connections_)
+        if (connection->is_welcome)
             co_await converse(*connection);
         else
-            co_await say(*connection, commands_.too_many());
+            co_await say(connection->stream, commands_.too_many());
     } catch (const std::exception&) {
         // No memory: that connection ends.
     }
-    counted_ -= counted ? 1 : 0;
+    leave_place(*connection);
     // The last answer must not be lost for what was sent and nobody wants to read.
-    if (!closing_)
-        lingering_close(*connection);
+    if (!closing_ && !connection->displaced)
+        lingering_close(connection->stream);
     connections_.erase(connection);
 }
 
-asio::awaitable<void> ControlPort::converse(Stream& stream)
+asio::awaitable<void> ControlPort::converse(Connection& connection)
 {
+    auto& stream = connection.stream;
     bool goes_on = co_await say(stream, commands_.greeting() + commands_.prompt());
     CommandLines lines(max_line);
     std::array<std::byte, 4096> buffer;
     while (goes_on && !closing_) {
         const auto count = co_await stream.read_some(buffer);
         const bool ended = count.value_or(0) == 0;
+        connection.heard = Clock::now();
         if (!ended)
             lines.feed({reinterpret_cast<const char*>(buffer.data()), *count});
         while (goes_on && !closing_) {

@@ -2,6 +2,7 @@
 // Commands that an operator types while we serve, one a line, and their answers.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <list>
 #include <memory>
@@ -131,7 +132,7 @@ public:
 
 /// Reads commands from connections and a terminal and writes the answers: one command after the other, each answer
 /// before the next command. A browser is hung up on. Nobody who sends garbage, never ends a line, does not read or
-/// hangs up can hold up anything but that connection.
+/// hangs up can hold up anything but that connection; one that is silent makes room where there are too many.
 ///
 /// Lifetime: `commands` must stay until `wait_closed` has completed, and so must this.
 /// Threads: every member on the executor.
@@ -139,8 +140,12 @@ class ControlPort {
 public:
     static constexpr std::size_t max_line = 4096;
 
-    /// `max_connections`: at once, not counting a terminal.
-    ControlPort(asio::any_io_executor executor, ControlCommands& commands, std::size_t max_connections);
+    using Clock = std::chrono::steady_clock;
+
+    /// `max_connections`: at once, not counting a terminal. `silence`: how long a connection may send nothing and keep
+    /// its place when another one comes.
+    ControlPort(asio::any_io_executor executor, ControlCommands& commands, std::size_t max_connections,
+                Clock::duration silence = std::chrono::minutes(1));
     ControlPort(const ControlPort&) = delete;
     ControlPort& operator=(const ControlPort&) = delete;
 
@@ -157,18 +162,33 @@ public:
     asio::awaitable<void> wait_closed();
 
 private:
-    using Connections = std::list<Stream>;
+    class Connection {
+    public:
+        explicit Connection(Stream taken) : stream(std::move(taken)) {}
+
+        Stream stream;
+        Clock::time_point heard = Clock::now();
+        bool is_welcome = true;
+        bool has_place = false;  ///< It is one of those that are counted.
+        bool displaced = false;
+    };
+    using Connections = std::list<Connection>;
 
     void spawn(asio::awaitable<void> task);
     asio::awaitable<void> accept_loop(Acceptor& acceptor);
-    asio::awaitable<void> talk(Connections::iterator connection, bool counted);
-    asio::awaitable<void> converse(Stream& stream);
+    asio::awaitable<void> talk(Connections::iterator connection);
+    asio::awaitable<void> converse(Connection& connection);
+
+    /// Whether there is a place, now that one that has been silent for too long has left it.
+    bool make_room();
+    void leave_place(Connection& connection);
     asio::awaitable<bool> answer(Stream& stream, CommandLines::Line line);
     asio::awaitable<bool> say(Stream& stream, std::string text);
 
     asio::any_io_executor executor_;
     ControlCommands& commands_;
     std::size_t max_connections_;
+    Clock::duration silence_;
     Acceptors acceptors_;
     Connections connections_;
     std::size_t counted_ = 0;

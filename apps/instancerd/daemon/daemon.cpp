@@ -24,6 +24,7 @@
 #include <instancer/async/helper_threads.hpp>
 #include <instancer/text/exception_text.hpp>
 
+#include "config/changes.hpp"
 #include "config/validate.hpp"
 #include "daemon/instance_service.hpp"
 #include "daemon/listen.hpp"
@@ -84,6 +85,15 @@ Parsed<void> open_log_file(const std::string& file)
     return {};
 }
 
+/// `A, B`
+std::string list_of(const std::vector<std::string>& words)
+{
+    std::string text;
+    for (const auto& word : words)
+        text += (text.empty() ? "" : ", ") + word;
+    return text;
+}
+
 /// All services and the signals that they obey.
 class Daemon {
 public:
@@ -111,8 +121,11 @@ public:
                     return wrong((settings_.file.empty() ? "" : service.name + ": ") + tunnel.error());
                 tunnels.emplace(listeners.size() - 1, std::move(*tunnel));
             }
+            const auto permissions = unix_permissions_of(service);
+            if (!permissions)
+                return wrong((settings_.file.empty() ? "" : service.name + ": ") + permissions.error());
             for (const auto& address : service.listen) {
-                auto opened = listen_on(workers_.control(), address, service.unix_mode, inherited);
+                auto opened = listen_on(workers_.control(), address, *permissions, inherited);
                 if (!opened)
                     return wrong((settings_.file.empty() ? "" : service.name + ": ") + opened.error());
                 for (auto& acceptor : *opened)
@@ -307,6 +320,8 @@ private:
     void reload()
     {
         asio::co_spawn(workers_.control(), reopen_log(), asio::detached);
+        if (!settings_.file.empty())
+            asio::co_spawn(workers_.control(), report_changes(), asio::detached);
         for (std::size_t i = 0; i < services_.size(); ++i) {
             auto& reload = reloads_[i];
             reload.wanted = true;
@@ -327,6 +342,20 @@ private:
         const auto opened = co_await std::move(call);
         if (!opened)
             log_.warning({}, opened.error() + "; the log stays where it was");
+    }
+
+    asio::awaitable<void> report_changes()
+    {
+        auto compare = [this]() -> Parsed<std::vector<std::string>> {
+            const auto text = read_file(settings_.file);
+            return text ? changes_between(settings_.text, *text, settings_.file) : wrong(text.error());
+        };
+        auto call = file_thread_.run(std::move(compare));
+        const auto changes = co_await std::move(call);
+        if (!changes)
+            log_.warning({}, changes.error() + "; a restart would fail");
+        else if (!changes->empty())
+            log_.warning({}, settings_.file + " has changed; a restart takes over: " + list_of(*changes));
     }
 
     /// Once more when another signal comes meanwhile: what the files hold after the last one is in force in the end.

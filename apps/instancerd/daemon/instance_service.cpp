@@ -98,6 +98,8 @@ std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& 
     options.rules = std::move(rules);
     options.when_denied = service.when_denied;
     options.max_connections = service.max_connections;
+    if (service.mode == Mode::relay)
+        options.limit_name = "max-total";
     options.max_per_source = service.max_per_source;
     options.source_prefix = service.source_prefix;
     for (const auto& network : service.accept_proxy)

@@ -19,15 +19,24 @@
 #include <instancer/acceptor/socket_acceptor.hpp>
 #include <instancer/system/process_stat.hpp>
 
+#include "daemon/system.hpp"
+
 namespace instancer::daemon {
 
 using instancer::UniqueFd;
 
 namespace {
 
+instancer::ListenKind kind_of(const Address& address)
+{
+    if (address.kind() != Address::Kind::unix_socket)
+        return instancer::ListenKind::tcp;
+    return address.is_abstract() ? instancer::ListenKind::unix_abstract : instancer::ListenKind::unix_file;
+}
+
 tl::unexpected<std::string> cannot_listen(const Address& address, const std::error_code& error)
 {
-    const std::string remedy(instancer::listen_remedy(error, address.kind() == Address::Kind::unix_socket));
+    const std::string remedy(instancer::listen_remedy(error, kind_of(address)));
     return wrong("cannot listen on " + address.text() + ": " + error.message() + (remedy.empty() ? "" : "; ") + remedy);
 }
 
@@ -142,14 +151,32 @@ std::vector<std::string> InheritedSockets::left() const
     return names;
 }
 
-Parsed<Acceptors> listen_on(const asio::any_io_executor& executor, const Address& address, mode_t unix_mode,
-                            InheritedSockets& inherited)
+Parsed<UnixPermissions> unix_permissions_of(const ServiceSettings& service)
+{
+    UnixPermissions permissions(service.unix_mode);
+    if (!service.unix_owner.empty()) {
+        const auto owner = find_user_id(service.unix_owner);
+        if (!owner)
+            return wrong(owner.error());
+        permissions.owner = *owner;
+    }
+    if (!service.unix_group.empty()) {
+        const auto group = find_group(service.unix_group);
+        if (!group)
+            return wrong(group.error());
+        permissions.group = *group;
+    }
+    return permissions;
+}
+
+Parsed<Acceptors> listen_on(const asio::any_io_executor& executor, const Address& address,
+                            const UnixPermissions& permissions, InheritedSockets& inherited)
 {
     if (address.kind() == Address::Kind::tcp)
         return listen_tcp_on(executor, address);
     Acceptors acceptors;
     if (address.kind() == Address::Kind::unix_socket) {
-        auto acceptor = listen_unix(executor, address.name(), unix_mode);
+        auto acceptor = listen_unix(executor, address.name(), permissions);
         if (!acceptor)
             return cannot_listen(address, acceptor.error().code());
         acceptors.push_back(std::move(*acceptor));

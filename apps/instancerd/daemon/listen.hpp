@@ -7,12 +7,11 @@
 #include <vector>
 
 #include <asio/any_io_executor.hpp>
-#include <sys/types.h>
-
 #include <instancer/acceptor.hpp>
+#include <instancer/acceptor/unix_permissions.hpp>
 #include <instancer/unique_fd.hpp>
 
-#include "options/values.hpp"
+#include "config/settings.hpp"
 
 namespace instancer::daemon {
 
@@ -35,9 +34,12 @@ private:
 
 using Acceptors = std::vector<std::unique_ptr<Acceptor>>;
 
+/// Who may connect to the Unix sockets of `service`. The error says which user or group is unknown.
+Parsed<UnixPermissions> unix_permissions_of(const ServiceSettings& service);
+
 /// Listens on `address`: on all that it stands for. The error names the address and the remedy.
-Parsed<Acceptors> listen_on(const asio::any_io_executor& executor, const Address& address, mode_t unix_mode,
-                            InheritedSockets& inherited);
+Parsed<Acceptors> listen_on(const asio::any_io_executor& executor, const Address& address,
+                            const UnixPermissions& permissions, InheritedSockets& inherited);
 
 /// A socket that at most one live process on this machine has for a given name of a daemon.
 Parsed<instancer::UniqueFd> claim_name(const std::string& name);

@@ -149,17 +149,36 @@ bool is_readable_by_all(const std::string& path)
     return ::stat(path.c_str(), &status) == 0 && (status.st_mode & S_IROTH);
 }
 
+Parsed<uid_t> find_user_id(const std::string& text)
+{
+    if (const auto id = to_id(text))
+        return *id;
+    const auto* entry = ::getpwnam(text.c_str());
+    if (!entry)
+        return wrong("there is no user '" + text + "'; create it (useradd --system " + text + ") or write a number");
+    return entry->pw_uid;
+}
+
+Parsed<gid_t> find_group(const std::string& text)
+{
+    if (const auto id = to_id(text))
+        return *id;
+    const auto* entry = ::getgrnam(text.c_str());
+    if (!entry)
+        return wrong("there is no group '" + text + "'; create it (groupadd --system " + text + ") or write a number");
+    return entry->gr_gid;
+}
+
 Parsed<User> find_user(const std::string& text)
 {
     const auto colon = text.find(':');
     const auto user_text = text.substr(0, colon);
     User user;
-    const auto id = to_id(user_text);
-    const passwd* entry = id ? ::getpwuid(*id) : ::getpwnam(user_text.c_str());
-    if (!entry && !id)
-        return wrong("there is no user '" + user_text + "'; create it (useradd --system " + user_text +
-                     ") or write a number");
-    user.uid = id ? *id : entry->pw_uid;
+    const auto id = find_user_id(user_text);
+    if (!id)
+        return wrong(id.error());
+    user.uid = *id;
+    const passwd* entry = to_id(user_text) ? ::getpwuid(*id) : ::getpwnam(user_text.c_str());
     if (!entry && colon == text.npos)
         return wrong("user " + user_text + " has no entry in the user database, so its group is unknown; write " +
                      user_text + ":GROUP");
@@ -176,16 +195,10 @@ Parsed<User> find_user(const std::string& text)
         return user;
     }
 
-    const auto group_text = text.substr(colon + 1);
-    if (const auto group_id = to_id(group_text)) {
-        user.gid = *group_id;
-    } else {
-        const auto* group = ::getgrnam(group_text.c_str());
-        if (!group)
-            return wrong("there is no group '" + group_text + "'; create it (groupadd --system " + group_text +
-                         ") or write a number");
-        user.gid = group->gr_gid;
-    }
+    const auto group = find_group(text.substr(colon + 1));
+    if (!group)
+        return wrong(group.error());
+    user.gid = *group;
     user.groups = {user.gid};
     return user;
 }

@@ -38,6 +38,12 @@ public:
 /// `NAME|UID[:GROUP|GID]`. Without a group it is the user's own, with all of the user's further groups.
 Parsed<User> find_user(const std::string& text);
 
+/// `NAME|UID`
+Parsed<uid_t> find_user_id(const std::string& text);
+
+/// `NAME|GID`
+Parsed<gid_t> find_group(const std::string& text);
+
 /// What tells this machine from others: its id, or the host name of the container that this is.
 std::string machine_identity();
 /// Where instancer-init is: beside this program, or where an installation has it; empty when it is in neither place.

@@ -39,7 +39,7 @@ Parsed<Upstream> parse_upstream(const Settings& settings, const std::string& tex
     if (address->kind() == Address::Kind::tcp && (address->name().empty() || address->port() == 0))
         return wrong(in_quotes(text) + " names no server; write host:port, with a port from 1 to 65535");
     auto upstream = address->kind() == Address::Kind::tcp ? Upstream::tcp(address->name(), address->port())
-                                                          : Upstream::unix_socket(settings.resolve(address->name()));
+                                                          : Upstream::unix_socket(settings.resolve(*address).name());
     if (equals != text.npos) {
         const auto weight = parse_count(text.substr(equals + 1), 0, 10'000);
         if (!weight)

@@ -57,14 +57,16 @@ Parsed<void> set_flag(bool& field, const std::string& text)
 /// `true` is a terminal as programs expect it.
 Parsed<void> set_terminal(TerminalMode& field, const std::string& text)
 {
-    static constexpr std::pair<std::string_view, TerminalMode> modes[] = {
-        {"true", TerminalMode::cooked}, {"false", TerminalMode::none}, {"raw", TerminalMode::raw}};
+    static constexpr std::pair<std::string_view, TerminalMode> modes[] = {{"true", TerminalMode::cooked},
+                                                                          {"false", TerminalMode::none},
+                                                                          {"echo", TerminalMode::echo},
+                                                                          {"raw", TerminalMode::raw}};
     for (const auto& [name, mode] : modes)
         if (name == text) {
             field = mode;
             return {};
         }
-    return wrong("'" + text + "' is no kind of terminal; write raw, or nothing");
+    return wrong("'" + text + "' is no kind of terminal; write echo, raw, or nothing");
 }
 
 Parsed<void> set_path(Target to, std::string& field, const std::string& text)
@@ -83,14 +85,20 @@ Parsed<void> set_text(std::string& field, const std::string& text)
     return {};
 }
 
-Parsed<void> add_listen(Target to, const std::string& text)
+/// An address that means the same in every directory.
+Parsed<Address> parse_local_address(Target to, const std::string& text)
 {
     auto address = parse_address(text);
-    if (!address)
-        return wrong(address.error());
-    if (address->kind() == Address::Kind::unix_socket)
-        address = Address::unix_socket(to.settings.resolve(address->name()));
-    to.service->listen.push_back(*address);
+    return address ? to.settings.resolve(*address) : std::move(address);
+}
+
+Parsed<void> add_listen(Target to, const std::string& text)
+{
+    const auto addresses = parse_addresses(text);
+    if (!addresses)
+        return wrong(addresses.error());
+    for (const auto& address : *addresses)
+        to.service->listen.push_back(to.settings.resolve(address));
     return {};
 }
 
@@ -217,11 +225,9 @@ Parsed<void> set_tunnel_control(Target to, const std::string& text)
         to.service->tunnel.control.reset();
         return {};
     }
-    auto address = parse_address(text);
+    const auto address = parse_local_address(to, text);
     if (!address)
         return wrong(address.error());
-    if (address->kind() == Address::Kind::unix_socket)
-        address = Address::unix_socket(to.settings.resolve(address->name()));
     to.service->tunnel.control = *address;
     return {};
 }
@@ -260,8 +266,8 @@ using S = const std::string&;
 // clang-format off
 constexpr Option table[] = {
     {listening, "listen", "ADDR", "-",
-     "where clients connect: host:port, [v6]:port, :port (every address, IPv4 and IPv6), unix:/path, "
-     "fd:NAME (a socket that systemd passes)",
+     "where clients connect: host:port, [v6]:port, :port (every address, IPv4 and IPv6), :20000-20009 (each of these "
+     "ports), unix:/path, unix:@name (an abstract socket, without permissions), fd:NAME (a socket that systemd passes)",
      Scope::listeners, Shape::list, {}, add_listen},
     {listening, "unix-mode", "OCTAL", "0666", "permissions of Unix sockets that are listened on",
      Scope::service, Shape::text, {},
@@ -271,6 +277,10 @@ constexpr Option table[] = {
          to.service->unix_mode = static_cast<mode_t>(std::stoul(text, nullptr, 8));
          return {};
      }},
+    {listening, "unix-owner", "NAME|UID", "the daemon's own", "user that the files of Unix sockets belong to",
+     Scope::service, Shape::text, {}, [](Target to, S text) { return set_text(to.service->unix_owner, text); }},
+    {listening, "unix-group", "NAME|GID", "the daemon's own", "group that the files of Unix sockets belong to",
+     Scope::service, Shape::text, {}, [](Target to, S text) { return set_text(to.service->unix_group, text); }},
 
     {access, "allow", "RULE", "-",
      "who may connect, and when: [CIDR|ADDRESS|all] [DAYS] [HH:MM-HH:MM], as in 10.0.0.0/8, all sat,sun or "
@@ -450,15 +460,16 @@ constexpr Option table[] = {
          return set_choice(to.service->stderr_to, text,
                            {{"log", StderrTo::log}, {"client", StderrTo::client}, {"null", StderrTo::null}});
      }},
-    {program, "pty", "[raw]", "off",
-     "a terminal instead of plain standard input and output; raw (exec): one that passes on every byte as it comes",
+    {program, "pty", "[echo|raw]", "no terminal",
+     "a terminal instead of plain standard input and output; echo (exec): one that echoes, for clients whose own "
+     "terminal is raw; raw (exec): one that passes on every byte as it comes",
      Scope::instances, Shape::variant, {}, [](Target to, S text) { return set_terminal(to.service->pty, text); }},
     {program, "env", "NAME=VALUE", "-", "environment of the instance, which has nothing else of the daemon's. "
-     "exec: {port} and {dir} in VALUE are as in the arguments",
+     "exec: {port}, {dir} and {listen-port} in VALUE are as in the arguments; docker: {listen-port}",
      Scope::instances, Shape::map, {}, add_env},
     {program, "client-env", "on|off", "on (off with warm)",
      "tell the instance who its client is: INSTANCER_CLIENT_ADDRESS, INSTANCER_CLIENT_PORT, INSTANCER_IDENTITY, "
-     "INSTANCER_OWNER, INSTANCER_SERVICE",
+     "INSTANCER_OWNER, INSTANCER_SERVICE, and INSTANCER_LISTEN_PORT, the port that its first client connected to",
      Scope::instances, Shape::text, {},
      [](Target to, S text) { return set(to.service->client_env, parse_switch(text)); }},
     {program, "user", "NAME|UID[:GROUP|GID]|FIRST-LAST",
@@ -670,24 +681,23 @@ constexpr Option table[] = {
     {channels, "alone-limit", "SIZE", "256k", "how much is held for who joins next",
      Scope::relay, Shape::size, {},
      [](Target to, S text) { return set(to.service->relay.channels.alone_limit, parse_size(text)); }},
-    {channels, "half-close", "leave|stay", "leave",
+    {channels, "half-close", "leave|stay|pass", "leave",
      "what the end of a member's sending means: it leaves, after it has got what was sent before; or it stays and "
-     "listens, until its connection ends or half-close-timeout is over",
+     "listens, until its connection ends or half-close-timeout is over; or, between two members, it is the end of the "
+     "other's input as well, and a member that has gone without an end has the other one reset",
      Scope::relay, Shape::text, {},
      [](Target to, S text) {
          return set_choice(to.service->relay.channels.end, text,
-                           {{"leave", MemberEnd::leave}, {"stay", MemberEnd::stay}});
+                           {{"leave", MemberEnd::leave}, {"stay", MemberEnd::stay}, {"pass", MemberEnd::pass}});
      }},
     {channels, "control", "ADDR", "-",
      "where the control prompt listens, for one connection at a time (-d: 127.0.0.1:32565); whoever reaches it can do "
      "all that it can. Without it a relay that is started from a terminal has the prompt there",
      Scope::relay, Shape::text, {},
      [](Target to, S text) -> Parsed<void> {
-         auto address = parse_address(text);
+         const auto address = parse_local_address(to, text);
          if (!address)
              return wrong(address.error());
-         if (address->kind() == Address::Kind::unix_socket)
-             address = Address::unix_socket(to.settings.resolve(address->name()));
          to.service->relay.control = *address;
          return {};
      }},
@@ -706,13 +716,15 @@ constexpr Option table[] = {
      "agent connects them to; # starts a comment",
      Scope::tunnel_server, Shape::text, {},
      [](Target to, S text) { return set_path(to, to.service->tunnel.routing_file, text); }},
-    {tunnel, "route", "'LISTEN TARGET'", "-", "a route of the server, as in the file of routing",
+    {tunnel, "route", "'LISTEN TARGET'", "-", "a route of the server, as in the file of routing; a range of ports, as in ':20000-20009 10.0.0.1:20000-20009', is a "
+     "route for each pair, or all to one target",
      Scope::tunnel_server, Shape::list, "routes",
      [](Target to, S text) -> Parsed<void> {
-         auto route = parse_route(text);
-         if (!route)
-             return wrong(route.error());
-         to.service->tunnel.routes.push_back(std::move(*route));
+         const auto parsed = parse_routes(text);
+         if (!parsed)
+             return wrong(parsed.error());
+         auto& routes = to.service->tunnel.routes;
+         routes.insert(routes.end(), parsed->begin(), parsed->end());
          return {};
      }},
     {tunnel, "config", "FILE", "-",

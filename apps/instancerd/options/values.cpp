@@ -256,8 +256,8 @@ Parsed<Address> parse_address(std::string_view text)
     const auto is_prefixed = [&](std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; };
     if (is_prefixed("unix:")) {
         const auto path = text.substr(5);
-        if (path.empty())
-            return wrong("'unix:' names no path; write unix:/path");
+        if (path.empty() || path == "@")
+            return wrong(in_quotes(text) + " names no socket; write unix:/path, or unix:@name for an abstract one");
         return Address::unix_socket(std::string(path));
     }
     if (is_prefixed("fd:")) {
@@ -286,6 +286,31 @@ Parsed<Address> parse_address(std::string_view text)
         return wrong(in_quotes(text) + " is link-local and names no interface; write [" + std::string(host) +
                      "%eth0]:" + std::to_string(*port) + " with the one that is meant");
     return Address::tcp(std::string(host), *port);
+}
+
+Parsed<std::vector<Address>> parse_addresses(std::string_view text)
+{
+    constexpr std::size_t most = 1000;
+    const auto colon = text.rfind(':');
+    const bool is_range = !text.starts_with("unix:") && !text.starts_with("fd:") && colon != text.npos &&
+                          text.find('-', colon) != text.npos;
+    if (!is_range) {
+        auto address = parse_address(text);
+        return address ? Parsed<std::vector<Address>>({std::move(*address)}) : wrong(address.error());
+    }
+    const auto ports = parse_ports(text.substr(colon + 1));
+    if (!ports)
+        return wrong(ports.error());
+    if (ports->size() > most)
+        return wrong(in_quotes(text) + " has " + std::to_string(ports->size()) + " ports; write 1000 at most");
+    std::vector<Address> addresses;
+    for (std::size_t i = 0; i < ports->size(); ++i) {
+        auto address = parse_address(std::string(text.substr(0, colon + 1)) + std::to_string(ports->first() + i));
+        if (!address)
+            return wrong(address.error());
+        addresses.push_back(std::move(*address));
+    }
+    return addresses;
 }
 
 }  // namespace instancer::daemon

@@ -68,7 +68,7 @@ class Address {
 public:
     enum class Kind {
         tcp,          ///< `host:port`, `[v6]:port`, or `:port` for every address.
-        unix_socket,  ///< `unix:/path`.
+        unix_socket,  ///< `unix:/path`, or `unix:@name` for an abstract one.
         inherited,    ///< `fd:NAME`, a socket that systemd passes.
     };
 
@@ -81,6 +81,12 @@ public:
     /// Host, path or name; an empty host means every address.
     const std::string& name() const noexcept { return name_; }
     std::uint16_t port() const noexcept { return port_; }
+
+    /// Whether it is a Unix socket without a file, and so without permissions.
+    bool is_abstract() const noexcept { return kind_ == Kind::unix_socket && name_.starts_with('@'); }
+
+    /// Whether it is a Unix socket with a file.
+    bool has_file() const noexcept { return kind_ == Kind::unix_socket && !is_abstract(); }
 
     /// As the user writes it.
     std::string text() const;
@@ -99,5 +105,8 @@ private:
 };
 
 Parsed<Address> parse_address(std::string_view text);
+
+/// One address; or, with a range of 1,000 ports at most, as in `127.0.0.1:20000-20009`, one for each of them.
+Parsed<std::vector<Address>> parse_addresses(std::string_view text);
 
 }  // namespace instancer::daemon

@@ -99,13 +99,15 @@ Parsed<TunnelListeners> TunnelListeners::open(const ServiceSettings& service, co
             return wrong(users.error());
         listeners.users = std::move(*users);
     }
-    const auto mode = service.unix_mode;
-    auto done = append(listeners.agents, listen_on(home, tunnel.agents_listen(), mode, inherited));
+    const auto permissions = unix_permissions_of(service);
+    if (!permissions)
+        return wrong(permissions.error());
+    auto done = append(listeners.agents, listen_on(home, tunnel.agents_listen(), *permissions, inherited));
     if (done && tunnel.control)
         done = append(listeners.control, listen_on(control, *tunnel.control, 0600, inherited));
     for (const auto& route : listeners.files.routes)
         if (done)
-            done = append(listeners.routes.emplace_back(), listen_on(control, route.listen, mode, inherited));
+            done = append(listeners.routes.emplace_back(), listen_on(control, route.listen, *permissions, inherited));
     if (!done)
         return wrong(done.error());
     return listeners;
@@ -273,6 +275,17 @@ void TunnelServerService::report()
         log_.notice(name_, (tunnel_.agent().empty() ? "no agent is" : "agent " + tunnel_.agent() + " is") +
                                " connected, " + std::to_string(tunnel_.sessions().size()) + " sessions");
     });
+    asio::co_spawn(control_, report_sessions(), asio::detached);
+}
+
+asio::awaitable<void> TunnelServerService::report_sessions()
+{
+    co_await asio::this_coro::throw_if_cancelled(false);
+    for (const auto& route : routes_) {
+        const auto sessions = co_await route->server.snapshot();
+        for (const auto& session : sessions)
+            log_.session(session);
+    }
 }
 
 template <class Call>

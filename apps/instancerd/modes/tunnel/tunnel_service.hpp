@@ -89,6 +89,7 @@ private:
     std::shared_ptr<const TunnelFiles> files() const;
     void use(Parsed<TunnelFiles> files);
     asio::awaitable<Result<bool>> knows(asio::ip::address address);
+    asio::awaitable<void> report_sessions();
     void route_ended(std::exception_ptr failure, const Result<void>& result);
 
     asio::awaitable<ControlReply> obey(std::string line) override;

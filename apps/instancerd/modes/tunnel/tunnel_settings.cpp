@@ -11,22 +11,42 @@ namespace instancer::daemon {
 
 namespace {
 
-Parsed<TunnelRoute> route_of(const std::vector<std::string>& words)
+Parsed<std::vector<TunnelAddress>> targets_of(const std::string& text)
+{
+    const auto parsed = parse_addresses(text);
+    if (!parsed)
+        return wrong(parsed.error());
+    std::vector<TunnelAddress> targets;
+    for (const auto& target : *parsed) {
+        asio::error_code error;
+        const auto address = asio::ip::make_address_v4(target.name(), error);
+        if (target.kind() != Address::Kind::tcp || error || target.port() == 0)
+            return wrong("the target " + in_quotes(text) +
+                         " is no IPv4 address and port, and the tunnel can name nothing else; write one as in "
+                         "10.0.0.1:80");
+        targets.push_back(TunnelAddress({address, target.port()}));
+    }
+    return targets;
+}
+
+Parsed<std::vector<TunnelRoute>> routes_of(const std::vector<std::string>& words)
 {
     if (words.size() != 2)
         return wrong("is no route; write LISTEN_IP:PORT TARGET_IP:PORT, as in 0.0.0.0:8080 10.0.0.1:80");
-    auto listen = parse_address(words[0]);
+    const auto listen = parse_addresses(words[0]);
     if (!listen)
         return wrong(listen.error());
-    const auto target = parse_address(words[1]);
-    if (!target)
-        return wrong(target.error());
-    asio::error_code error;
-    const auto address = asio::ip::make_address_v4(target->name(), error);
-    if (target->kind() != Address::Kind::tcp || error || target->port() == 0)
-        return wrong("the target " + in_quotes(words[1]) +
-                     " is no IPv4 address and port, and the tunnel can name nothing else; write one as in 10.0.0.1:80");
-    return TunnelRoute(std::move(*listen), TunnelAddress({address, target->port()}));
+    const auto targets = targets_of(words[1]);
+    if (!targets)
+        return wrong(targets.error());
+    if (targets->size() != 1 && targets->size() != listen->size())
+        return wrong(in_quotes(words[0]) + " has " + std::to_string(listen->size()) + " ports and " +
+                     in_quotes(words[1]) + " " + std::to_string(targets->size()) +
+                     "; write ranges of equal length, or one target");
+    std::vector<TunnelRoute> routes;
+    for (std::size_t i = 0; i < listen->size(); ++i)
+        routes.emplace_back((*listen)[i], (*targets)[targets->size() == 1 ? 0 : i]);
+    return routes;
 }
 
 /// Reads the original's configuration.
@@ -89,10 +109,10 @@ private:
 
 }  // namespace
 
-Parsed<TunnelRoute> parse_route(std::string_view text)
+Parsed<std::vector<TunnelRoute>> parse_routes(std::string_view text)
 {
-    auto route = route_of(words_of(text));
-    return route ? std::move(route) : wrong(in_quotes(text) + ": " + route.error());
+    auto routes = routes_of(words_of(text));
+    return routes ? std::move(routes) : wrong(in_quotes(text) + ": " + routes.error());
 }
 
 Parsed<std::vector<TunnelRoute>> parse_routing(std::string_view text, const std::string& file)
@@ -105,15 +125,17 @@ Parsed<std::vector<TunnelRoute>> parse_routing(std::string_view text, const std:
         if (words.empty())
             continue;
         const auto place = file + ":" + std::to_string(number) + ": ";
-        auto route = route_of(words);
-        if (!route)
-            return wrong(place + route.error());
-        const auto taken = std::find_if(routes.begin(), routes.end(),
-                                        [&](const auto& other) { return other.listen.collides(route->listen); });
-        if (taken != routes.end())
-            return wrong(place + route->listen.text() + " is taken by the route of " + taken->listen.text() +
-                         "; choose another port or address");
-        routes.push_back(std::move(*route));
+        const auto parsed = routes_of(words);
+        if (!parsed)
+            return wrong(place + parsed.error());
+        for (const auto& route : *parsed) {
+            const auto taken = std::find_if(routes.begin(), routes.end(),
+                                            [&](const auto& other) { return other.listen.collides(route.listen); });
+            if (taken != routes.end())
+                return wrong(place + route.listen.text() + " is taken by the route of " + taken->listen.text() +
+                             "; choose another port or address");
+            routes.push_back(route);
+        }
     }
     if (routes.empty())
         return wrong(file + ": holds no route; write one a line, as in 0.0.0.0:8080 10.0.0.1:80");

@@ -80,10 +80,10 @@ public:
     Address agents_listen() const { return peer.value_or(Address::tcp("0.0.0.0", 8443)); }
 };
 
-/// `LISTEN TARGET`, as in `0.0.0.0:8080 10.0.0.1:80`.
-Parsed<TunnelRoute> parse_route(std::string_view text);
+/// `LISTEN TARGET`, as in `0.0.0.0:8080 10.0.0.1:80`; with ranges of ports a route for each pair, or all to one target.
+Parsed<std::vector<TunnelRoute>> parse_routes(std::string_view text);
 
-/// A routing table: one route a line; `#` starts a comment. The error names `file` and the line.
+/// A routing table: one such entry a line; `#` starts a comment. The error names `file` and the line.
 Parsed<std::vector<TunnelRoute>> parse_routing(std::string_view text, const std::string& file);
 
 /// Reads the file and parses it.

@@ -46,9 +46,10 @@ public:
     std::chrono::steady_clock::duration hold_time = std::chrono::hours(1);  ///< Then a held client is reset.
     std::size_t max_held = 1000;                                            ///< What is denied beyond is reset.
     std::size_t max_connections = 0;                                        ///< At once; 0 means no limit.
-    std::size_t max_per_source = 0;  ///< Of one address, or of one user of a Unix socket; 0 means no limit.
-    unsigned source_prefix = 64;     ///< IPv6 clients that share so many bits count as one address.
-    AccessRules proxies;             ///< Peers that match these rules must send a PROXY header first. Empty: none.
+    std::string limit_name = "max-connections";  ///< What the operator calls `max_connections`.
+    std::size_t max_per_source = 0;              ///< Of one address, or of one user of a Unix socket; 0 means no limit.
+    unsigned source_prefix = 64;                 ///< IPv6 clients that share so many bits count as one address.
+    AccessRules proxies;  ///< Peers that match these rules must send a PROXY header first. Empty: none.
     std::shared_ptr<UnadmittedLimit> unadmitted;  ///< Where held clients take places; may be null.
 
     AccessControlOptions() = default;

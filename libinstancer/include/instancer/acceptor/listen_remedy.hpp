@@ -7,19 +7,29 @@
 
 namespace instancer {
 
-/// What an operator can do when listening failed with `error`; empty when nothing is known to help. `is_unix` says that
-/// it was a Unix socket.
-inline std::string_view listen_remedy(const std::error_code& error, bool is_unix = false) noexcept
+/// What was to be listened on.
+enum class ListenKind {
+    tcp,
+    unix_file,      ///< A Unix socket that has a file.
+    unix_abstract,  ///< One that has a name alone.
+};
+
+/// What an operator can do when listening failed with `error`; empty when nothing is known to help.
+inline std::string_view listen_remedy(const std::error_code& error, ListenKind kind = ListenKind::tcp) noexcept
 {
+    const bool is_file = kind == ListenKind::unix_file;
     switch (error.value()) {
     case EADDRINUSE:
-        return is_unix ? "somebody listens there already, or the path is another kind of file: stop or remove that, "
+        if (kind == ListenKind::unix_abstract)
+            return "somebody listens there already (ss -xlp shows it): stop that, or choose another name";
+        return is_file ? "somebody listens there already, or the path is another kind of file: stop or remove that, "
                          "or choose another path"
-                       : "stop who listens there already (ss -ltnp shows it), or choose another port";
+                       : "stop the program that listens there already (ss -ltnp shows it), or choose another port";
     case EACCES:
-        return is_unix ? "choose a directory that you may write to"
+        return is_file ? "choose a directory that you may write to"
                        : "ports below 1024 need root or CAP_NET_BIND_SERVICE, so choose a higher one";
     case EADDRNOTAVAIL: return "this machine has no such address (ip address shows those it has)";
+    case EPERM: return "only root, or a member by its main group, may give a socket to that owner or group";
     default: return {};
     }
 }

@@ -13,10 +13,10 @@
 #include <asio/steady_timer.hpp>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <instancer/acceptor.hpp>
+#include <instancer/acceptor/unix_permissions.hpp>
 #include <instancer/client.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/socket/socket_stream.hpp>
@@ -34,7 +34,7 @@ INSTANCER_DECL Result<UniqueFd> bind_and_listen(UniqueFd socket, const sockaddr*
                                                 const std::string& text);
 
 /// See `listen_unix`.
-INSTANCER_DECL Result<UniqueFd> listening_unix_socket(const std::string& path, mode_t mode);
+INSTANCER_DECL Result<UniqueFd> listening_unix_socket(const std::string& path, const UnixPermissions& permissions);
 
 }  // namespace detail
 
@@ -44,8 +44,9 @@ INSTANCER_DECL Result<UniqueFd> listening_unix_socket(const std::string& path, m
 class SocketAcceptor final : public Acceptor {
 public:
     /// `socket` listens already. One that is not `ours` belongs to others too: it is never paused, and the file of a
-    /// Unix socket stays.
-    SocketAcceptor(const asio::any_io_executor& executor, UniqueFd socket, bool ours);
+    /// Unix socket stays. `permissions`: of the file of a Unix socket that listens again after a pause.
+    SocketAcceptor(const asio::any_io_executor& executor, UniqueFd socket, bool ours,
+                   const UnixPermissions& permissions = {});
 
     ~SocketAcceptor() override { do_close(); }
 
@@ -78,11 +79,11 @@ private:
     asio::steady_timer resumed_;
     std::string path_;
     std::string address_;
-    std::optional<detail::UnixSocketFile> file_;  ///< Of a Unix socket that is ours.
+    std::optional<detail::UnixSocketFile> file_;  ///< Of a Unix socket that is ours and has one.
     asio::ip::tcp::endpoint local_;
     const bool is_ours_;
     bool is_unix_ = false;
-    mode_t mode_ = 0600;  ///< Of the Unix socket that a pause closed.
+    const UnixPermissions permissions_;
     bool paused_ = false;
     bool closed_ = false;
 };
@@ -93,12 +94,14 @@ private:
 INSTANCER_DECL Result<std::unique_ptr<Acceptor>>
 listen_tcp(const asio::any_io_executor& executor, const asio::ip::tcp::endpoint& endpoint, bool dual_stack = false);
 
-/// Listens on a Unix socket at `path` with the permissions `mode`. A socket file that nobody listens on any more is
-/// replaced; the file is removed on close.
+/// Listens on a Unix socket at `path` with these permissions. A socket file that nobody listens on any more is
+/// replaced; the file is removed on close. `@name` is an abstract socket: it has no file, and the permissions bind
+/// nobody.
 ///
-/// Errors: what the system reports; EADDRINUSE when somebody listens there or the path is another kind of file.
-INSTANCER_DECL Result<std::unique_ptr<Acceptor>> listen_unix(const asio::any_io_executor& executor,
-                                                             const std::string& path, mode_t mode = 0666);
+/// Errors: what the system reports; EADDRINUSE when somebody listens there or the path is another kind of file; EPERM
+/// when this process may not give files to that owner or group.
+INSTANCER_DECL Result<std::unique_ptr<Acceptor>>
+listen_unix(const asio::any_io_executor& executor, const std::string& path, const UnixPermissions& permissions = {});
 
 /// Takes over a socket that listens already, as a service manager passes it. It cannot be paused.
 ///

@@ -63,6 +63,14 @@ private:
     struct Process final : Instance::State {
         explicit Process(const asio::any_io_executor& control) : pidfd(control), exited(control), errors(control) {}
 
+        std::uint64_t count_oom_kills() const
+        {
+            auto groups = limit_groups;
+            if (group)
+                groups.push_back(group->path());
+            return detail::count_oom_kills(groups);
+        }
+
         pid_t pid = -1;
         asio::posix::stream_descriptor pidfd;
         AsyncEvent exited;
@@ -70,8 +78,10 @@ private:
         std::string number;  ///< Names its directory and its mark.
         std::optional<detail::InstanceGroup> group;
         std::vector<std::string> limit_groups;  ///< Of version 1, which only limit it.
+        std::uint64_t oom_kills = 0;            ///< That its groups had seen before it.
         std::string directory;                  ///< Empty when it has none.
         std::uint16_t port = 0;
+        bool listens = false;             ///< It is the one that listens on its port.
         std::optional<ProcessUser> user;  ///< Of its own, to be given back.
         UniqueFd our_end;                 ///< Of its standard input and output, until somebody opens it.
         detail::OutputPipe errors;        ///< Reads its standard error.
@@ -94,6 +104,13 @@ private:
     /// What a run of the same name left behind when it was killed together with its cleanup process; then what this run
     /// needs.
     Result<void> prepare_system();
+
+    Result<void> start_cleanup();
+
+    /// Starts another cleanup process when this one ends before us.
+    void watch_cleanup();
+
+    asio::awaitable<void> replace_cleanup();
 
     // Starting.
 
@@ -122,14 +139,20 @@ private:
     /// So that the instance can open it by a name, as in /dev/stderr, and no other user can.
     static Result<void> give(const UniqueFd& fd, const ProcessUser* user);
 
-    static std::string substituted(std::string text, std::uint16_t port, const std::string& directory);
+    /// `text` with the placeholders filled in.
+    static std::string substituted(std::string text, const InstanceRequest& request, const Process& process);
 
-    std::vector<std::string> environment(const InstanceRequest& request, const Process& process,
-                                         const std::string& directory) const;
+    std::vector<std::string> environment(const InstanceRequest& request, const Process& process) const;
 
     // Reaching.
 
     asio::awaitable<Result<Stream>> do_open(Instance instance, OpenRequest) override;
+
+    /// Only once it is sure that its client would not reach another instance, which can listen on any port.
+    asio::awaitable<Result<Stream>> open_port(std::shared_ptr<Process> process);
+
+    /// Whether nobody else listens on its port. On a helper thread.
+    bool owns_port(const Process& process) const;
 
     asio::awaitable<std::string> do_diagnose(Instance instance) override;
 
@@ -171,7 +194,9 @@ private:
     std::unique_ptr<detail::ControlGroup> groups_;
     std::optional<detail::GroupLimiter> limiter_;
     std::optional<detail::PrivateDirectory> directories_;
+    std::vector<std::string> cleanup_directories_;
     std::optional<detail::CleanupProcess> cleanup_process_;
+    asio::posix::stream_descriptor cleanup_end_;  ///< Of the cleanup process: goes before that.
     std::optional<detail::UserAllocator> users_;
     detail::SpawnWatchdog watchdog_{start_patience};
     detail::Removals removals_;

@@ -79,7 +79,8 @@ private:
 /// What a ProcessBackend starts, and how.
 class ProcessOptions {
 public:
-    /// Program and arguments. In each, `{port}` reads as the instance's port and `{dir}` as its directory.
+    /// Program and arguments. In each, `{port}` reads as the instance's port, `{dir}` as its directory, and
+    /// `{listen-port}` as the port that its first client connected to.
     std::vector<std::string> command;
     ProcessIo io = ProcessIo::stdio;     ///< How a client reaches the process.
     StderrTo stderr_to = StderrTo::log;  ///< Where its standard error goes.
@@ -88,7 +89,7 @@ public:
     TerminalMode pty = TerminalMode::none;
     std::string working_directory;  ///< May hold `{dir}`; empty: `{dir}` if there is one, else ours.
     std::string dir_template;       ///< Copied to every instance's `{dir}`; empty for none.
-    /// The whole environment beside PATH and what we tell. `{port}` and `{dir}` in a value are as in the arguments.
+    /// The whole environment beside PATH and what we tell. Placeholders in a value are as in the arguments.
     std::vector<std::pair<std::string, std::string>> env;
     bool client_env = true;           ///< Tell the instance by environment who its client is.
     std::optional<ProcessUser> user;  ///< None: whom we run as.

@@ -7,6 +7,7 @@ namespace instancer {
 enum class TerminalMode {
     none,    ///< No terminal.
     cooked,  ///< A terminal that hands over whole lines and acts on control characters; it does not echo.
+    echo,    ///< A cooked one that echoes, for a client whose own terminal is raw.
     raw,     ///< A terminal that hands over every byte as it comes, and changes none.
 };
 

@@ -23,6 +23,8 @@ enum class SentAlone {
 enum class MemberEnd {
     leave,  ///< It leaves, after it has got what was sent before: nobody can know whether it still listens.
     stay,   ///< It stays and listens, until its connection ends.
+    pass,   ///< The other member's input ends, as on a direct connection. A channel has two members then, and a member
+            ///< that has gone without an end has the other one reset.
 };
 
 /// How the channels of a RelayBackend work.

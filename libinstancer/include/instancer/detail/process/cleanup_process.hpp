@@ -34,10 +34,10 @@ namespace instancer::detail {
 class CleanupProcess {
 public:
     /// `control_group` may be empty: then what carries `mark` is killed. Nothing is killed in `further_groups`, which
-    /// are only removed. The directories go last, those that are still there.
+    /// are only removed. The directories go last, those that are still there. `lock` stays open until then.
     static Result<CleanupProcess> start(const std::string& control_group, const std::string& mark,
                                         const std::vector<std::string>& directories,
-                                        const std::vector<std::string>& further_groups = {})
+                                        const std::vector<std::string>& further_groups = {}, int lock = -1)
     {
         auto pipe = make_pipe();
         if (!pipe)
@@ -46,13 +46,16 @@ public:
         if (pid < 0)
             return fail(last_error(), "starting the guard process");
         if (pid == 0)
-            watch(pipe->reader.get(), control_group, mark, directories, further_groups);
+            watch(pipe->reader.get(), control_group, mark, directories, further_groups, lock);
         return CleanupProcess(pid, std::move(pipe->writer));
     }
 
     CleanupProcess(CleanupProcess&& other) noexcept : pid_(std::exchange(other.pid_, -1)), pipe_(std::move(other.pipe_))
     {
     }
+
+    /// A descriptor that can be read once the guard has ended.
+    UniqueFd end() const { return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0))); }
 
     /// Lets the guard do its work, and waits for it, for 10 s at most: the guard goes on when we are gone.
     ~CleanupProcess()
@@ -72,7 +75,7 @@ private:
 
     [[noreturn]] static void watch(int pipe, const std::string& control_group, const std::string& mark,
                                    const std::vector<std::string>& directories,
-                                   const std::vector<std::string>& further_groups)
+                                   const std::vector<std::string>& further_groups, int lock)
     {
         // Neither a terminal's Ctrl-C nor a signal to our process group may end it before us.
         ::setsid();
@@ -80,8 +83,11 @@ private:
         ::sigfillset(&all);
         ::sigprocmask(SIG_SETMASK, &all, nullptr);
         rename_process();
+        const int kept = lock < 0 ? -1 : ::fcntl(lock, F_DUPFD, 2);
         ::dup2(pipe, 0);
-        ::syscall(SYS_close_range, 1u, ~0u, 0u);
+        if (kept >= 0)
+            ::dup2(kept, 1);
+        ::syscall(SYS_close_range, kept >= 0 ? 2u : 1u, ~0u, 0u);
         static_cast<void>(::chdir("/"));
         char byte;
         while (::read(0, &byte, 1) < 0 && errno == EINTR) {}

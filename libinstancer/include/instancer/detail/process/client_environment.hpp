@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include <instancer/detail/process/placeholders.hpp>
 #include <instancer/instance.hpp>
 
 namespace instancer::detail {
@@ -22,6 +23,8 @@ inline std::vector<std::pair<std::string, std::string>> client_environment(const
         out.emplace_back("INSTANCER_IDENTITY", identity->id().hex());
         out.emplace_back("INSTANCER_OWNER", identity->owner().hex());
     }
+    if (const auto port = listen_port_of(request))
+        out.emplace_back("INSTANCER_LISTEN_PORT", std::to_string(*port));
     if (const auto& client = request.client(); client && client->peer()) {
         out.emplace_back("INSTANCER_CLIENT_ADDRESS", client->peer()->address().to_string());
         out.emplace_back("INSTANCER_CLIENT_PORT", std::to_string(client->peer()->port()));

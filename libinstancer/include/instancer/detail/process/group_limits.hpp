@@ -12,6 +12,8 @@
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/control_group.hpp>
 #include <instancer/result.hpp>
+#include <instancer/system/process_stat.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 
@@ -34,6 +36,9 @@ INSTANCER_DECL bool write_file(const std::string& path, const std::string& text)
 /// Sets a limit of the group at `path`, of version 2 or 1. Swap counts as memory, where the kernel counts it at all.
 INSTANCER_DECL bool set_group_limit(const std::string& path, bool is_v2, GroupLimit limit,
                                     const ProcessOptions& options);
+
+/// How often the system has killed a process of one of the groups, of version 2 or 1, for want of memory.
+INSTANCER_DECL std::uint64_t count_oom_kills(const std::vector<std::string>& groups);
 
 /// Whether the groups below `path`, of version 2, have that controller.
 inline bool has_controller(const std::string& path, const char* list, const std::string& controller)

@@ -6,12 +6,15 @@
 #include <system_error>
 #include <utility>
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <instancer/backend/process_options.hpp>
 #include <instancer/result.hpp>
 #include <instancer/system/last_error.hpp>
+#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 
@@ -23,6 +26,15 @@ inline std::filesystem::path temporary_root()
     return error ? std::filesystem::path("/tmp") : path;
 }
 
+/// Locks a directory for as long as the descriptor is open anywhere; none when somebody else has locked it.
+inline UniqueFd lock_directory(const std::string& path)
+{
+    UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (directory && ::flock(directory.get(), LOCK_EX | LOCK_NB) != 0)
+        directory.reset();
+    return directory;
+}
+
 /// A directory that holds one private directory per instance.
 class PrivateDirectory {
 public:
@@ -32,8 +44,11 @@ public:
         // Passable, so that an instance that runs as another user reaches its own directory; not readable.
         if (::mkdir(path.c_str(), 0711) != 0 || ::chmod(path.c_str(), 0711) != 0)
             return fail(last_error(), "making the directory " + path);
-        return PrivateDirectory(path);
+        return PrivateDirectory(path, lock_directory(path));
     }
+
+    /// Tells a next run that this directory is still somebody's, the cleanup process included.
+    const UniqueFd& lock() const noexcept { return lock_; }
 
     /// Where the directory `name` is, or will be.
     std::string path_of(const std::string& name) const { return path_ + "/" + name; }
@@ -59,7 +74,7 @@ public:
     const std::string& path() const noexcept { return path_; }
 
 private:
-    explicit PrivateDirectory(std::string path) : path_(std::move(path)) {}
+    PrivateDirectory(std::string path, UniqueFd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
 
     static std::error_code give_to(const std::string& path, const ProcessUser& user)
     {
@@ -77,6 +92,7 @@ private:
     }
 
     std::string path_;
+    UniqueFd lock_;
 };
 
 }  // namespace instancer::detail

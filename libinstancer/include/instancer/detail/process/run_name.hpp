@@ -8,6 +8,12 @@
 #include <sys/stat.h>
 
 #include <instancer/detail/config.hpp>
+#include <instancer/detail/process/control_group.hpp>
+#include <instancer/detail/process/group_limits.hpp>
+#include <instancer/detail/process/private_directory.hpp>
+#include <instancer/detail/process/process_marks.hpp>
+#include <instancer/system/process_stat.hpp>
+#include <instancer/text/split.hpp>
 
 namespace instancer::detail {
 
@@ -32,7 +38,7 @@ INSTANCER_DECL std::string run_name(std::string_view name, std::string_view serv
 INSTANCER_DECL bool is_stale_run(std::string_view text, std::string_view prefix);
 
 /// Kills what runs of this name and service left that were killed together with their guard. Returns their directories,
-/// which remain to be removed.
+/// which remain to be removed, but for those that a guard has locked, because it still removes them.
 INSTANCER_DECL std::vector<std::string> remove_stale_runs(std::string_view name, std::string_view service);
 
 }  // namespace instancer::detail

@@ -86,7 +86,7 @@ private:
     /// Gives us back what an instance forbade in a directory of ours.
     static bool open_up(int at, const char* name) noexcept;
 
-    /// Calls `visit` with each name; whether any call returned true.
+    /// Calls `visit` with each entry; whether any call returned true.
     template <class Visit>
     bool for_each_entry(int at, const Visit& visit)
     {
@@ -96,13 +96,14 @@ private:
             while (const dirent* entry = directory.next()) {
                 const std::string_view name = entry->d_name;
                 if (name != "." && name != ".." && !stopped())
-                    any = visit(entry->d_name) || any;
+                    any = visit(*entry) || any;
             }
         return any;
     }
 
     /// Removes an entry, or moves it to the flat place. False: neither is possible, with `errno`.
-    bool take_away(int at, const char* name);
+    bool take_away(int at, const char* name, bool is_directory = false);
+    bool take_away(int at, const dirent& entry) { return take_away(at, entry.d_name, entry.d_type == DT_DIR); }
 
     bool move(int at, const char* name, int to);
 

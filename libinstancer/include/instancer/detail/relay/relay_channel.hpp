@@ -90,6 +90,10 @@ private:
     const RelayOptions& options() const noexcept { return rules_->options; }
     bool is_alone(const RelayMember& member) const noexcept;
     bool holds(const RelayMember& member) const noexcept;
+    bool passes_ends() const noexcept { return options().end == MemberEnd::pass; }
+    std::size_t max_members() const noexcept { return passes_ends() ? 2 : options().max_members; }
+    RelayMember* peer_of(const RelayMember& member) const noexcept;
+    void pass_end(RelayMember& member);
     std::size_t room_for(const RelayMember& member) const noexcept;
     void pass(RelayMember& sender, std::span<const std::byte> data);
     void fan_out(RelayMember& sender, std::span<const std::byte> data);
@@ -182,6 +186,22 @@ private:
 
     static constexpr std::size_t with_greeting = 16;
 
+    /// It gets nothing after what it has yet to get, and may go on to send.
+    void end_input()
+    {
+        input_ended_ = true;
+        wake_reader();
+    }
+
+    /// The member that it was joined with has gone without an end: after what it has yet to get it is reset.
+    void lose_peer()
+    {
+        sends_ = false;
+        peer_lost_ = true;
+        depart();
+        wake();
+    }
+
     /// It leaves, but for what it has yet to get.
     void depart()
     {
@@ -223,6 +243,8 @@ private:
     bool has_sent_ = false;
     bool leaves_ = false;    ///< As soon as somebody has got what it sent.
     bool departed_ = false;  ///< Its queue is all that it still gets.
+    bool input_ended_ = false;
+    bool peer_lost_ = false;
     bool cut_ = false;
     bool closed_ = false;
 };

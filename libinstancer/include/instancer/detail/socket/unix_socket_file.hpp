@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -10,22 +9,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include <instancer/acceptor/unix_permissions.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/detail/socket/unix_address.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
-
-/// `path` fits.
-inline sockaddr_un unix_address(const std::string& path)
-{
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    return address;
-}
 
 /// The file of a Unix socket, and which one it is whatever its path names later.
 ///
@@ -56,21 +47,29 @@ private:
 /// Runs in a child with memory of its own.
 class UnixBind {
 public:
-    UnixBind(int socket, const sockaddr_un& address) : socket_(socket), address_(address) {}
+    UnixBind(int socket, const UnixAddress& address, const UnixPermissions& permissions)
+        : socket_(socket), address_(address), permissions_(permissions)
+    {
+    }
 
     /// Returns 0, or what the system reports.
     static int run(void* self);
 
 private:
+    /// Makes new files those of the owner and group, with the rights that this process has.
+    int take_owner() const;
+
     int socket_;
-    sockaddr_un address_;
+    UnixAddress address_;
+    UnixPermissions permissions_;
 };
 
-/// Binds `socket`; its file gets exactly the permissions `mode`. Returns 0, or what the system reports.
+/// Binds `socket`; its file gets exactly these permissions. Returns 0, or what the system reports.
 ///
-/// The file begins with the permissions of the socket, less the umask, which is the whole process's: so a child without
-/// one binds it. To set permissions by path afterwards could change another file that somebody has put there.
-INSTANCER_DECL int bind_unix(int socket, const sockaddr_un& address, mode_t mode);
+/// The file begins with the permissions of the socket, less the umask, and with the user of the thread, which are the
+/// whole process's: so a child with others binds it. To set them by path afterwards could change another file that
+/// somebody has put there.
+INSTANCER_DECL int bind_unix(int socket, const UnixAddress& address, const UnixPermissions& permissions);
 
 }  // namespace instancer::detail
 

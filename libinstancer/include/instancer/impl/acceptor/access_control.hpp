@@ -60,7 +60,8 @@ INSTANCER_DECL Result<void> AccessControl::CountedSlot::enter()
     const auto limit = access_->options_.max_connections;
     const std::lock_guard lock(access_->mutex_);
     if (limit != 0 && access_->connections_ >= limit)
-        return fail(Errc::full, "as many connections as there may be: " + std::to_string(limit));
+        return fail(Errc::full, "as many connections as there may be: " + std::to_string(limit) + " (" +
+                                    access_->options_.limit_name + ")");
     ++access_->connections_;
     entered_ = true;
     return {};
@@ -75,8 +76,8 @@ INSTANCER_DECL Result<void> AccessControl::CountedSlot::take_place(const ClientI
     const std::lock_guard lock(access_->mutex_);
     auto& count = access_->sources_[source];
     if (count >= limit)
-        return fail(Errc::full,
-                    "as many connections of " + source.to_string() + " as there may be: " + std::to_string(limit));
+        return fail(Errc::full, "as many connections of " + source.to_string() +
+                                    " as there may be: " + std::to_string(limit) + " (max-per-source)");
     ++count;
     source_ = source;
     return {};

@@ -25,17 +25,20 @@ INSTANCER_DECL Result<UniqueFd> bind_and_listen(UniqueFd socket, const sockaddr*
     return socket;
 }
 
-INSTANCER_DECL Result<UniqueFd> listening_unix_socket(const std::string& path, mode_t mode)
+INSTANCER_DECL Result<UniqueFd> listening_unix_socket(const std::string& path, const UnixPermissions& permissions)
 {
     const auto text = "listening on unix:" + path;
-    if (path.empty() || path.size() >= sizeof sockaddr_un::sun_path)
+    if (path.empty() || !UnixAddress::fits(path))
         return fail(system_error(ENAMETOOLONG), text);
+    const UnixAddress address(path);
+    UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (is_abstract(path))
+        return bind_and_listen(std::move(socket), address.data(), address.size(), "unix:" + path);
     if (const UnixSocketFile left(path); left.is_abandoned())
         left.remove();
-    UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket)
         return fail(last_error(), text);
-    if (const int error = bind_unix(socket.get(), unix_address(path), mode); error != 0)
+    if (const int error = bind_unix(socket.get(), address, permissions); error != 0)
         return fail(system_error(error), text);
     if (::listen(socket.get(), listen_backlog) != 0)
         return fail(last_error(), text);
@@ -46,8 +49,12 @@ INSTANCER_DECL Result<UniqueFd> listening_unix_socket(const std::string& path, m
 
 namespace instancer {
 
-INSTANCER_DECL SocketAcceptor::SocketAcceptor(const asio::any_io_executor& executor, UniqueFd socket, bool ours)
-    : descriptor_(executor, socket.get()), resumed_(executor, asio::steady_timer::time_point::max()), is_ours_(ours)
+INSTANCER_DECL SocketAcceptor::SocketAcceptor(const asio::any_io_executor& executor, UniqueFd socket, bool ours,
+                                              const UnixPermissions& permissions)
+    : descriptor_(executor, socket.get()),
+      resumed_(executor, asio::steady_timer::time_point::max()),
+      is_ours_(ours),
+      permissions_(permissions)
 {
     socket.release();
     descriptor_.native_non_blocking(true);
@@ -56,9 +63,9 @@ INSTANCER_DECL SocketAcceptor::SocketAcceptor(const asio::any_io_executor& execu
     ::getsockname(descriptor_.native_handle(), reinterpret_cast<sockaddr*>(&name), &size);
     is_unix_ = name.ss_family == AF_UNIX;
     if (is_unix_) {
-        path_ = reinterpret_cast<sockaddr_un&>(name).sun_path;
+        path_ = detail::UnixAddress::path_of(name, size);
         address_ = "unix:" + path_;
-        if (is_ours_)
+        if (is_ours_ && !detail::is_abstract(path_))
             file_.emplace(path_);
     } else {
         local_ = endpoint(name, size);
@@ -138,9 +145,6 @@ INSTANCER_DECL Result<void> SocketAcceptor::do_pause()
     // A TCP socket leaves the listening state so and keeps its address: to listen again it does not need the right
     // to take the port.
     asio::error_code error;
-    struct stat status {};
-    if (is_unix_ && ::fstat(descriptor_.native_handle(), &status) == 0)
-        mode_ = status.st_mode & 0777;
     if (is_unix_)
         descriptor_.close(error);
     else if (::shutdown(descriptor_.native_handle(), SHUT_RD) != 0)
@@ -157,7 +161,7 @@ INSTANCER_DECL Result<void> SocketAcceptor::do_resume()
     if (!paused_ || closed_)
         return {};
     if (is_unix_) {
-        auto socket = detail::listening_unix_socket(path_, mode_);
+        auto socket = detail::listening_unix_socket(path_, permissions_);
         if (!socket)
             return fail(std::move(socket.error()));
         asio::error_code error;
@@ -165,7 +169,8 @@ INSTANCER_DECL Result<void> SocketAcceptor::do_resume()
         if (error)
             return fail(error, "listening on " + address_ + " again");
         socket->release();
-        file_.emplace(path_);
+        if (file_)
+            file_.emplace(path_);
     } else if (!keep_port() || ::listen(descriptor_.native_handle(), detail::listen_backlog) != 0) {
         return fail(last_error(), "listening on " + address_ + " again");
     }
@@ -207,13 +212,13 @@ INSTANCER_DECL Result<std::unique_ptr<Acceptor>> listen_tcp(const asio::any_io_e
     return std::make_unique<SocketAcceptor>(executor, std::move(*listening), true);
 }
 
-INSTANCER_DECL Result<std::unique_ptr<Acceptor>> listen_unix(const asio::any_io_executor& executor,
-                                                             const std::string& path, mode_t mode)
+INSTANCER_DECL Result<std::unique_ptr<Acceptor>>
+listen_unix(const asio::any_io_executor& executor, const std::string& path, const UnixPermissions& permissions)
 {
-    auto listening = detail::listening_unix_socket(path, mode);
+    auto listening = detail::listening_unix_socket(path, permissions);
     if (!listening)
         return fail(std::move(listening.error()));
-    return std::make_unique<SocketAcceptor>(executor, std::move(*listening), true);
+    return std::make_unique<SocketAcceptor>(executor, std::move(*listening), true, permissions);
 }
 
 INSTANCER_DECL Result<std::unique_ptr<Acceptor>> adopt_listener(const asio::any_io_executor& executor, UniqueFd socket)

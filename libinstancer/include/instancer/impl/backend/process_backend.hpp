@@ -47,6 +47,7 @@ INSTANCER_DECL ProcessBackend::ProcessBackend(asio::any_io_executor control, std
       run_name_(detail::run_name(options_.name, service_)),
       mark_(std::string(detail::mark_key) + run_name_ + "."),
       ports_(options_.ports),
+      cleanup_end_(control_),
       removals_(service_, events_),
       starters_(starter_count),
       enders_(ender_count)
@@ -86,6 +87,8 @@ INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::do_prepare()
     program_ = *program;
     auto prepare = [this] { return prepare_system(); };
     const auto prepared = co_await starters_.run(std::move(prepare));
+    if (prepared)
+        watch_cleanup();
     if (prepared && !groups_ && !users_)
         events_.notice(service_, "no control group can be made here (cgroup v2, as root or delegated): a process "
                                  "that hides from its instance on purpose would outlive it");
@@ -95,8 +98,8 @@ INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::do_prepare()
 INSTANCER_DECL Result<void> ProcessBackend::prepare_system()
 {
     // What we do not finish the cleanup process does.
-    auto directories = detail::remove_stale_runs(options_.name, service_);
-    for (const auto& directory : directories)
+    cleanup_directories_ = detail::remove_stale_runs(options_.name, service_);
+    for (const auto& directory : cleanup_directories_)
         removals_.remove_all(directory);
     groups_ = detail::ControlGroup::create(run_name_);
     limiter_.emplace(run_name_, groups_.get(), options_);
@@ -107,14 +110,46 @@ INSTANCER_DECL Result<void> ProcessBackend::prepare_system()
         if (!root)
             return fail(root.error());
         directories_.emplace(std::move(*root));
-        directories.push_back(directories_->path());
+        cleanup_directories_.push_back(directories_->path());
     }
-    auto cleanup =
-        detail::CleanupProcess::start(groups_ ? groups_->path() : std::string(), mark_, directories, limiter_->roots());
+    return start_cleanup();
+}
+
+INSTANCER_DECL Result<void> ProcessBackend::start_cleanup()
+{
+    auto cleanup = detail::CleanupProcess::start(groups_ ? groups_->path() : std::string(), mark_, cleanup_directories_,
+                                                 limiter_->roots(), directories_ ? directories_->lock().get() : -1);
     if (!cleanup)
         return fail(cleanup.error());
     cleanup_process_.emplace(std::move(*cleanup));
     return {};
+}
+
+INSTANCER_DECL void ProcessBackend::watch_cleanup()
+{
+    asio::error_code error;
+    auto end = cleanup_process_->end();
+    cleanup_end_.close(error);
+    cleanup_end_.assign(end.get(), error);
+    if (error)
+        return;
+    end.release();
+    cleanup_end_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const asio::error_code& cancelled) {
+        if (!cancelled)
+            asio::co_spawn(control_, replace_cleanup(), asio::detached);
+    });
+}
+
+INSTANCER_DECL asio::awaitable<void> ProcessBackend::replace_cleanup()
+{
+    co_await asio::this_coro::throw_if_cancelled(false);
+    events_.warning(service_, "its cleanup process, instancer-guard, was killed; another takes its place");
+    auto start = [this] { return start_cleanup(); };
+    const auto started = co_await starters_.run(std::move(start));
+    if (started)
+        watch_cleanup();
+    else
+        events_.warning(service_, started.error().message() + "; its instances would outlive a daemon that is killed");
 }
 
 INSTANCER_DECL asio::awaitable<Result<Instance>> ProcessBackend::do_start(InstanceRequest request)
@@ -203,6 +238,8 @@ INSTANCER_DECL Result<void> ProcessBackend::equip(Process& process)
     if (!limited)
         return fail(limited.error());
     process.limit_groups = std::move(*limited);
+    // A group that was used before goes on counting.
+    process.oom_kills = process.count_oom_kills();
     return {};
 }
 
@@ -210,13 +247,12 @@ INSTANCER_DECL detail::SpawnPlan ProcessBackend::plan_of(const InstanceRequest& 
 {
     const auto& directory = process.directory;
     detail::SpawnPlan plan;
-    plan.program = substituted(program_, process.port, directory);
+    plan.program = substituted(program_, request, process);
     for (const auto& argument : options_.command)
-        plan.arguments.push_back(substituted(argument, process.port, directory));
-    plan.environment = environment(request, process, directory);
-    plan.working_directory = options_.working_directory.empty()
-                                 ? directory
-                                 : substituted(options_.working_directory, process.port, directory);
+        plan.arguments.push_back(substituted(argument, request, process));
+    plan.environment = environment(request, process);
+    plan.working_directory =
+        options_.working_directory.empty() ? directory : substituted(options_.working_directory, request, process);
     plan.user = user_of(process);
     if (plan.user != nullptr)
         plan.init = options_.init;
@@ -308,22 +344,20 @@ INSTANCER_DECL Result<void> ProcessBackend::give(const UniqueFd& fd, const Proce
     return {};
 }
 
-INSTANCER_DECL std::string ProcessBackend::substituted(std::string text, std::uint16_t port,
-                                                       const std::string& directory)
+INSTANCER_DECL std::string ProcessBackend::substituted(std::string text, const InstanceRequest& request,
+                                                       const Process& process)
 {
-    const auto replace = [&text](std::string_view what, const std::string& by) {
-        for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
-            text.replace(at, what.size(), by);
-    };
-    if (port != 0)
-        replace("{port}", std::to_string(port));
-    if (!directory.empty())
-        replace("{dir}", directory);
+    if (process.port != 0)
+        text = detail::replaced(std::move(text), "{port}", std::to_string(process.port));
+    if (const auto port = detail::listen_port_of(request))
+        text = detail::replaced(std::move(text), detail::listen_port_placeholder, std::to_string(*port));
+    if (!process.directory.empty())
+        text = detail::replaced(std::move(text), "{dir}", process.directory);
     return text;
 }
 
-INSTANCER_DECL std::vector<std::string>
-ProcessBackend::environment(const InstanceRequest& request, const Process& process, const std::string& directory) const
+INSTANCER_DECL std::vector<std::string> ProcessBackend::environment(const InstanceRequest& request,
+                                                                    const Process& process) const
 {
     std::vector<std::string> all;
     if (!groups_)
@@ -337,14 +371,14 @@ ProcessBackend::environment(const InstanceRequest& request, const Process& proce
             all.push_back(std::string(key) + "=" + std::string(value));
     };
     for (const auto& [key, value] : options_.env)
-        all.push_back(key + "=" + substituted(value, process.port, directory));
+        all.push_back(key + "=" + substituted(value, request, process));
     add("PATH", detail::default_search_path);
     if (options_.pty != TerminalMode::none)
         add("TERM", "xterm");
     if (process.port != 0)
         add("PORT", std::to_string(process.port));
-    if (!directory.empty())
-        add("INSTANCER_DIR", directory);
+    if (!process.directory.empty())
+        add("INSTANCER_DIR", process.directory);
     for (const auto& [key, value] : detail::client_environment(request, options_.client_env))
         add(key, value);
     return all;
@@ -355,7 +389,7 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> ProcessBackend::do_open(Instance 
     const auto process = instance.shared_state<Process>();
     const auto executor = co_await asio::this_coro::executor;
     if (options_.io == ProcessIo::port)
-        co_return co_await detail::connect_loopback(process->port);
+        co_return co_await open_port(process);
     if (!process->our_end)
         co_return fail(Errc::instance_gone, "its standard input has been given to a client already");
     if (options_.pty != TerminalMode::none)
@@ -363,14 +397,40 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> ProcessBackend::do_open(Instance 
     co_return make_socket_stream(executor, std::move(process->our_end));
 }
 
+INSTANCER_DECL asio::awaitable<Result<Stream>> ProcessBackend::open_port(std::shared_ptr<Process> process)
+{
+    auto stream = co_await detail::connect_loopback(process->port);
+    if (!stream || process->listens)
+        co_return stream;
+    auto look = [this, process] { return owns_port(*process); };
+    process->listens = co_await starters_.run(std::move(look));
+    if (process->listens)
+        co_return stream;
+    stream->abort();
+    co_return fail(Errc::not_ready, "another process listens on 127.0.0.1:" + std::to_string(process->port));
+}
+
+INSTANCER_DECL bool ProcessBackend::owns_port(const Process& process) const
+{
+    const auto sockets = process.group ? detail::sockets_of_group(process.group->path()) : std::nullopt;
+    const auto listeners = detail::loopback_listeners(process.port);
+    return std::all_of(listeners.begin(), listeners.end(), [&](const auto& listener) {
+        return (!process.user || listener.uid == process.user->uid()) &&
+               (!sockets || sockets->contains(listener.number));
+    });
+}
+
 INSTANCER_DECL asio::awaitable<std::string> ProcessBackend::do_diagnose(Instance instance)
 {
-    const auto& process = instance.state<Process>();
-    if (options_.io != ProcessIo::port || process.exited.is_set())
+    const auto process = instance.shared_state<Process>();
+    if (options_.io != ProcessIo::port || process->exited.is_set())
         co_return std::string();
-    std::string text = "it runs, but takes no connection on 127.0.0.1:" + std::to_string(process.port);
+    std::string text = "it runs, but takes no connection on 127.0.0.1:" + std::to_string(process->port);
     text += ", the port that {port} in its arguments and PORT in its environment name";
-    auto look = [leader = process.pid] { return detail::describe_listeners(leader); };
+    auto look = [this, process] {
+        return (owns_port(*process) ? "" : ", where another process listens") +
+               detail::describe_listeners(process->pid);
+    };
     text += co_await enders_.run(std::move(look));
     co_return text;
 }
@@ -392,6 +452,8 @@ INSTANCER_DECL asio::awaitable<void> ProcessBackend::notice_exit(std::shared_ptr
     }
     if (info.si_pid != 0)
         process->exit_text = (info.si_code == CLD_EXITED ? "exit code " : "signal ") + std::to_string(info.si_status);
+    if (process->count_oom_kills() > process->oom_kills)
+        process->exit_text += " (oom: out of memory, see limit-memory)";
     process->exited.set();
 }
 

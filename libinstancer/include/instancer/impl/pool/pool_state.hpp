@@ -311,11 +311,11 @@ INSTANCER_DECL void PoolState::give_up_waiting(std::uint32_t client, Errc error,
 INSTANCER_DECL const char* PoolState::name_of(Limit limit) noexcept
 {
     switch (limit) {
-    case Limit::owner: return "its owner has as many as one may have";
-    case Limit::service: return "the service has as many as it may have";
-    case Limit::budget: return "the services together have as many as they may have";
-    case Limit::queue: return "all instances are taken and the queue is full";
-    case Limit::sessions: return "its instance has as many clients as it may";
+    case Limit::owner: return "its owner has as many as one may have (max-per-owner)";
+    case Limit::service: return "the service has as many as it may have (max-instances)";
+    case Limit::budget: return "the services together have as many as they may have (the daemon's max-instances)";
+    case Limit::queue: return "all instances are taken and the queue is full (queue-size)";
+    case Limit::sessions: return "its instance has as many clients as it may (max-sessions)";
     case Limit::stops:
     case Limit::nothing: break;
     }

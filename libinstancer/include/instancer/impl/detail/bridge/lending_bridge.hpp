@@ -77,12 +77,14 @@ INSTANCER_DECL std::size_t LendingBridge::offer(std::span<const std::byte> data)
 
 INSTANCER_DECL void LendingBridge::deliver()
 {
-    while (!ended_ && !down_over_ && !failed_) {
+    while (!ended_ && !failed_) {
         const auto data = lender_.peek();
         if (!data && data.error() == std::error_code(asio::error::would_block))
             return;
         if (!data)
             return finish(BridgeEnd::instance_reset);
+        if (down_over_)
+            return;
         if (data->empty())
             return end_of_instance();
         if (!writable_)

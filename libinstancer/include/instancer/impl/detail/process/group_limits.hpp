@@ -52,6 +52,20 @@ INSTANCER_DECL bool set_group_limit(const std::string& path, bool is_v2, GroupLi
                  : set("/cpu.cfs_period_us", "100000") && set("/cpu.cfs_quota_us", quota);
 }
 
+INSTANCER_DECL std::uint64_t count_oom_kills(const std::vector<std::string>& groups)
+{
+    std::uint64_t kills = 0;
+    for (const auto& group : groups)
+        for (const auto* file : {"/memory.events", "/memory.oom_control"}) {
+            std::ifstream events(group + file);
+            std::uint64_t count = 0;
+            for (std::string event; events >> event >> count;)
+                if (event == "oom_kill")
+                    kills += count;
+        }
+    return kills;
+}
+
 INSTANCER_DECL bool make_room_for_controllers(const std::string& path)
 {
     std::vector<std::string> members;

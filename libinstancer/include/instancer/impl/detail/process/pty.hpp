@@ -85,8 +85,11 @@ INSTANCER_DECL Result<std::pair<UniqueFd, UniqueFd>> open_pty(TerminalMode mode)
     termios settings{};
     if (!slave || ::tcgetattr(slave.get(), &settings) != 0)
         return fail(last_error(), "opening a terminal");
-    settings.c_lflag &= static_cast<tcflag_t>(~(ECHO | ECHOE | ECHOK | ECHONL));
-    settings.c_oflag &= static_cast<tcflag_t>(~ONLCR);
+    // A raw terminal at the other end neither echoes nor returns to the beginning of a line.
+    if (mode != TerminalMode::echo) {
+        settings.c_lflag &= static_cast<tcflag_t>(~(ECHO | ECHOE | ECHOK | ECHONL));
+        settings.c_oflag &= static_cast<tcflag_t>(~ONLCR);
+    }
     if (mode == TerminalMode::raw)
         ::cfmakeraw(&settings);
     ::tcsetattr(slave.get(), TCSANOW, &settings);

@@ -62,7 +62,10 @@ INSTANCER_DECL std::vector<std::string> remove_stale_runs(std::string_view name,
         if (const auto group = own_control_group(controller_of(limit)); !group.empty())
             for_each_stale(group, [](const std::string& path) { remove_control_group(path); });
     std::vector<std::string> directories;
-    for_each_stale(temporary_root(), [&](const std::string& path) { directories.push_back(path); });
+    for_each_stale(temporary_root(), [&](const std::string& path) {
+        if (lock_directory(path))
+            directories.push_back(path);
+    });
     return directories;
 }
 

@@ -21,13 +21,13 @@ INSTANCER_DECL void TreeRemover::remove_all()
     if (!top_)
         return errno == ENOENT ? void() : report(path_, errno);
     // What a run before us has moved aside is tried again.
-    const auto take = [this](const char* name) {
-        return name != std::string_view(flat_name) && take_away(top_.get(), name);
+    const auto take = [this](const dirent& entry) {
+        return entry.d_name != std::string_view(flat_name) && take_away(top_.get(), entry);
     };
     while (for_each_entry(top_.get(), take)) {}
-    for_each_entry(top_.get(), [&](const char* name) {
-        if (name != std::string_view(flat_name) && !take(name))
-            report(path_ + "/" + name, errno);
+    for_each_entry(top_.get(), [&](const dirent& entry) {
+        if (entry.d_name != std::string_view(flat_name) && !take(entry))
+            report(path_ + "/" + entry.d_name, errno);
         return false;
     });
     empty_flat();
@@ -43,12 +43,12 @@ INSTANCER_DECL bool TreeRemover::open_up(int at, const char* name) noexcept
     return entry && ::chmod(("/proc/self/fd/" + std::to_string(entry.get())).c_str(), 0700) == 0;
 }
 
-INSTANCER_DECL bool TreeRemover::take_away(int at, const char* name)
+INSTANCER_DECL bool TreeRemover::take_away(int at, const char* name, bool is_directory)
 {
-    if (::unlinkat(at, name, 0) == 0 || errno == ENOENT)
+    if (!is_directory && (::unlinkat(at, name, 0) == 0 || errno == ENOENT))
         return true;
     // Who is not allowed to unlink a directory gets either of these, and EPERM for what is immutable as well.
-    if (errno != EISDIR && errno != EPERM)
+    if (!is_directory && errno != EISDIR && errno != EPERM)
         return false;
     const int error = errno;
     if (::unlinkat(at, name, AT_REMOVEDIR) == 0)
@@ -80,8 +80,8 @@ INSTANCER_DECL void TreeRemover::empty_flat()
 {
     if (flat() < 0)
         return;
-    while (!stopped() && for_each_entry(flat_.get(), [this](const char* name) {
-        empty(name);
+    while (!stopped() && for_each_entry(flat_.get(), [this](const dirent& entry) {
+        empty(entry.d_name);
         return true;
     })) {}
 }
@@ -90,23 +90,22 @@ INSTANCER_DECL void TreeRemover::empty(const char* name)
 {
     int error = 0;
     std::string stuck;
-    for (int pass = 0; pass < most_passes && !stopped(); ++pass) {
+    bool went_on = true;
+    for (int pass = 0; pass < most_passes && went_on && !stopped(); ++pass) {
+        stuck.clear();
+        const UniqueFd directory = open_in_flat(name);
+        error = directory ? 0 : errno;
+        went_on = directory && for_each_entry(directory.get(), [&](const dirent& entry) {
+                      if (take_away(directory.get(), entry))
+                          return true;
+                      error = errno;
+                      stuck = entry.d_name;
+                      return false;
+                  });
         if (::unlinkat(flat_.get(), name, AT_REMOVEDIR) == 0 || errno == ENOENT)
             return;
-        error = errno;
-        stuck.clear();
-        const auto take = [&](int directory, const char* entry) {
-            if (take_away(directory, entry))
-                return true;
+        if (error == 0)
             error = errno;
-            stuck = entry;
-            return false;
-        };
-        const UniqueFd directory = open_in_flat(name);
-        if (!directory)
-            error = errno;
-        if (!directory || !for_each_entry(directory.get(), [&](const char* e) { return take(directory.get(), e); }))
-            break;
     }
     if (!stopped())
         keep(name, stuck, error);

@@ -20,7 +20,7 @@ INSTANCER_DECL RelayMember::RelayMember(std::shared_ptr<RelayChannel> channel, s
 
 INSTANCER_DECL Result<std::size_t> RelayMember::write(std::span<const std::byte> data)
 {
-    if (cut_)
+    if (cut_ || peer_lost_)
         return fail(std::error_code(asio::error::connection_reset));
     if (!sends_)
         return fail(std::error_code(asio::error::broken_pipe));
@@ -50,6 +50,8 @@ INSTANCER_DECL Result<std::size_t> RelayMember::read(std::span<std::byte> buffer
 INSTANCER_DECL void RelayMember::end_sending()
 {
     sends_ = false;
+    if (channel_->passes_ends())
+        return channel_->pass_end(*this);
     const bool stays = channel_->options().end == MemberEnd::stay;
     // What it has sent waits for somebody: so does it.
     leaves_ = !stays && channel_->holds(*this);
@@ -60,9 +62,9 @@ INSTANCER_DECL void RelayMember::end_sending()
 INSTANCER_DECL bool RelayMember::is_ready(Readiness what)
 {
     switch (what) {
-    case Readiness::readable: return !queue_.empty() || cut_ || departed_;
+    case Readiness::readable: return !queue_.empty() || cut_ || departed_ || input_ended_;
     case Readiness::writable: return cut_ || !sends_ || writable_bytes() > 0;
-    case Readiness::gone: return cut_;
+    case Readiness::gone: return cut_ || (peer_lost_ && queue_.empty());
     }
     return true;
 }
@@ -73,7 +75,9 @@ INSTANCER_DECL Result<std::span<const std::byte>> RelayMember::peek()
         return fail(std::error_code(asio::error::connection_reset));
     if (!queue_.empty())
         return queue_.front();
-    if (departed_)
+    if (peer_lost_)
+        return fail(std::error_code(asio::error::connection_reset));
+    if (departed_ || input_ended_)
         return std::span<const std::byte>();
     return fail(std::error_code(asio::error::would_block));
 }
@@ -82,9 +86,10 @@ INSTANCER_DECL Result<std::shared_ptr<RelayMember>> RelayChannel::join(std::uint
 {
     if (closed_)
         return fail(Errc::instance_gone, "the channel has just ended");
-    const auto limit = options().max_members;
+    const auto limit = max_members();
     if (limit != 0 && members_.size() >= limit)
-        return fail(Errc::full, name_ + " is full: of members it may have " + std::to_string(limit));
+        return fail(Errc::full,
+                    name_ + " is full: of members it may have " + std::to_string(limit) + " (max-connections)");
     const auto member = std::make_shared<RelayMember>(shared_from_this(), session, client);
     members_.push_back(member.get());
     rules_->observer.joined(member->info_, members_.size());
@@ -96,6 +101,8 @@ INSTANCER_DECL Result<std::shared_ptr<RelayMember>> RelayChannel::join(std::uint
             if (std::exchange(sender->leaves_, false))
                 sender->depart();
     }
+    if (const auto* peer = peer_of(*member); passes_ends() && peer && !peer->sends_)
+        member->end_input();
     wake_senders();
     return member;
 }
@@ -148,6 +155,25 @@ INSTANCER_DECL void RelayChannel::fan_out(RelayMember& sender, std::span<const s
         cut(*member, "too much is queued for it");
 }
 
+INSTANCER_DECL RelayMember* RelayChannel::peer_of(const RelayMember& member) const noexcept
+{
+    const auto peer =
+        std::find_if(members_.begin(), members_.end(), [&](const auto* other) { return other != &member; });
+    return peer == members_.end() ? nullptr : *peer;
+}
+
+INSTANCER_DECL void RelayChannel::pass_end(RelayMember& member)
+{
+    auto* const peer = peer_of(member);
+    // A member that is alone stays: whoever joins gets the end.
+    if (!peer)
+        return;
+    if (peer->sends_)
+        return peer->end_input();
+    peer->depart();
+    member.depart();
+}
+
 INSTANCER_DECL void RelayChannel::leave(RelayMember& member)
 {
     std::erase(waiting_, &member);
@@ -157,6 +183,8 @@ INSTANCER_DECL void RelayChannel::leave(RelayMember& member)
         rules_->observer.left(member.info_, members_.size());
         if (member.departed_ && !member.queue_.empty())
             departed_.push_back(&member);
+        if (auto* peer = peer_of(member); passes_ends() && peer && !member.departed_ && !closed_)
+            peer->lose_peer();
     }
     note_queue(member);
     wake_senders();

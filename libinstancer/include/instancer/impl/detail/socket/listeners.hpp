@@ -27,7 +27,7 @@ INSTANCER_DECL std::optional<asio::ip::tcp::endpoint> endpoint_of_hex(std::strin
     return asio::ip::tcp::endpoint(asio::ip::address_v6(bytes), port);
 }
 
-INSTANCER_DECL void add_sockets_of(const std::filesystem::path& process, std::set<std::string>& sockets)
+INSTANCER_DECL bool add_sockets_of(const std::filesystem::path& process, std::set<std::string>& sockets)
 {
     static constexpr std::string_view begin = "socket:[";
     std::error_code error;
@@ -37,6 +37,57 @@ INSTANCER_DECL void add_sockets_of(const std::filesystem::path& process, std::se
         if (target.starts_with(begin))
             sockets.insert(target.substr(begin.size(), target.size() - begin.size() - 1));
     }
+    return !error || error == std::errc::no_such_file_or_directory;
+}
+
+INSTANCER_DECL std::vector<ListeningSocket> listening_sockets(const std::string& process)
+{
+    static constexpr std::string_view listening = "0A";
+    std::vector<ListeningSocket> sockets;
+    for (const auto* table : {"tcp", "tcp6"}) {
+        std::ifstream lines("/proc/" + process + "/net/" + table);
+        std::string line;
+        for (std::getline(lines, line); std::getline(lines, line);) {
+            std::istringstream words(line);
+            std::string skipped, local, state, number;
+            uid_t uid = 0;
+            words >> skipped >> local >> skipped >> state >> skipped >> skipped >> skipped >> uid >> skipped >> number;
+            // Those that listen come first.
+            if (state != listening)
+                break;
+            if (const auto endpoint = endpoint_of_hex(local))
+                sockets.emplace_back(*endpoint, uid, number);
+        }
+    }
+    return sockets;
+}
+
+INSTANCER_DECL std::vector<ListeningSocket> loopback_listeners(std::uint16_t port)
+{
+    auto sockets = listening_sockets("self");
+    std::erase_if(sockets, [port](const auto& socket) {
+        const auto address = socket.endpoint.address();
+        return socket.endpoint.port() != port || !(address.is_unspecified() || address.is_loopback());
+    });
+    return sockets;
+}
+
+INSTANCER_DECL std::optional<std::set<std::string>> sockets_of_group(const std::string& path)
+{
+    namespace fs = std::filesystem;
+    std::set<std::string> sockets;
+    std::vector<fs::path> groups = {path};
+    std::error_code error;
+    for (fs::recursive_directory_iterator at(path, error), end; !error && at != end; at.increment(error))
+        if (at->is_directory(error))
+            groups.push_back(at->path());
+    for (const auto& group : groups) {
+        std::ifstream processes(group / "cgroup.procs");
+        for (std::string pid; processes >> pid;)
+            if (!add_sockets_of("/proc/" + pid, sockets))
+                return std::nullopt;
+    }
+    return sockets;
 }
 
 INSTANCER_DECL std::set<std::string> listening_addresses(pid_t leader)
@@ -47,21 +98,9 @@ INSTANCER_DECL std::set<std::string> listening_addresses(pid_t leader)
         if (const auto pid = std::atoi(at->path().filename().c_str()); pid > 0 && ::getsid(pid) == leader)
             add_sockets_of(at->path(), sockets);
     std::set<std::string> addresses;
-    for (const auto* table : {"tcp", "tcp6"}) {
-        std::ifstream lines("/proc/" + std::to_string(leader) + "/net/" + table);
-        std::string line;
-        for (std::getline(lines, line); std::getline(lines, line);) {
-            std::istringstream words(line);
-            std::string number, local, remote, state, skipped, socket;
-            words >> number >> local >> remote >> state >> skipped >> skipped >> skipped >> skipped >> skipped >>
-                socket;
-            static constexpr std::string_view listening = "0A";
-            const auto endpoint =
-                state == listening && sockets.contains(socket) ? endpoint_of_hex(local) : std::nullopt;
-            if (endpoint)
-                addresses.insert(ClientInfo::format(*endpoint));
-        }
-    }
+    for (const auto& socket : listening_sockets(std::to_string(leader)))
+        if (sockets.contains(socket.number))
+            addresses.insert(ClientInfo::format(socket.endpoint));
     return addresses;
 }
 

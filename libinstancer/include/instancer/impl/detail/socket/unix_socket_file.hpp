@@ -6,6 +6,8 @@
 #include <cstddef>
 
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/fsuid.h>
 #include <sys/wait.h>
 
 #include <instancer/detail/config.hpp>
@@ -25,10 +27,9 @@ INSTANCER_DECL bool UnixSocketFile::is_abandoned() const
 {
     if (!is_socket_)
         return false;
-    const auto address = unix_address("/proc/self/fd/" + std::to_string(file_.get()));
+    const UnixAddress address("/proc/self/fd/" + std::to_string(file_.get()));
     const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    return ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
-           errno == ECONNREFUSED;
+    return ::connect(probe.get(), address.data(), address.size()) != 0 && errno == ECONNREFUSED;
 }
 
 INSTANCER_DECL void UnixSocketFile::remove() const
@@ -43,14 +44,35 @@ INSTANCER_DECL int UnixBind::run(void* self)
 {
     const auto& bind = *static_cast<const UnixBind*>(self);
     ::umask(0);
-    return ::syscall(SYS_bind, bind.socket_, &bind.address_, sizeof bind.address_) == 0 ? 0 : errno;
+    if (const int error = bind.take_owner(); error != 0)
+        return error;
+    return ::syscall(SYS_bind, bind.socket_, bind.address_.data(), bind.address_.size()) == 0 ? 0 : errno;
 }
 
-INSTANCER_DECL int bind_unix(int socket, const sockaddr_un& address, mode_t mode)
+INSTANCER_DECL int UnixBind::take_owner() const
 {
-    if (::fchmod(socket, mode) != 0)
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct capabilities[_LINUX_CAPABILITY_U32S_3];
+    if (::syscall(SYS_capget, &header, capabilities) != 0)
         return errno;
-    UnixBind bind(socket, address);
+    constexpr auto unchanged = static_cast<uid_t>(-1);
+    // They report no errors, but what was set before.
+    const auto set = [](const auto& id, auto* set_id) {
+        if (id)
+            set_id(*id);
+        return !id || static_cast<uid_t>(set_id(unchanged)) == *id;
+    };
+    if (!set(permissions_.group, &::setfsgid) || !set(permissions_.owner, &::setfsuid))
+        return EPERM;
+    // Another user than root loses the right to write into any directory.
+    return ::syscall(SYS_capset, &header, capabilities) == 0 ? 0 : errno;
+}
+
+INSTANCER_DECL int bind_unix(int socket, const UnixAddress& address, const UnixPermissions& permissions)
+{
+    if (::fchmod(socket, permissions.mode) != 0)
+        return errno;
+    UnixBind bind(socket, address, permissions);
     static constexpr std::size_t stack_size = 64 * 1024;
     const auto stack = std::make_unique_for_overwrite<char[]>(stack_size);
     // A handler of ours that runs in the child would tell us of a signal twice.

@@ -8,6 +8,7 @@
 #include <instancer/backend/balancer.hpp>
 #include <instancer/client.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/detail/socket/unix_address.hpp>
 #include <instancer/detail/upstream/upstream_connect.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
@@ -18,14 +19,12 @@ namespace instancer::detail {
 
 INSTANCER_DECL asio::awaitable<Result<Stream>> connect_unix(std::string path, std::shared_ptr<const std::string> peer)
 {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path.size() >= sizeof address.sun_path)
+    if (!UnixAddress::fits(path))
         co_return fail(Errc::bad_request, "unix:" + path + ": the path is too long");
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    const UnixAddress address(path);
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     // Over a Unix socket a connection is there at once, or not at all.
-    if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    if (!socket || ::connect(socket.get(), address.data(), address.size()) != 0)
         co_return fail(last_error(), "connecting to unix:" + path);
     co_return make_socket_stream(co_await asio::this_coro::executor, std::move(socket), std::move(peer));
 }
