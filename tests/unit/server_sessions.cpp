@@ -100,9 +100,8 @@ TEST_CASE("server: what follows the greeting belongs to the instance, what prece
 {
     Setup setup;
     Admission admission{"ann", "id"};
-    admission.early_data("early ");
     admission.banner("READY\n");
-    setup.authenticator = std::make_unique<ScriptedAuthenticator>(admission);
+    setup.authenticator = std::make_unique<ScriptedAuthenticator>(admission, "early ");
     Events nobody;
     std::string shown;
     bool shows = false;

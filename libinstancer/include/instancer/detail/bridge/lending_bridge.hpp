@@ -73,6 +73,9 @@ private:
     /// Client to instance.
     void collect();
 
+    /// What was given back to the client's stream goes first, at once where the instance takes it. Whether all is gone.
+    bool collect_unread();
+
     void end_of_client();
 
     /// The client is not there any more. What it had sent before still counts, if there is room for it some time.

@@ -75,6 +75,9 @@ private:
     struct Parked {
         explicit Parked(std::span<const std::byte> data) : bytes(data.begin(), data.end()) {}
 
+        /// What was given back to a stream whose socket is read from now on.
+        static std::unique_ptr<Parked> unread(Stream& stream);
+
         std::vector<std::byte> bytes;
         std::size_t taken = 0;
     };

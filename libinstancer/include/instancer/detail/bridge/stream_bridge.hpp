@@ -8,7 +8,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <string_view>
 #include <system_error>
 #include <tuple>
 #include <utility>
@@ -109,8 +108,6 @@ private:
 
     asio::awaitable<PumpEnd> pump(Direction& way, Direction& back);
 
-    Result<std::size_t> read_next(const Direction& way, std::span<std::byte> buffer);
-
     /// Nothing when all was written. A source that is not read meanwhile is watched; when it is reset the target still
     /// gets what it takes.
     asio::awaitable<std::optional<PumpEnd>> write_parked(Direction& way, Direction& back,
@@ -143,7 +140,6 @@ private:
 
     Link& link_;
     SessionHook* hook_;
-    std::string_view early_;  ///< What is left of it.
     std::shared_ptr<End> end_;
     Direction up_, down_;
     const bool carries_urgent_;

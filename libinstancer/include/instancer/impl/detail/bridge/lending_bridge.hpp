@@ -119,8 +119,24 @@ INSTANCER_DECL void LendingBridge::end_of_instance()
     failed_ = !link_.client().shutdown_send();
 }
 
+INSTANCER_DECL bool LendingBridge::collect_unread()
+{
+    auto& client = link_.client();
+    while (client.unread_size() > 0) {
+        const auto data = bridge_buffer().first(client.try_read(bridge_buffer()).value());
+        const auto written = link_.instance().try_write(data).value_or(0);
+        link_.count_up(written);
+        client.unread(data.subspan(written));
+        if (written == 0)
+            return false;
+    }
+    return true;
+}
+
 INSTANCER_DECL void LendingBridge::collect()
 {
+    if (ended_ || !collect_unread())
+        return;
     for (int reads = 0; !ended_ && !up_over_ && readable_; ++reads) {
         const auto room = std::min(lender_.writable_bytes(), bridge_buffer().size());
         if (room == 0)

@@ -18,6 +18,15 @@ INSTANCER_DECL Result<void> SocketBridge::start(Link& link, BridgeObserver& obse
     return {};
 }
 
+INSTANCER_DECL std::unique_ptr<SocketBridge::Parked> SocketBridge::Parked::unread(Stream& stream)
+{
+    if (stream.unread_size() == 0)
+        return nullptr;
+    std::vector<std::byte> bytes(stream.unread_size());
+    static_cast<void>(stream.try_read(bytes));
+    return std::make_unique<Parked>(bytes);
+}
+
 INSTANCER_DECL Result<void> SocketBridge::watch()
 {
     link_.client().unwatch();
@@ -28,9 +37,14 @@ INSTANCER_DECL Result<void> SocketBridge::watch()
     if (auto added = poller_.add(client_.fd, client_); !added)
         return added;
     auto added = poller_.add(instance_.fd, instance_);
-    if (!added)
+    if (!added) {
         poller_.undo_add(client_.fd, client_);
-    return added;
+        return added;
+    }
+    // Each socket is reported as writable before anything else can happen.
+    client_.parked = Parked::unread(link_.client());
+    instance_.parked = Parked::unread(link_.instance());
+    return {};
 }
 
 INSTANCER_DECL void SocketBridge::on_events(Side& side, std::uint32_t events) noexcept

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cerrno>
 
 #include <asio/experimental/awaitable_operators.hpp>
@@ -16,7 +15,6 @@ namespace instancer::detail {
 INSTANCER_DECL StreamBridge::StreamBridge(Link& link, SessionHook* hook)
     : link_(link),
       hook_(hook),
-      early_(link.early_data()),
       end_(std::make_shared<End>(link.client().get_executor())),
       up_(link.client(), link.instance(), &Link::count_up, &SessionHook::from_client, &SessionHook::client_ended),
       down_(link.instance(), link.client(), &Link::count_down, &SessionHook::from_instance,
@@ -140,7 +138,7 @@ INSTANCER_DECL asio::awaitable<StreamBridge::PumpEnd> StreamBridge::pump(Directi
     // A wait that has come to its end already does not notice that it is cancelled.
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     for (;;) {
-        if (carries_urgent_ && (&way != &up_ || early_.empty())) {
+        if (carries_urgent_ && way.source.unread_size() == 0) {
             const auto ahead = look_ahead(way.source.native_handle());
             if (ahead == Ahead::nothing) {
                 const auto ready = co_await way.source.wait(Readiness::readable);
@@ -165,7 +163,7 @@ INSTANCER_DECL asio::awaitable<StreamBridge::PumpEnd> StreamBridge::pump(Directi
             shown = std::make_unique_for_overwrite<std::byte[]>(hooked_read);
             buffer = std::span(shown.get(), hooked_read);
         }
-        const auto read = read_next(way, buffer);
+        const auto read = way.source.try_read(buffer);
         // What the other direction has closed was not reset.
         if (!read && read.error() != std::error_code(asio::error::would_block))
             co_return end_->came.is_set() ? PumpEnd::cancelled : PumpEnd::source_reset;
@@ -212,22 +210,10 @@ INSTANCER_DECL asio::awaitable<StreamBridge::PumpEnd> StreamBridge::pump(Directi
             }
         }
         shown.reset();
-        if (&way == &up_ && !early_.empty())
-            continue;
         const auto ready = co_await way.source.wait(Readiness::readable);
         if (!ready || is_cancelled(cancellation))
             co_return PumpEnd::cancelled;
     }
-}
-
-INSTANCER_DECL Result<std::size_t> StreamBridge::read_next(const Direction& way, std::span<std::byte> buffer)
-{
-    if (&way != &up_ || early_.empty())
-        return way.source.try_read(buffer);
-    const auto early = std::as_bytes(std::span(early_)).first(std::min(early_.size(), buffer.size()));
-    early_.remove_prefix(early.size());
-    std::copy(early.begin(), early.end(), buffer.begin());
-    return early.size();
 }
 
 INSTANCER_DECL asio::awaitable<std::optional<StreamBridge::PumpEnd>>
