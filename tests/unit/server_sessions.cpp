@@ -143,6 +143,19 @@ TEST_CASE("server: what follows the greeting belongs to the instance, what prece
     CHECK(fixture.summary().bytes_down == 6);
 }
 
+TEST_CASE("server: a client whose bytes were given back is not handed over to a program, which would miss them")
+{
+    Setup setup;
+    setup.traits.takes_client_socket(true).single_use(true);
+    setup.authenticator = std::make_unique<ScriptedAuthenticator>(Admission::unique(), "early ");
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto client = fixture.connect();
+    CHECK(fixture.rest(client) == " reset");
+    CHECK(fixture.summary().detail.find("no socket of its own to hand over") != std::string::npos);
+    CHECK(fixture.backend.instances().empty());
+}
+
 TEST_CASE("server: a client that is gone before it can be told that its instance is open has reset, not the instance")
 {
     Setup setup;

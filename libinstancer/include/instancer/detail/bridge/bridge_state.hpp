@@ -13,8 +13,8 @@ namespace instancer::detail {
 
 /// What a bridge decides, without I/O: the bridge says what has happened and does what it is told.
 ///
-///     open ──ended──► draining ──passed──► ended          in order
-///       └────lost───► draining ──failed──► reset          its source was reset; what that had sent still arrives
+///     open --ended--> draining --passed--> ended    in order
+///     open --lost---> draining --failed--> reset    the source was reset; what that had sent still arrives
 ///
 /// A reset ends both halves, once the other end has got what was sent to it before. The instance can take nothing more
 /// and still answer: then the upper half alone is reset, and the answer is delivered before the client sees the reset.
@@ -44,7 +44,7 @@ public:
         refused,  ///< The target takes nothing more.
     };
 
-    /// What the bridge has to do now, in this order. It asks `end` then, too.
+    /// What the bridge has to do now, in this order. Then it asks for `end`.
     struct Step {
         bool drop = false;      ///< Throw away what the target has yet to get.
         bool pass_end = false;  ///< Tell the target the end, and report Event::passed.
@@ -105,7 +105,7 @@ private:
     Step on_lost(Way way) noexcept;
     Step on_refused(Way way) noexcept;
 
-    /// Both halves are over because of the source of `way`, which is read on if `left` says so.
+    /// The source of `way` was reset: the other half is over, and this one goes on as `left`.
     Step lose(Way way, Half left) noexcept;
 
     BridgeEnd end_of_lost() const noexcept
