@@ -9,7 +9,7 @@
 
 #include <asio/awaitable.hpp>
 
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/session.hpp>
 #include <instancer/stream.hpp>
 #include <instancer/usage.hpp>
@@ -252,7 +252,7 @@ private:
             ended.set();
         }
 
-        detail::AsyncEvent ended;
+        AsyncEvent ended;
         BridgeEnd end = BridgeEnd::cancelled;
     };
 
