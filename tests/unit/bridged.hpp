@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include <asio/post.hpp>
@@ -68,10 +69,12 @@ inline std::unique_ptr<Bridge> make_bridge(Path path, instancer::Events& events)
 /// client -- [link] -- server, where the tests hold client and server.
 class Bridged {
 public:
-    Bridged(Pair client_pair, Pair server_pair, Path path = Path::sockets)
+    /// `unread` was given back to both near ends before they are joined.
+    Bridged(Pair client_pair, Pair server_pair, Path path = Path::sockets, std::string_view unread = {})
         : client(make_socket_stream(loop.executor(), std::move(client_pair.first))),
           server(make_socket_stream(loop.executor(), std::move(server_pair.first))),
-          link(near(std::move(client_pair.second), path), near(std::move(server_pair.second), path), usage, state),
+          link(near(std::move(client_pair.second), path, unread), near(std::move(server_pair.second), path, unread),
+               usage, state),
           bridge(make_bridge(path, events)),
           bridging(loop.start(bridge->run(link)))
     {
@@ -93,11 +96,12 @@ public:
     Task<BridgeEnd> bridging;
 
 private:
-    Stream near(UniqueFd socket, Path path)
+    Stream near(UniqueFd socket, Path path, std::string_view unread)
     {
-        if (path != Path::streams)
-            return make_socket_stream(loop.executor(), std::move(socket));
-        return Stream(std::make_unique<VeiledSocket>(loop.executor(), std::move(socket)));
+        auto stream = path == Path::streams ? Stream(std::make_unique<VeiledSocket>(loop.executor(), std::move(socket)))
+                                            : make_socket_stream(loop.executor(), std::move(socket));
+        stream.unread(unread);
+        return stream;
     }
 };
 

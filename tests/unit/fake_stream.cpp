@@ -130,6 +130,22 @@ TEST_CASE("fake stream: gone means reset or closed both ways, not a half-close")
     }
 }
 
+TEST_CASE("fake stream: a look at a stream that is no socket reads, and gives back what it saw")
+{
+    Loop loop;
+    FakePeer peer(loop.executor());
+    Stream stream = peer.take_stream();
+    peer.send("mine, yours");
+    std::string buffer(100, '\0');
+    CHECK(loop.run(stream.peek_some(std::as_writable_bytes(std::span(buffer)))).value() == 11);
+    CHECK(stream.unread_size() == 11);
+    CHECK(loop.run(stream.peek_some(std::as_writable_bytes(std::span(buffer).first(4)))).value() == 4);
+    stream.consume(6);
+    peer.send(" too");
+    CHECK(try_read(stream) == "yours");
+    CHECK(try_read(stream) == " too");
+}
+
 TEST_CASE("fake stream: a stream that is destroyed is closed, and one that is moved is not")
 {
     Loop loop;

@@ -33,6 +33,26 @@ TEST_CASE("pair bridge: the client half-closes, and the whole answer still comes
     });
 }
 
+TEST_CASE("pair bridge: bytes that were given back to a stream go before all that its socket holds")
+{
+    const auto large = noise(3'000'000, 1);
+    on_each_path([&](Path path) {
+        for (const auto& unread : {std::string("early "), large}) {
+            Bridged bridged(tcp(32 * 1024), tcp(32 * 1024), path, unread);
+            auto& loop = bridged.loop;
+            auto asking = loop.start(write_and_end(bridged.client, "question"));
+            auto at_server = loop.start(read_all(bridged.server)), at_client = loop.start(read_all(bridged.client));
+            REQUIRE(loop.until([&] { return at_server.done(); }));
+            CHECK(bool(at_server.value() == unread + "question"));
+            auto answering = loop.start(write_and_end(bridged.server, "answer"));
+            REQUIRE(loop.until([&] { return at_client.done(); }));
+            CHECK(bool(at_client.value() == unread + "answer"));
+            CHECK(bridged.end() == BridgeEnd::completed);
+            CHECK(bridged.link.bytes_up() == unread.size() + 8);
+        }
+    });
+}
+
 TEST_CASE("pair bridge: the server speaks first and half-closes; every byte of the client still arrives")
 {
     with_each_kind([](Bridged& bridged, bool) {

@@ -40,7 +40,8 @@ public:
             return admission.error().message();
         CHECK(admission->owner() == admission->identifier());
         CHECK(admission->label() == "channel " + admission->owner());
-        return admission->owner() + ":" + admission->early_data();
+        std::string early(stream.unread_size(), '\0');
+        return admission->owner() + ":" + (early.empty() ? "" : async_test::try_read(stream, early.size()));
     }
 
     Loop loop;

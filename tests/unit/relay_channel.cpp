@@ -82,12 +82,14 @@ public:
 /// A member that is bridged to a client's socket, and that client.
 class Client final : BridgeObserver {
 public:
-    explicit Client(Room& room, int buffer_size = 0) : loop_(room.loop)
+    explicit Client(Room& room, int buffer_size = 0, std::string_view unread = {}) : loop_(room.loop)
     {
         auto [ours, theirs] = socket_pair::tcp(buffer_size);
         near_end = theirs.get();
         stream = make_socket_stream(room.loop.executor(), std::move(ours));
-        link_.emplace(make_socket_stream(room.loop.executor(), std::move(theirs)), room.join(), usage_, state_);
+        auto near_stream = make_socket_stream(room.loop.executor(), std::move(theirs));
+        near_stream.unread(unread);
+        link_.emplace(std::move(near_stream), room.join(), usage_, state_);
         REQUIRE(bridge_.start(*link_, *this));
     }
     ~Client()
@@ -510,6 +512,39 @@ TEST_CASE("relay channel with sockets: every byte to everybody, both ways at onc
     CHECK((to_slow_again.value() == from_b));
     CHECK(one.value());
     CHECK(other.value());
+}
+
+TEST_CASE("relay channel with sockets: bytes that were given back to a client's stream go first, as soon as they may")
+{
+    Room room;
+    auto a = room.join(), b = room.join();
+    CHECK(write(a, "first") == "5");
+    SUBCASE("a few need not wait")
+    {
+        Client late(room, 0, "early");
+        late.send(", late");
+        room.loop.settle();
+        CHECK(try_read(b) == "firstearly");
+        CHECK(try_read(b) == "would block");
+        CHECK(try_read(a) == "early");
+        CHECK(room.loop.until([&] { return try_read(b) == ", late"; }));
+    }
+    SUBCASE("many wait until the slowest has read")
+    {
+        const auto early = noise(10'000, 1);
+        Client late(room, 0, early);
+        late.send(", late");
+        room.loop.settle();
+        CHECK(try_read(b, 20'000) == "first");
+        std::string got;
+        REQUIRE(room.loop.until([&] {
+            std::string more = try_read(b, 20'000);
+            try_read(a, 20'000);
+            got += more == "would block" ? "" : more;
+            return got.size() == early.size() + 6;
+        }));
+        CHECK(got == early + ", late");
+    }
 }
 
 TEST_CASE("relay channel with sockets: both send at once without end of either's bytes in the other's")

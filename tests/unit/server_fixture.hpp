@@ -37,12 +37,21 @@ using instancer::test::FakePeer;
 /// Admits at once with what the test wants said.
 class ScriptedAuthenticator final : public Authenticator {
 public:
-    explicit ScriptedAuthenticator(Admission admission) : admission_(std::move(admission)) {}
+    /// Gives `unread` back to the client's stream.
+    explicit ScriptedAuthenticator(Admission admission, std::string unread = {})
+        : admission_(std::move(admission)), unread_(std::move(unread))
+    {
+    }
 
 private:
-    asio::awaitable<Result<Admission>> do_authenticate(Stream&, const ClientInfo&) override { co_return admission_; }
+    asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo&) override
+    {
+        client.unread(unread_);
+        co_return admission_;
+    }
 
     Admission admission_;
+    std::string unread_;
 };
 
 class Setup {

@@ -100,9 +100,8 @@ TEST_CASE("server: what follows the greeting belongs to the instance, what prece
 {
     Setup setup;
     Admission admission{"ann", "id"};
-    admission.early_data("early ");
     admission.banner("READY\n");
-    setup.authenticator = std::make_unique<ScriptedAuthenticator>(admission);
+    setup.authenticator = std::make_unique<ScriptedAuthenticator>(admission, "early ");
     Events nobody;
     std::string shown;
     bool shows = false;
@@ -142,6 +141,19 @@ TEST_CASE("server: what follows the greeting belongs to the instance, what prece
     CHECK(fixture.rest(client) == "READY\nanswer");
     CHECK(fixture.summary().bytes_up == 11);
     CHECK(fixture.summary().bytes_down == 6);
+}
+
+TEST_CASE("server: a client whose bytes were given back is not handed over to a program, which would miss them")
+{
+    Setup setup;
+    setup.traits.takes_client_socket(true).single_use(true);
+    setup.authenticator = std::make_unique<ScriptedAuthenticator>(Admission::unique(), "early ");
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto client = fixture.connect();
+    CHECK(fixture.rest(client) == " reset");
+    CHECK(fixture.summary().detail.find("no socket of its own to hand over") != std::string::npos);
+    CHECK(fixture.backend.instances().empty());
 }
 
 TEST_CASE("server: a client that is gone before it can be told that its instance is open has reset, not the instance")

@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 
 #include <instancer/lingering_close.hpp>
+#include <instancer/read_line.hpp>
 #include <instancer/socket_stream.hpp>
 
 #include "async_test.hpp"
@@ -228,6 +229,72 @@ TEST_CASE("socket stream: it stays on its executor, of whatever kind")
         CHECK(stream.rebind(plain));
         CHECK(bool(stream.get_executor() == plain));
     }
+}
+
+TEST_CASE("socket stream: bytes that were given back are read first, and a wait for them is over at once")
+{
+    over_each_kind([](Loop& loop, Ends& ends, bool) {
+        ends.one.unread("later ");
+        ends.one.unread("first, ");
+        CHECK(ends.one.unread_size() == 13);
+        loop.run(ends.other.write_all(bytes_of("new")));
+        auto ready = loop.start(ends.one.wait(Readiness::readable));
+        loop.settle();
+        REQUIRE(ready.done());
+        CHECK(ready.value());
+        Stream moved = std::move(ends.one);
+        CHECK(loop.run(read_exactly(moved, 16)) == "first, later new");
+        CHECK(moved.unread_size() == 0);
+        CHECK(try_read(moved) == "would block");
+    });
+}
+
+TEST_CASE("socket stream: after an end, given back bytes come no more")
+{
+    over_each_kind([](Loop&, Ends& ends, bool) {
+        ends.one.unread("bytes");
+        ends.one.close();
+        CHECK(ends.one.unread_size() == 0);
+        CHECK(try_read(ends.one) == "error");
+    });
+}
+
+TEST_CASE("socket stream: a look leaves the bytes in the socket, where a program would find them")
+{
+    over_each_kind([](Loop& loop, Ends& ends, bool) {
+        std::string buffer(100, '\0');
+        auto look = loop.start(ends.one.peek_some(std::as_writable_bytes(std::span(buffer))));
+        loop.settle();
+        CHECK_FALSE(look.done());
+        loop.run(ends.other.write_all(bytes_of("mine, yours")));
+        REQUIRE(loop.until([&] { return look.done(); }));
+        CHECK(look.value().value() == 11);
+        CHECK(buffer.substr(0, 11) == "mine, yours");
+        CHECK(ends.one.unread_size() == 0);
+        ends.one.consume(6);
+        REQUIRE(::recv(ends.one.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT) == 5);
+        CHECK(buffer.substr(0, 5) == "yours");
+        ends.other.close();
+        CHECK(loop.run(ends.one.peek_some(std::as_writable_bytes(std::span(buffer)))).value() == 0);
+    });
+}
+
+TEST_CASE("socket stream: a line is read in any pieces, and nothing that follows it")
+{
+    over_each_kind([](Loop& loop, Ends& ends, bool) {
+        auto reading = loop.start(instancer::read_line(ends.one, 300));
+        const auto line = std::string(299, 'x');
+        for (const auto& piece : {line.substr(0, 1), line.substr(1), std::string("\r"), std::string("\nrest\n")}) {
+            loop.run(ends.other.write_all(bytes_of(piece)));
+            loop.settle();
+        }
+        REQUIRE(loop.until([&] { return reading.done(); }));
+        CHECK(reading.value().value() == line);
+        CHECK(ends.one.unread_size() == 0);
+        CHECK(loop.run(read_exactly(ends.one, 5)) == "rest\n");
+        loop.run(ends.other.write_all(bytes_of(line + "xx\n")));
+        CHECK(loop.run(instancer::read_line(ends.one, 300)).error() == instancer::Errc::rejected);
+    });
 }
 
 TEST_CASE("socket stream: the descriptor can be taken out, open")

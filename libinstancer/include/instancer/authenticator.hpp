@@ -55,15 +55,6 @@ public:
         return *this;
     }
 
-    /// Bytes that were read and belong to the instance.
-    const std::string& early_data() const noexcept { return early_data_; }
-    /// Sets the bytes that belong to the instance.
-    Admission& early_data(std::string bytes)
-    {
-        early_data_ = std::move(bytes);
-        return *this;
-    }
-
     /// Bytes for the client once its instance is open. None unless the protocol demands it.
     const std::string& banner() const noexcept { return banner_; }
     /// Sets the bytes for the client once its instance is open.
@@ -86,7 +77,6 @@ private:
     std::string owner_;
     std::string identifier_;
     std::string label_;
-    std::string early_data_;
     std::string banner_;
     std::function<std::string(const Error&)> on_refusal_;
     bool returning_ = true;
@@ -108,7 +98,7 @@ public:
     /// Whether it waits for bytes of the client at all, so that a deadline is needed.
     bool reads() const noexcept { return do_reads(); }
 
-    /// Reads from `client` what it needs.
+    /// Reads from `client` what it needs. It gives back by `Stream::unread` what belongs to the instance.
     ///
     /// Concurrency: any number of calls may be outstanding.
     /// Cancellation: terminal.

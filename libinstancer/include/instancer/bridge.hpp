@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <string_view>
 #include <utility>
 
 #include <asio/awaitable.hpp>
@@ -128,13 +127,6 @@ public:
         return session_ ? *session_ : unknown;
     }
 
-    /// What the client sent beyond its greeting, for a bridge that takes it; it goes before all else.
-    ///
-    /// Lifetime: `data` must outlive the link.
-    void set_early_data(std::string_view data) noexcept { early_data_ = data; }
-    /// What goes to the instance before all else; mostly empty.
-    std::string_view early_data() const noexcept { return early_data_; }
-
     /// The client's end.
     Stream& client() noexcept { return client_; }
     /// The instance's end.
@@ -212,7 +204,6 @@ private:
     Usage* usage_;
     LinkState* state_;
     const SessionInfo* session_ = nullptr;
-    std::string_view early_data_;
     std::uint64_t up_ = 0;
     std::uint64_t down_ = 0;
     bool delivered_ = false;
@@ -264,9 +255,6 @@ public:
             link.cancel();
         co_return waiting.end;
     }
-
-    /// Whether `run` passes on the early data of a link too; otherwise it must have been passed on before.
-    virtual bool takes_early_data() const noexcept { return false; }
 
 private:
     struct Waiting final : BridgeObserver {

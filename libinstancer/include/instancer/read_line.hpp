@@ -16,9 +16,9 @@
 namespace instancer {
 
 /// Reads up to the end of a line and not a byte beyond it, so that what follows stays in the stream for the instance.
-/// The line is given without its `\n` and a `\r` before it. For greetings; it asks the system for each byte.
+/// The line is given without its `\n` and a `\r` before it.
 ///
-/// Cancellation: that of `Stream::read_some`.
+/// Cancellation: that of `Stream::peek_some`; what was read of the line is lost.
 /// Errors: Errc::rejected when the line has more than `limit` bytes; asio::error::eof when the stream ends within it;
 /// what the stream reports.
 /// Lifetime: `stream` must stay until completion.

@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
@@ -45,8 +46,9 @@ constexpr std::string_view to_string(Readiness what) noexcept
 ///
 /// To carry a stream over something new, derive from `Stream::Impl`.
 ///
-/// Of an empty stream only `bool`, `native_handle`, `is_tcp`, `peer_name`, `lender`, `unsent`, assignment and
-/// destruction may be used; anything else is undefined.
+/// An empty Stream has only these: `operator bool`, `native_handle`, `is_tcp`, `peer_name`, `lender`, `unsent`,
+/// `unread_size` and `release`. Every other call on it is undefined behaviour.
+///
 /// Concurrency: one reader, one writer and one waiter for `gone` at a time.
 /// Threads: call every member on `get_executor()`.
 class Stream {
@@ -59,6 +61,10 @@ public:
         virtual asio::any_io_executor get_executor() = 0;
         /// See `Stream::try_read`.
         virtual Result<std::size_t> try_read(std::span<std::byte> buffer) = 0;
+        /// Shows what `try_read` would read, and leaves it there.
+        ///
+        /// Errors: those of `try_read`; Errc::not_supported where only reading tells.
+        virtual Result<std::size_t> try_peek(std::span<std::byte>) { return fail(Errc::not_supported); }
         /// See `Stream::try_write`.
         virtual Result<std::size_t> try_write(std::span<const std::byte> data) = 0;
         /// See `Stream::wait`.
@@ -99,11 +105,24 @@ public:
     /// Where it must be used.
     asio::any_io_executor get_executor() { return impl_->get_executor(); }
 
-    /// Reads what is there, at most `buffer.size()` bytes; 0 is the end of the stream. So an empty `buffer` must not
-    /// be given: its 0 would look like the end.
+    /// Reads what is there, at most `buffer.size()` bytes; 0 is the end of the stream. An empty buffer may give 0 as
+    /// well, which looks like the end: pass none.
     ///
     /// Errors: asio::error::would_block; what the system reports, a reset as asio::error::connection_reset.
-    Result<std::size_t> try_read(std::span<std::byte> buffer) { return impl_->try_read(buffer); }
+    Result<std::size_t> try_read(std::span<std::byte> buffer)
+    {
+        return unread_ ? read_unread(buffer) : impl_->try_read(buffer);
+    }
+
+    /// Gives bytes back to the front of the stream: the next read returns them first. Readers that were given more
+    /// than they can use do so, and the next reader misses nothing.
+    void unread(std::span<const std::byte> bytes);
+
+    /// Gives `text` back to the front of the stream.
+    void unread(std::string_view text) { unread(std::as_bytes(std::span<const char>(text))); }
+
+    /// How many bytes were given back and not read again. They are in this object, not in what carries the stream.
+    std::size_t unread_size() const noexcept { return unread_ ? unread_->size() : 0; }
 
     /// Writes what fits, at least one byte.
     ///
@@ -122,12 +141,24 @@ public:
     /// Errors: asio::error::operation_aborted when cancelled or closed.
     asio::awaitable<Result<void>> wait(Readiness what);
 
-    /// Reads at least one byte, waiting for it; 0 is the end of the stream. `buffer` must not be empty.
+    /// Reads at least one byte, waiting for it; 0 is the end of the stream, or of an empty buffer.
     ///
     /// Cancellation: that of `wait`; nothing is lost.
     /// Errors: those of `wait` and, but for would_block, of `try_read`.
     /// Lifetime: the stream and `buffer` must stay until completion.
     asio::awaitable<Result<std::size_t>> read_some(std::span<std::byte> buffer);
+
+    /// Waits for at least one byte and copies what is there to `buffer`, without taking it out of the stream; 0 is the
+    /// end of the stream, or of an empty buffer. A socket still holds the bytes, so that it can be handed over; of
+    /// other streams they are read and given back by `unread`.
+    ///
+    /// Cancellation: that of `wait`; nothing is lost.
+    /// Errors: those of `read_some`.
+    /// Lifetime: the stream and `buffer` must stay until completion.
+    asio::awaitable<Result<std::size_t>> peek_some(std::span<std::byte> buffer);
+
+    /// Takes bytes out of the stream that `peek_some` has shown: `count` of them, from the front.
+    void consume(std::size_t count);
 
     /// Writes all of `data`.
     ///
@@ -146,10 +177,18 @@ public:
     Result<void> shutdown_send() { return impl_->shutdown_send(); }
 
     /// Ends the stream at once; over TCP the peer sees a reset. Outstanding waits complete as cancelled.
-    void abort() noexcept { impl_->abort(); }
+    void abort() noexcept
+    {
+        unread_.reset();
+        impl_->abort();
+    }
 
     /// Ends the stream in order. Outstanding waits complete as cancelled.
-    void close() noexcept { impl_->close(); }
+    void close() noexcept
+    {
+        unread_.reset();
+        impl_->close();
+    }
 
     /// Moves the stream to another executor. No wait may be outstanding.
     ///
@@ -157,7 +196,8 @@ public:
     /// Threads: call it on the old executor, or where nothing else can touch the stream.
     Result<void> rebind(const asio::any_io_executor& executor) { return impl_->rebind(executor); }
 
-    /// The descriptor that carries the bytes unchanged, or -1 when there is none. It stays the stream's.
+    /// The descriptor that carries the bytes unchanged, or -1 when there is none. It stays the stream's. Bytes that
+    /// were given back come before those of the descriptor: look at `unread_size()` before anybody else reads it.
     int native_handle() const noexcept { return impl_ ? impl_->native_handle() : -1; }
 
     /// Whether TCP carries the stream, so that its peer can see a reset.
@@ -166,8 +206,8 @@ public:
     /// What is at the other end, where that is one of several servers that could be; empty elsewhere.
     std::string_view peer_name() const noexcept { return impl_ ? impl_->peer_name() : std::string_view(); }
 
-    /// The stream as one that lends what it holds; null when it does not.
-    Lender* lender() noexcept { return impl_ ? impl_->lender() : nullptr; }
+    /// The stream as one that lends what it holds; null when it does not, and while bytes were given back.
+    Lender* lender() noexcept { return impl_ && !unread_ ? impl_->lender() : nullptr; }
 
     /// Bytes that were written and that the system, as far as it tells, has yet to deliver. `abort` throws them away.
     std::size_t unsent() const noexcept { return impl_ ? impl_->unsent() : 0; }
@@ -180,16 +220,23 @@ public:
     /// Says that somebody else watches the descriptor from now on. No wait may be outstanding.
     void unwatch() noexcept { impl_->unwatch(); }
 
-    /// Gives the descriptor away and leaves the stream empty; invalid when `native_handle()` is -1.
+    /// Gives the descriptor away and leaves the stream empty; invalid when `native_handle()` is -1. Bytes that were
+    /// given back are lost.
     UniqueFd release() noexcept
     {
         auto descriptor = impl_ ? impl_->release() : UniqueFd();
         impl_.reset();
+        unread_.reset();
         return descriptor;
     }
 
 private:
+    Result<std::size_t> read_unread(std::span<std::byte> buffer);
+
+    Result<std::size_t> try_peek(std::span<std::byte> buffer);
+
     std::unique_ptr<Impl> impl_;
+    std::unique_ptr<std::vector<std::byte>> unread_;  ///< Never an empty one.
 };
 
 }  // namespace instancer

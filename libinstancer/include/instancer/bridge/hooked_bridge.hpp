@@ -25,8 +25,6 @@ public:
     /// Asks `make_hook` for the hook of each session.
     HookedBridge(HookFactory make_hook, Events& events) : make_hook_(std::move(make_hook)), events_(events) {}
 
-    bool takes_early_data() const noexcept override { return true; }
-
 private:
     asio::awaitable<BridgeEnd> do_run(Link& link) override;
 

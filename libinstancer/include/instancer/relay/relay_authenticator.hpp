@@ -61,7 +61,7 @@ private:
     /// Whether the pause is over; nothing is read, which a pause that ends at that moment would throw away.
     static asio::awaitable<bool> is_quiet(Stream& client, asio::steady_timer& pause);
 
-    Admission admit(std::uint32_t channel, std::string early) const;
+    Admission admit(std::uint32_t channel) const;
 
     std::mutex mutex_;
     std::string authentication_;

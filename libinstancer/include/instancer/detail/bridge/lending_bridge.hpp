@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include <instancer/bridge.hpp>
+#include <instancer/detail/bridge/bridge_state.hpp>
 #include <instancer/detail/bridge/socket_bridge.hpp>
 #include <instancer/detail/bridge/stall_detector.hpp>
 #include <instancer/detail/socket/keepalive.hpp>
@@ -36,10 +37,21 @@ public:
     LendingBridge(Link& link, BridgeObserver& observer, Poller& poller);
     ~LendingBridge() override { leave(); }
 
-    void link_over() override { end_from_outside(BridgeEnd::completed); }
-    void cancel() override { end_from_outside(BridgeEnd::cancelled); }
+    void link_over() override
+    {
+        state_.instance_ended(false);
+        conclude_from_outside();
+    }
+    void cancel() override
+    {
+        state_.finish(BridgeEnd::cancelled);
+        conclude_from_outside();
+    }
 
 private:
+    using Way = BridgeState::Way;
+    using Event = BridgeState::Event;
+
     /// How often the client may be read before the others have their turn.
     static constexpr int reads_in_turn = 4;
 
@@ -58,7 +70,7 @@ private:
 
     void changed() noexcept override
     {
-        if (!ended_)
+        if (!state_.end())
             poller_.again(*this);
     }
 
@@ -68,28 +80,36 @@ private:
     /// How much the client's system took. Where that is less than all, it says so when it takes more.
     std::size_t send(std::span<const std::byte> data) noexcept;
 
-    void end_of_instance();
-
     /// Client to instance.
     void collect();
 
-    void end_of_client();
+    /// What was given back to the client's stream goes first, at once where the instance takes it. Whether all is gone.
+    bool collect_unread();
 
-    /// The client is not there any more. What it had sent before still counts, if there is room for it some time.
-    void reset();
+    void end_of_stream(Way way);
+
+    /// Tells the state what has happened, and does what it says.
+    void report(Way way, Event event);
+
+    void pass_end(Way way);
+
+    /// The client was reset. What it had sent before still counts, if there is room for it some time.
+    void drain();
 
     void watch_reset_drain();
 
-    void end_from_outside(BridgeEnd end)
-    {
-        if (ended_)
-            return;
-        finish(end);
-        if (!busy_)
-            observer_.bridge_ended(end_);
-    }
+    /// Lets go of everything once the bridge has ended.
+    void conclude();
 
-    void finish(BridgeEnd end);
+    /// For what does not come through `on_events`. The bridge may be gone when this returns.
+    void conclude_from_outside()
+    {
+        if (concluded_)
+            return;
+        conclude();
+        if (concluded_ && !busy_)
+            observer_.bridge_ended(*state_.end());
+    }
 
     void leave() noexcept
     {
@@ -108,14 +128,11 @@ private:
     bool writable_ = true;
     bool to_the_end_;  ///< A short read does not mean that nothing more is there.
     bool probed_ = false;
-    bool up_over_ = false;    ///< The client has ended its sending.
-    bool down_over_ = false;  ///< Nothing more goes to the client.
-    bool all_read_ = false;   ///< Nothing more comes from the client.
-    bool failed_ = false;     ///< The client's connection was reset.
+    bool failed_ = false;  ///< The client's connection was reset.
     bool left_ = false;
-    bool ended_ = false;
+    bool concluded_ = false;
     bool busy_ = false;  ///< In `on_events`, which reports the end by itself.
-    BridgeEnd end_ = BridgeEnd::cancelled;
+    BridgeState state_;
     std::shared_ptr<ResetDrain> reset_drain_;
 };
 

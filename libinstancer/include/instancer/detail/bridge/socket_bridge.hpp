@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 
 #include <instancer/bridge.hpp>
+#include <instancer/detail/bridge/bridge_state.hpp>
 #include <instancer/detail/bridge/stall_detector.hpp>
 #include <instancer/detail/socket/keepalive.hpp>
 #include <instancer/detail/socket/pipe_pool.hpp>
@@ -49,21 +50,27 @@ public:
         : link_(link),
           observer_(observer),
           poller_(poller),
-          client_(*this, link.client()),
-          instance_(*this, link.instance())
+          client_(*this, link.client(), Way::up),
+          instance_(*this, link.instance(), Way::down)
     {
     }
     ~SocketBridge() override { leave(); }
 
     void link_over() override
     {
-        // A reset that has yet to be passed on, or noticed, stays one.
-        if (!reset_drain_)
-            end_from_outside(is_reset(instance_.fd) ? BridgeEnd::instance_reset : BridgeEnd::completed);
+        state_.instance_ended(is_reset(instance_.fd));
+        conclude_from_outside();
     }
-    void cancel() override { end_from_outside(BridgeEnd::cancelled); }
+    void cancel() override
+    {
+        state_.finish(BridgeEnd::cancelled);
+        conclude_from_outside();
+    }
 
 private:
+    using Way = BridgeState::Way;
+    using Event = BridgeState::Event;
+
     /// How often one side may be read before the others have their turn.
     static constexpr int reads_in_turn = 4;
 
@@ -75,6 +82,9 @@ private:
     struct Parked {
         explicit Parked(std::span<const std::byte> data) : bytes(data.begin(), data.end()) {}
 
+        /// What was given back to a stream whose socket is read from now on.
+        static std::unique_ptr<Parked> unread(Stream& stream);
+
         std::vector<std::byte> bytes;
         std::size_t taken = 0;
     };
@@ -83,17 +93,16 @@ private:
 
     /// What goes on when one side's connection was reset and the other one has yet to get what was sent before.
     struct ResetDrain {
-        ResetDrain(const asio::any_io_executor& executor, const Side& of) : timer(executor), side(of) {}
+        explicit ResetDrain(const asio::any_io_executor& executor) : timer(executor) {}
 
         asio::steady_timer timer;
-        const Side& side;
         StallDetector stall_detector;
     };
 
     /// One socket, and the direction that begins there.
     struct Side final : Poller::Entry {
-        Side(SocketBridge& owner, Stream& stream)
-            : bridge(owner), fd(stream.native_handle()), is_tcp(stream.is_tcp()), to_the_end(!is_tcp)
+        Side(SocketBridge& owner, Stream& stream, Way half)
+            : bridge(owner), fd(stream.native_handle()), way(half), is_tcp(stream.is_tcp()), to_the_end(!is_tcp)
         {
         }
 
@@ -103,6 +112,7 @@ private:
         std::unique_ptr<Parked> parked;
         std::unique_ptr<Pipe> pipe;  ///< While much data passes; what it holds the other side has yet to get.
         const int fd;
+        const Way way;
         std::int16_t urgent = -1;      ///< A byte of urgent data that the other side has yet to get.
         std::uint8_t large_reads = 0;  ///< In a row.
         const bool is_tcp;
@@ -112,7 +122,6 @@ private:
         bool seen = false;          ///< What the next read begins with was reported, and is not urgent.
         bool maybe_urgent = false;  ///< Urgent data have come.
         bool complete = false;      ///< Nothing more will come.
-        bool over = false;          ///< Nothing more is read here.
         bool failed = false;        ///< The connection was reset.
 
         bool has_parked() const noexcept { return parked || (pipe && pipe->held > 0); }
@@ -123,13 +132,17 @@ private:
     /// The bridge may be gone when this returns.
     void on_events(Side& side, std::uint32_t events) noexcept;
 
-    void end_from_outside(BridgeEnd end)
+    /// Lets go of everything once the bridge has ended.
+    void conclude();
+
+    /// For what does not come through `on_events`. The bridge may be gone when this returns.
+    void conclude_from_outside()
     {
-        if (ended_)
+        if (concluded_)
             return;
-        finish(end);
-        if (!busy_)
-            observer_.bridge_ended(end_);
+        conclude();
+        if (concluded_ && !busy_)
+            observer_.bridge_ended(*state_.end());
     }
 
     void pump(Side& from, Side& to);
@@ -186,36 +199,31 @@ private:
         return 0;
     }
 
-    void end_of_stream(Side& from, Side& to);
+    void end_of_stream(Side& from);
 
-    /// Its own answer is still delivered when the instance takes no more, and so are the last bytes of a client that
-    /// takes no more.
-    void not_taken(Side& from);
+    /// Tells the state what has happened, and does what it says.
+    void report(Side& from, Event event);
 
-    void finish_if_over()
-    {
-        if (ended_ || reset_drain_ || !client_.over || !instance_.over)
-            return;
-        if (refused_)
-            return reset_by(instance_, true);
-        finish(BridgeEnd::completed);
-    }
+    void drop_kept(Side& from) noexcept;
+
+    void pass_end(Side& from);
 
     /// One side's connection was reset. The other side still gets what was sent to it before, as it would get it from
     /// its own system if it were connected directly, and then the reset.
-    void reset_by(Side& side, bool all_read);
+    void drain(Side& lost);
+
+    /// Whether everything from `lost` has been read and delivered.
+    bool is_drained(const Side& lost) noexcept
+    {
+        return !state_.reads(lost.way) && !lost.has_parked() && stream_of(other_of(lost)).unsent() == 0;
+    }
 
     /// Looks now and then whether the other side has got everything; gives up when it has stopped taking.
     void watch_reset_drain();
 
-    BridgeEnd reset_end(const Side& side) const noexcept
-    {
-        return &side == &client_ ? BridgeEnd::client_reset : BridgeEnd::instance_reset;
-    }
+    Side& lost_side() noexcept { return state_.lost() == Way::up ? client_ : instance_; }
 
     Side& other_of(const Side& side) noexcept { return &side == &client_ ? instance_ : client_; }
-
-    void finish(BridgeEnd end);
 
     void leave() noexcept;
 
@@ -225,11 +233,10 @@ private:
     BridgeObserver& observer_;
     Poller& poller_;
     Side client_, instance_;
+    BridgeState state_;
     std::shared_ptr<ResetDrain> reset_drain_;
-    BridgeEnd end_ = BridgeEnd::cancelled;
-    bool ended_ = false;
-    bool busy_ = false;     ///< In `on_events`, which reports the end by itself.
-    bool refused_ = false;  ///< The instance takes no more.
+    bool concluded_ = false;
+    bool busy_ = false;  ///< In `on_events`, which reports the end by itself.
 };
 
 }  // namespace instancer::detail

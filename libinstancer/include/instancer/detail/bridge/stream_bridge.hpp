@@ -6,21 +6,21 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
-#include <optional>
 #include <span>
-#include <string_view>
 #include <system_error>
 #include <tuple>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include <asio/steady_timer.hpp>
 #include <sys/socket.h>
 
 #include <instancer/async/as_result.hpp>
 #include <instancer/async/async_event.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/bridge/hooks.hpp>
+#include <instancer/detail/bridge/bridge_state.hpp>
 #include <instancer/detail/bridge/socket_bridge.hpp>
 #include <instancer/detail/bridge/stall_detector.hpp>
 #include <instancer/detail/socket/socket_stream.hpp>
@@ -46,22 +46,27 @@ public:
     const std::exception_ptr& failure() const noexcept { return failure_; }
 
 private:
-    enum class PumpEnd { end_of_stream, source_reset, target_reset, hook, cancelled };
+    using Way = BridgeState::Way;
+    using Event = BridgeState::Event;
 
     static constexpr std::size_t hooked_read = 64'000;
 
-    /// Of the whole link. A hook that still works is waited for no longer then.
-    struct End {
-        explicit End(const asio::any_io_executor& executor) : came(executor) {}
+    /// What is decided, for whoever hears of the link from outside too: that can be when the bridge is gone.
+    struct Shared {
+        explicit Shared(const asio::any_io_executor& executor)
+            : ended(executor), look(executor, asio::steady_timer::time_point::max())
+        {
+        }
 
-        AsyncEvent came;
-        bool reset = false;  ///< The instance had reset its connection when it ended.
+        BridgeState state;
+        AsyncEvent ended;         ///< A hook that still works is waited for no longer then.
+        asio::steady_timer look;  ///< Cancelled when something was decided.
     };
 
     /// Hears of what the link is told from outside.
     class LinkListener final : public Link::Path {
     public:
-        LinkListener(Link& link, std::shared_ptr<End> end) : link_(link), end_(std::move(end)) {}
+        LinkListener(Link& link, std::shared_ptr<Shared> shared) : link_(link), shared_(std::move(shared)) {}
 
         void link_over() override;
 
@@ -70,17 +75,24 @@ private:
 
     private:
         Link& link_;
-        std::shared_ptr<End> end_;
+        std::shared_ptr<Shared> shared_;
     };
 
     class Direction {
     public:
-        Direction(Stream& from, Stream& to, void (Link::*counter)(std::uint64_t) noexcept,
+        Direction(Way half, Stream& from, Stream& to, void (Link::*counter)(std::uint64_t) noexcept,
                   HookAnswer (SessionHook::*shown)(std::span<char>), HookAnswer (SessionHook::*told)())
-            : source(from), target(to), count(counter), on_data(shown), on_end(told), over(from.get_executor())
+            : way(half),
+              source(from),
+              target(to),
+              count(counter),
+              on_data(shown),
+              on_end(told),
+              over(from.get_executor())
         {
         }
 
+        const Way way;
         Stream& source;
         Stream& target;
         void (Link::*count)(std::uint64_t) noexcept;
@@ -92,39 +104,60 @@ private:
 
     static bool has_mark(const Stream& stream) noexcept { return stream.is_tcp() && stream.native_handle() >= 0; }
 
-    /// Client to instance. When the instance takes no more, its own answer is still delivered.
-    asio::awaitable<PumpEnd> pump_up();
+    /// Moves the bytes of one direction, until nothing more goes that way.
+    asio::awaitable<void> pump(Direction& way);
 
-    /// Instance to client.
-    asio::awaitable<PumpEnd> pump_down();
+    /// One read, and what follows from it.
+    asio::awaitable<void> pass_some(Direction& way);
+
+    /// Whether all of `data` was written. A source that is not read meanwhile is watched; when it is reset the target
+    /// still gets what it takes.
+    asio::awaitable<bool> write(Direction& way, std::span<const std::byte> data);
+
+    asio::awaitable<bool> write_parked(Direction& way, std::span<const std::byte> data);
+
+    asio::awaitable<void> pass_urgent(Direction& way);
+
+    /// Passes on the end of the source. A terminal that is full has no room for it yet.
+    asio::awaitable<void> pass_end(Direction& way);
 
     /// After its end of stream, or while it is not read, only its own wait tells that the source was reset.
-    asio::awaitable<PumpEnd> pump_and_watch(Direction& way, Direction& back);
+    asio::awaitable<void> watch_ended(Direction& way);
+
+    /// Until the target takes more, or the source is reset.
+    asio::awaitable<Result<void>> wait_writable(Direction& way);
 
     /// Waits until the stream is gone, or `back` is set, after which it may be gone in order.
     static asio::awaitable<bool> is_gone(Stream& stream, AsyncEvent& back);
 
     /// What was sent before a reset still arrives, as long as the receiver takes it.
-    static asio::awaitable<void> deliver(Stream& target);
+    asio::awaitable<void> drain();
 
-    asio::awaitable<PumpEnd> pump(Direction& way, Direction& back);
+    /// Whether the other end has got everything from a source that was reset, or has stopped taking.
+    bool is_drained(StallDetector& stall_detector);
 
-    Result<std::size_t> read_next(const Direction& way, std::span<std::byte> buffer);
+    bool reads(const Direction& way) const noexcept { return shared_->state.reads(way.way); }
 
-    /// Nothing when all was written. A source that is not read meanwhile is watched; when it is reset the target still
-    /// gets what it takes.
-    asio::awaitable<std::optional<PumpEnd>> write_parked(Direction& way, Direction& back,
-                                                         std::span<const std::byte> data);
+    Direction& other_of(const Direction& way) noexcept { return &way == &up_ ? down_ : up_; }
 
-    /// Passes on the end of the source. A terminal that is full has no room for it yet.
-    asio::awaitable<PumpEnd> end_target(Direction& way, Direction& back);
+    /// Tells the state what has happened. Whether the end of the source is to be passed on.
+    bool report(Direction& way, Event event);
 
-    /// Until the target takes more, or the source is reset.
-    static asio::awaitable<Result<void>> wait_writable(Direction& way, Direction& back);
+    void report_unwritten(Direction& way, const Error& error);
 
-    static PumpEnd not_written(Direction& back, const Error& error);
+    void finish(BridgeEnd end)
+    {
+        shared_->state.finish(end);
+        conclude(link_, *shared_);
+    }
+
+    /// Lets go of everything once the bridge has ended.
+    static void conclude(Link& link, Shared& shared);
 
     static asio::awaitable<Result<void>> write_urgent(Stream& target, std::byte byte);
+
+    /// The answer of the hook, which may have ended the bridge.
+    asio::awaitable<HookAnswer> show(const Direction& way, std::span<std::byte> data);
 
     asio::awaitable<HookAnswer> ask(const Direction& way, std::span<std::byte> data);
 
@@ -134,17 +167,9 @@ private:
     /// Keeps an exception for later: the end of the session would be waited for otherwise.
     asio::awaitable<HookAnswer> guarded(asio::awaitable<HookAnswer> later);
 
-    void abort()
-    {
-        link_.client().abort();
-        link_.instance().abort();
-        end_->came.set();
-    }
-
     Link& link_;
     SessionHook* hook_;
-    std::string_view early_;  ///< What is left of it.
-    std::shared_ptr<End> end_;
+    std::shared_ptr<Shared> shared_;
     Direction up_, down_;
     const bool carries_urgent_;
     std::exception_ptr failure_;

@@ -77,6 +77,14 @@ public:
         return counted([&] { return ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT); });
     }
 
+    /// A derived stream whose bytes are not those of the socket has no descriptor to show.
+    Result<std::size_t> try_peek(std::span<std::byte> buffer) override
+    {
+        if (native_handle() < 0)
+            return fail(Errc::not_supported);
+        return counted([&] { return ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT | MSG_PEEK); });
+    }
+
     Result<std::size_t> try_write(std::span<const std::byte> data) override
     {
         return counted([&] { return ::send(fd_.get(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT); });

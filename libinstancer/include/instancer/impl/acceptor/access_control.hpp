@@ -89,14 +89,15 @@ INSTANCER_DECL asio::awaitable<Result<void>> AccessControl::CountedSlot::do_intr
     std::array<char, 256> buffer;
     std::size_t read = 0;
     while (header.state() == ProxyHeaderParser::State::incomplete) {
-        const auto part = std::span(buffer).first(std::min(header.wanted(), buffer.size()));
-        const auto count = co_await client.read_some(std::as_writable_bytes(part));
+        const auto count = co_await client.peek_some(std::as_writable_bytes(std::span(buffer)));
         if (!count)
             co_return fail(count.error());
         if (*count == 0)
             co_return fail(Errc::rejected, "the PROXY header of " + info.to_string() + " ended after " +
                                                std::to_string(read) + " bytes");
-        read += header.feed({buffer.data(), *count});
+        const auto taken = header.feed({buffer.data(), *count});
+        client.consume(taken);
+        read += taken;
     }
     if (header.state() == ProxyHeaderParser::State::malformed)
         co_return fail(Errc::rejected,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
+
 #include <instancer/authenticator/prompt.hpp>
 #include <instancer/detail/config.hpp>
 
@@ -31,14 +33,17 @@ INSTANCER_DECL asio::awaitable<Result<std::string>> PromptAuthenticator::read_to
 {
     using State = detail::TypedLine::State;
     detail::TypedLine line(max_token);
+    std::array<std::byte, 256> buffer;
     for (auto state = State::incomplete; state != State::complete;) {
-        std::byte byte{};
-        auto count = co_await client.read_some(std::span(&byte, 1));
+        const auto count = co_await client.peek_some(buffer);
         if (!count)
-            co_return fail(std::move(count.error()));
+            co_return fail(count.error());
         if (*count == 0)
             co_return fail(asio::error::make_error_code(asio::error::eof), "within a line");
-        state = line.feed(std::to_integer<std::uint8_t>(byte));
+        std::size_t taken = 0;
+        while (state == State::incomplete && taken < *count)
+            state = line.feed(std::to_integer<std::uint8_t>(buffer[taken++]));
+        client.consume(taken);
         if (state == State::too_long)
             co_return fail(Errc::rejected, "a line of more than " + std::to_string(max_token) + " bytes");
         // Best effort: telnet does without an answer.

@@ -17,7 +17,7 @@ INSTANCER_DECL asio::awaitable<BridgeEnd> HookedBridge::do_run(Link& link)
         link.instance().abort();
         co_return BridgeEnd::hook_failed;
     }
-    if (!hook && link.early_data().empty())
+    if (!hook)
         co_return co_await unhooked_.run(link);
     detail::StreamBridge streams(link, hook.get());
     auto end = BridgeEnd::cancelled;
@@ -30,8 +30,7 @@ INSTANCER_DECL asio::awaitable<BridgeEnd> HookedBridge::do_run(Link& link)
     if (end == BridgeEnd::hook_failed)
         warn(link, streams.failure());
     try {
-        if (hook)
-            hook->session_ended(end);
+        hook->session_ended(end);
     } catch (...) {
         warn(link, std::current_exception());
     }

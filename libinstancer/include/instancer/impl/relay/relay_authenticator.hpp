@@ -18,7 +18,6 @@ INSTANCER_DECL asio::awaitable<Result<Admission>> RelayAuthenticator::do_authent
         !sent)
         co_return fail(std::move(sent.error()));
     RelayHandshake handshake(authentication(), greeting_.max_channel);
-    std::string early;
     while (!handshake.is_over()) {
         std::array<char, 256> buffer;
         const auto space = std::span(buffer).first(std::min(handshake.wanted(), buffer.size()));
@@ -32,13 +31,13 @@ INSTANCER_DECL asio::awaitable<Result<Admission>> RelayAuthenticator::do_authent
                                                ? "the client left before it had said all of the authentication string"
                                                : "the client left before it had said which channel");
         const std::string_view bytes(buffer.data(), *count);
-        early += bytes.substr(handshake.feed(bytes));
+        client.unread(bytes.substr(handshake.feed(bytes)));
     }
     if (handshake.state() == State::wrong_authentication)
         co_return co_await reject(client, "Authentication failure", "wrong authentication string");
     if (handshake.state() == State::wrong_channel)
         co_return co_await reject(client, "Failed to negotiate channel number", "no channel has such a number");
-    co_return admit(handshake.channel(), std::move(early));
+    co_return admit(handshake.channel());
 }
 
 INSTANCER_DECL asio::awaitable<Result<void>> RelayAuthenticator::say(Stream& client, std::string text)
@@ -79,13 +78,13 @@ INSTANCER_DECL asio::awaitable<bool> RelayAuthenticator::is_quiet(Stream& client
     co_return first.index() == 1 || !std::get<0>(first);
 }
 
-INSTANCER_DECL Admission RelayAuthenticator::admit(std::uint32_t channel, std::string early) const
+INSTANCER_DECL Admission RelayAuthenticator::admit(std::uint32_t channel) const
 {
     std::string number;
     for (; number.empty() || channel != 0; channel >>= 4)
         number.insert(number.begin(), "0123456789abcdef"[channel & 15]);
     Admission admission(number, number);
-    admission.label("channel " + number).early_data(std::move(early));
+    admission.label("channel " + number);
     if (greeting_.ready)
         admission.banner("READY");
     admission.on_refusal([](const Error& reason) {

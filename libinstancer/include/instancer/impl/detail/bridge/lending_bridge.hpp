@@ -51,18 +51,19 @@ INSTANCER_DECL void LendingBridge::on_events(std::uint32_t events) noexcept
         deliver();
         collect();
         if (failed_)
-            reset();
+            report(Way::up, Event::lost);
     } catch (...) {
-        finish(BridgeEnd::cancelled);  // No memory.
+        state_.finish(BridgeEnd::cancelled);  // No memory.
     }
     busy_ = false;
-    if (ended_)
-        observer_.bridge_ended(end_);
+    conclude();
+    if (concluded_)
+        observer_.bridge_ended(*state_.end());
 }
 
 INSTANCER_DECL std::size_t LendingBridge::offer(std::span<const std::byte> data) noexcept
 {
-    if (ended_ || down_over_)
+    if (!state_.reads(Way::down))
         return 0;
     std::size_t sent = 0;
     // Only a write that meets a full socket has it tell when it is so no more.
@@ -77,16 +78,17 @@ INSTANCER_DECL std::size_t LendingBridge::offer(std::span<const std::byte> data)
 
 INSTANCER_DECL void LendingBridge::deliver()
 {
-    while (!ended_ && !failed_) {
+    while (!state_.end() && !failed_) {
         const auto data = lender_.peek();
         if (!data && data.error() == std::error_code(asio::error::would_block))
             return;
+        // An instance can also be reset after it has ended its output in order.
         if (!data)
-            return finish(BridgeEnd::instance_reset);
-        if (down_over_)
+            return report(Way::down, state_.reads(Way::down) ? Event::failed : Event::lost);
+        if (!state_.reads(Way::down))
             return;
         if (data->empty())
-            return end_of_instance();
+            return end_of_stream(Way::down);
         if (!writable_)
             return;
         const auto sent = send(*data);
@@ -107,23 +109,25 @@ INSTANCER_DECL std::size_t LendingBridge::send(std::span<const std::byte> data) 
     return 0;
 }
 
-INSTANCER_DECL void LendingBridge::end_of_instance()
+INSTANCER_DECL bool LendingBridge::collect_unread()
 {
-    if (link_.state().stopped())
-        return finish(BridgeEnd::cancelled);
-    down_over_ = true;
-    link_.delivered();
-    if (ended_)
-        return;
-    if (up_over_)
-        return finish(BridgeEnd::completed);
-    link_.state().half_close(LinkState::Clock::now());
-    failed_ = !link_.client().shutdown_send();
+    auto& client = link_.client();
+    while (client.unread_size() > 0) {
+        const auto data = bridge_buffer().first(client.try_read(bridge_buffer()).value());
+        const auto written = link_.instance().try_write(data).value_or(0);
+        link_.count_up(written);
+        client.unread(data.subspan(written));
+        if (written == 0)
+            return false;
+    }
+    return true;
 }
 
 INSTANCER_DECL void LendingBridge::collect()
 {
-    for (int reads = 0; !ended_ && !up_over_ && readable_; ++reads) {
+    if (!state_.reads(Way::up) || !collect_unread())
+        return;
+    for (int reads = 0; state_.reads(Way::up) && readable_; ++reads) {
         const auto room = std::min(lender_.writable_bytes(), bridge_buffer().size());
         if (room == 0)
             return;
@@ -134,10 +138,10 @@ INSTANCER_DECL void LendingBridge::collect()
             continue;
         if (count < 0) {
             readable_ = false;
-            all_read_ = errno != EAGAIN || failed_;
-            failed_ = failed_ || all_read_;
+            if (errno != EAGAIN || failed_)
+                return report(Way::up, Event::failed);
         } else if (count == 0) {
-            end_of_client();
+            return end_of_stream(Way::up);
         } else {
             const auto data = bridge_buffer().first(static_cast<std::size_t>(count));
             if (data.size() < room && !to_the_end_)
@@ -149,29 +153,41 @@ INSTANCER_DECL void LendingBridge::collect()
     }
 }
 
-INSTANCER_DECL void LendingBridge::end_of_client()
+INSTANCER_DECL void LendingBridge::end_of_stream(Way way)
 {
     if (link_.state().stopped())
-        return finish(BridgeEnd::cancelled);
-    up_over_ = all_read_ = true;
-    if (failed_)
-        return;
-    static_cast<void>(link_.instance().shutdown_send());
-    if (down_over_)
-        return finish(BridgeEnd::completed);
-    link_.state().half_close(LinkState::Clock::now());
-    deliver();
+        return state_.finish(BridgeEnd::cancelled);
+    report(way, way == Way::up && failed_ ? Event::failed : Event::ended);
 }
 
-INSTANCER_DECL void LendingBridge::reset()
+INSTANCER_DECL void LendingBridge::report(Way way, Event event)
 {
-    if (ended_)
-        return;
-    if (!std::exchange(down_over_, true))
+    const auto step = state_.on(way, event);
+    if (step.pass_end)
+        pass_end(way);
+    if (step.drain && state_.lost() == Way::up)
         lender_.discard_input();
-    readable_ = to_the_end_ = true;
-    if (all_read_)
-        return finish(BridgeEnd::client_reset);
+    if (state_.lost() && !state_.end())
+        drain();
+}
+
+INSTANCER_DECL void LendingBridge::pass_end(Way way)
+{
+    auto& target = way == Way::up ? link_.instance() : link_.client();
+    if (!state_.closes_after(way) && !target.shutdown_send())
+        return report(way, Event::refused);
+    note_passed(link_, way);
+    report(way, Event::passed);
+    // A member that has ended its sending may have been ended by that.
+    if (way == Way::up)
+        deliver();
+}
+
+INSTANCER_DECL void LendingBridge::drain()
+{
+    if (!state_.reads(Way::up))
+        return state_.drained();
+    failed_ = readable_ = to_the_end_ = true;
     if (reset_drain_)
         return;
     if (lender_.writable_bytes() > 0)
@@ -184,29 +200,23 @@ INSTANCER_DECL void LendingBridge::watch_reset_drain()
 {
     reset_drain_->timer.expires_after(StallDetector::pause);
     reset_drain_->timer.async_wait([this, weak = std::weak_ptr<ResetDrain>(reset_drain_)](const asio::error_code&) {
-        const auto words = weak.lock();
-        if (!words)
+        const auto drain = weak.lock();
+        if (!drain)
             return;
-        if (!words->stall_detector.ends_at(link_.bytes_up()))
+        if (!drain->stall_detector.ends_at(link_.bytes_up()))
             return watch_reset_drain();
-        end_from_outside(BridgeEnd::client_reset);
+        state_.drained();
+        conclude_from_outside();
     });
 }
 
-INSTANCER_DECL void LendingBridge::finish(BridgeEnd end)
+INSTANCER_DECL void LendingBridge::conclude()
 {
-    if (std::exchange(ended_, true))
+    if (!state_.end() || std::exchange(concluded_, true))
         return;
-    end_ = end;
     reset_drain_.reset();
     leave();
-    if (end == BridgeEnd::completed) {
-        link_.client().close();
-        link_.instance().close();
-    } else {
-        link_.client().abort();
-        link_.instance().abort();
-    }
+    end_streams(link_, *state_.end());
 }
 
 }  // namespace instancer::detail

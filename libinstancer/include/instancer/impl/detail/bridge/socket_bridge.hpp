@@ -18,6 +18,15 @@ INSTANCER_DECL Result<void> SocketBridge::start(Link& link, BridgeObserver& obse
     return {};
 }
 
+INSTANCER_DECL std::unique_ptr<SocketBridge::Parked> SocketBridge::Parked::unread(Stream& stream)
+{
+    if (stream.unread_size() == 0)
+        return nullptr;
+    std::vector<std::byte> bytes(stream.unread_size());
+    static_cast<void>(stream.try_read(bytes));
+    return std::make_unique<Parked>(bytes);
+}
+
 INSTANCER_DECL Result<void> SocketBridge::watch()
 {
     link_.client().unwatch();
@@ -28,9 +37,14 @@ INSTANCER_DECL Result<void> SocketBridge::watch()
     if (auto added = poller_.add(client_.fd, client_); !added)
         return added;
     auto added = poller_.add(instance_.fd, instance_);
-    if (!added)
+    if (!added) {
         poller_.undo_add(client_.fd, client_);
-    return added;
+        return added;
+    }
+    // Each socket is reported as writable before anything else can happen.
+    client_.parked = Parked::unread(link_.client());
+    instance_.parked = Parked::unread(link_.instance());
+    return {};
 }
 
 INSTANCER_DECL void SocketBridge::on_events(Side& side, std::uint32_t events) noexcept
@@ -52,23 +66,23 @@ INSTANCER_DECL void SocketBridge::on_events(Side& side, std::uint32_t events) no
         side.failed = true;
     try {
         pump(client_, instance_);
-        if (!ended_)
-            pump(instance_, client_);
+        pump(instance_, client_);
         // What is not read any more, or not now, would not notice that its connection was reset.
         for (auto* one : {&client_, &instance_})
-            if (one->failed && (one->over || one->has_parked() || one->urgent >= 0))
-                reset_by(*one, false);
+            if (one->failed && (!state_.reads(one->way) || one->has_parked() || one->urgent >= 0))
+                report(*one, Event::lost);
     } catch (...) {
-        finish(BridgeEnd::cancelled);  // No memory.
+        state_.finish(BridgeEnd::cancelled);  // No memory.
     }
     busy_ = false;
-    if (ended_)
-        observer_.bridge_ended(end_);
+    conclude();
+    if (concluded_)
+        observer_.bridge_ended(*state_.end());
 }
 
 INSTANCER_DECL void SocketBridge::pump(Side& from, Side& to)
 {
-    for (int reads = 0; !from.over; ++reads) {
+    for (int reads = 0; state_.reads(from.way); ++reads) {
         if (!flush(from, to) || !from.readable)
             return;
         if (reads == reads_in_turn)
@@ -91,11 +105,11 @@ INSTANCER_DECL void SocketBridge::read(Side& from, Side& to)
         if (errno == EAGAIN)
             from.readable = false;
         else if (errno != EINTR)
-            reset_by(from, true);
+            report(from, Event::failed);
         return;
     }
     if (count == 0)
-        return end_of_stream(from, to);
+        return end_of_stream(from);
     const auto data = bridge_buffer().first(static_cast<std::size_t>(count));
     if (ahead == Ahead::urgent) {
         from.urgent = std::to_integer<std::int16_t>(data.front());
@@ -109,7 +123,7 @@ INSTANCER_DECL void SocketBridge::read(Side& from, Side& to)
         from.readable = false;
     const auto written = write(to, data);
     if (written < 0)
-        return not_taken(from);
+        return report(from, Event::refused);
     if (const auto rest = data.subspan(static_cast<std::size_t>(written)); !rest.empty())
         from.parked = std::make_unique<Parked>(rest);
     passed(from, written);
@@ -139,7 +153,7 @@ INSTANCER_DECL bool SocketBridge::splice(Side& from, Side& to)
         return true;
     }
     if (count < 0 && errno != EINTR && errno != EINVAL) {
-        reset_by(from, true);
+        report(from, Event::failed);
         return true;
     }
     return drop_pipe(from);
@@ -166,7 +180,7 @@ INSTANCER_DECL bool SocketBridge::flush(Side& from, Side& to)
     if (from.pipe && from.pipe->held > 0) {
         const auto written = write_through(*from.pipe, to);
         if (written < 0) {
-            not_taken(from);
+            report(from, Event::refused);
             return false;
         }
         from.pipe->held -= static_cast<std::size_t>(written);
@@ -179,7 +193,7 @@ INSTANCER_DECL bool SocketBridge::flush(Side& from, Side& to)
     if (from.parked) {
         const auto written = write(to, std::span(from.parked->bytes).subspan(from.parked->taken));
         if (written < 0) {
-            not_taken(from);
+            report(from, Event::refused);
             return false;
         }
         from.parked->taken += static_cast<std::size_t>(written);
@@ -192,7 +206,7 @@ INSTANCER_DECL bool SocketBridge::flush(Side& from, Side& to)
         const auto byte = static_cast<std::byte>(from.urgent);
         const auto written = write(to, std::span(&byte, 1), MSG_OOB);
         if (written < 0)
-            not_taken(from);
+            report(from, Event::refused);
         if (written <= 0)
             return false;
         from.urgent = -1;
@@ -200,91 +214,76 @@ INSTANCER_DECL bool SocketBridge::flush(Side& from, Side& to)
     return true;
 }
 
-INSTANCER_DECL void SocketBridge::end_of_stream(Side& from, Side& to)
+INSTANCER_DECL void SocketBridge::end_of_stream(Side& from)
 {
     if (link_.state().stopped())
-        return finish(BridgeEnd::cancelled);
-    if (from.failed)
-        return reset_by(from, true);
-    from.over = true;
-    // What is closed right afterwards says so by itself.
-    const bool closes = to.over && !to.failed && !refused_;
-    if (!closes && !stream_of(to).shutdown_send())
-        return not_taken(from);
-    link_.state().half_close(LinkState::Clock::now());
-    if (&from == &instance_)
-        link_.delivered();
-    finish_if_over();
+        return state_.finish(BridgeEnd::cancelled);
+    report(from, from.failed ? Event::failed : Event::ended);
 }
 
-INSTANCER_DECL void SocketBridge::not_taken(Side& from)
+INSTANCER_DECL void SocketBridge::report(Side& from, Event event)
 {
-    from.over = true;
-    if (&from == &instance_) {
-        client_.failed = client_.readable = client_.to_the_end = true;
-        if (!client_.over)
-            poller_.again(client_);
-        return reset_by(client_, false);
-    }
-    refused_ = true;
-    client_.parked.reset();
-    client_.large_reads = 0;
-    PipePool::of_thread().give_back(std::move(client_.pipe));
-    client_.urgent = -1;
-    finish_if_over();
+    const auto step = state_.on(from.way, event);
+    if (step.drop)
+        drop_kept(from);
+    if (step.pass_end)
+        pass_end(from);
+    if (state_.lost() && !state_.end())
+        drain(lost_side());
 }
 
-INSTANCER_DECL void SocketBridge::reset_by(Side& side, bool all_read)
+INSTANCER_DECL void SocketBridge::drop_kept(Side& from) noexcept
 {
-    if (ended_)
-        return;
-    auto& other = other_of(side);
-    side.over = side.over || all_read;
-    other.over = true;
-    if (side.over && !side.has_parked() && stream_of(other).unsent() == 0)
-        return finish(reset_end(side));
+    from.parked.reset();
+    drop_pipe(from);
+    from.urgent = -1;
+}
+
+INSTANCER_DECL void SocketBridge::pass_end(Side& from)
+{
+    auto& to = other_of(from);
+    const bool is_told = (state_.closes_after(from.way) && !to.failed) || stream_of(to).shutdown_send();
+    if (!is_told)
+        return report(from, Event::refused);
+    note_passed(link_, from.way);
+    report(from, Event::passed);
+}
+
+INSTANCER_DECL void SocketBridge::drain(Side& lost)
+{
+    if (is_drained(lost))
+        return state_.drained();
     if (reset_drain_)
         return;
-    reset_drain_ = std::make_shared<ResetDrain>(link_.client().get_executor(), side);
+    reset_drain_ = std::make_shared<ResetDrain>(link_.client().get_executor());
     watch_reset_drain();
+    lost.failed = lost.readable = lost.to_the_end = true;
+    poller_.again(lost);
 }
 
 INSTANCER_DECL void SocketBridge::watch_reset_drain()
 {
     reset_drain_->timer.expires_after(StallDetector::pause);
     reset_drain_->timer.async_wait([this, weak = std::weak_ptr<ResetDrain>(reset_drain_)](const asio::error_code&) {
-        const auto words = weak.lock();
-        if (!words)
+        const auto drain = weak.lock();
+        if (!drain)
             return;
-        const auto& side = words->side;
-        const auto& other = other_of(side);
-        const auto left = stream_of(other).unsent();
-        const bool done = side.over && !side.has_parked() && left == 0;
-        const auto delivered = link_.bytes_up() + link_.bytes_down() - left;
-        if (!done && !other.failed && !words->stall_detector.ends_at(delivered))
+        const auto& lost = lost_side();
+        const auto delivered = link_.bytes_up() + link_.bytes_down() - stream_of(other_of(lost)).unsent();
+        if (!is_drained(lost) && !drain->stall_detector.ends_at(delivered))
             return watch_reset_drain();
-        finish(reset_end(side));
-        observer_.bridge_ended(end_);
+        state_.drained();
+        conclude_from_outside();
     });
 }
 
-INSTANCER_DECL void SocketBridge::finish(BridgeEnd end)
+INSTANCER_DECL void SocketBridge::conclude()
 {
-    if (std::exchange(ended_, true))
+    if (!state_.end() || std::exchange(concluded_, true))
         return;
-    end_ = end;
-    client_.over = instance_.over = true;
     reset_drain_.reset();
     leave();
-    if (end == BridgeEnd::completed)
-        link_.client().close();
-    else
-        link_.client().abort();
-    // Whom nobody listens to any more is let go at once: its port must not stay taken.
-    if (end == BridgeEnd::completed && !link_.over())
-        link_.instance().close();
-    else
-        link_.instance().abort();
+    end_streams(link_, *state_.end());
 }
 
 INSTANCER_DECL void SocketBridge::leave() noexcept

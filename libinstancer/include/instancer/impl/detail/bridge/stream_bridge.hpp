@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cerrno>
 
 #include <asio/experimental/awaitable_operators.hpp>
@@ -17,10 +16,10 @@ namespace instancer::detail {
 INSTANCER_DECL StreamBridge::StreamBridge(Link& link, SessionHook* hook)
     : link_(link),
       hook_(hook),
-      early_(link.early_data()),
-      end_(std::make_shared<End>(link.client().get_executor())),
-      up_(link.client(), link.instance(), &Link::count_up, &SessionHook::from_client, &SessionHook::client_ended),
-      down_(link.instance(), link.client(), &Link::count_down, &SessionHook::from_instance,
+      shared_(std::make_shared<Shared>(link.client().get_executor())),
+      up_(Way::up, link.client(), link.instance(), &Link::count_up, &SessionHook::from_client,
+          &SessionHook::client_ended),
+      down_(Way::down, link.instance(), link.client(), &Link::count_down, &SessionHook::from_instance,
             &SessionHook::instance_ended),
       carries_urgent_(hook && has_mark(link.client()) && has_mark(link.instance()))
 {
@@ -33,83 +32,200 @@ INSTANCER_DECL asio::awaitable<BridgeEnd> StreamBridge::run()
 {
     using namespace asio::experimental::awaitable_operators;
     const auto cancellation = co_await asio::this_coro::cancellation_state;
-    if (is_cancelled(cancellation)) {
-        abort();
-        co_return BridgeEnd::cancelled;
+    if (!is_cancelled(cancellation)) {
+        link_.take(std::make_unique<LinkListener>(link_, shared_));
+        co_await (pump(up_) && pump(down_) && drain());
     }
-    link_.take(std::make_unique<LinkListener>(link_, end_));
-    const auto [up, down] = co_await (pump_up() && pump_down());
-
-    if (failure_)
-        co_return BridgeEnd::hook_failed;
-    if (up == PumpEnd::hook || down == PumpEnd::hook)
-        co_return BridgeEnd::ended_by_hook;
-    if (up == PumpEnd::source_reset || down == PumpEnd::target_reset) {
-        abort();
-        co_return BridgeEnd::client_reset;
-    }
-    if (up == PumpEnd::target_reset || down == PumpEnd::source_reset || end_->reset) {
-        co_await deliver(link_.client());
-        abort();
-        co_return BridgeEnd::instance_reset;
-    }
-    if (down == PumpEnd::cancelled || (up == PumpEnd::cancelled && !link_.over())) {
-        abort();
-        co_return BridgeEnd::cancelled;
-    }
-    link_.client().close();
-    // Whom nobody listens to any more on the other side is let go at once: its port must not stay taken.
-    if (link_.over())
-        link_.instance().abort();
-    else
-        link_.instance().close();
-    co_return BridgeEnd::completed;
+    finish(BridgeEnd::cancelled);
+    co_return *shared_->state.end();
 }
 
 INSTANCER_DECL void StreamBridge::LinkListener::link_over()
 {
-    end_->reset = has_mark(link_.instance()) && is_reset(link_.instance().native_handle());
-    if (end_->reset)
-        link_.client().abort();
-    else
-        link_.client().close();
-    end_->came.set();
+    const auto& instance = link_.instance();
+    shared_->state.instance_ended(has_mark(instance) && is_reset(instance.native_handle()));
+    conclude(link_, *shared_);
 }
 
-INSTANCER_DECL asio::awaitable<StreamBridge::PumpEnd> StreamBridge::pump_up()
+INSTANCER_DECL void StreamBridge::conclude(Link& link, Shared& shared)
+{
+    if (!shared.state.end() || shared.ended.is_set())
+        return;
+    shared.ended.set();
+    shared.look.cancel();
+    end_streams(link, *shared.state.end());
+}
+
+INSTANCER_DECL bool StreamBridge::report(Direction& way, Event event)
+{
+    const auto step = shared_->state.on(way.way, event);
+    shared_->look.cancel();
+    conclude(link_, *shared_);
+    return step.pass_end;
+}
+
+INSTANCER_DECL void StreamBridge::report_unwritten(Direction& way, const Error& error)
+{
+    if (error == std::error_code(asio::error::operation_aborted))
+        return finish(BridgeEnd::cancelled);
+    // The system says it only once; reading meets an end of the stream then.
+    auto& back = other_of(way);
+    back.reset = back.reset || error == std::error_code(asio::error::connection_reset);
+    report(way, Event::refused);
+}
+
+INSTANCER_DECL asio::awaitable<void> StreamBridge::pump(Direction& way)
 {
     co_await asio::this_coro::throw_if_cancelled(false);
-    const auto end = co_await pump_and_watch(up_, down_);
-    if (end == PumpEnd::source_reset) {
-        link_.instance().abort();
-        end_->came.set();
+    // A wait that has come to its end already does not notice that it is cancelled.
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    while (reads(way)) {
+        const bool looks = carries_urgent_ && way.source.unread_size() == 0;
+        const auto ahead = looks ? look_ahead(way.source.native_handle()) : Ahead::plain;
+        if (ahead == Ahead::urgent) {
+            co_await pass_urgent(way);
+            continue;
+        }
+        if (ahead == Ahead::plain)
+            co_await pass_some(way);
+        if (!reads(way))
+            break;
+        const auto ready = co_await way.source.wait(Readiness::readable);
+        if (!ready || is_cancelled(cancellation))
+            finish(BridgeEnd::cancelled);
     }
-    co_return end;
-}
-
-INSTANCER_DECL asio::awaitable<StreamBridge::PumpEnd> StreamBridge::pump_down()
-{
-    co_await asio::this_coro::throw_if_cancelled(false);
-    const auto end = co_await pump_and_watch(down_, up_);
-    if (end == PumpEnd::source_reset || end == PumpEnd::target_reset)
-        abort();
-    co_return end;
-}
-
-INSTANCER_DECL asio::awaitable<StreamBridge::PumpEnd> StreamBridge::pump_and_watch(Direction& way, Direction& back)
-{
-    auto end = co_await pump(way, back);
     way.over.set();
-    if (end == PumpEnd::end_of_stream && &way == &down_)
-        link_.delivered();
-    if (end == PumpEnd::end_of_stream && way.source.is_tcp() && !back.over.is_set()) {
-        const bool gone = co_await is_gone(way.source, back.over);
-        if (gone)
-            end = PumpEnd::source_reset;
+    co_await watch_ended(way);
+}
+
+INSTANCER_DECL asio::awaitable<void> StreamBridge::pass_some(Direction& way)
+{
+    const auto own = hook_ ? std::make_unique_for_overwrite<std::byte[]>(hooked_read) : nullptr;
+    const auto buffer = own ? std::span(own.get(), hooked_read) : bridge_buffer();
+    const auto read = way.source.try_read(buffer);
+    if (!read) {
+        if (read.error() != std::error_code(asio::error::would_block))
+            report(way, Event::failed);
+        co_return;
     }
-    if (end == PumpEnd::source_reset)
-        co_await deliver(way.target);
-    co_return end;
+    const bool ended = *read == 0;
+    if (ended && link_.state().stopped())
+        co_return finish(BridgeEnd::cancelled);
+    if (ended && way.reset) {
+        report(way, Event::failed);
+        co_return;
+    }
+    HookAnswer answer;
+    if (hook_)
+        answer = co_await show(way, buffer.first(*read));
+    if (!reads(way))
+        co_return;
+    const std::span<const std::byte> data = hook_ ? answer.bytes() : buffer.first(*read);
+    const bool written = co_await write(way, data);
+    if (!written)
+        co_return;
+    if (answer.then() == HookAnswer::Then::end) {
+        lingering_close(way.target);
+        lingering_close(way.source);
+        finish(BridgeEnd::ended_by_hook);
+    } else if (ended && report(way, Event::ended)) {
+        co_await pass_end(way);
+    }
+}
+
+INSTANCER_DECL asio::awaitable<bool> StreamBridge::write(Direction& way, std::span<const std::byte> data)
+{
+    if (data.empty())
+        co_return true;
+    const auto written = way.target.try_write(data);
+    if (!written && written.error() != std::error_code(asio::error::would_block)) {
+        report_unwritten(way, written.error());
+        co_return false;
+    }
+    (link_.*way.count)(written.value_or(0));
+    data = data.subspan(written.value_or(0));
+    if (data.empty())
+        co_return true;
+    // The buffer is the thread's, but for what a hook was shown.
+    std::vector<std::byte> parked;
+    if (!hook_) {
+        parked.assign(data.begin(), data.end());
+        data = parked;
+    }
+    co_return co_await write_parked(way, data);
+}
+
+INSTANCER_DECL asio::awaitable<bool> StreamBridge::write_parked(Direction& way, std::span<const std::byte> data)
+{
+    while (!data.empty()) {
+        const auto ready = co_await wait_writable(way);
+        if (!ready) {
+            report_unwritten(way, ready.error());
+            co_return false;
+        }
+        const auto written = way.target.try_write(data);
+        if (written) {
+            (link_.*way.count)(*written);
+            data = data.subspan(*written);
+        } else if (written.error() != std::error_code(asio::error::would_block)) {
+            report_unwritten(way, written.error());
+            co_return false;
+        }
+    }
+    co_return true;
+}
+
+INSTANCER_DECL asio::awaitable<void> StreamBridge::pass_urgent(Direction& way)
+{
+    std::byte byte{};
+    const auto taken = way.source.try_read(std::span(&byte, 1));
+    if (!taken) {
+        report(way, Event::failed);
+        co_return;
+    }
+    const auto sent = co_await write_urgent(way.target, byte);
+    if (!sent)
+        report_unwritten(way, sent.error());
+}
+
+INSTANCER_DECL asio::awaitable<void> StreamBridge::pass_end(Direction& way)
+{
+    for (;;) {
+        const auto ended = way.target.shutdown_send();
+        if (ended)
+            break;
+        if (ended.error() != std::error_code(asio::error::would_block))
+            co_return report_unwritten(way, ended.error());
+        const auto ready = co_await wait_writable(way);
+        if (!ready)
+            co_return report_unwritten(way, ready.error());
+    }
+    note_passed(link_, way.way);
+    report(way, Event::passed);
+}
+
+INSTANCER_DECL asio::awaitable<void> StreamBridge::watch_ended(Direction& way)
+{
+    auto& back = other_of(way);
+    if (shared_->state.half(way.way) != BridgeState::Half::ended || !way.source.is_tcp() || back.over.is_set())
+        co_return;
+    const bool gone = co_await is_gone(way.source, back.over);
+    if (gone)
+        report(way, Event::lost);
+}
+
+INSTANCER_DECL asio::awaitable<Result<void>> StreamBridge::wait_writable(Direction& way)
+{
+    using namespace asio::experimental::awaitable_operators;
+    auto& back = other_of(way);
+    if (!way.source.is_tcp() || back.over.is_set() || shared_->state.lost())
+        co_return co_await way.target.wait(Readiness::writable);
+    auto first = co_await (way.target.wait(Readiness::writable) || is_gone(way.source, back.over));
+    if (first.index() == 0)
+        co_return std::move(std::get<0>(first));
+    if (std::get<1>(first))
+        report(way, Event::lost);
+    co_return Result<void>();
 }
 
 INSTANCER_DECL asio::awaitable<bool> StreamBridge::is_gone(Stream& stream, AsyncEvent& back)
@@ -121,181 +237,28 @@ INSTANCER_DECL asio::awaitable<bool> StreamBridge::is_gone(Stream& stream, Async
     co_return std::get<0>(first).has_value();
 }
 
-INSTANCER_DECL asio::awaitable<void> StreamBridge::deliver(Stream& target)
+INSTANCER_DECL asio::awaitable<void> StreamBridge::drain()
 {
-    asio::steady_timer timer(target.get_executor());
-    StallDetector stall_detector;
-    for (;;) {
-        const auto left = target.unsent();
-        if (left == 0 || stall_detector.ends_at(~std::uint64_t{left}))
-            co_return;
-        timer.expires_after(StallDetector::pause);
-        const auto [cancelled] = co_await timer.async_wait(as_result);
-        if (cancelled)
-            co_return;
-    }
-}
-
-INSTANCER_DECL asio::awaitable<StreamBridge::PumpEnd> StreamBridge::pump(Direction& way, Direction& back)
-{
-    // A wait that has come to its end already does not notice that it is cancelled.
+    co_await asio::this_coro::throw_if_cancelled(false);
     const auto cancellation = co_await asio::this_coro::cancellation_state;
-    for (;;) {
-        if (carries_urgent_ && (&way != &up_ || early_.empty())) {
-            const auto ahead = look_ahead(way.source.native_handle());
-            if (ahead == Ahead::nothing) {
-                const auto ready = co_await way.source.wait(Readiness::readable);
-                if (!ready || is_cancelled(cancellation))
-                    co_return PumpEnd::cancelled;
-                continue;
-            }
-            if (ahead == Ahead::urgent) {
-                std::byte byte{};
-                const auto taken = way.source.try_read(std::span(&byte, 1));
-                if (!taken)
-                    co_return PumpEnd::source_reset;
-                const auto sent = co_await write_urgent(way.target, byte);
-                if (!sent)
-                    co_return not_written(back, sent.error());
-                continue;
-            }
-        }
-        std::unique_ptr<std::byte[]> shown;
-        auto buffer = bridge_buffer();
-        if (hook_) {
-            shown = std::make_unique_for_overwrite<std::byte[]>(hooked_read);
-            buffer = std::span(shown.get(), hooked_read);
-        }
-        const auto read = read_next(way, buffer);
-        // What the other direction has closed was not reset.
-        if (!read && read.error() != std::error_code(asio::error::would_block))
-            co_return end_->came.is_set() ? PumpEnd::cancelled : PumpEnd::source_reset;
-        if (read) {
-            if (*read == 0 && link_.state().stopped())
-                co_return PumpEnd::cancelled;
-            if (*read == 0 && way.reset)
-                co_return PumpEnd::source_reset;
-            auto data = std::span<const std::byte>(buffer.first(*read));
-            HookAnswer answer;
-            if (hook_) {
-                answer = co_await ask(way, buffer.first(*read));
-                if (failure_ || answer.then() == HookAnswer::Then::reset) {
-                    abort();
-                    co_return PumpEnd::hook;
-                }
-                if (end_->came.is_set() || is_cancelled(cancellation))
-                    co_return PumpEnd::cancelled;
-                data = answer.bytes();
-            }
-            if (!data.empty()) {
-                const auto written = way.target.try_write(data);
-                if (!written && written.error() != std::error_code(asio::error::would_block))
-                    co_return not_written(back, written.error());
-                (link_.*way.count)(written.value_or(0));
-                const auto rest = data.subspan(written.value_or(0));
-                if (!rest.empty()) {
-                    const std::vector<std::byte> parked(rest.begin(), rest.end());
-                    shown.reset();
-                    const auto failed = co_await write_parked(way, back, parked);
-                    if (failed)
-                        co_return *failed;
-                }
-            }
-            if (answer.then() == HookAnswer::Then::end) {
-                lingering_close(way.target);
-                lingering_close(way.source);
-                end_->came.set();
-                co_return PumpEnd::hook;
-            }
-            if (*read == 0) {
-                link_.state().half_close(LinkState::Clock::now());
-                co_return co_await end_target(way, back);
-            }
-        }
-        shown.reset();
-        if (&way == &up_ && !early_.empty())
-            continue;
-        const auto ready = co_await way.source.wait(Readiness::readable);
-        if (!ready || is_cancelled(cancellation))
-            co_return PumpEnd::cancelled;
-    }
-}
-
-INSTANCER_DECL Result<std::size_t> StreamBridge::read_next(const Direction& way, std::span<std::byte> buffer)
-{
-    if (&way != &up_ || early_.empty())
-        return way.source.try_read(buffer);
-    const auto early = std::as_bytes(std::span(early_)).first(std::min(early_.size(), buffer.size()));
-    early_.remove_prefix(early.size());
-    std::copy(early.begin(), early.end(), buffer.begin());
-    return early.size();
-}
-
-INSTANCER_DECL asio::awaitable<std::optional<StreamBridge::PumpEnd>>
-StreamBridge::write_parked(Direction& way, Direction& back, std::span<const std::byte> data)
-{
-    asio::steady_timer look(way.target.get_executor());
     StallDetector stall_detector;
-    while (!data.empty()) {
-        const auto written = way.target.try_write(data);
-        if (written) {
-            (link_.*way.count)(*written);
-            data = data.subspan(*written);
-            continue;
+    while (!shared_->state.end()) {
+        if (shared_->state.lost() && is_drained(stall_detector)) {
+            shared_->state.drained();
+            co_return conclude(link_, *shared_);
         }
-        if (written.error() != std::error_code(asio::error::would_block))
-            co_return not_written(back, written.error());
-        if (way.reset) {
-            if (stall_detector.ends_at(~std::uint64_t{data.size()}))
-                co_return PumpEnd::source_reset;
-            look.expires_after(StallDetector::pause);
-            const auto [cancelled] = co_await look.async_wait(as_result);
-            if (cancelled)
-                co_return PumpEnd::cancelled;
-            continue;
-        }
-        const auto ready = co_await wait_writable(way, back);
-        if (!ready)
-            co_return not_written(back, ready.error());
-    }
-    co_return std::nullopt;
-}
-
-INSTANCER_DECL asio::awaitable<StreamBridge::PumpEnd> StreamBridge::end_target(Direction& way, Direction& back)
-{
-    for (;;) {
-        const auto ended = way.target.shutdown_send();
-        if (ended)
-            co_return PumpEnd::end_of_stream;
-        if (ended.error() != std::error_code(asio::error::would_block))
-            co_return PumpEnd::target_reset;
-        const auto ready = co_await wait_writable(way, back);
-        if (!ready)
-            co_return not_written(back, ready.error());
-        if (way.reset)
-            co_return PumpEnd::source_reset;
+        co_await shared_->look.async_wait(as_result);
+        if (is_cancelled(cancellation))
+            finish(BridgeEnd::cancelled);
     }
 }
 
-INSTANCER_DECL asio::awaitable<Result<void>> StreamBridge::wait_writable(Direction& way, Direction& back)
+INSTANCER_DECL bool StreamBridge::is_drained(StallDetector& stall_detector)
 {
-    using namespace asio::experimental::awaitable_operators;
-    if (!way.source.is_tcp() || back.over.is_set())
-        co_return co_await way.target.wait(Readiness::writable);
-    auto first = co_await (way.target.wait(Readiness::writable) || is_gone(way.source, back.over));
-    if (first.index() == 0)
-        co_return std::move(std::get<0>(first));
-    way.reset = std::get<1>(first);
-    co_return Result<void>();
-}
-
-INSTANCER_DECL StreamBridge::PumpEnd StreamBridge::not_written(Direction& back, const Error& error)
-{
-    if (error == std::error_code(asio::error::operation_aborted))
-        return PumpEnd::cancelled;
-    // The system says it only once; reading meets an end of the stream then.
-    back.reset = back.reset || error == std::error_code(asio::error::connection_reset);
-    return PumpEnd::target_reset;
+    const auto& lost = shared_->state.lost() == Way::up ? up_ : down_;
+    const auto left = lost.target.unsent();
+    shared_->look.expires_after(StallDetector::pause);
+    return (!reads(lost) && left == 0) || stall_detector.ends_at(link_.bytes_up() + link_.bytes_down() - left);
 }
 
 INSTANCER_DECL asio::awaitable<Result<void>> StreamBridge::write_urgent(Stream& target, std::byte byte)
@@ -308,6 +271,19 @@ INSTANCER_DECL asio::awaitable<Result<void>> StreamBridge::write_urgent(Stream& 
             co_return ready;
     }
     co_return Result<void>();
+}
+
+INSTANCER_DECL asio::awaitable<HookAnswer> StreamBridge::show(const Direction& way, std::span<std::byte> data)
+{
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    auto answer = co_await ask(way, data);
+    if (failure_)
+        finish(BridgeEnd::hook_failed);
+    else if (answer.then() == HookAnswer::Then::reset)
+        finish(BridgeEnd::ended_by_hook);
+    else if (is_cancelled(cancellation))
+        finish(BridgeEnd::cancelled);
+    co_return answer;
 }
 
 INSTANCER_DECL asio::awaitable<HookAnswer> StreamBridge::ask(const Direction& way, std::span<std::byte> data)
@@ -331,7 +307,7 @@ INSTANCER_DECL asio::awaitable<HookAnswer> StreamBridge::ask(const Direction& wa
 INSTANCER_DECL asio::awaitable<HookAnswer> StreamBridge::wait_for(asio::awaitable<HookAnswer> later)
 {
     using namespace asio::experimental::awaitable_operators;
-    auto first = co_await (guarded(std::move(later)) || end_->came.wait());
+    auto first = co_await (guarded(std::move(later)) || shared_->ended.wait());
     if (first.index() == 0)
         co_return std::move(std::get<0>(first));
     co_return HookAnswer();

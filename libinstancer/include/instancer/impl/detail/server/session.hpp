@@ -254,7 +254,7 @@ INSTANCER_DECL Result<AcquireRequest> Session::make_request(const Progress& prog
     if (!hands_over_socket())
         return request;
     const int socket = client_.native_handle();
-    if (socket < 0 || !progress.admission().early_data().empty())
+    if (socket < 0 || client_.unread_size() > 0)
         return fail(Errc::not_supported, "this client has no socket of its own to hand over");
     // The instance's socket is to block, which a wait that begins later must not undo.
     if (const auto watched = client_.watch(); !watched)
@@ -358,13 +358,6 @@ INSTANCER_DECL asio::awaitable<std::optional<BridgeEnd>> Session::greet(Link& li
     if (const auto& text = admission.banner(); !text.empty())
         if (const auto sent = co_await link.client().write_all(text); !sent)
             co_return BridgeEnd::client_reset;
-    if (const auto& early = admission.early_data(); environment_.bridge.takes_early_data()) {
-        link.set_early_data(early);
-    } else if (!early.empty()) {
-        if (const auto sent = co_await link.instance().write_all(early); !sent)
-            co_return BridgeEnd::instance_reset;
-        link.count_up(early.size());
-    }
     co_return std::nullopt;
 }
 
