@@ -81,10 +81,12 @@ public:
 
 class RouterFixture {
 public:
-    explicit RouterFixture(AdmissionStage::Duration auth_timeout = 0s)
+    explicit RouterFixture(AdmissionStage::Duration auth_timeout = 0s, const AccessControlOptions& access = {})
     {
         std::vector<std::unique_ptr<Acceptor>> acceptors;
-        acceptors.push_back(std::move(*listen_tcp(workers.control(), {asio::ip::address_v4::loopback(), 0})));
+        auto listener = std::move(*listen_tcp(workers.control(), {asio::ip::address_v4::loopback(), 0}));
+        acceptors.push_back(std::make_unique<ControlledAcceptor>(
+            std::move(listener), std::make_shared<AccessControl>(workers.control(), access)));
         address_ = acceptors.front()->address();
         ServerOptions options("router");
         options.auth_timeout = auth_timeout;
@@ -175,6 +177,23 @@ TEST_CASE("router: each client gets to the server that its answer names, with wh
     CHECK(fixture.red->server.sessions() == 1);
     CHECK(fixture.blue->server.sessions() == 1);
     CHECK(fixture.router->clients() == 0);
+}
+
+TEST_CASE("router: a proxy says once who its client is, and the limit of connections holds while it is served")
+{
+    AccessControlOptions access;
+    access.proxies.add(true, std::nullopt);
+    access.max_connections = 1;
+    RouterFixture fixture(0s, access);
+    auto client = fixture.connect("PROXY TCP4 192.0.2.7 10.0.0.1 4000 443\r\nred");
+    REQUIRE(fixture.loop.until([&] { return fixture.red->backend.times_opened() == 1; }));
+    auto other = fixture.connect();
+    CHECK(fixture.rest(other) == " reset");
+    CHECK(fixture.summary().end == SessionEnd::limit_reached);
+    client.abort();
+    REQUIRE(fixture.loop.until([&] { return fixture.events.sessions().size() == 2; }));
+    CHECK(fixture.events.sessions().back().service == "red");
+    CHECK(fixture.events.sessions().back().client.to_string() == "192.0.2.7:4000");
 }
 
 TEST_CASE("router: a client for whom there is no server is reset, and reported by the router")
