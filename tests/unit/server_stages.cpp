@@ -16,8 +16,8 @@
 #include <doctest/doctest.h>
 
 #include <instancer/admission/stage.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/authenticator/prompt.hpp>
-#include <instancer/detail/async/async_event.hpp>
 #include <instancer/detail/server/admission_sequence.hpp>
 #include <instancer/read_line.hpp>
 #include <instancer/test/fake_stream.hpp>
@@ -26,8 +26,8 @@
 
 using namespace server_fixture;
 using namespace std::string_literals;
+using instancer::AsyncEvent;
 using instancer::detail::AdmissionSequence;
-using instancer::detail::AsyncEvent;
 
 namespace {
 
@@ -77,7 +77,7 @@ private:
     {
         const auto executor = co_await asio::this_coro::executor;
         asio::steady_timer timer(executor, time_);
-        co_await timer.async_wait(instancer::detail::as_result);
+        co_await timer.async_wait(instancer::as_result);
         co_return Result<void>();
     }
 

@@ -16,7 +16,7 @@
 
 #include <instancer/acceptor.hpp>
 #include <instancer/admission/context.hpp>
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/detail/server/admission_sequence.hpp>
 #include <instancer/detail/server/front_door.hpp>
 #include <instancer/detail/server/routed_acceptor.hpp>
@@ -100,7 +100,7 @@ private:
     std::unordered_map<std::uint64_t, VisitPtr> visits_;
     std::uint64_t last_id_ = 0;
     bool stopping_ = false;
-    detail::AsyncEvent over_;
+    AsyncEvent over_;
     detail::FrontDoor door_;
 };
 

@@ -12,9 +12,9 @@
 #include <asio/awaitable.hpp>
 
 #include <instancer/acceptor.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/authenticator.hpp>
 #include <instancer/bridge.hpp>
-#include <instancer/detail/async/async_event.hpp>
 #include <instancer/detail/async/deadline.hpp>
 #include <instancer/detail/server/admission_sequence.hpp>
 #include <instancer/detail/server/front_door.hpp>
@@ -101,8 +101,8 @@ private:
     detail::SessionTable sessions_;
     const detail::SessionEnvironment environment_;
     detail::SessionLimits limits_;
-    detail::AsyncEvent closing_;
-    detail::AsyncEvent sessions_over_;
+    AsyncEvent closing_;
+    AsyncEvent sessions_over_;
     detail::Deadline drain_limit_;
 };
 

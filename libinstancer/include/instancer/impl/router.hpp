@@ -14,8 +14,8 @@
 #include <instancer/admission/introduction_stage.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/server/reject_client.hpp>
-#include <instancer/detail/text/exception_text.hpp>
 #include <instancer/router.hpp>
+#include <instancer/text/exception_text.hpp>
 
 namespace instancer {
 
@@ -108,7 +108,7 @@ INSTANCER_DECL asio::awaitable<Result<std::string>> Router::pass(VisitPtr visit)
 INSTANCER_DECL void Router::conclude(Visit& visit, std::exception_ptr thrown, const Result<std::string>& server)
 {
     if (thrown)
-        return turn_away(visit, SessionEnd::failed, detail::exception_text(thrown));
+        return turn_away(visit, SessionEnd::failed, exception_text(thrown));
     if (!server)
         return turn_away(visit, detail::reject_client(visit.accepted.stream(), server.error()),
                          server.error().message());

@@ -6,8 +6,8 @@
 
 #include <instancer/admission/authentication_stage.hpp>
 #include <instancer/detail/config.hpp>
-#include <instancer/detail/text/exception_text.hpp>
 #include <instancer/server.hpp>
+#include <instancer/text/exception_text.hpp>
 
 namespace instancer {
 
@@ -91,7 +91,7 @@ INSTANCER_DECL void Server::take_in(std::size_t worker, Accepted& accepted)
         else
             session->run(std::move(accepted.attributes()));
     } catch (...) {
-        session->fail_to_run(detail::exception_text());
+        session->fail_to_run(exception_text());
         throw;
     }
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <instancer/detail/server/session_end.hpp>
-#include <instancer/detail/socket/lingering_close.hpp>
+#include <instancer/lingering_close.hpp>
 #include <instancer/result.hpp>
 #include <instancer/session.hpp>
 #include <instancer/stream.hpp>

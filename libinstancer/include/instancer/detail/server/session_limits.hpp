@@ -8,8 +8,8 @@
 #include <asio/awaitable.hpp>
 #include <asio/steady_timer.hpp>
 
+#include <instancer/async/async_event.hpp>
 #include <instancer/bridge.hpp>
-#include <instancer/detail/async/async_event.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/server/session_table.hpp>
 #include <instancer/server_options.hpp>

@@ -11,7 +11,7 @@
 #include <asio/this_coro.hpp>
 
 #include <instancer/admission/introduction_stage.hpp>
-#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/async/as_result.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/server/admission_sequence.hpp>
 #include <instancer/detail/server/session_end.hpp>

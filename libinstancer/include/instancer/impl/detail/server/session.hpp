@@ -8,16 +8,16 @@
 #include <asio/this_coro.hpp>
 #include <fcntl.h>
 
-#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/async/as_result.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/crypto/random_bytes.hpp>
 #include <instancer/detail/server/reject_client.hpp>
 #include <instancer/detail/server/session.hpp>
 #include <instancer/detail/server/session_table.hpp>
-#include <instancer/detail/socket/lingering_close.hpp>
 #include <instancer/detail/socket/peer_watch.hpp>
 #include <instancer/detail/socket/socket_stream.hpp>
-#include <instancer/detail/text/exception_text.hpp>
+#include <instancer/lingering_close.hpp>
+#include <instancer/text/exception_text.hpp>
 
 namespace instancer::detail {
 

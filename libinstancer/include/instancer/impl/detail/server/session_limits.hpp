@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/async/as_result.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/server/session.hpp>
 #include <instancer/detail/server/session_limits.hpp>

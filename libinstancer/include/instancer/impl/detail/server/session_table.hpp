@@ -7,7 +7,7 @@
 #include <asio/dispatch.hpp>
 #include <asio/post.hpp>
 
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/server/session.hpp>
 #include <instancer/detail/server/session_end.hpp>
