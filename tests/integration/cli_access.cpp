@@ -217,7 +217,8 @@ TEST_CASE("access: a PROXY header of either version names the client")
     CHECK(holds(daemon.wait_for_line("session ended: completed"), "client=192.0.2.7:4000"));
     // Rules hold for who is named, and an address that is no proxy's names nobody.
     CHECK(greeting(daemon, "127.0.0.1", "PROXY TCP4 198.51.100.1 10.0.0.1 4000 443\r\n") == "reset");
-    CHECK(holds(daemon.wait_for_line("session ended: denied: no rule allows it"), "client=198.51.100.1:4000"));
+    CHECK(holds(daemon.wait_for_line("session ended: denied: introduction: no rule allows it"),
+                "client=198.51.100.1:4000"));
     RawClient direct(daemon.port(), "127.0.0.4");
     direct.send(header_v1);
     direct.half_close();

@@ -70,7 +70,7 @@ TEST_CASE("tunnel: users of the database and of the configuration are let in, an
     REQUIRE(server.has_agent());
     CHECK(is_let_in(server, "127.0.0.9"));
     CHECK(!is_let_in(server, "127.0.0.2"));
-    CHECK(server.wait_for_line("session ended: rejected: 127.0.0.2 is no user's address") != "");
+    CHECK(server.wait_for_line("session ended: rejected: authentication: 127.0.0.2 is no user's address") != "");
 
     CHECK(server.control("set userip tom 127.0.0.2\n") == "Done\n");
     CHECK(is_let_in(server, "127.0.0.2"));
@@ -137,7 +137,7 @@ TEST_CASE("tunnel: users who come while another process keeps the database wait 
         CHECK(client->receive_all() == "");
         REQUIRE(client->ended_in_order());
     }
-    CHECK(server.wait_for_line("rejected: " + users + ": database is locked", 20) != "");
+    CHECK(server.wait_for_line("rejected: authentication: " + users + ": database is locked", 20) != "");
     CHECK(server.control("set userip tom 127.0.0.2\n") == "error: " + users + ": database is locked\n");
     holder.signal(SIGKILL);
     REQUIRE(holder.wait());
@@ -159,7 +159,7 @@ TEST_CASE("tunnel: a database that takes the place of another one holds at once"
 
     std::filesystem::remove(users);
     CHECK(!is_let_in(server, "127.0.0.2"));
-    CHECK(server.wait_for_line("rejected: " + users + ": there is no such user database") != "");
+    CHECK(server.wait_for_line("rejected: authentication: " + users + ": there is no such user database") != "");
 
     std::filesystem::rename(fresh, users);
     CHECK(!is_let_in(server, "127.0.0.2"));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,6 +45,9 @@ private:
 /// A client that an Acceptor took in.
 class Accepted {
 public:
+    /// By name.
+    using Attributes = std::map<std::string, std::string, std::less<>>;
+
     /// A client at `stream`, of whom `info` is known.
     Accepted(Stream stream, ClientInfo info) : stream_(std::move(stream)), info_(std::move(info)) {}
 
@@ -54,6 +59,9 @@ public:
     /// Empty for a client of which nothing needs to be kept.
     std::unique_ptr<ConnectionSlot>& slot() noexcept { return slot_; }
 
+    /// What the acceptor has learned of the client besides, for the stages of its admission.
+    Attributes& attributes() noexcept { return attributes_; }
+
     /// Why the client is not let in; its stream may be gone then.
     const std::optional<Error>& refusal() const noexcept { return refusal_; }
     /// Says why the client is not let in.
@@ -63,6 +71,7 @@ private:
     Stream stream_;
     ClientInfo info_;
     std::unique_ptr<ConnectionSlot> slot_;
+    Attributes attributes_;
     std::optional<Error> refusal_;
 };
 

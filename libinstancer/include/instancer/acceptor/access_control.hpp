@@ -114,7 +114,7 @@ private:
 
         std::shared_ptr<AccessControl> access_;
         std::optional<Source> source_;
-        bool by_proxy_;
+        bool by_proxy_;  ///< And its header has yet to come.
         bool entered_ = false;
     };
 

@@ -14,6 +14,7 @@ namespace instancer {
 /// Has an Authenticator say who the client is, unless an earlier stage has: the last stage of every server.
 class AuthenticationStage final : public AdmissionStage {
 public:
+    /// Asks `authenticator`.
     explicit AuthenticationStage(std::unique_ptr<Authenticator> authenticator)
         : AdmissionStage("authentication"), authenticator_(std::move(authenticator))
     {

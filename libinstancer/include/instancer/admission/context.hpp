@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <functional>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,10 +19,13 @@ namespace instancer {
 class AdmissionContext {
 public:
     /// By name.
-    using Attributes = std::map<std::string, std::string, std::less<>>;
+    using Attributes = Accepted::Attributes;
 
-    /// A client of which an acceptor keeps `slot`, which may be null.
-    explicit AdmissionContext(ClientInfo& client, ConnectionSlot* slot = nullptr) : client_(client), slot_(slot) {}
+    /// A client of which an acceptor keeps `slot`, which may be null, and has learned `attributes`.
+    explicit AdmissionContext(ClientInfo& client, ConnectionSlot* slot = nullptr, Attributes attributes = {})
+        : client_(client), slot_(slot), attributes_(std::move(attributes))
+    {
+    }
     AdmissionContext(const AdmissionContext&) = delete;
     AdmissionContext& operator=(const AdmissionContext&) = delete;
 

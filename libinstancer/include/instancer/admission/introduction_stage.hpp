@@ -11,6 +11,7 @@ namespace instancer {
 /// server.
 class IntroductionStage final : public AdmissionStage {
 public:
+    /// For clients whose acceptor wants to hear who they are.
     IntroductionStage() : AdmissionStage("introduction") {}
 
 private:

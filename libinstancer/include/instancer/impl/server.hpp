@@ -5,7 +5,6 @@
 #include <asio/detached.hpp>
 
 #include <instancer/admission/authentication_stage.hpp>
-#include <instancer/admission/introduction_stage.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/server.hpp>
 #include <instancer/text/exception_text.hpp>
@@ -76,8 +75,7 @@ INSTANCER_DECL void Server::stop()
 INSTANCER_DECL detail::AdmissionSequence Server::stages(const ServerOptions& options,
                                                         std::unique_ptr<Authenticator> authenticator)
 {
-    detail::AdmissionSequence::Stages all{std::make_shared<IntroductionStage>()};
-    all.insert(all.end(), options.stages.begin(), options.stages.end());
+    auto all = detail::AdmissionSequence::after_introduction(options.stages);
     all.push_back(std::make_shared<AuthenticationStage>(std::move(authenticator)));
     return {std::move(all), options.auth_timeout};
 }
@@ -91,7 +89,7 @@ INSTANCER_DECL void Server::take_in(std::size_t worker, Accepted& accepted)
         if (accepted.refusal())
             session->turn_away(*accepted.refusal());
         else
-            session->run();
+            session->run(std::move(accepted.attributes()));
     } catch (...) {
         session->fail_to_run(exception_text());
         throw;

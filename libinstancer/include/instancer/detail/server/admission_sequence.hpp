@@ -28,6 +28,9 @@ public:
     /// The stages that have no deadline of their own take `time_limit` together; 0 means no limit.
     AdmissionSequence(Stages stages, Duration time_limit) : stages_(std::move(stages)), time_limit_(time_limit) {}
 
+    /// The introduction by a proxy, and then `others`.
+    static Stages after_introduction(const Stages& others);
+
     /// Whether there is a stage that waits for this client.
     bool waits_for(const AdmissionContext& context) const;
 

@@ -68,10 +68,10 @@ public:
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
 
-    /// Begins to admit and serve the client.
+    /// Begins to admit and serve the client, of which `attributes` are known.
     ///
     /// Threads: the control executor; once.
-    void run();
+    void run(AdmissionContext::Attributes attributes);
 
     /// Ends it before it has run: its client is not let in.
     ///
@@ -96,7 +96,7 @@ public:
     /// Nothing when it has just ended.
     std::optional<SessionStatus> status() const;
 
-    /// Threads: any.
+    /// Its number. Threads: any.
     std::uint64_t id() const noexcept { return id_; }
     /// When the client was taken in. Threads: any.
     std::chrono::steady_clock::time_point begin() const noexcept { return begin_; }
@@ -137,7 +137,10 @@ private:
 
     /// What the coroutine of a session knows, and takes along when it goes on on another worker.
     struct Progress {
-        explicit Progress(Session& session) : context(session.info_, session.slot_.get()) {}
+        Progress(Session& session, AdmissionContext::Attributes attributes)
+            : context(session.info_, session.slot_.get(), std::move(attributes))
+        {
+        }
 
         const Admission& admission() const { return *context.admission(); }
 
@@ -180,7 +183,6 @@ private:
     /// Nothing when the client is admitted.
     std::optional<SessionEnd> conclude_admission(Progress& progress, const Result<void>& admitted);
 
-    /// Everything about the client's greeting that is wrong ends it without a byte.
     SessionEnd reject(const Error& error);
 
     Identity identify(const Admission& admission) const;
@@ -245,10 +247,10 @@ private:
     std::optional<asio::cancellation_signal> cancel_;  ///< While it has a coroutine.
 };
 
-using SessionPtr = std::shared_ptr<Session>;
-
 }  // namespace instancer::detail
 
 #if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/detail/server/session_table.hpp>
+
 #include <instancer/impl/detail/server/session.hpp>
 #endif

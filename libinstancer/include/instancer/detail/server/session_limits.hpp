@@ -10,6 +10,7 @@
 
 #include <instancer/async/async_event.hpp>
 #include <instancer/bridge.hpp>
+#include <instancer/detail/config.hpp>
 #include <instancer/detail/server/session_table.hpp>
 #include <instancer/server_options.hpp>
 #include <instancer/session.hpp>
@@ -17,8 +18,8 @@
 namespace instancer::detail {
 
 /// The limit of time that a session has reached which began at `begin`; nothing when it may go on.
-std::optional<SessionEnd> passed_limit(const ServerOptions& options, LinkState::Clock::time_point begin,
-                                       const LinkState& state, LinkState::Clock::time_point now);
+INSTANCER_DECL std::optional<SessionEnd> passed_limit(const ServerOptions& options, LinkState::Clock::time_point begin,
+                                                      const LinkState& state, LinkState::Clock::time_point now);
 
 /// Ends the sessions that have reached a limit, now and then: stamps cost less than a timer for each.
 ///

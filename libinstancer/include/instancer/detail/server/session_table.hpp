@@ -13,11 +13,13 @@
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
 
-#include <instancer/detail/server/session.hpp>
 #include <instancer/events.hpp>
 #include <instancer/session.hpp>
 
 namespace instancer::detail {
+
+class Session;
+using SessionPtr = std::shared_ptr<Session>;
 
 /// The sessions of one server that are not over.
 ///
@@ -45,13 +47,7 @@ public:
     bool end(std::uint64_t id, SessionEnd why);
 
     /// Ends each session for which `why`, called with it, says for what reason.
-    template <class Why>
-    void end_if(const Why& why)
-    {
-        for (const auto& [id, session] : sessions_)
-            if (const std::optional<SessionEnd> end = why(*session))
-                session->end(*end);
-    }
+    void end_if(const std::function<std::optional<SessionEnd>(const Session&)>& why);
 
     /// Tells a session of the end of the instance that it got in one of its attempts. Small enough to need no memory of
     /// its own. Threads: any, to make it.
@@ -78,5 +74,7 @@ private:
 }  // namespace instancer::detail
 
 #if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/detail/server/session.hpp>
+
 #include <instancer/impl/detail/server/session_table.hpp>
 #endif

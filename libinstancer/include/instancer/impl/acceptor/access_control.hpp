@@ -102,6 +102,7 @@ INSTANCER_DECL asio::awaitable<Result<void>> AccessControl::CountedSlot::do_intr
     if (header.state() == ProxyHeaderParser::State::malformed)
         co_return fail(Errc::rejected,
                        "the PROXY header of " + info.to_string() + " is malformed: " + std::string(header.error()));
+    by_proxy_ = false;
     if (header.client())
         info = *header.client();
     auto allowed = access_->check_rules(info);

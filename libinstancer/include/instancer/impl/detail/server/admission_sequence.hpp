@@ -10,6 +10,7 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 
+#include <instancer/admission/introduction_stage.hpp>
 #include <instancer/async/as_result.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/server/admission_sequence.hpp>
@@ -33,6 +34,13 @@ inline Result<PlaceBudget::Place> take_place(const AdmissionStage& stage)
     if (auto place = budget->take())
         return place;
     return fail(Errc::full, "as many clients as there may be: " + std::to_string(budget->limit()));
+}
+
+INSTANCER_DECL AdmissionSequence::Stages AdmissionSequence::after_introduction(const Stages& others)
+{
+    Stages all{std::make_shared<IntroductionStage>()};
+    all.insert(all.end(), others.begin(), others.end());
+    return all;
 }
 
 INSTANCER_DECL bool AdmissionSequence::waits_for(const AdmissionContext& context) const

@@ -11,6 +11,7 @@
 #include <instancer/async/as_result.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/crypto/random_bytes.hpp>
+#include <instancer/detail/server/reject_client.hpp>
 #include <instancer/detail/server/session.hpp>
 #include <instancer/detail/server/session_table.hpp>
 #include <instancer/detail/socket/peer_watch.hpp>
@@ -31,11 +32,11 @@ INSTANCER_DECL Session::Session(const SessionEnvironment& environment, std::size
 {
 }
 
-INSTANCER_DECL void Session::run()
+INSTANCER_DECL void Session::run(AdmissionContext::Attributes attributes)
 {
     environment_.door.set_out();
     stage_ = Stage::admitting;
-    auto progress = std::make_unique<Progress>(*this);
+    auto progress = std::make_unique<Progress>(*this, std::move(attributes));
     progress->place = unadmitted_place(progress->context);
     spawn(std::move(progress));
 }
@@ -186,10 +187,7 @@ INSTANCER_DECL std::optional<SessionEnd> Session::conclude_admission(Progress& p
 INSTANCER_DECL SessionEnd Session::reject(const Error& error)
 {
     detail_ = error.message();
-    const auto end = end_of_admission(error);
-    if (!cause_.is_set() && (end == SessionEnd::auth_timeout || end == SessionEnd::authentication_failed))
-        lingering_close(client_);
-    return end;
+    return cause_.is_set() ? SessionEnd::stopped : reject_client(client_, error);
 }
 
 INSTANCER_DECL Identity Session::identify(const Admission& admission) const

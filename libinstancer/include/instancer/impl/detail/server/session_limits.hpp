@@ -5,6 +5,7 @@
 
 #include <instancer/async/as_result.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/detail/server/session.hpp>
 #include <instancer/detail/server/session_limits.hpp>
 
 namespace instancer::detail {

@@ -9,6 +9,8 @@
 
 #include <instancer/async/async_event.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/detail/server/session.hpp>
+#include <instancer/detail/server/session_end.hpp>
 #include <instancer/detail/server/session_table.hpp>
 
 namespace instancer::detail {
@@ -64,6 +66,13 @@ INSTANCER_DECL bool SessionTable::end(std::uint64_t id, SessionEnd why)
         return false;
     found->second->end(why);
     return true;
+}
+
+INSTANCER_DECL void SessionTable::end_if(const std::function<std::optional<SessionEnd>(const Session&)>& why)
+{
+    for (const auto& [id, session] : sessions_)
+        if (const auto end = why(*session))
+            session->end(*end);
 }
 
 INSTANCER_DECL std::function<void(InstanceEnd)> SessionTable::instance_listener(const Session& session,

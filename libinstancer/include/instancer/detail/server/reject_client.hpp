@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <instancer/detail/server/session_end.hpp>
+#include <instancer/lingering_close.hpp>
+#include <instancer/result.hpp>
+#include <instancer/session.hpp>
+#include <instancer/stream.hpp>
+
+namespace instancer::detail {
+
+/// Everything about the client's greeting that is wrong ends it in order, without a byte. The caller aborts the stream
+/// of a client that is turned away for another reason.
+inline SessionEnd reject_client(Stream& client, const Error& error)
+{
+    const auto end = end_of_admission(error);
+    if (end == SessionEnd::auth_timeout || end == SessionEnd::authentication_failed)
+        lingering_close(client);
+    return end;
+}
+
+}  // namespace instancer::detail
