@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A Service as a program of somebody else has it: on a thread of the test, with real processes and real signals.
+#include <atomic>
+#include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <future>
 #include <memory>
 #include <string>
@@ -49,13 +52,21 @@ public:
 private:
     void listening(std::string_view, std::string_view address) override
     {
-        struct sigaction action {};
-        ::sigaction(SIGTERM, nullptr, &action);
-        catches_termination_ = action.sa_handler != SIG_DFL;
+        catches_termination_ = termination_handler() != before_;
         listens_.set_value(std::string(address));
     }
     void session_ended(const SessionSummary&) override { ++sessions_; }
 
+    using Handler = void (*)(int);
+
+    static Handler termination_handler()
+    {
+        struct sigaction action {};
+        ::sigaction(SIGTERM, nullptr, &action);
+        return action.sa_handler;
+    }
+
+    const Handler before_ = termination_handler();
     std::promise<std::string> listens_;
     std::atomic<int> sessions_ = 0;
     std::atomic<bool> catches_termination_ = false;

@@ -6,7 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <instancer/backend/find_program.hpp>
-#include <instancer/detail/process/group_limits.hpp>
+#include <instancer/backend/unbound_limits.hpp>
 
 #include "config/config.hpp"
 #include "config/validate.hpp"

@@ -8,6 +8,7 @@
 
 #include <instancer/async/host_resolver.hpp>
 #include <instancer/detail/async/detached_threads.hpp>
+#include <instancer/system/last_error.hpp>
 
 #include "async_test.hpp"
 

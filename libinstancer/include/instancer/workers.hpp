@@ -78,7 +78,7 @@ public:
         return next_;
     }
 
-    /// Runs all workers, the first one on the calling thread, until `stop`.
+    /// Runs all workers, the first one on the calling thread, until `stop`. Call it once: it cannot run again.
     void run()
     {
         std::vector<std::jthread> threads;
