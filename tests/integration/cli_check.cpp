@@ -77,6 +77,16 @@ TEST_CASE("check says what it checked when all is well")
     CHECK(Finished({"check", "--config", "c.json"}, directory.path()).code == 0);
 }
 
+TEST_CASE("check warns of a socket that anybody may connect to")
+{
+    const TemporaryDirectory directory;
+    const auto file = directory.file(
+        "c.json", R"({"services": {"a": {"mode": "forward", "listen": "unix:@open", "to": "unix:@back"}}})");
+    const Finished check({"check", "--config", file});
+    CHECK(check.code == 0);
+    CHECK(check.output.starts_with("warning: a: unix:@open has no permissions: every user"));
+}
+
 TEST_CASE("check says all that is wrong, by line and path, and run refuses the same")
 {
     const TemporaryDirectory directory;

@@ -177,7 +177,7 @@ TEST_CASE("a socket that systemd passes is served, and nobody inherits it")
 {
     Listener listener;
     // As systemd does it: the pid is known only once the process is there.
-    const auto look_around = "env | grep -c LISTEN_; ls /proc/self/fd | wc -l; exec cat";
+    const auto look_around = "env | grep -c ^LISTEN_; ls /proc/self/fd | wc -l; exec cat";
     const auto passed = [&](const Words& arguments) {
         Words command = {"/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", test_paths::instancerd};
         command.insert(command.end(), arguments.begin(), arguments.end());

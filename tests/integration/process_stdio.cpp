@@ -254,6 +254,7 @@ TEST_CASE("stdio: the environment holds what is configured, what we tell, and no
             {"INSTANCER_SERVICE", service.name()},
             {"INSTANCER_CLIENT_ADDRESS", "127.0.0.1"},
             {"INSTANCER_CLIENT_PORT", port},
+            {"INSTANCER_LISTEN_PORT", std::to_string(service.port())},
         };
         CHECK(found == expected);
     }

@@ -716,7 +716,8 @@ constexpr Option table[] = {
      "agent connects them to; # starts a comment",
      Scope::tunnel_server, Shape::text, {},
      [](Target to, S text) { return set_path(to, to.service->tunnel.routing_file, text); }},
-    {tunnel, "route", "'LISTEN TARGET'", "-", "a route of the server, as in the file of routing; a range of ports, as in ':20000-20009 10.0.0.1:20000-20009', is a "
+    {tunnel, "route", "'LISTEN TARGET'", "-",
+     "a route of the server, as in the file of routing; a range of ports, as in ':20000-20009 10.0.0.1:20000-20009', is a "
      "route for each pair, or all to one target",
      Scope::tunnel_server, Shape::list, "routes",
      [](Target to, S text) -> Parsed<void> {

@@ -323,7 +323,8 @@ public:
     explicit Offer(const Option& option)
     {
         const auto words = split(option.value, '|');
-        if (words.size() > 1 && std::all_of(words.begin(), words.end(), is_choice))
+        // What may stand alone or with a value is followed by anything.
+        if (option.shape != Shape::variant && words.size() > 1 && std::all_of(words.begin(), words.end(), is_choice))
             choices = words;
         file = option.value == "FILE";
         directory = option.value == "DIR";

@@ -207,7 +207,8 @@ INSTANCER_DECL asio::awaitable<void> StreamBridge::pass_end(Direction& way)
 INSTANCER_DECL asio::awaitable<void> StreamBridge::watch_ended(Direction& way)
 {
     auto& back = other_of(way);
-    if (shared_->state.half(way.way) != BridgeState::Half::ended || !way.source.is_tcp() || back.over.is_set())
+    const bool tells_when_gone = way.source.is_tcp() || way.source.lender() != nullptr;
+    if (shared_->state.half(way.way) != BridgeState::Half::ended || !tells_when_gone || back.over.is_set())
         co_return;
     const bool gone = co_await is_gone(way.source, back.over);
     if (gone)

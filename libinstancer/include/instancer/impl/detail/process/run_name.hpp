@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <filesystem>
 #include <system_error>
 
@@ -63,7 +64,8 @@ INSTANCER_DECL std::vector<std::string> remove_stale_runs(std::string_view name,
             for_each_stale(group, [](const std::string& path) { remove_control_group(path); });
     std::vector<std::string> directories;
     for_each_stale(temporary_root(), [&](const std::string& path) {
-        if (lock_directory(path))
+        // One that cannot be opened is reported by its removal.
+        if (lock_directory(path) || errno != EWOULDBLOCK)
             directories.push_back(path);
     });
     return directories;

@@ -51,6 +51,8 @@ INSTANCER_DECL int UnixBind::run(void* self)
 
 INSTANCER_DECL int UnixBind::take_owner() const
 {
+    if (!permissions_.owner && !permissions_.group)
+        return 0;
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
     __user_cap_data_struct capabilities[_LINUX_CAPABILITY_U32S_3];
     if (::syscall(SYS_capget, &header, capabilities) != 0)
