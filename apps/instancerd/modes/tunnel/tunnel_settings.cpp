@@ -6,6 +6,7 @@
 #include "config/json.hpp"
 #include "daemon/system.hpp"
 #include "files/access.hpp"
+#include "files/lines.hpp"
 
 namespace instancer::daemon {
 
@@ -97,25 +98,19 @@ Parsed<TunnelRoute> parse_route(std::string_view text)
 
 Parsed<std::vector<TunnelRoute>> parse_routing(std::string_view text, const std::string& file)
 {
-    std::vector<TunnelRoute> routes;
-    int number = 0;
-    for (const auto& line : split(text, '\n')) {
-        ++number;
-        const auto words = words_of(line.substr(0, line.find('#')));
-        if (words.empty())
-            continue;
-        const auto place = file + ":" + std::to_string(number) + ": ";
-        auto route = route_of(words);
-        if (!route)
-            return wrong(place + route.error());
-        const auto taken = std::find_if(routes.begin(), routes.end(),
-                                        [&](const auto& other) { return other.listen.collides(route->listen); });
-        if (taken != routes.end())
-            return wrong(place + route->listen.text() + " is taken by the route of " + taken->listen.text() +
-                         "; choose another port or address");
-        routes.push_back(std::move(*route));
-    }
-    if (routes.empty())
+    auto routes = parse_lines<TunnelRoute>(
+        text, file, Comments::anywhere, [](std::string_view line, const auto& before) -> Parsed<TunnelRoute> {
+            auto route = route_of(words_of(line));
+            if (!route)
+                return route;
+            const auto taken = std::find_if(before.begin(), before.end(),
+                                            [&](const auto& other) { return other.listen.collides(route->listen); });
+            if (taken != before.end())
+                return wrong(route->listen.text() + " is taken by the route of " + taken->listen.text() +
+                             "; choose another port or address");
+            return route;
+        });
+    if (routes && routes->empty())
         return wrong(file + ": holds no route; write one a line, as in 0.0.0.0:8080 10.0.0.1:80");
     return routes;
 }
