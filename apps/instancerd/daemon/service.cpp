@@ -8,8 +8,6 @@
 
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <instancer/acceptor/controlled_acceptor.hpp>
 #include <instancer/authenticator/open.hpp>
@@ -17,78 +15,16 @@
 #include <instancer/authenticator/shared.hpp>
 #include <instancer/authenticator/source_address.hpp>
 #include <instancer/authenticator/token.hpp>
-#include <instancer/backend/docker_backend.hpp>
-#include <instancer/backend/process_backend.hpp>
 
 #include "control/control_terminal.hpp"
 #include "daemon/system.hpp"
 #include "files/tokens.hpp"
 #include "files/upstreams.hpp"
+#include "modes/modes.hpp"
 #include "modes/relay/relay.hpp"
 #include "observe/traffic.hpp"
 
 namespace instancer::daemon {
-
-namespace {
-
-ProcessOptions process_options(const Settings& settings, const ServiceSettings& service)
-{
-    ProcessOptions options;
-    options.command = service.command;
-    options.command.front() = settings.program(service);
-    options.io = service.io;
-    options.pty = service.pty;
-    options.stderr_to = service.stderr_to;
-    options.ports = service.ports;
-    options.dir_template = service.dir_template;
-    options.working_directory = service.working_directory;
-    if (options.working_directory.empty())
-        options.working_directory = service.dir_template.empty() ? settings.resolve(".") : "{dir}";
-    options.env = service.env;
-    options.client_env = service.client_env;
-    // Who is not root can only stay who they are.
-    if (!service.user.empty() && ::geteuid() == 0)
-        if (const auto user = find_user(service.user))
-            options.user.emplace(user->uid, user->gid, user->groups);
-    options.users = service.users;
-    options.init = settings.init_program();
-    options.limit_memory = service.limits.memory;
-    options.limit_cpus = service.limits.cpus;
-    options.limit_pids = service.limits.pids;
-    options.limit_nofile = service.limits.nofile;
-    options.limit_core = service.limits.core;
-    // The default must not ask for more than we may give.
-    if (rlimit ours{}; !service.has("limit-nofile") && ::getrlimit(RLIMIT_NOFILE, &ours) == 0)
-        options.limit_nofile = std::min<std::uint64_t>(options.limit_nofile, ours.rlim_max);
-    options.stop_grace = service.stop_grace;
-    options.name = settings.daemon_name();
-    return options;
-}
-
-DockerOptions docker_options(const Settings& settings, const ServiceSettings& service)
-{
-    DockerOptions options = service.docker;
-    options.daemon = settings.daemon_name();
-    for (const auto& other : settings.services)
-        options.services.push_back(other.name);
-    options.command = service.command;
-    options.pty = service.pty != TerminalMode::none;
-    options.stderr_to = service.stderr_to;
-    options.env = service.env;
-    options.client_env = service.client_env;
-    options.user = service.user;
-    options.limits.memory = service.limits.memory;
-    options.limits.cpus = service.limits.cpus;
-    options.limits.pids = service.limits.pids;
-    options.limits.nofile = service.limits.nofile;
-    options.limits.core = service.limits.core;
-    options.limits.tmp = service.limits.tmp;
-    options.limits.log = service.limits.log;
-    options.stop_grace = service.stop_grace;
-    return options;
-}
-
-}  // namespace
 
 std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& executor,
                                                    const ServiceSettings& service, AccessRules rules,
@@ -152,11 +88,7 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
     RelayBackend* channels = nullptr;
     switch (service.mode) {
     case Mode::exec:
-        backend_ = std::make_unique<ProcessBackend>(control, name_, process_options(settings, service), log);
-        break;
-    case Mode::docker:
-        backend_ = std::make_unique<DockerBackend>(control, name_, docker_options(settings, service), log);
-        break;
+    case Mode::docker: backend_ = entry_of(service.mode).make_backend(control, settings, service, log); break;
     case Mode::forward: {
         auto options = service.upstream;
         if (!service.upstreams_file.empty())

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+#include "modes/relay/relay.hpp"
+
+namespace instancer::daemon {
+
+void check_relay(Checker& checker)
+{
+    const auto& service = checker.service;
+    const auto& relay = service.relay;
+    if (!checker.has("auth-file") && !checker.has("auth-string"))
+        checker.refuse("auth-file", "has no authentication string; add " + checker.say("auth-file", "FILE") + " or " +
+                                        checker.say("auth-string", "TEXT") + " (the original's is hi)");
+    else if (!relay.auth_file.empty() && !checker.has("auth-string"))
+        if (const auto text = load_authentication(relay); !text)
+            checker.refuse("auth-file", text.error());
+    if (!service.command.empty() || checker.has("command"))
+        checker.refuse("command", "is not run: the relay joins its clients with each other; remove it");
+    if (checker.has("max-instances"))
+        checker.refuse("max-instances", "is for instances; the relay has channels: use " + checker.say("max-pairs") +
+                                            " and " + checker.say("max-total"));
+    if (checker.has("max-connections") && relay.channels.max_members == 1)
+        checker.refuse("max-connections",
+                       "has nobody to talk to in a channel of 1; write 2 or more, or 0 for no limit");
+    if (checker.has("alone-limit") && relay.channels.alone_limit == 0)
+        checker.refuse("alone-limit", "of 0 holds nothing; raise it or use " + checker.say("alone", "discard"));
+}
+
+}  // namespace instancer::daemon
