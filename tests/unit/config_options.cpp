@@ -2,12 +2,15 @@
 // What the tables of options and commands promise, row by row.
 #include <doctest/doctest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "config/command_line.hpp"
 #include "config/config.hpp"
 #include "config/validate.hpp"
 #include "modes/modes.hpp"
 #include "options/commands.hpp"
 #include "options/options.hpp"
+#include "options/schema.hpp"
 
 using namespace instancer::daemon;
 
@@ -197,4 +200,29 @@ TEST_CASE("every command shows its form and its examples, and they are right")
         for (const auto example : command.examples)
             CHECK(help.find("  instancerd " + std::string(example) + "\n") != std::string::npos);
     }
+}
+
+TEST_CASE("the schema has every key of every mode, with its choices")
+{
+    const auto schema = nlohmann::json::parse(json_schema());
+    for (const auto* mode : all_modes()) {
+        const auto& service = schema.at("$defs").at(std::string(mode->name));
+        CHECK(service.at("additionalProperties") == false);
+        for (const auto& option : options()) {
+            if (!includes(option.scope, scope_of(mode->mode)))
+                continue;
+            CAPTURE(option.name);
+            const auto path = split(option.config_key(), '.');
+            const auto* value = &service.at("properties").at(path.front());
+            if (path.size() == 2)
+                value = &value->at("properties").at(path.back());
+            CHECK(value->at("description") == option.description());
+            CHECK(value->contains("writeOnly") == option.traits.secret);
+            if (option.type.shape == Shape::text && !option.type.choices.empty())
+                CHECK(value->at("enum") == nlohmann::json(option.type.choices));
+        }
+    }
+    for (const auto& option : options())
+        CHECK(schema.at("properties").contains(std::string(option.config_key())) ==
+              includes(option.scope, Scope::daemon));
 }

@@ -27,6 +27,8 @@ public:
             const auto option = find(member.name(), Scope::daemon);
             if (member.name() == "services")
                 services = &member.value();
+            else if (member.name() == "$schema")
+                continue;  // It is for editors.
             else if (option)
                 apply(*option, Target(settings_, nullptr), settings_.given, member.place(), member.value());
             else if (find(member.name(), Scope::any_service) || is_service_word(member.name()))

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// generate man | man-config | bash | zsh | fish: writes a manual page, a shell's completion, or the JSON
+// generate man | man-config | bash | zsh | fish | schema: writes a manual page, a shell's completion, or the JSON
 // schema of the configuration to standard output.
 #include "generate.hpp"
 
 #include <iostream>
+
+#include "options/schema.hpp"
 
 int main(int argc, char** argv)
 {
@@ -18,8 +20,10 @@ int main(int argc, char** argv)
         generate::write_zsh();
     else if (what == "fish")
         generate::write_fish();
+    else if (what == "schema")
+        std::cout << instancer::daemon::json_schema();
     else {
-        std::cerr << "usage: generate man | man-config | bash | zsh | fish\n";
+        std::cerr << "usage: generate man | man-config | bash | zsh | fish | schema\n";
         return 2;
     }
     return std::cout.flush() ? 0 : 1;
