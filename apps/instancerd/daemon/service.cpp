@@ -55,7 +55,7 @@ void reload_rules(AccessControl& access, Parsed<AccessRules> rules, const Servic
         log.warning(service.name, rules.error() + "; the access rules stay as they were");
         return;
     }
-    log.notice(service.name, std::to_string(rules->size()) + " access rules, with those of " + service.access_file);
+    log.notice(service.name, counted(rules->size(), "access rule") + ", with those of " + service.access_file);
     access.set_rules(std::move(*rules));
 }
 
@@ -255,7 +255,7 @@ void Service::reload_tokens(Parsed<std::vector<std::string>> tokens, const std::
     std::set_difference(owners_.begin(), owners_.end(), owners.begin(), owners.end(),
                         std::inserter(removed, removed.end()));
     owners_ = std::move(owners);
-    const auto read = "read " + std::to_string(tokens->size()) + " tokens from " + service_.tokens;
+    const auto read = "read " + counted(tokens->size(), "token") + " from " + service_.tokens;
     // Before instances end: nobody may come back for another one.
     set_tokens_(std::move(*tokens));
     log_.notice(name_, read + deal_with_removed(removed));
@@ -279,7 +279,7 @@ std::string Service::deal_with_removed(const std::set<std::string>& owners)
     auto text = ", " + std::to_string(owners.size()) + " removed";
     if (left == 0)
         return text;
-    text += ", " + std::to_string(left) + (left == 1 ? " instance" : " instances");
+    text += ", " + counted(static_cast<std::size_t>(left), "instance");
     text += owners.size() == 1 ? " of it" : " of them";
     return text + (end ? left == 1 ? " ends" : " end" : left == 1 ? " goes on" : " go on");
 }
@@ -299,7 +299,7 @@ asio::awaitable<void> Service::reload_upstreams(Parsed<std::vector<Upstream>> li
         error = list.error();
     }
     if (error.empty())
-        log_.notice(name_, "read " + std::to_string(count) + " upstreams from " + file);
+        log_.notice(name_, "read " + counted(count, "upstream") + " from " + file);
     else
         log_.warning(name_, error + "; the upstreams stay as they were");
 }
@@ -321,7 +321,7 @@ void Service::report()
         for (const auto& upstream : upstreams_->snapshot())
             log_.upstream(name_, upstream);
         if (const auto waiting = upstreams_->waiting(); waiting > 0)
-            log_.notice(name_, std::to_string(waiting) + " clients wait for an upstream");
+            log_.notice(name_, counted(waiting, "client") + (waiting == 1 ? " waits" : " wait") + " for an upstream");
     }
     report_instances();
     asio::co_spawn(control_, report_sessions(), asio::detached);
