@@ -235,7 +235,8 @@ TEST_CASE("--help shows every option of its command with its default")
     };
     const auto shows = [&](const std::string& help, const Option& option) {
         const auto text = squeezed(help);
-        const auto begin = text.find("--" + std::string(option.name) + squeezed(option.value()) + squeezed(option.description()));
+        const auto begin =
+            text.find("--" + std::string(option.name) + squeezed(option.value()) + squeezed(option.description()));
         if (begin == text.npos)
             return false;
         const auto initial = option.default_value();
