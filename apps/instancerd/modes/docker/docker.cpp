@@ -9,6 +9,14 @@ namespace instancer::daemon {
 
 namespace {
 
+std::vector<std::string> warn(const Settings& settings, const ServiceSettings&)
+{
+    if (settings.has_lasting_name())
+        return {};
+    return {"port 0 is another port every time, so that a later start would not find containers that a crash left; "
+            "give this daemon a --name"};
+}
+
 DockerOptions backend_options(const Settings& settings, const ServiceSettings& service)
 {
     DockerOptions options = service.docker;
@@ -35,9 +43,6 @@ DockerOptions backend_options(const Settings& settings, const ServiceSettings& s
 std::unique_ptr<InstanceBackend> make_backend(const asio::any_io_executor& control, const Settings& settings,
                                               const ServiceSettings& service, Log& log)
 {
-    if (!settings.has_lasting_name())
-        log.warning(service.name, "port 0 is another port every time, so that a later start would not find "
-                                  "containers that a crash left; give this daemon a --name");
     return std::make_unique<DockerBackend>(control, service.name, backend_options(settings, service), log);
 }
 
@@ -58,6 +63,7 @@ constinit const ModeEntry docker_mode{
                 .scope = Scope::docker},
     .options = docker_options,
     .check = check_docker,
+    .warn = warn,
     .make_backend = make_backend,
 };
 
