@@ -226,3 +226,12 @@ TEST_CASE("the schema has every key of every mode, with its choices")
         CHECK(schema.at("properties").contains(std::string(option.config_key())) ==
               includes(option.scope, Scope::daemon));
 }
+
+TEST_CASE("a configuration may name its schema")
+{
+    Problems problems;
+    read_config("/c.json",
+                R"({"$schema": "s.json", "services": {"s": {"mode": "forward", "listen": ":1", "to": "a:1"}}})",
+                problems);
+    CHECK(problems.empty());
+}

@@ -209,7 +209,7 @@ inline constexpr auto names_of = [] {
     return names;
 }();
 
-/// What none of the words is.
+/// The complaint about a text that is none of the words.
 std::string no_choice(const std::string& text, std::span<const std::string_view> names);
 
 template <const auto& table, auto... members>
@@ -230,8 +230,6 @@ inline constexpr Type choice{Shape::text,
                                  return {};
                              },
                              names_of<table>};
-
-inline constexpr Choice<bool> switch_choices[] = {{"on", true}, {"off", false}};
 
 /// One type in that mode, and another one in all others.
 template <Mode mode, const Type& ours, const Type& others>
