@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include <instancer/detail/text/split.hpp>
+#include <instancer/text/split.hpp>
 
 namespace instancer::daemon {
 
@@ -31,7 +31,7 @@ std::string counted(std::size_t count, std::string_view thing);
 /// `a, b or c`
 std::string alternatives(const std::vector<std::string_view>& words);
 
-using instancer::detail::split;
+using instancer::split;
 
 /// The words of a line, between blanks.
 std::vector<std::string> words_of(std::string_view line);

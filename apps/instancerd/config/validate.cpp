@@ -272,7 +272,7 @@ std::vector<std::string> unbound_limits_of(const Settings&, const ServiceSetting
     options.limit_pids = service.limits.pids;
     options.limit_cpus = service.limits.cpus;
     options.users = service.users;
-    return instancer::detail::unbound_limits(options, &instancer::detail::can_limit_groups);
+    return instancer::detail::unbound_limits(options, &can_limit_groups);
 }
 
 }  // namespace instancer::daemon

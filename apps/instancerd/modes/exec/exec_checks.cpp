@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <instancer/detail/process/find_program.hpp>
+#include <instancer/backend/find_program.hpp>
 #include <instancer/detail/process/group_limits.hpp>
 
 #include "daemon/system.hpp"
@@ -112,7 +112,7 @@ void check_limits(Checker& checker)
             runs_as = user->uid;
     }
     if (checker.has("limit-pids") && service.limits.pids != 0 && runs_as == 0 && !service.users &&
-        !instancer::detail::can_limit_groups(instancer::detail::GroupLimit::pids))
+        !can_limit_groups(GroupLimit::pids))
         checker.refuse("limit-pids", "does not bind root; add " + checker.say("user", "NAME") + ", or use docker mode");
 }
 
@@ -133,7 +133,7 @@ void check_files(Checker& checker)
     process.command = {checker.settings.program(service)};
     process.working_directory = checker.settings.resolve(".");
     process.env = service.env;
-    if (const auto found = instancer::detail::find_program(process); !found)
+    if (const auto found = find_program(process); !found)
         checker.refuse("command", found.error().text());
     const auto& directory = service.working_directory;
     if (!directory.empty() && is_fixed(directory) && !is_directory(directory))
