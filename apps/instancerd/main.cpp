@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "config/command_line.hpp"
+#include "config/text.hpp"
 #include "config/validate.hpp"
 #include "daemon/daemon.hpp"
 #include "files/upstreams.hpp"
@@ -30,12 +31,15 @@ int main(int argc, char** argv)
         return 2;
     if (command.kind == Command::Kind::serve)
         return serve(settings);
+    std::size_t warnings = 0;
     for (const auto& service : settings.services)
         for (const auto& find :
              {std::function(warnings_of), std::function(unknown_hosts), std::function(unbound_limits_of)})
-            for (const auto& warning : find(settings, service))
+            for (const auto& warning : find(settings, service)) {
                 std::cerr << "warning: " << service.name << ": " << warning << '\n';
-    const auto count = settings.services.size();
-    std::cerr << count << (count == 1 ? " service" : " services") << ", nothing wrong\n";
+                ++warnings;
+            }
+    std::cerr << counted(settings.services.size(), "service") << ", "
+              << (warnings == 0 ? "nothing wrong" : counted(warnings, "warning")) << '\n';
     return 0;
 }

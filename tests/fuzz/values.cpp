@@ -87,7 +87,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     check_message(parse_cpus(text));
     check_message(parse_hex(text, 4));
     check_message(parse_escaped(text));
-    check_message(parse_switch(text));
     check_message(parse_ports(text));
     check_message(parse_assignment(text));
     check_message(parse_name(text));

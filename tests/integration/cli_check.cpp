@@ -161,7 +161,7 @@ TEST_CASE("secrets that everybody can read are warned of by name, and not shown"
     CHECK(checked("0644") == "warning: a: every user of this machine can read " + tokens +
                                  "; chmod o-r it\nwarning: a: every user of this machine can read " + file +
                                  ", and in it the values of FLAG, KEY; chmod o-r it if one of them is a secret\n"
-                                 "1 service, nothing wrong\n");
+                                 "1 service, 2 warnings\n");
     CHECK(checked("0600") == "1 service, nothing wrong\n");
 }
 

@@ -149,7 +149,7 @@ TEST_CASE("tokens that are taken off the list: their sessions go on, or end, and
         REQUIRE(is_served(blue_again, "blue"));
         REQUIRE(is_served(green, "green"));
         reread(daemon, "red\n");
-        CHECK(daemon.wait_for_line("read 1 tokens from " + tokens + ", 2 removed, 3 instances of them end") != "");
+        CHECK(daemon.wait_for_line("read 1 token from " + tokens + ", 2 removed, 3 instances of them end") != "");
         for (auto* gone : {&blue, &blue_again, &green}) {
             CHECK(gone->receive_all() == "");
             CHECK(gone->ended_by_reset());

@@ -442,7 +442,7 @@ TEST_CASE("clients type their token, and find their instance again")
 
     directory.file("tokens.txt", "grey wolf\n");
     daemon.signal(SIGHUP);
-    REQUIRE(daemon.wait_for_line("read 1 tokens from " + tokens) != "");
+    REQUIRE(daemon.wait_for_line("read 1 token from " + tokens) != "");
     RawClient blue(daemon.port());
     blue.send("blue whale\n");
     CHECK(blue.receive_all() == "team? unknown token\n");

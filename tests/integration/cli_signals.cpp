@@ -196,7 +196,7 @@ TEST_CASE("SIGHUP reads the tokens again, and keeps them when the file is broken
 
     directory.file("tokens.txt", "# changed\n" + new_token + "\n");
     daemon.signal(SIGHUP);
-    REQUIRE(daemon.wait_for_line("read 1 tokens from " + file) != "");
+    REQUIRE(daemon.wait_for_line("read 1 token from " + file) != "");
     CHECK(admitted(new_token));
     CHECK_FALSE(admitted(old_token));
     stays.send("2");
@@ -245,7 +245,7 @@ TEST_CASE("tokens from a pipe are read once, and stay on SIGHUP")
     CHECK(admitted());
     daemon.signal(SIGHUP);
     CHECK(daemon.wait_for_line("gives what it holds once, and is not read again") != "");
-    CHECK(daemon.wait_for_line("read 1 tokens from /dev/fd/") != "");
+    CHECK(daemon.wait_for_line("read 1 token from /dev/fd/") != "");
     CHECK(admitted());
 }
 
@@ -284,7 +284,7 @@ TEST_CASE("a file that has become a pipe holds up no client and no signal, and w
     CHECK(daemon.wait_for_line("instance is ", told + 1) != "");
     REQUIRE(::write(writer.get(), (new_token + "\n").data(), new_token.size() + 1) == 129);
     writer.reset();
-    CHECK(daemon.wait_for_line("read 1 tokens from " + file, 2) != "");
+    CHECK(daemon.wait_for_line("read 1 token from " + file, 2) != "");
     CHECK(daemon.wait_for_line("2 access rules") != "");
     CHECK(admitted(new_token));
     CHECK_FALSE(admitted(old_token));

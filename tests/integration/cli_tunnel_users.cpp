@@ -366,7 +366,7 @@ TEST_CASE("tunnel: what is wrong with files and options is said by place, with t
     sql(directory.path("odd.db"), "CREATE TABLE user(id INTEGER)");
     contains(with({"-d", directory.path("odd.db")}), "no such column: username; make it by: sqlite3 ");
     contains(with({"-v", "5"}), "--verbose: '5' is no level");
-    contains(with({"--any-user", "-d", directory.path("odd.db")}), "--any-user: lets in whom --db does not know");
+    contains(with({"--any-user", "-d", directory.path("odd.db")}), "--any-user: cannot work together with --db");
     contains(complaint({"tunnel"}), "which end of the tunnel?");
     contains(complaint({"tunnel", "agent"}), "has no server to connect to; add --proxy host:8443");
     contains(complaint({"tunnel", "agent", "-p", ":80"}), "names no server");

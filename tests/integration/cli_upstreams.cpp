@@ -368,7 +368,7 @@ TEST_CASE("upstreams: an upstream that a new list adds is checked, one that it r
     CHECK(eventually([&] { return first.served() > 3; }));
     write_file(file, second.address() + "\n");
     daemon.signal(SIGHUP);
-    REQUIRE(daemon.wait_for_line("read 1 upstreams") != "");
+    REQUIRE(daemon.wait_for_line("read 1 upstream from") != "");
     const auto before = first.served();
     CHECK(eventually([&] { return second.served() > 20; }));
     CHECK(first.served() <= before + 1);
@@ -381,7 +381,7 @@ TEST_CASE("upstreams: no more connections than an upstream may have; others wait
     auto running = std::make_unique<RawClient>(daemon.port());
     auto connection = server.accept();
     RawClient second(daemon.port());
-    REQUIRE(reports(daemon, "1 clients wait for an upstream"));
+    REQUIRE(reports(daemon, "1 client waits for an upstream"));
     auto leaving = std::make_unique<RawClient>(daemon.port());
     REQUIRE(reports(daemon, "2 clients wait for an upstream"));
     {
@@ -437,7 +437,7 @@ TEST_CASE("upstreams: who waits for too long is reset, and the end of the daemon
         RawClient running(daemon.port());
         const auto connection = server.accept();
         RawClient waiting(daemon.port());
-        REQUIRE(reports(daemon, "1 clients wait for an upstream"));
+        REQUIRE(reports(daemon, "1 client waits for an upstream"));
         daemon.signal(SIGTERM);
         REQUIRE(daemon.wait_for_line("finishing the sessions") != "");
         CHECK(daemon.terminate() == 0);
@@ -516,10 +516,10 @@ TEST_CASE("upstreams: who waits is served by one that has rested, while the othe
     RawClient failing(daemon.port());
     REQUIRE(reports(daemon, "upstream " + address + " is up connections=1"));
     RawClient waiting(daemon.port());
-    REQUIRE(reports(daemon, "1 clients wait for an upstream"));
+    REQUIRE(reports(daemon, "1 client waits for an upstream"));
     REQUIRE(daemon.wait_for_line("upstream " + address + " takes no connections") != "");
     CHECK(failing.receive_all() == "");
-    REQUIRE(reports(daemon, "1 clients wait for an upstream"));
+    REQUIRE(reports(daemon, "1 client waits for an upstream"));
     hanging.reset();
     const Named back("back", port);
     CHECK(waiting.receive_line() == "back");

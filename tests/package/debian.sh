@@ -128,6 +128,9 @@ offered=$(zsh -f -c '_arguments() { print -l -- "$@" }; compadd() { print -l -- 
     file=$1; shift; words=("$@"); CURRENT=$#; . $file' zsh "$root/usr/share/zsh/vendor-completions/_instancerd" \
     instancerd exec --aut)
 grep -q '^--auth\[.*\]:open|source|token|prompt:(open source token prompt)$' <<<"$offered" || fail "zsh offers: $offered"
+grep -qF -- "'__fish_seen_subcommand_from exec' -l auth -x -a 'open source token prompt'" \
+    "$root/usr/share/fish/vendor_completions.d/instancerd.fish" || fail "fish is offered nothing for --auth"
+grep -q '"when-full"' "$root/usr/share/instancerd/instancerd.schema.json" || fail "The schema knows no --when-full"
 echo "ok: completions"
 
 # Without what it leaves on purpose: the configuration, and that the service is enabled, which starts nothing meanwhile.

@@ -247,10 +247,12 @@ TEST_CASE("--help shows every option of its command with its default")
     };
     const auto shows = [&](const std::string& help, const Option& option) {
         const auto text = squeezed(help);
-        const auto begin = text.find("--" + std::string(option.name) + squeezed(option.value) + squeezed(option.help));
+        const auto begin =
+            text.find("--" + std::string(option.name) + squeezed(option.value()) + squeezed(option.description()));
         if (begin == text.npos)
             return false;
-        const auto expected = option.fallback == "-" ? std::string() : "[" + squeezed(option.fallback) + "]";
+        const auto initial = option.default_value();
+        const auto expected = initial == "-" ? std::string() : "[" + squeezed(initial) + "]";
         return text.find(expected, begin) != text.npos;
     };
     for (const auto& option : options()) {

@@ -123,7 +123,7 @@ TEST_CASE("every option can be set in a configuration")
            "pull": "never", "egress": true, "mounts": ["data:/data"], "tmpfs": ["/run:8m"], "writable": true,
            "runtime": "runsc", "engine": "unix:///e.sock", "auth": "token", "tokens": "/t", "reset-id": "00ff",
            "on-removed": "end",
-           "limits": {"memory": 1000, "cpus": 0.5, "pids": 1, "nofile": 2, "tmp": "3k", "log": "4k"} },
+           "limits": {"memory": "6m", "cpus": 0.5, "pids": 1, "nofile": 2, "tmp": "3k", "log": "4k"} },
     "f": { "mode": "forward", "listen": ":3", "to": ["a:1=2,[::1]:2", "unix:u"], "balance": "source-hash",
            "session-idle": "1m", "half-close-timeout": "2m", "session-timeout": "3m",
            "traffic-log": "hex", "traffic-log-limit": "2k", "record": "r", "record-limit": "3m", "record-total": "4g",
@@ -210,7 +210,7 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(d.docker.engine == "unix:///e.sock");
     CHECK(d.reset_id == std::array<std::uint8_t, 2>{0, 0xff});
     CHECK(d.on_removed == OnRemoved::end);
-    CHECK(d.limits.memory == 1000);
+    CHECK(d.limits.memory == 6u << 20);
     CHECK(d.limits.cpus == 0.5);
     CHECK(d.limits.tmp == 3072);
     CHECK(d.limits.log == 4096);
@@ -329,22 +329,22 @@ TEST_CASE("every option can be set in a configuration")
     }
 }
 
-TEST_CASE("defaults are those that --help and the page on options print")
+TEST_CASE("defaults are those that --help and the page on options print, and can be written")
 {
     using Values = std::vector<std::string>;
     for (const auto mode : {Mode::exec, Mode::docker, Mode::forward, Mode::tunnel_server, Mode::tunnel_agent}) {
         const ServiceSettings fresh("s", mode);
         for (const auto& option : options()) {
-            const auto text = std::string(option.fallback);
-            const bool literal = option.shape == Shape::duration || option.shape == Shape::number ||
-                                 option.shape == Shape::size || option.value.find('|') != option.value.npos;
-            if (!literal || text.find(' ') != text.npos || text == "-" || !includes(option.scope, Scope::any_service))
+            const auto text = includes(option.scope, scope_of(mode)) ? option.print(View(Settings(), &fresh)) : "";
+            const bool literal = option.type.shape == Shape::duration || option.type.shape == Shape::number ||
+                                 option.type.shape == Shape::size || option.value().find('|') != option.value().npos;
+            if (!literal || text.empty())
                 continue;
             CAPTURE(option.name);
             // Applying the printed default to fresh settings must change nothing.
             Settings settings;
             ServiceSettings service("s", mode);
-            REQUIRE(option.apply(Target(settings, &service), text));
+            REQUIRE(option.type.parse(Target(settings, &service), text));
             const auto describe = [](const ServiceSettings& s) {
                 const auto n = [](auto value) { return std::to_string(static_cast<long long>(value)); };
                 return Values{n(s.auth),

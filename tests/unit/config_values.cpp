@@ -185,7 +185,7 @@ TEST_CASE("addresses that cannot be listened on at once are known before")
     CHECK_FALSE(collide("unix:web", "fd:web"));
 }
 
-TEST_CASE("assignments, names and switches")
+TEST_CASE("assignments and names")
 {
     CHECK(parse_assignment("A=b=c")->second == "b=c");
     CHECK(parse_assignment("A=")->second.empty());
@@ -195,9 +195,26 @@ TEST_CASE("assignments, names and switches")
     for (const auto text : {"", "a b", "a/b", "a.b", "\xc3\xa4"})
         CHECK(says(parse_name(text), "letters, digits"));
     CHECK(says(parse_name(std::string(64, 'a')), "up to 63"));
-    CHECK(parse_switch("on") == true);
-    CHECK(parse_switch("off") == false);
-    CHECK(says(parse_switch("true"), "neither on nor off"));
+}
+
+TEST_CASE("values are shown as they are written")
+{
+    using namespace std::chrono_literals;
+    for (const auto* text : {"0", "300ms", "90s", "10m", "2h", "150us", "61m"})
+        CHECK(print_duration(*parse_short_duration(text)) == text);
+    CHECK(print_duration(120min) == "2h");
+    for (const auto* text : {"0", "512", "3k", "64m", "2g", "1025"})
+        CHECK(print_size(*parse_size(text)) == text);
+    for (const auto* text : {"0", "0.5", "2"})
+        CHECK(print_cpus(*parse_cpus(text)) == text);
+    for (const auto* text : {"8000", "8000-8009"})
+        CHECK(print_ports(*parse_ports(text)) == text);
+}
+
+TEST_CASE("shares of a processor that the kernel cannot give are refused with the least that it can")
+{
+    CHECK(says(parse_cpus("0.0001"), "write 0.01 or more"));
+    CHECK(parse_cpus("0.01") == 0.01);
 }
 
 TEST_CASE("the nearest word is suggested, a far one is not")

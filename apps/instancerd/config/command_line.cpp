@@ -2,7 +2,6 @@
 #include "config/command_line.hpp"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -11,7 +10,9 @@
 
 #include "config/config.hpp"
 #include "daemon/system.hpp"
+#include "modes/modes.hpp"
 #include "modes/relay/relay.hpp"
+#include "options/commands.hpp"
 #include "options/options.hpp"
 
 namespace instancer::daemon {
@@ -23,18 +24,6 @@ constexpr std::string_view purpose =
     "Or its connection is passed on to one of several servers, joined with others in a channel,\n"
     "or taken through a reverse tunnel.\n";
 
-constexpr std::string_view usage = R"(
-  instancerd exec   --listen ADDR [options] -- COMMAND [ARG...]
-  instancerd docker --listen ADDR --image IMAGE (--port N | --stdio) [options] [-- COMMAND...]
-  instancerd forward --listen ADDR --to ADDR[=WEIGHT],... [options]
-  instancerd relay [-e] [-d] [-p PORT] [-v...] --auth-file FILE [options]
-  instancerd tunnel server -t ROUTES -c CONFIG -d USERS [-p ADDR] [options]
-  instancerd tunnel agent  -p HOST:PORT [options]
-  instancerd run    --config FILE [options]  several services in one daemon
-  instancerd check  --config FILE          say what is wrong with it; exit 2, or 0 when all is well
-  instancerd --help | --version            COMMAND --help shows the options of one command
-)";
-
 constexpr std::string_view notes = R"(
 Durations read 300ms, 20s, 10m, 2h; 0 means no limit (--linger 0: no
 lingering). Sizes read 512k, 64m, 2g.
@@ -42,26 +31,6 @@ SIGTERM and SIGINT let sessions finish, a second one stops now; SIGHUP reads the
 access rules, upstreams, the authentication string and a tunnel's configuration again; SIGUSR1
 logs every instance, session and upstream. Exit codes: 0 all went well, 1 a failure while running,
 2 a wrong command line or configuration.
-)";
-
-constexpr std::string_view exec_examples = R"(
-  instancerd exec --listen 127.0.0.1:1337 -- /usr/bin/python3 chall.py
-  instancerd exec --listen :1337 --io port --auth source -- python3 server.py {port}
-)";
-
-constexpr std::string_view forward_examples = R"(
-  instancerd forward --listen :80 --to 10.0.0.1:8080=2,10.0.0.2:8080 --balance least-connections
-  instancerd forward 127.0.0.1 8080 10.0.0.1 80
-)";
-
-constexpr std::string_view relay_examples = R"(
-  instancerd relay -p 1111 --auth-file secret.txt
-  instancerd relay -e -d -vv --auth-file secret.txt --max-connections 16 --slow disconnect
-)";
-
-constexpr std::string_view tunnel_examples = R"(
-  instancerd tunnel server -p :8443 --route ':8080 10.0.0.1:80' --agents 203.0.113.7 --any-user
-  instancerd tunnel agent  -p tunnel.example:8443
 )";
 
 constexpr std::string_view tunnel_help =
@@ -88,11 +57,6 @@ service; "mode" and "command" say what the command line says by position. instan
 shows the options of a mode: exec, docker, forward, relay, tunnel server, tunnel agent.
 )";
 
-constexpr std::string_view docker_examples = R"(
-  instancerd docker --listen :1337 --image chall --port 9000 --ttl 10m
-  instancerd docker --listen :1337 --image chall --stdio
-)";
-
 /// Breaks `text` into lines that begin in column `indent` and end before column 100.
 std::string wrapped(const std::string& text, std::size_t indent)
 {
@@ -112,6 +76,19 @@ std::string wrapped(const std::string& text, std::size_t indent)
     return result;
 }
 
+/// The usual form of each command.
+std::string usage()
+{
+    std::string text = "\n";
+    for (const auto& command : commands()) {
+        auto words = std::string(command.words);
+        words.resize(std::max<std::size_t>(words.size(), 6), ' ');
+        text += "  instancerd " + words + " " + std::string(command.forms.front()) +
+                (command.brief.empty() ? "" : "  " + std::string(command.brief)) + "\n";
+    }
+    return text + "  instancerd --help | --version           COMMAND --help shows the options of one command\n";
+}
+
 std::string option_help(Scope scope)
 {
     constexpr std::size_t indent = 34;
@@ -124,60 +101,31 @@ std::string option_help(Scope scope)
             group = option.group;
             text += "\n" + std::string(group) + ":\n";
         }
-        auto left = "  --" + std::string(option.name);
-        if (!option.value.empty())
-            left += " " + std::string(option.value);
+        auto left = "  " + option.flags();
+        if (const auto value = option.value(); !value.empty())
+            left += " " + value;
         if (left.size() >= indent)
             left += "\n" + std::string(indent, ' ');
         left.resize(std::max(left.size(), indent), ' ');
-        text += left;
-        auto right = std::string(option.help);
-        if (option.shape == Shape::list || option.shape == Shape::map)
-            right += "; may be repeated";
-        if (option.fallback != "-")
-            right += " [" + std::string(option.fallback) + "]";
-        text += wrapped(right, indent) + "\n";
+        const auto initial = option.default_value();
+        text += left + wrapped(option.description() + (initial == "-" ? "" : " [" + initial + "]"), indent) + "\n";
     }
     return text;
 }
 
-std::string help(std::optional<Mode> mode)
+std::string help() { return std::string(purpose) + usage() + option_help(Scope::any_service) + std::string(notes); }
+
+std::string help(const CommandEntry& command)
 {
-    if (!mode)
-        return std::string(purpose) + std::string(usage) + option_help(Scope::any_service) + std::string(notes);
-    std::string_view form, examples;
-    switch (*mode) {
-    case Mode::exec:
-        form = "exec --listen ADDR [options] -- COMMAND [ARG...]";
-        examples = exec_examples;
-        break;
-    case Mode::docker:
-        form = "docker --listen ADDR --image IMAGE (--port N | --stdio) [options] [-- COMMAND...]";
-        examples = docker_examples;
-        break;
-    case Mode::forward:
-        form = "forward --listen ADDR --to ADDR[=WEIGHT],... [options]\n"
-               "       instancerd forward LOCAL_IP:PORT FORWARD_IP:PORT\n"
-               "       instancerd forward LOCAL_IP LOCAL_PORT FORWARD_IP FORWARD_PORT";
-        examples = forward_examples;
-        break;
-    case Mode::relay:
-        form = "relay [-e] [-d] [-p PORT] [-v...] --auth-file FILE | --auth-string TEXT [options]\n"
-               "       -e: --echo; -d: --control 127.0.0.1:32565; -p PORT: --listen :PORT, 1111 if not given;\n"
-               "       -v to -vvvv: --verbose 1 to 4";
-        examples = relay_examples;
-        break;
-    case Mode::tunnel_server:
-        form = "tunnel server -t ROUTES -c CONFIG -d USERS [-p ADDR] [-C ADDR] [options]";
-        examples = tunnel_examples;
-        break;
-    case Mode::tunnel_agent:
-        form = "tunnel agent -p HOST:PORT [options]";
-        examples = tunnel_examples;
-        break;
-    }
-    return "Usage: instancerd " + std::string(form) + "\n" + option_help(scope_of(*mode)) + std::string(notes) +
-           std::string(examples);
+    const auto words = "instancerd " + std::string(command.words);
+    std::string text = "Usage: ";
+    for (const auto form : command.forms)
+        if (!form.empty())
+            text += (text.back() == '\n' ? "       " : "") + words + " " + std::string(form) + "\n";
+    text += std::string(command.remarks) + option_help(command.scope) + std::string(notes) + "\n";
+    for (const auto example : command.examples)
+        text += "  instancerd " + std::string(example) + "\n";
+    return text;
 }
 
 /// `guess` is `; did you mean X?`, or nothing.
@@ -187,18 +135,6 @@ std::string unknown_word(const std::string& word, const std::string& guess, cons
 }
 
 Command misuse(const std::string& text) { return Command(Command::Kind::misuse, text); }
-
-/// The letter that the original had for an option of a tunnel, as CLI11 wants it before the name.
-std::string short_form(const Option& option)
-{
-    static constexpr std::pair<std::string_view, std::string_view> letters[] = {
-        {"routing", "-t,"}, {"config", "-c,"}, {"proxy", "-p,"}, {"control", "-C,"},
-        {"verbose", "-v,"}, {"log", "-l,"},    {"db", "-d,"}};
-    for (const auto& [name, letter] : letters)
-        if (option.name == name)
-            return std::string(letter);
-    return {};
-}
 
 /// `tunnel server` and `tunnel agent` are one word for the rest.
 Parsed<void> join_tunnel(std::vector<std::string>& arguments)
@@ -242,12 +178,13 @@ public:
 private:
     static CLI::Option* add(CLI::App& app, const Option& option)
     {
-        const auto name = short_form(option) + "--" + std::string(option.name);
-        if (option.shape == Shape::flag)
+        const auto name = (option.traits.letter ? std::string("-") + option.traits.letter + "," : "") + "--" +
+                          std::string(option.name);
+        const auto shape = option.type.shape;
+        if (shape == Shape::flag)
             return app.add_flag(name);
         return app.add_option(name, [](const CLI::results_t&) { return true; })
-            ->type_name(std::string(option.value))
-            ->expected(option.shape == Shape::variant ? 0 : 1, 1)
+            ->expected(shape == Shape::variant ? 0 : 1, 1)
             ->default_str("true")
             ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     }
@@ -257,8 +194,7 @@ private:
         const Place place(0, "--" + std::string(option.name));
         auto& given = target.service ? target.service->given : target.settings.given;
         given.insert_or_assign(std::string(option.name), place);
-        const bool repeats = option.shape == Shape::list || option.shape == Shape::map;
-        if (!repeats && values.size() > 1)
+        if (!option.repeats() && values.size() > 1)
             problems.emplace_back(place, "is there " + std::to_string(values.size()) + " times; keep one of them");
         for (const auto& value : values)
             if (const auto done = apply_value(option, target, value); !done) {
@@ -270,9 +206,9 @@ private:
 
     static Parsed<void> apply_value(const Option& option, Target target, const std::string& value)
     {
-        if (option.shape == Shape::flag && value != "true" && value != "false")
+        if (option.type.shape == Shape::flag && value != "true" && value != "false")
             return wrong("takes no value; remove =" + one_line(value, 100));
-        return option.apply(target, value);
+        return option.type.parse(target, value);
     }
 
     std::vector<std::pair<const Option*, CLI::Option*>> added_;
@@ -294,7 +230,7 @@ public:
     Command read(std::vector<std::string> command) const
     {
         if (help_->count() > 0)
-            return Command(Command::Kind::print, help(mode_));
+            return Command(Command::Kind::print, help(entry_of(mode_).command));
         const auto extras = app_->remaining();
         const bool by_position =
             mode_ == Mode::forward && (extras.size() == 2 || extras.size() == 4) && extras.front().substr(0, 1) != "-";
@@ -329,29 +265,27 @@ private:
                                           std::pair("to", apart ? joined(words[2], words[3]) : words[1])}) {
             const Place place(0, "--" + std::string(name));
             target.service->given.emplace(name, place);
-            if (const auto done = find_option(name)->apply(target, value); !done)
+            if (const auto done = find_option(name)->type.parse(target, value); !done)
                 problems.emplace_back(place, done.error());
         }
     }
 
     std::string unknown(const std::string& argument) const
     {
-        const auto mode = app_->get_name();
+        const auto& command = entry_of(mode_).command;
         if (argument.empty() || argument.front() != '-')
-            return "unexpected " + in_quotes(argument) +
-                   (mode_ == Mode::forward ? "; write --listen ADDR --to ADDR"
-                    : mode_ == Mode::relay ? "; write -p PORT --auth-file FILE"
-                    : is_tunnel(mode_)     ? "; remove it"
-                                           : "; the command to run comes last, after --");
+            return "unexpected " + in_quotes(argument) + "; " + std::string(command.stray);
         auto bare = std::string_view(argument).substr(0, argument.find('='));
         bare.remove_prefix(std::min(bare.find_first_not_of('-'), bare.size()));
-        if (const auto* option = find_option(bare))
-            for (const auto other : modes)
-                if (includes(option->scope, scope_of(other)))
-                    return "--" + std::string(bare) + " works only with instancerd " + std::string(name_of(other)) +
-                           "; remove it or use that";
+        std::vector<std::string_view> knowing;
+        for (const auto* other : all_modes())
+            if (find_option(bare, scope_of(other->mode)))
+                knowing.push_back(other->command.words);
+        if (!knowing.empty())
+            return "--" + std::string(bare) + " works only with instancerd " + alternatives(knowing) +
+                   "; remove it or use that";
         return unknown_word("option " + one_line(argument, 100), suggestion(bare, options_.names(), "--"),
-                            mode + " --help");
+                            std::string(command.words) + " --help");
     }
 
     Mode mode_;
@@ -432,12 +366,9 @@ Command parse_command_line(std::vector<std::string> arguments)
     app.require_subcommand(0, 1);
     const auto* help_flag = app.add_flag("-h,--help");
     const auto* version_flag = app.add_flag("--version");
-    const QuickForm exec(app, Mode::exec);
-    const QuickForm docker(app, Mode::docker);
-    const QuickForm forward(app, Mode::forward);
-    const QuickForm relay(app, Mode::relay);
-    const QuickForm tunnel_server(app, Mode::tunnel_server);
-    const QuickForm tunnel_agent(app, Mode::tunnel_agent);
+    std::vector<QuickForm> quick_forms;
+    for (const auto* mode : all_modes())
+        quick_forms.emplace_back(app, mode->mode);
     const FileForm run(app, "run", Command::Kind::serve), check(app, "check", Command::Kind::check);
 
     std::reverse(arguments.begin(), arguments.end());
@@ -452,14 +383,14 @@ Command parse_command_line(std::vector<std::string> arguments)
         return misuse(one_line(error.what()));
     }
 
-    for (const auto* form : {&exec, &docker, &forward, &relay, &tunnel_server, &tunnel_agent})
-        if (form->used())
-            return form->read(std::move(command));
+    for (const auto& form : quick_forms)
+        if (form.used())
+            return form.read(std::move(command));
     for (const auto* form : {&run, &check})
         if (form->asks_for_help())
             return Command(Command::Kind::print, std::string(file_help));
     if (help_flag->count() > 0)
-        return Command(Command::Kind::print, help(std::nullopt));
+        return Command(Command::Kind::print, help());
     if (version_flag->count() > 0)
         return Command(Command::Kind::print, "instancerd " INSTANCER_VERSION "\n");
     for (const auto* form : {&run, &check})
@@ -467,16 +398,14 @@ Command parse_command_line(std::vector<std::string> arguments)
             return form->read(has_command);
     const auto extras = app.remaining();
     if (extras.empty())
-        return misuse("what is to be done?\n" + std::string(usage));
+        return misuse("what is to be done?\n" + usage());
     const auto& word = extras.front();
     if (!word.empty() && word.front() == '-')
-        return misuse("unexpected " + one_line(word, 100) +
-                      "; options follow a command: instancerd exec ..., or docker, forward, relay, tunnel, run, check");
+        return misuse("unexpected " + one_line(word, 100) + "; options follow a command: instancerd " +
+                      alternatives(first_words()));
     if (word == "help")
-        return Command(Command::Kind::print, help(std::nullopt));
-    return misuse(unknown_word("command " + in_quotes(word),
-                               suggestion(word, {"exec", "docker", "forward", "relay", "tunnel", "run", "check"}),
-                               "--help"));
+        return Command(Command::Kind::print, help());
+    return misuse(unknown_word("command " + in_quotes(word), suggestion(word, first_words()), "--help"));
 }
 
 }  // namespace instancer::daemon

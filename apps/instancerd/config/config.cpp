@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "config/json.hpp"
+#include "modes/modes.hpp"
 #include "options/options.hpp"
 
 namespace instancer::daemon {
@@ -26,6 +27,8 @@ public:
             const auto option = find(member.name(), Scope::daemon);
             if (member.name() == "services")
                 services = &member.value();
+            else if (member.name() == "$schema")
+                continue;  // It is for editors.
             else if (option)
                 apply(*option, Target(settings_, nullptr), settings_.given, member.place(), member.value());
             else if (find(member.name(), Scope::any_service) || is_service_word(member.name()))
@@ -51,7 +54,7 @@ private:
     /// The option that the configuration calls `key` in that scope.
     static const Option* find(std::string_view key, Scope scope)
     {
-        const auto all = options();
+        const auto& all = options();
         const auto found = std::find_if(all.begin(), all.end(), [&](const Option& option) {
             return option.config_key() == key && includes(option.scope, scope);
         });
@@ -133,9 +136,12 @@ private:
 
     std::optional<Mode> read_mode(const Place& place, const Node& node)
     {
-        constexpr auto remedy = "write \"exec\" to run processes, \"docker\" to run containers, \"forward\" to pass "
-                                "connections on, \"relay\" to join them in channels, or \"tunnel-server\" or "
-                                "\"tunnel-agent\" for a reverse tunnel";
+        std::string remedy = "write ";
+        for (const auto* mode : all_modes())
+            remedy += (mode == all_modes().front()  ? ""
+                       : mode == all_modes().back() ? ", or "
+                                                    : ", ") +
+                      ("\"" + std::string(mode->name) + "\" " + std::string(mode->use));
         const auto& members = node.members();
         const auto found = std::find_if(members.begin(), members.end(), [](auto& m) { return m.name() == "mode"; });
         if (found == members.end()) {
@@ -190,14 +196,23 @@ private:
             return;
         }
         if (find(key, Scope::any_service))
-            problem(place, "works only in \"mode\": \"" + std::string(name_of(mode_with(key))) +
-                               "\"; remove it or change the mode");
+            problem(place, "works only in \"mode\": " + modes_with(key) + "; remove it or change the mode");
         else if (find(key, Scope::daemon))
             problem(place, "is for the whole daemon; move it to the top level");
         else if (const auto option = find_option(key); option && includes(option->scope, Scope::any_service))
             problem(place, "reads otherwise here; write " + written(*option));
         else
             unknown(place, key, names(scope_of(service.mode), service_words));
+    }
+
+    /// `"exec" or "docker"`
+    static std::string modes_with(std::string_view key)
+    {
+        std::vector<std::string> names;
+        for (const auto mode : modes)
+            if (find(key, scope_of(mode)))
+                names.push_back("\"" + std::string(name_of(mode)) + "\"");
+        return alternatives({names.begin(), names.end()});
     }
 
     /// The first mode that has the option.
@@ -235,7 +250,7 @@ private:
 
     void apply_value(const Option& option, Target target, const Place& place, const Node& value)
     {
-        switch (option.shape) {
+        switch (option.type.shape) {
         case Shape::list:
             if (value.kind() == Kind::array) {
                 for (const auto& item : value.items())
@@ -243,7 +258,7 @@ private:
                         apply_one(option, target, item.place(), item.text());
                 return;
             }
-            if (expect(value, Kind::string, "write \"" + std::string(option.value) + "\" or an array of such"))
+            if (expect(value, Kind::string, "write \"" + option.value() + "\" or an array of such"))
                 apply_one(option, target, place, value.text());
             return;
         case Shape::map:
@@ -301,7 +316,7 @@ private:
     void apply_one(const Option& option, Target target, const Place& place, const std::string& text)
     {
         if (without_zero(place, text))
-            if (const auto done = option.apply(target, text); !done)
+            if (const auto done = option.type.parse(target, text); !done)
                 problem(place, done.error());
     }
 

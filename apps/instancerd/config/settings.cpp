@@ -11,6 +11,7 @@
 #include <instancer/identity.hpp>
 
 #include "daemon/system.hpp"
+#include "modes/modes.hpp"
 #include "options/options.hpp"
 
 namespace instancer::daemon {
@@ -23,18 +24,7 @@ std::size_t processors()
     return std::max(std::thread::hardware_concurrency(), 1u);
 }
 
-std::string_view name_of(Mode mode)
-{
-    switch (mode) {
-    case Mode::exec: return "exec";
-    case Mode::docker: return "docker";
-    case Mode::forward: return "forward";
-    case Mode::tunnel_server: return "tunnel-server";
-    case Mode::tunnel_agent: return "tunnel-agent";
-    case Mode::relay: break;
-    }
-    return "relay";
-}
+std::string_view name_of(Mode mode) { return entry_of(mode).name; }
 
 Parsed<Verbosity> parse_verbosity(const std::string& text)
 {
@@ -96,17 +86,23 @@ void ServiceSettings::complete()
         listen.push_back(Address::tcp({}, RelaySettings::port));
 }
 
-std::vector<std::string> files_of(const ServiceSettings& service)
+std::vector<std::string> files_of(const Settings& settings, const ServiceSettings& service)
 {
     std::vector<std::string> files;
-    for (const auto* file : {&service.tokens, &service.access_file, &service.upstreams_file, &service.relay.auth_file,
-                             &service.tunnel.routing_file, &service.tunnel.config_file})
-        if (!file->empty())
-            files.push_back(*file);
+    for (const auto& option : options())
+        if (option.traits.reload && includes(option.scope, scope_of(service.mode)))
+            if (auto file = option.print(View(settings, &service)); !file.empty())
+                files.push_back(std::move(file));
     return files;
 }
 
 Settings::Settings() : threads(processors()) {}
+
+Parsed<Address> parse_address_at(const Settings& settings, std::string_view text)
+{
+    auto address = parse_address(text);
+    return address ? settings.resolve(*address) : std::move(address);
+}
 
 std::string Settings::daemon_name() const { return daemon_name(machine_identity()); }
 

@@ -39,7 +39,7 @@ enum class Mode { exec, docker, forward, relay, tunnel_server, tunnel_agent };
 inline constexpr std::array modes = {Mode::exec,  Mode::docker,        Mode::forward,
                                      Mode::relay, Mode::tunnel_server, Mode::tunnel_agent};
 
-/// The word for it on the command line and in the configuration.
+/// The word for it in the configuration.
 std::string_view name_of(Mode mode);
 
 constexpr bool is_tunnel(Mode mode) { return mode == Mode::tunnel_server || mode == Mode::tunnel_agent; }
@@ -206,9 +206,6 @@ public:
     void complete();
 };
 
-/// The files that SIGHUP reads again, but for the user database.
-std::vector<std::string> files_of(const ServiceSettings& service);
-
 /// The whole daemon.
 class Settings {
 public:
@@ -256,6 +253,12 @@ public:
     /// How the user writes that option here: `--io port` or `"io": "port"`.
     std::string say(std::string_view option, std::string_view value = {}) const;
 };
+
+/// The files that SIGHUP reads again, but for the user database.
+std::vector<std::string> files_of(const Settings& settings, const ServiceSettings& service);
+
+/// As `parse_address`; the path of a Unix socket is relative to where it is written.
+Parsed<Address> parse_address_at(const Settings& settings, std::string_view text);
 
 /// The number of processors that this process may use.
 std::size_t processors();

@@ -88,6 +88,19 @@ std::string suggestion(std::string_view word, const std::vector<std::string_view
     return found.empty() ? std::string() : "; did you mean " + std::string(prefix) + std::string(found) + "?";
 }
 
+std::string counted(std::size_t count, std::string_view thing)
+{
+    return std::to_string(count) + " " + std::string(thing) + (count == 1 ? "" : "s");
+}
+
+std::string alternatives(const std::vector<std::string_view>& words)
+{
+    std::string text;
+    for (std::size_t i = 0; i < words.size(); ++i)
+        text += (i == 0 ? "" : i + 1 == words.size() ? " or " : ", ") + std::string(words[i]);
+    return text;
+}
+
 std::vector<std::string> words_of(std::string_view line)
 {
     constexpr std::string_view blanks = " \t\r";

@@ -25,6 +25,12 @@ std::string_view nearest(std::string_view word, const std::vector<std::string_vi
 std::string suggestion(std::string_view word, const std::vector<std::string_view>& candidates,
                        std::string_view prefix = {});
 
+/// `1 token`, `2 tokens`
+std::string counted(std::size_t count, std::string_view thing);
+
+/// `a, b or c`
+std::string alternatives(const std::vector<std::string_view>& words);
+
 using instancer::split;
 
 /// The words of a line, between blanks.

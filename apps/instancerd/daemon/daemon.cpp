@@ -155,9 +155,6 @@ public:
                     return wrong(loaded.error());
                 upstreams = std::move(*loaded);
             }
-            if (service.mode == Mode::docker && !settings_.has_lasting_name())
-                log_.warning(service.name, "port 0 is another port every time, so that a later start would not find "
-                                           "containers that a crash left; give this daemon a --name");
             auto relay = load_relay(service, inherited);
             if (!relay)
                 return wrong(relay.error());
@@ -362,7 +359,7 @@ private:
     asio::awaitable<void> reload_service(std::size_t index)
     {
         while (std::exchange(reloads_[index].wanted, false)) {
-            for (const auto& file : files_of(settings_.services[index]))
+            for (const auto& file : files_of(settings_, settings_.services[index]))
                 if (was_read_once(file))
                     log_.notice(services_[index]->name(), file + " gives what it holds once, and is not read again");
             auto task = services_[index]->reload(file_thread_);

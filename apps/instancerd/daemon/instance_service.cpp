@@ -8,8 +8,6 @@
 
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <instancer/acceptor/controlled_acceptor.hpp>
 #include <instancer/authenticator/open.hpp>
@@ -17,78 +15,16 @@
 #include <instancer/authenticator/shared.hpp>
 #include <instancer/authenticator/source_address.hpp>
 #include <instancer/authenticator/token.hpp>
-#include <instancer/backend/docker_backend.hpp>
-#include <instancer/backend/process_backend.hpp>
 
 #include "control/control_terminal.hpp"
 #include "daemon/system.hpp"
 #include "files/tokens.hpp"
 #include "files/upstreams.hpp"
+#include "modes/modes.hpp"
 #include "modes/relay/relay.hpp"
 #include "observe/traffic.hpp"
 
 namespace instancer::daemon {
-
-namespace {
-
-ProcessOptions process_options(const Settings& settings, const ServiceSettings& service)
-{
-    ProcessOptions options;
-    options.command = service.command;
-    options.command.front() = settings.program(service);
-    options.io = service.io;
-    options.pty = service.pty;
-    options.stderr_to = service.stderr_to;
-    options.ports = service.ports;
-    options.dir_template = service.dir_template;
-    options.working_directory = service.working_directory;
-    if (options.working_directory.empty())
-        options.working_directory = service.dir_template.empty() ? settings.resolve(".") : "{dir}";
-    options.env = service.env;
-    options.client_env = service.client_env;
-    // Who is not root can only stay who they are.
-    if (!service.user.empty() && ::geteuid() == 0)
-        if (const auto user = find_user(service.user))
-            options.user.emplace(user->uid, user->gid, user->groups);
-    options.users = service.users;
-    options.init = settings.init_program();
-    options.limit_memory = service.limits.memory;
-    options.limit_cpus = service.limits.cpus;
-    options.limit_pids = service.limits.pids;
-    options.limit_nofile = service.limits.nofile;
-    options.limit_core = service.limits.core;
-    // The default must not ask for more than we may give.
-    if (rlimit ours{}; !service.has("limit-nofile") && ::getrlimit(RLIMIT_NOFILE, &ours) == 0)
-        options.limit_nofile = std::min<std::uint64_t>(options.limit_nofile, ours.rlim_max);
-    options.stop_grace = service.stop_grace;
-    options.name = settings.daemon_name();
-    return options;
-}
-
-DockerOptions docker_options(const Settings& settings, const ServiceSettings& service)
-{
-    DockerOptions options = service.docker;
-    options.daemon = settings.daemon_name();
-    for (const auto& other : settings.services)
-        options.services.push_back(other.name);
-    options.command = service.command;
-    options.pty = service.pty != TerminalMode::none;
-    options.stderr_to = service.stderr_to;
-    options.env = service.env;
-    options.client_env = service.client_env;
-    options.user = service.user;
-    options.limits.memory = service.limits.memory;
-    options.limits.cpus = service.limits.cpus;
-    options.limits.pids = service.limits.pids;
-    options.limits.nofile = service.limits.nofile;
-    options.limits.core = service.limits.core;
-    options.limits.tmp = service.limits.tmp;
-    options.limits.log = service.limits.log;
-    options.stop_grace = service.stop_grace;
-    return options;
-}
-
-}  // namespace
 
 std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& executor,
                                                    const ServiceSettings& service, AccessRules rules,
@@ -121,7 +57,7 @@ void reload_rules(AccessControl& access, Parsed<AccessRules> rules, const Servic
         log.warning(service.name, rules.error() + "; the access rules stay as they were");
         return;
     }
-    log.notice(service.name, std::to_string(rules->size()) + " access rules, with those of " + service.access_file);
+    log.notice(service.name, counted(rules->size(), "access rule") + ", with those of " + service.access_file);
     access.set_rules(std::move(*rules));
 }
 
@@ -156,11 +92,7 @@ InstanceService::InstanceService(const Settings& settings, const ServiceSettings
     RelayBackend* channels = nullptr;
     switch (service.mode) {
     case Mode::exec:
-        backend_ = std::make_unique<ProcessBackend>(control, name_, process_options(settings, service), log);
-        break;
-    case Mode::docker:
-        backend_ = std::make_unique<DockerBackend>(control, name_, docker_options(settings, service), log);
-        break;
+    case Mode::docker: backend_ = entry_of(service.mode).make_backend(control, settings, service, log); break;
     case Mode::forward: {
         auto options = service.upstream;
         if (!service.upstreams_file.empty())
@@ -328,7 +260,7 @@ void InstanceService::reload_tokens(Parsed<std::vector<std::string>> tokens, con
     std::set_difference(owners_.begin(), owners_.end(), owners.begin(), owners.end(),
                         std::inserter(removed, removed.end()));
     owners_ = std::move(owners);
-    const auto read = "read " + std::to_string(tokens->size()) + " tokens from " + service_.tokens;
+    const auto read = "read " + counted(tokens->size(), "token") + " from " + service_.tokens;
     // Before instances end: nobody may come back for another one.
     set_tokens_(std::move(*tokens));
     log_.notice(name_, read + deal_with_removed(removed));
@@ -352,7 +284,7 @@ std::string InstanceService::deal_with_removed(const std::set<std::string>& owne
     auto text = ", " + std::to_string(owners.size()) + " removed";
     if (left == 0)
         return text;
-    text += ", " + std::to_string(left) + (left == 1 ? " instance" : " instances");
+    text += ", " + counted(static_cast<std::size_t>(left), "instance");
     text += owners.size() == 1 ? " of it" : " of them";
     return text + (end ? left == 1 ? " ends" : " end" : left == 1 ? " goes on" : " go on");
 }
@@ -372,7 +304,7 @@ asio::awaitable<void> InstanceService::reload_upstreams(Parsed<std::vector<Upstr
         error = list.error();
     }
     if (error.empty())
-        log_.notice(name_, "read " + std::to_string(count) + " upstreams from " + file);
+        log_.notice(name_, "read " + counted(count, "upstream") + " from " + file);
     else
         log_.warning(name_, error + "; the upstreams stay as they were");
 }
@@ -394,7 +326,7 @@ void InstanceService::report()
         for (const auto& upstream : upstreams_->snapshot())
             log_.upstream(name_, upstream);
         if (const auto waiting = upstreams_->waiting(); waiting > 0)
-            log_.notice(name_, std::to_string(waiting) + " clients wait for an upstream");
+            log_.notice(name_, counted(waiting, "client") + (waiting == 1 ? " waits" : " wait") + " for an upstream");
     }
     report_instances();
     asio::co_spawn(control_, report_sessions(), asio::detached);

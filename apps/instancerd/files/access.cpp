@@ -10,6 +10,7 @@
 #include <date/tz.h>
 
 #include "daemon/system.hpp"
+#include "files/lines.hpp"
 
 namespace instancer::daemon {
 
@@ -171,24 +172,13 @@ Parsed<AccessRule> parse_rule(bool allow, std::string_view text)
 
 Parsed<std::vector<AccessRule>> parse_access(std::string_view text, const std::string& file)
 {
-    std::vector<AccessRule> rules;
-    int number = 0;
-    for (const auto& raw : split(text, '\n')) {
-        ++number;
-        const auto line = std::string_view(raw).substr(0, raw.find('#'));
-        const auto words = words_of(line);
-        if (words.empty())
-            continue;
-        const auto place = file + ":" + std::to_string(number) + ": ";
-        const auto& verb = words.front();
-        if (verb != "allow" && verb != "deny")
-            return wrong(place + in_quotes(verb) + " is neither allow nor deny; write one of them, and then the rule");
-        auto rule = parse_rule(verb == "allow", line.substr(line.find(verb) + verb.size()));
-        if (!rule)
-            return wrong(place + rule.error());
-        rules.push_back(std::move(*rule));
-    }
-    return rules;
+    return parse_lines<AccessRule>(
+        text, file, Comments::anywhere, [](std::string_view line, const auto&) -> Parsed<AccessRule> {
+            const auto verb = words_of(line).front();
+            if (verb != "allow" && verb != "deny")
+                return wrong(in_quotes(verb) + " is neither allow nor deny; write one of them, and then the rule");
+            return parse_rule(verb == "allow", line.substr(verb.size()));
+        });
 }
 
 Parsed<std::vector<AccessRule>> load_access(const std::string& file)

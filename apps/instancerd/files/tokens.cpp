@@ -8,6 +8,7 @@
 #include <instancer/identity.hpp>
 
 #include "daemon/system.hpp"
+#include "files/lines.hpp"
 
 namespace instancer::daemon {
 
@@ -33,46 +34,20 @@ Parsed<std::string> parse_typed_token(std::string_view line)
                  std::to_string(PromptAuthenticator::max_token));
 }
 
-/// A line that holds a token, as it is written.
-class TokenLine {
-public:
-    TokenLine(int line_number, std::string_view line) : number(line_number), text(line) {}
-
-    bool has_blank() const { return text.find_first_of(" \t") != text.npos; }
-
-    int number;
-    std::string_view text;
-};
-
-std::vector<TokenLine> token_lines(std::string_view text)
-{
-    std::vector<TokenLine> lines;
-    int number = 0;
-    while (!text.empty()) {
-        ++number;
-        auto line = text.substr(0, text.find('\n'));
-        text.remove_prefix(std::min(line.size() + 1, text.size()));
-        if (!line.empty() && line.back() == '\r')
-            line.remove_suffix(1);
-        if (!line.empty() && line.front() != '#')
-            lines.emplace_back(number, line);
-    }
-    return lines;
-}
+bool has_blank(std::string_view line) { return line.find_first_of(" \t") != line.npos; }
 
 }  // namespace
 
 Parsed<std::vector<std::string>> parse_tokens(std::string_view text, const std::string& file, Auth auth)
 {
-    std::vector<std::string> tokens;
-    for (const auto& line : token_lines(text)) {
-        auto token = auth == Auth::prompt ? parse_typed_token(line.text) : parse_token(line.text);
-        if (!token)
-            return wrong(file + ":" + std::to_string(line.number) + ": " + token.error() +
-                         (line.has_blank() ? "; a remark belongs on a line of its own, after #" : ""));
-        tokens.push_back(std::move(*token));
-    }
-    if (tokens.empty())
+    auto tokens = parse_lines<std::string>(
+        text, file, Comments::whole_line, [auth](std::string_view line, const auto&) -> Parsed<std::string> {
+            auto token = auth == Auth::prompt ? parse_typed_token(line) : parse_token(line);
+            if (!token && has_blank(line))
+                return wrong(token.error() + "; a remark belongs on a line of its own, after #");
+            return token;
+        });
+    if (tokens && tokens->empty())
         return wrong(file + ": holds no token; write one a line" +
                      (auth == Auth::prompt ? "" : ", 128 characters, or hex: and 256 digits"));
     return tokens;
@@ -100,13 +75,12 @@ std::string remark_on_tokens(const std::string& file, Auth auth)
     const auto text = auth == Auth::prompt ? wrong("") : read_file(file);
     if (!text)
         return {};
-    const auto lines = token_lines(*text);
-    const auto found = std::find_if(lines.begin(), lines.end(), [](const auto& line) { return line.has_blank(); });
+    const auto lines = lines_of(*text, Comments::whole_line);
+    const auto found = std::find_if(lines.begin(), lines.end(), [](const auto& line) { return has_blank(line.text); });
     if (found == lines.end())
         return {};
-    return file + ":" + std::to_string(found->number) +
-           ": the token holds a blank, which clients have to send as well; a remark belongs on a line of its own, "
-           "after #";
+    return found->problem(file, "the token holds a blank, which clients have to send as well; a remark belongs on a "
+                                "line of its own, after #");
 }
 
 }  // namespace instancer::daemon

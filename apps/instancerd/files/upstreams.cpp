@@ -11,6 +11,7 @@
 #include <instancer/async/host_resolver.hpp>
 
 #include "daemon/system.hpp"
+#include "files/lines.hpp"
 
 namespace instancer::daemon {
 
@@ -51,27 +52,16 @@ Parsed<Upstream> parse_upstream(const Settings& settings, const std::string& tex
 
 Parsed<std::vector<Upstream>> parse_upstreams(const Settings& settings, std::string_view text, const std::string& file)
 {
-    std::vector<Upstream> upstreams;
-    int number = 0;
-    for (const auto& whole : split(text, '\n')) {
-        ++number;
-        const auto content = whole.substr(0, whole.find('#'));
-        const auto begin = content.find_first_not_of(" \t\r");
-        if (begin == content.npos)
-            continue;
-        const auto line = content.substr(begin, content.find_last_not_of(" \t\r") + 1 - begin);
-        const auto place = file + ":" + std::to_string(number) + ": ";
-        auto upstream = parse_upstream(settings, line);
-        if (!upstream)
-            return wrong(place + upstream.error());
-        const bool is_there = std::any_of(upstreams.begin(), upstreams.end(),
-                                          [&](const auto& other) { return other.text() == upstream->text(); });
-        if (is_there)
-            return wrong(place + upstream->text() + " is there twice; keep one of them, with a weight as in " +
-                         upstream->text() + "=2");
-        upstreams.push_back(std::move(*upstream));
-    }
-    if (upstreams.empty())
+    auto upstreams = parse_lines<Upstream>(
+        text, file, Comments::anywhere, [&](std::string_view line, const auto& before) -> Parsed<Upstream> {
+            auto upstream = parse_upstream(settings, std::string(line));
+            if (upstream && std::any_of(before.begin(), before.end(),
+                                        [&](const auto& other) { return other.text() == upstream->text(); }))
+                return wrong(upstream->text() + " is there twice; keep one of them, with a weight as in " +
+                             upstream->text() + "=2");
+            return upstream;
+        });
+    if (upstreams && upstreams->empty())
         return wrong(file + ": holds no upstream; write one a line, as host:port or host:port=WEIGHT");
     return upstreams;
 }

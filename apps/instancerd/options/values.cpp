@@ -132,7 +132,44 @@ Parsed<double> parse_cpus(std::string_view text)
     const auto [stop, error] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
     if (text.empty() || error != std::errc() || stop != end || !(value >= 0 && value <= 4096))
         return wrong(in_quotes(text) + " is not a number of processors; write 0.5 or 2");
+    // The kernel's shortest share of a processor is 1 ms in 100.
+    if (value != 0 && value < 0.01)
+        return wrong(in_quotes(text) + " is too little to work; write 0.01 or more, or 0 for no limit");
     return value;
+}
+
+std::string print_duration(std::chrono::microseconds duration)
+{
+    static constexpr std::pair<std::string_view, std::int64_t> units[] = {
+        {"h", 3'600'000'000}, {"m", 60'000'000}, {"s", 1'000'000}, {"ms", 1000}, {"us", 1}};
+    const std::int64_t count = duration.count();
+    if (count == 0)
+        return "0";
+    const auto fits = [&](const auto& unit) { return count % unit.second == 0; };
+    const auto& [unit, length] = *std::find_if(std::begin(units), std::end(units), fits);
+    return std::to_string(count / length) + std::string(unit);
+}
+
+std::string print_size(std::uint64_t bytes)
+{
+    static constexpr std::pair<std::string_view, int> units[] = {{"g", 30}, {"m", 20}, {"k", 10}};
+    for (const auto& [unit, shift] : units)
+        if (bytes != 0 && bytes % (std::uint64_t{1} << shift) == 0)
+            return std::to_string(bytes >> shift) + std::string(unit);
+    return std::to_string(bytes);
+}
+
+std::string print_cpus(double count)
+{
+    char text[32];
+    const auto end = std::to_chars(std::begin(text), std::end(text), count).ptr;
+    return std::string(text, end);
+}
+
+std::string print_ports(const PortRange& ports)
+{
+    const auto first = std::to_string(ports.first());
+    return ports.size() == 1 ? first : first + "-" + std::to_string(ports.last());
 }
 
 Parsed<std::string> parse_hex(std::string_view text, std::size_t count)
@@ -165,13 +202,6 @@ Parsed<std::string> parse_escaped(std::string_view text)
         i += hex ? 2 : 0;
     }
     return bytes;
-}
-
-Parsed<bool> parse_switch(std::string_view text)
-{
-    if (text != "on" && text != "off")
-        return wrong(in_quotes(text) + " is neither on nor off");
-    return text == "on";
 }
 
 Parsed<PortRange> parse_ports(std::string_view text)

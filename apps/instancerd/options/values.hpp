@@ -39,14 +39,17 @@ Parsed<std::uint64_t> parse_count(std::string_view text, std::uint64_t least, st
 /// A number of processors: `2`, `0.5`, or `0`.
 Parsed<double> parse_cpus(std::string_view text);
 
+/// As they are written, in the largest unit that leaves nothing over.
+std::string print_duration(std::chrono::microseconds duration);
+std::string print_size(std::uint64_t bytes);
+std::string print_cpus(double count);
+std::string print_ports(const PortRange& ports);
+
 /// Exactly `digits` hexadecimal digits; the result has the bytes they stand for.
 Parsed<std::string> parse_hex(std::string_view text, std::size_t digits);
 
 /// Bytes, with the escapes of C for those that cannot be typed: `\r`, `\n`, `\t`, `\0`, `\\` and `\xHH`.
 Parsed<std::string> parse_escaped(std::string_view text);
-
-/// `on` or `off`.
-Parsed<bool> parse_switch(std::string_view text);
 
 /// `8000-8009`, or one port.
 Parsed<PortRange> parse_ports(std::string_view text);

@@ -5,6 +5,46 @@
 
 namespace instancer::daemon {
 
+namespace {
+
+std::vector<std::string> warn(const Settings&, const ServiceSettings& service)
+{
+    std::vector<std::string> warnings;
+    if (!service.relay.auth_string.empty())
+        warnings.push_back("every user of this machine can see an authentication string that is given so; better have "
+                           "it read from a file by auth-file");
+    return warnings;
+}
+
+std::vector<Listener> listeners(const ServiceSettings& service)
+{
+    std::vector<Listener> prompt;
+    if (service.relay.control && service.reads("control"))
+        prompt.emplace_back("control", *service.relay.control);
+    return prompt;
+}
+
+}  // namespace
+
+constinit const ModeEntry relay_mode{
+    .mode = Mode::relay,
+    .name = "relay",
+    .use = "to join them in channels",
+    .command = {.words = "relay",
+                .forms = {"[-e] [-d] [-p PORT] [-v...] --auth-file FILE | --auth-string TEXT [options]"},
+                .purpose = "Whatever a member of a channel sends reaches all other members of it.",
+                .examples = {"relay -p 1111 --auth-file secret.txt",
+                             "relay -e -d -vv --auth-file secret.txt --max-connections 16 --slow disconnect"},
+                .remarks = "       -e: --echo; -d: --control 127.0.0.1:32565; -p PORT: --listen :PORT, 1111 if not "
+                           "given;\n       -v to -vvvv: --verbose 1 to 4\n",
+                .stray = "write -p PORT --auth-file FILE",
+                .scope = Scope::relay},
+    .options = relay_options,
+    .check = check_relay,
+    .warn = warn,
+    .listeners = listeners,
+};
+
 std::vector<std::string> spell_out_relay(const std::vector<std::string>& words)
 {
     std::vector<std::string> spelled;

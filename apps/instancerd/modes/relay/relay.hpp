@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: MIT
-// What is the relay's alone: its short options and its authentication string.
+// What is the relay's alone: its options, their short forms, and its authentication string.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "config/settings.hpp"
+#include "modes/modes.hpp"
 
 namespace instancer::daemon {
+
+extern const ModeEntry relay_mode;
+
+std::span<const Option> relay_options();
+void check_relay(Checker& checker);
 
 /// What the words after `instancerd relay` mean: the short options of the original, spelled out. All other words stay.
 std::vector<std::string> spell_out_relay(const std::vector<std::string>& words);

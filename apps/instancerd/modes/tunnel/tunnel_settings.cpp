@@ -6,6 +6,7 @@
 #include "config/json.hpp"
 #include "daemon/system.hpp"
 #include "files/access.hpp"
+#include "files/lines.hpp"
 
 namespace instancer::daemon {
 
@@ -118,22 +119,16 @@ Parsed<std::vector<TunnelRoute>> parse_routes(std::string_view text)
 Parsed<std::vector<TunnelRoute>> parse_routing(std::string_view text, const std::string& file)
 {
     std::vector<TunnelRoute> routes;
-    int number = 0;
-    for (const auto& line : split(text, '\n')) {
-        ++number;
-        const auto words = words_of(line.substr(0, line.find('#')));
-        if (words.empty())
-            continue;
-        const auto place = file + ":" + std::to_string(number) + ": ";
-        const auto parsed = routes_of(words);
+    for (const auto& line : lines_of(text, Comments::anywhere)) {
+        const auto parsed = routes_of(words_of(line.text));
         if (!parsed)
-            return wrong(place + parsed.error());
+            return wrong(line.problem(file, parsed.error()));
         for (const auto& route : *parsed) {
             const auto taken = std::find_if(routes.begin(), routes.end(),
                                             [&](const auto& other) { return other.listen.collides(route.listen); });
             if (taken != routes.end())
-                return wrong(place + route.listen.text() + " is taken by the route of " + taken->listen.text() +
-                             "; choose another port or address");
+                return wrong(line.problem(file, route.listen.text() + " is taken by the route of " +
+                                                    taken->listen.text() + "; choose another port or address"));
             routes.push_back(route);
         }
     }

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+#include "config/checker.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "options/options.hpp"
+
+namespace instancer::daemon {
+
+namespace {
+
+/// The options of one service, against what their rows say.
+class Table {
+public:
+    explicit Table(Checker& checker) : checker_(checker), view_(checker.settings, &checker.service) {}
+
+    void check(const Option& option)
+    {
+        if (!is_in_force(option))
+            return;
+        const auto& needs = option.traits.needs;
+        if (includes(needs.where, scope()))
+            check_needs(option, needs);
+        check_conflict(option, option.traits.conflict);
+    }
+
+private:
+    Scope scope() const { return scope_of(checker_.service.mode); }
+
+    const Option* find(const Condition& condition) const
+    {
+        const auto* option = condition.option.empty() ? nullptr : find_option(condition.option, scope());
+        return option || condition.option.empty() ? option : find_option(condition.option, Scope::daemon);
+    }
+
+    /// Whether it was given, and is neither 0 nor off.
+    bool is_in_force(const Option& option) const
+    {
+        if (!checker_.has(option.name) && checker_.settings.given.find(option.name) == checker_.settings.given.end())
+            return false;
+        const auto value = option.print(view_);
+        return value != "0" && value != "off";
+    }
+
+    bool holds(const Condition& condition) const
+    {
+        const auto* option = find(condition);
+        return option && (condition.value.empty() ? is_in_force(*option) : option->print(view_) == condition.value);
+    }
+
+    std::string written(const Condition& condition) const
+    {
+        return checker_.say(condition.option, condition.value.empty() ? condition.example : condition.value);
+    }
+
+    void check_needs(const Option& option, const Needs& needs)
+    {
+        std::vector<std::string> remedies;
+        for (const auto& condition : needs.any_of) {
+            if (holds(condition))
+                return;
+            if (find(condition))
+                remedies.push_back(written(condition));
+        }
+        const bool other = std::any_of(needs.or_else.begin(), needs.or_else.end(),
+                                       [this](const auto& condition) { return holds(condition); });
+        if (other || remedies.empty())
+            return;
+        const auto list = alternatives({remedies.begin(), remedies.end()});
+        if (needs.what.empty())
+            checker_.refuse(option.name, "needs " + list + "; add " + (remedies.size() == 1 ? "that" : "one of them") +
+                                             " or remove this");
+        else
+            checker_.refuse(option.name, "needs " + std::string(needs.what) + "; add " + list + ", or remove this");
+    }
+
+    void check_conflict(const Option& option, const Conflict& conflict)
+    {
+        if (!holds(conflict.with))
+            return;
+        const auto reason = conflict.because.empty() ? "" : ": " + std::string(conflict.because);
+        const auto remedy =
+            conflict.instead.option.empty() ? "remove one of them" : "remove it, or use " + written(conflict.instead);
+        checker_.refuse(option.name, "cannot work together with " + written(conflict.with) + reason + "; " + remedy);
+    }
+
+    Checker& checker_;
+    View view_;
+};
+
+}  // namespace
+
+Place place_of(const ServiceSettings& service, std::string_view option)
+{
+    const auto found = service.given.find(option);
+    return found == service.given.end() ? service.place : found->second;
+}
+
+void Checker::refuse(std::string_view option, std::string text)
+{
+    if (!follows_from_unread(option, text))
+        problems_.emplace_back(place_of(service, option), std::move(text));
+}
+
+/// Whether the complaint is about an option that could not be read, or names one: it would be a further, wrong one.
+bool Checker::follows_from_unread(std::string_view option, std::string_view text) const
+{
+    return std::any_of(service.unread.begin(), service.unread.end(),
+                       [&](const auto& unread) { return unread == option || text.find(say(unread)) != text.npos; });
+}
+
+void Checker::check_table()
+{
+    for (const auto& option : options())
+        if (has(option.name) && includes(option.scope, scope_of(service.mode)))
+            Table(*this).check(option);
+}
+
+void Checker::check_environment()
+{
+    for (const auto& [name, value] : service.env) {
+        if (name.starts_with("INSTANCER_"))
+            refuse("env", name + " is a name of ours; choose one that does not begin with INSTANCER_");
+        if (name == "PORT" && service.mode == Mode::exec && service.io == ProcessIo::port)
+            refuse("env", "PORT is set for each instance already, because of " + say("io", "port") + "; remove it");
+    }
+}
+
+}  // namespace instancer::daemon

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#include "modes/docker/docker.hpp"
+
+#include <instancer/backend/docker_backend.hpp>
+
+#include "observe/log.hpp"
+
+namespace instancer::daemon {
+
+namespace {
+
+std::vector<std::string> warn(const Settings& settings, const ServiceSettings&)
+{
+    if (settings.has_lasting_name())
+        return {};
+    return {"port 0 is another port every time, so that a later start would not find containers that a crash left; "
+            "give this daemon a --name"};
+}
+
+DockerOptions backend_options(const Settings& settings, const ServiceSettings& service)
+{
+    DockerOptions options = service.docker;
+    options.daemon = settings.daemon_name();
+    for (const auto& other : settings.services)
+        options.services.push_back(other.name);
+    options.command = service.command;
+    options.pty = service.pty != TerminalMode::none;
+    options.stderr_to = service.stderr_to;
+    options.env = service.env;
+    options.client_env = service.client_env;
+    options.user = service.user;
+    options.limits.memory = service.limits.memory;
+    options.limits.cpus = service.limits.cpus;
+    options.limits.pids = service.limits.pids;
+    options.limits.nofile = service.limits.nofile;
+    options.limits.core = service.limits.core;
+    options.limits.tmp = service.limits.tmp;
+    options.limits.log = service.limits.log;
+    options.stop_grace = service.stop_grace;
+    return options;
+}
+
+std::unique_ptr<InstanceBackend> make_backend(const asio::any_io_executor& control, const Settings& settings,
+                                              const ServiceSettings& service, Log& log)
+{
+    return std::make_unique<DockerBackend>(control, service.name, backend_options(settings, service), log);
+}
+
+}  // namespace
+
+constinit const ModeEntry docker_mode{
+    .mode = Mode::docker,
+    .name = "docker",
+    .use = "to run containers",
+    .command = {.words = "docker",
+                .forms = {"--listen ADDR --image IMAGE (--port N | --stdio) [options] [-- COMMAND...]"},
+                .purpose = "Each client gets a container of its own, which reaches neither the host nor its neighbours "
+                           "nor, without --egress, the outside. Whoever may use the Docker engine is root on its host, "
+                           "and so is this daemon.",
+                .examples = {"docker --listen :1337 --image chall --port 9000 --ttl 10m",
+                             "docker --listen :1337 --image chall --stdio"},
+                .stray = "the command to run comes last, after --",
+                .scope = Scope::docker},
+    .options = docker_options,
+    .check = check_docker,
+    .warn = warn,
+    .make_backend = make_backend,
+};
+
+}  // namespace instancer::daemon

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#include <filesystem>
+
+#include <instancer/backend/docker_exposure.hpp>
+
+#include "modes/docker/docker.hpp"
+
+namespace instancer::daemon {
+
+void check_docker(Checker& checker)
+{
+    const auto& service = checker.service;
+    const auto& docker = service.docker;
+    const bool stdio = docker.io == DockerIo::stdio;
+    if (!docker.engine.starts_with("unix:///"))
+        checker.refuse("engine", "is by DOCKER_HOST " + in_quotes(docker.engine) +
+                                     ", which is no engine on this host; add " +
+                                     checker.say("engine", "unix:///var/run/docker.sock"));
+    if (docker.image.empty() && !checker.has("image"))
+        checker.refuse("image", "has no image to run; add " + checker.say("image", "NAME"));
+    const bool pty = service.pty != TerminalMode::none;
+    if (service.pty == TerminalMode::raw || service.pty == TerminalMode::echo)
+        checker.refuse("pty", std::string(service.pty == TerminalMode::raw ? "raw" : "echo") +
+                                  " works only with exec: a container's terminal is the engine's; write " +
+                                  checker.say("pty"));
+    if (stdio && pty && service.stderr_to != StderrTo::client)
+        checker.refuse("stderr", "cannot work together with " + checker.say("pty") +
+                                     ": a container's terminal is its standard error as well; remove one of them");
+    if (!stdio && !pty && service.stderr_to != StderrTo::log)
+        checker.refuse("stderr", "needs " + checker.say("stdio") +
+                                     ": with a port the program's output is no part of the "
+                                     "connection; add that or remove this");
+    for (const auto& mount : docker.mounts) {
+        std::error_code error;
+        if (!std::filesystem::exists(mount.source, error))
+            checker.refuse("mount", "there is no " + mount.source + "; create it or correct the path");
+        else if (instancer::exposes_engine(docker, mount.source))
+            checker.refuse("mount", mount.source +
+                                        " would give containers the Docker engine, and with it the host; mount "
+                                        "something smaller");
+    }
+    for (const auto& tmpfs : docker.tmpfs)
+        if (std::filesystem::path(tmpfs.target + "/").lexically_normal() == "/tmp/")
+            checker.refuse("tmpfs", "/tmp is one already; set its size by " + checker.say("limit-tmp", "64m"));
+    checker.check_environment();
+}
+
+}  // namespace instancer::daemon

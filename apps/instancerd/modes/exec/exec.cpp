@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+#include "modes/exec/exec.hpp"
+
+#include <algorithm>
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <instancer/backend/process_backend.hpp>
+
+#include "daemon/system.hpp"
+#include "observe/log.hpp"
+
+namespace instancer::daemon {
+
+namespace {
+
+std::vector<std::string> warn(const Settings& settings, const ServiceSettings& service)
+{
+    std::vector<std::string> warnings;
+    if (::geteuid() != 0)
+        return warnings;
+    const bool has_user = service.users || !service.user.empty();
+    if (!has_user)
+        warnings.push_back("its programs run as root, who may do anything here; add " + settings.say("user", "nobody") +
+                           ", or " + settings.say("user", "root") + " if that is meant");
+    else if (settings.init_program().empty())
+        warnings.push_back(
+            "there is no instancer-init beside instancerd, so that instances can make starts of the same "
+            "user fail; install it, or name it by " +
+            settings.say("init", "PATH"));
+    return warnings;
+}
+
+ProcessOptions process_options(const Settings& settings, const ServiceSettings& service)
+{
+    ProcessOptions options;
+    options.command = service.command;
+    options.command.front() = settings.program(service);
+    options.io = service.io;
+    options.pty = service.pty;
+    options.stderr_to = service.stderr_to;
+    options.ports = service.ports;
+    options.dir_template = service.dir_template;
+    options.working_directory = service.working_directory;
+    if (options.working_directory.empty())
+        options.working_directory = service.dir_template.empty() ? settings.resolve(".") : "{dir}";
+    options.env = service.env;
+    options.client_env = service.client_env;
+    // Who is not root can only stay who they are.
+    if (!service.user.empty() && ::geteuid() == 0)
+        if (const auto user = find_user(service.user))
+            options.user.emplace(user->uid, user->gid, user->groups);
+    options.users = service.users;
+    options.init = settings.init_program();
+    options.limit_memory = service.limits.memory;
+    options.limit_cpus = service.limits.cpus;
+    options.limit_pids = service.limits.pids;
+    options.limit_nofile = service.limits.nofile;
+    options.limit_core = service.limits.core;
+    // The default must not ask for more than we may give.
+    if (rlimit ours{}; !service.has("limit-nofile") && ::getrlimit(RLIMIT_NOFILE, &ours) == 0)
+        options.limit_nofile = std::min<std::uint64_t>(options.limit_nofile, ours.rlim_max);
+    options.stop_grace = service.stop_grace;
+    options.name = settings.daemon_name();
+    return options;
+}
+
+std::unique_ptr<InstanceBackend> make_backend(const asio::any_io_executor& control, const Settings& settings,
+                                              const ServiceSettings& service, Log& log)
+{
+    return std::make_unique<ProcessBackend>(control, service.name, process_options(settings, service), log);
+}
+
+}  // namespace
+
+constinit const ModeEntry exec_mode{
+    .mode = Mode::exec,
+    .name = "exec",
+    .use = "to run processes",
+    .command = {.words = "exec",
+                .forms = {"--listen ADDR [options] -- COMMAND [ARG...]"},
+                .purpose = "Each client gets a process of its own, reached by its standard input and output, by the "
+                           "client's own socket, or by a port that it listens on.",
+                .examples = {"exec --listen 127.0.0.1:1337 -- /usr/bin/python3 chall.py",
+                             "exec --listen :1337 --io port --auth source -- python3 server.py {port}"},
+                .stray = "the command to run comes last, after --",
+                .scope = Scope::exec},
+    .options = exec_options,
+    .check = check_exec,
+    .warn = warn,
+    .make_backend = make_backend,
+};
+
+}  // namespace instancer::daemon

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+#include "options/commands.hpp"
+
+#include "modes/modes.hpp"
+
+namespace instancer::daemon {
+
+std::vector<CommandEntry> commands()
+{
+    std::vector<CommandEntry> all;
+    for (const auto* mode : all_modes())
+        all.push_back(mode->command);
+    all.push_back({.words = "run",
+                   .forms = {"--config FILE [options]"},
+                   .brief = "several services in one daemon",
+                   .purpose = "Serves what a configuration says, several services in one daemon."});
+    all.push_back({.words = "check",
+                   .forms = {"--config FILE"},
+                   .brief = "say what is wrong with it; exit 2, or 0 when all is well",
+                   .purpose = "Says what is wrong with a configuration, by line and path, and starts nothing."});
+    return all;
+}
+
+std::vector<std::string_view> first_words()
+{
+    std::vector<std::string_view> words;
+    for (const auto& command : commands())
+        if (const auto word = command.words.substr(0, command.words.find(' ')); words.empty() || words.back() != word)
+            words.push_back(word);
+    return words;
+}
+
+}  // namespace instancer::daemon

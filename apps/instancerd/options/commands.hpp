@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// The table of commands. Usage, --help, the manual and the shells' completions follow it.
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "options/option.hpp"
+
+namespace instancer::daemon {
+
+/// What the user can tell instancerd to do.
+class CommandEntry {
+public:
+    std::string_view words;                 ///< As in `tunnel server`.
+    std::array<std::string_view, 3> forms;  ///< What may follow these words; the first is the usual one.
+    std::string_view brief = {};            ///< Beside the usual form, where that does not say it.
+    std::string_view purpose;
+    std::array<std::string_view, 2> examples = {};  ///< What may follow `instancerd`.
+    std::string_view remarks = {};                  ///< Lines below the forms.
+    std::string_view stray = {};                    ///< The remedy for a word that belongs to no option.
+    Scope scope = Scope::daemon;                    ///< Of its options, besides those of the daemon.
+
+    bool reads_configuration() const { return scope == Scope::daemon; }
+    bool knows(const Option& option) const
+    {
+        return includes(option.scope, scope) || includes(option.scope, Scope::daemon);
+    }
+};
+
+/// Those of all modes, in their order, then `run` and `check`.
+std::vector<CommandEntry> commands();
+
+/// The first word of each command.
+std::vector<std::string_view> first_words();
+
+}  // namespace instancer::daemon

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+// What the tables of options and commands promise, row by row.
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "config/command_line.hpp"
+#include "config/config.hpp"
+#include "config/validate.hpp"
+#include "modes/modes.hpp"
+#include "options/commands.hpp"
+#include "options/options.hpp"
+#include "options/schema.hpp"
+
+using namespace instancer::daemon;
+
+namespace {
+
+std::vector<std::string> words(const std::string& line) { return split(line, ' '); }
+
+/// All that is wrong with a command line.
+std::string complaint(const std::string& line)
+{
+    const auto command = parse_command_line(words(line));
+    std::string text = command.text;
+    for (const auto& problem : command.problems)
+        text += problem.format("") + "\n";
+    for (const auto& problem : validate(command.settings))
+        text += problem.format("") + "\n";
+    return text;
+}
+
+bool says(const std::string& line, const std::string& part)
+{
+    const auto text = complaint(line);
+    INFO(text);
+    const bool said = text.find(part) != std::string::npos;
+    CHECK(said);
+    return said;
+}
+
+const Option& option_of(std::string_view name, Scope scope = Scope::anywhere)
+{
+    const auto* option = find_option(name, scope);
+    REQUIRE(option);
+    return *option;
+}
+
+}  // namespace
+
+TEST_CASE("a default that is shown is one that can be written")
+{
+    for (const auto* mode : all_modes())
+        for (const auto& option : options()) {
+            const bool is_switch = option.type.shape == Shape::flag || option.type.shape == Shape::variant;
+            if (is_switch || !includes(option.scope, scope_of(mode->mode)))
+                continue;
+            Settings settings;
+            ServiceSettings service("s", mode->mode);
+            const auto shown = option.print(View(settings, &service));
+            if (shown.empty())
+                continue;
+            CAPTURE(mode->name);
+            CAPTURE(option.name);
+            CAPTURE(shown);
+            CHECK(option.type.parse(Target(settings, &service), shown));
+            CHECK(option.print(View(settings, &service)) == shown);
+        }
+}
+
+TEST_CASE("defaults come from the settings themselves, with what modes have instead")
+{
+    CHECK(option_of("idle").default_value() == "10m");
+    CHECK(option_of("prompt").default_value() == "'token: '");
+    CHECK(option_of("max-connections").default_value() == "0; relay: 2");
+    CHECK(option_of("limit-memory").default_value() == "0; docker: 256m");
+    CHECK(option_of("max-sessions").default_value() == "0; tunnel-agent: 1000");
+    CHECK(option_of("log-level").default_value() == "info");
+    CHECK(option_of("tokens").default_value() == "-");
+}
+
+TEST_CASE("every choice of a row is taken, and shown again; a wrong one is told the right ones")
+{
+    for (const auto* mode : all_modes())
+        for (const auto& option : options()) {
+            if (!includes(option.scope, scope_of(mode->mode)))
+                continue;
+            CAPTURE(option.name);
+            for (const auto choice : option.type.choices) {
+                Settings settings;
+                ServiceSettings service("s", mode->mode);
+                CHECK(option.type.parse(Target(settings, &service), std::string(choice)));
+                CHECK(option.print(View(settings, &service)) == choice);
+            }
+        }
+    says("exec --listen :1 --when-full cul-idle -- /bin/cat",
+         "--when-full: 'cul-idle' is none of refuse, queue, cull-oldest, cull-idle; did you mean cull-idle?");
+}
+
+TEST_CASE("secrets are not shown")
+{
+    Settings settings;
+    ServiceSettings service("s", Mode::relay);
+    const auto& option = option_of("auth-string");
+    REQUIRE(option.type.parse(Target(settings, &service), "hunter2"));
+    CHECK(service.relay.auth_string == "hunter2");
+    CHECK(option.print(View(settings, &service)).empty());
+    CHECK(option_of("env").traits.secret);
+}
+
+TEST_CASE("what names a file that SIGHUP reads again says so")
+{
+    for (const auto* name : {"tokens", "access-file", "to-file", "auth-file", "config"}) {
+        CAPTURE(name);
+        CHECK(option_of(name).description().find("; read again on SIGHUP") != std::string::npos);
+    }
+    CHECK(option_of("routing").description().find("SIGHUP") == std::string::npos);
+    Settings settings;
+    ServiceSettings service("s", Mode::exec);
+    service.tokens = "/t";
+    service.access_file = "/a";
+    CHECK(files_of(settings, service) == std::vector<std::string>{"/a", "/t"});
+}
+
+TEST_CASE("whatever an option names in its row exists, and can be what it is asked to be")
+{
+    const auto exists = [](const Condition& condition) {
+        if (condition.option.empty())
+            return true;
+        const auto* option = find_option(condition.option);
+        const auto choices = option ? option->type.choices : std::span<const std::string_view>();
+        const bool is_choice = std::find(choices.begin(), choices.end(), condition.value) != choices.end();
+        return option && (condition.value.empty() || is_choice);
+    };
+    for (const auto& option : options()) {
+        CAPTURE(option.name);
+        for (const auto& condition : option.traits.needs.any_of)
+            CHECK(exists(condition));
+        for (const auto& condition : option.traits.needs.or_else)
+            CHECK(exists(condition));
+        CHECK(exists(option.traits.conflict.with));
+        CHECK(exists(option.traits.conflict.instead));
+    }
+}
+
+TEST_CASE("an option of other modes is told all of them")
+{
+    says("forward --listen :1 --to a:1 --image x", "--image works only with instancerd docker; remove it");
+    says("forward --listen :1 --to a:1 --ttl 1s", "--ttl works only with instancerd exec or docker");
+    says("exec --listen :1 --second-agent refused -- /bin/cat", "works only with instancerd tunnel server");
+    says("tunnel agent -p a:1 --control :2", "--control works only with instancerd relay or tunnel server");
+    Problems problems;
+    read_config("/c.json", R"({"services": {"s": {"mode": "forward", "listen": ":1", "to": "a:1", "ttl": "1s"}}})",
+                problems);
+    REQUIRE(problems.size() == 1);
+    CHECK(problems[0].text() == "works only in \"mode\": \"exec\" or \"docker\"; remove it or change the mode");
+}
+
+TEST_CASE("limits too small to start anything are refused with the least that works")
+{
+    says("exec --listen :1 --limit-memory 100 -- /bin/cat", "--limit-memory: '100' is too little to work; write 256k");
+    says("docker --listen :1 --image i --limit-memory 1m", "write 6m or more, or 0");
+    says("docker --listen :1 --image i --limit-cpus 0.0001", "write 0.01 or more, or 0");
+    CHECK(complaint("exec --listen :1 --limit-memory 0 -- /bin/cat").empty());
+}
+
+TEST_CASE("a service that would pass connections on to itself is refused")
+{
+    for (const std::string loop :
+         {"--listen 127.0.0.1:80 --to 127.0.0.1:80", "--listen :80 --to localhost:80", "--listen :80 --to [::1]:80",
+          "--listen 0.0.0.0:80 --to a:1,127.1.2.3:80=2", "--listen unix:/tmp/s --to unix:/tmp/s"})
+        says("forward " + loop, "is this service itself");
+    for (const std::string fine : {"--listen 127.0.0.1:80 --to 127.0.0.2:80", "--listen :80 --to 10.0.0.1:80",
+                                   "--listen 0.0.0.0:80 --to [::1]:80", "--listen :80 --to localhost:81"})
+        CHECK(complaint("forward " + fine).empty());
+}
+
+TEST_CASE("what needs nothing asks for nothing")
+{
+    // 0 is no limit, so there is nothing that it needs.
+    CHECK(complaint("exec --listen :1 --max-per-owner 0 -- /bin/cat").empty());
+    says("exec --listen :1 --max-per-owner 1 -- /bin/cat",
+         "needs clients that can be told apart; add --auth source, --auth prompt or --auth token, or remove this");
+    says("tunnel server --verbose 10 --log-level info", "--verbose: cannot work together with --log-level");
+}
+
+TEST_CASE("every command shows its form and its examples, and they are right")
+{
+    const auto usage = parse_command_line({"--help"}).text;
+    for (const auto& command : commands()) {
+        CAPTURE(command.words);
+        CHECK_FALSE(command.purpose.empty());
+        CHECK(usage.find(command.forms.front()) != std::string::npos);
+        if (command.reads_configuration())
+            continue;
+        auto arguments = words(std::string(command.words));
+        arguments.push_back("--help");
+        const auto help = parse_command_line(arguments).text;
+        CHECK(help.find("Usage: instancerd " + std::string(command.words) + " ") == 0);
+        for (const auto example : command.examples)
+            CHECK(help.find("  instancerd " + std::string(example) + "\n") != std::string::npos);
+    }
+}
+
+TEST_CASE("the schema has every key of every mode, with its choices")
+{
+    const auto schema = nlohmann::json::parse(json_schema());
+    for (const auto* mode : all_modes()) {
+        const auto& service = schema.at("$defs").at(std::string(mode->name));
+        CHECK(service.at("additionalProperties") == false);
+        for (const auto& option : options()) {
+            if (!includes(option.scope, scope_of(mode->mode)))
+                continue;
+            CAPTURE(option.name);
+            const auto path = split(option.config_key(), '.');
+            const auto* value = &service.at("properties").at(path.front());
+            if (path.size() == 2)
+                value = &value->at("properties").at(path.back());
+            CHECK(value->at("description") == option.description());
+            CHECK(value->contains("writeOnly") == option.traits.secret);
+            if (option.type.shape == Shape::text && !option.type.choices.empty())
+                CHECK(value->at("enum") == nlohmann::json(option.type.choices));
+        }
+    }
+    for (const auto& option : options())
+        CHECK(schema.at("properties").contains(std::string(option.config_key())) ==
+              includes(option.scope, Scope::daemon));
+}
+
+TEST_CASE("a configuration may name its schema")
+{
+    Problems problems;
+    read_config("/c.json",
+                R"({"$schema": "s.json", "services": {"s": {"mode": "forward", "listen": ":1", "to": "a:1"}}})",
+                problems);
+    CHECK(problems.empty());
+}
