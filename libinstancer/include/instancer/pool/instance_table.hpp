@@ -5,10 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
-#include <vector>
 
 #include <instancer/detail/pool/digest_index.hpp>
 #include <instancer/detail/pool/index_list.hpp>
+#include <instancer/detail/pool/large_vector.hpp>
 #include <instancer/detail/pool/timer_wheel.hpp>
 #include <instancer/identity.hpp>
 
@@ -214,8 +214,8 @@ private:
         owners_[owner].next_free = std::exchange(free_owner_, owner);
     }
 
-    std::vector<InstanceEntry> entries_;
-    std::vector<InstanceOwner> owners_;
+    detail::LargeVector<InstanceEntry> entries_;
+    detail::LargeVector<InstanceOwner> owners_;
     std::uint32_t free_entry_ = none;
     std::uint32_t free_owner_ = none;
     detail::DigestIndex by_id_;

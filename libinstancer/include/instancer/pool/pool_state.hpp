@@ -212,9 +212,9 @@ private:
 
     // Clients that wait.
 
-    void add_waiter(Time now, std::uint32_t index, WaiterId waiter)
+    void add_waiter(Time now, std::uint32_t index, std::uint32_t client)
     {
-        const std::uint32_t client = waiters_.add(waiter, index);
+        waiters_.wait(client, index);
         if (table_[index].queued)
             push_to_queue(now, index, client);
     }
@@ -225,11 +225,11 @@ private:
         queue_.push(client, table_[index].owner, limited ? now + options_.queue_timeout : Time::max());
     }
 
-    void remove_waiter(std::uint32_t client)
+    WaiterId remove_waiter(std::uint32_t client)
     {
         if (table_[waiters_.entry(client)].queued)
             queue_.erase(client);
-        waiters_.remove(client);
+        return waiters_.remove(client);
     }
 
     /// The clients of an entry wait for room.
@@ -298,7 +298,7 @@ private:
     void stop_owner(const Digest& digest);
 
     /// The first client of an identity that has no instance.
-    void let_in(Time now, const Identity& identity, WaiterId waiter, bool after_stops);
+    void let_in(Time now, const Identity& identity, std::uint32_t client, bool after_stops);
 
     /// Tries to move an entry on from `waiting`. What it lacks.
     Limit admit(Time now, std::uint32_t index);
@@ -402,7 +402,6 @@ private:
     std::deque<PoolAction> actions_;
 
     std::size_t starting_ = 0;
-    WaiterId next_waiter_ = 1;
     bool warming_ = false;
     bool admitting_ = false;
     bool closed_ = false;

@@ -22,9 +22,10 @@ INSTANCER_DECL PoolState::PoolState(const PoolOptions& options, Time now, Instan
 
 INSTANCER_DECL WaiterId PoolState::acquire(Time now, const Identity& identity, bool reset)
 {
-    const WaiterId waiter = next_waiter_++;
+    const std::uint32_t client = waiters_.add();
+    const WaiterId waiter = waiters_.id(client);
     if (closed_) {
-        refuse(waiter, Errc::stopping);
+        refuse(waiters_.remove(client), Errc::stopping);
         return waiter;
     }
     if (reset) {
@@ -36,13 +37,13 @@ INSTANCER_DECL WaiterId PoolState::acquire(Time now, const Identity& identity, b
     }
     const std::uint32_t found = table_.find(identity.id());
     if (found == none)
-        let_in(now, identity, waiter, reset);
+        let_in(now, identity, client, reset);
     else if (table_[found].state == SlotState::ready)
-        grant(now, found, waiter);
+        grant(now, found, waiters_.remove(client));
     else if (table_[found].queued && queue_is_full() && !evict_queued(queue_.waiting_of(table_[found].owner) + 1))
-        refuse(waiter, Errc::full, Limit::queue);
+        refuse(waiters_.remove(client), Errc::full, Limit::queue);
     else
-        add_waiter(now, found, waiter);
+        add_waiter(now, found, client);
     return waiter;
 }
 
@@ -294,16 +295,14 @@ INSTANCER_DECL void PoolState::refuse_all(std::uint32_t index, Errc error, Limit
 {
     while (table_[index].waiters.size() != 0) {
         const std::uint32_t last = table_[index].waiters.last();
-        refuse(waiters_.id(last), error, limit, table_[index].owner);
-        remove_waiter(last);
+        refuse(remove_waiter(last), error, limit, table_[index].owner);
     }
 }
 
 INSTANCER_DECL void PoolState::give_up_waiting(std::uint32_t client, Errc error, Limit limit)
 {
     const std::uint32_t index = waiters_.entry(client);
-    refuse(waiters_.id(client), error, limit);
-    remove_waiter(client);
+    refuse(remove_waiter(client), error, limit);
     if (table_[index].waiters.size() == 0)
         remove_entry(index);
 }
@@ -375,13 +374,13 @@ INSTANCER_DECL void PoolState::stop_owner(const Digest& digest)
     }
 }
 
-INSTANCER_DECL void PoolState::let_in(Time now, const Identity& identity, WaiterId waiter, bool after_stops)
+INSTANCER_DECL void PoolState::let_in(Time now, const Identity& identity, std::uint32_t client, bool after_stops)
 {
     if (budget_)
         admit_waiting(now);  // Room in the budget comes free unseen; who waits already is served first.
     const std::uint32_t index = table_.add(identity);
     table_[index].after_stops = after_stops;
-    waiters_.add(waiter, index);
+    waiters_.wait(client, index);
     const Limit lacking = admit(now, index);
     if (lacking == Limit::nothing)
         return;
@@ -501,9 +500,7 @@ INSTANCER_DECL void PoolState::settle(Time now, std::uint32_t index)
 {
     while (table_[index].waiters.size() != 0) {
         const std::uint32_t client = table_[index].waiters.first();
-        const WaiterId waiter = waiters_.id(client);
-        waiters_.remove(client);
-        grant(now, index, waiter);
+        grant(now, index, waiters_.remove(client));
     }
     arm(index);
 }
