@@ -93,6 +93,18 @@ public:
     {
         return after([&] { state.reset_owner(now, identity(who).owner()); });
     }
+    std::string stop(int instance)
+    {
+        return after([&] { state.stop(now, slot(instance)); });
+    }
+    std::string extend(int instance, PoolState::Duration time)
+    {
+        return after([&] { state.extend(slot(instance), now + time); });
+    }
+    std::string replace_options(const PoolOptions& options)
+    {
+        return after([&] { state.replace_options(now, options); });
+    }
     std::string drain()
     {
         return after([&] { state.drain(now); });

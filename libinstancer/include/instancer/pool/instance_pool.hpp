@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -71,6 +73,20 @@ public:
 
     /// Stops every instance of `owner`.
     void reset_owner(const Digest& owner) { driver_->reset_owner(owner); }
+
+    /// Stops the instance that `snapshot` lists as `id`. Its sessions end, and clients that wait for its start are
+    /// refused, because of `InstanceEnd::stopped`. False when there is none.
+    bool stop(std::uint64_t id) { return driver_->stop(id); }
+
+    /// Keeps the instance that `snapshot` lists as `id` from ending by a time limit before `until`. It can still make
+    /// room for others. A later call replaces an earlier one. False when there is none.
+    bool extend(std::uint64_t id, std::chrono::steady_clock::time_point until) { return driver_->extend(id, until); }
+
+    /// Decides by other options from now on. Instances that exist keep their time limits, and lower caps end none of
+    /// them; warm instances beyond `warm` are stopped. `single_use` stays as it was.
+    ///
+    /// Time: by the number of instances and owners.
+    void replace_options(const PoolOptions& options) { driver_->replace_options(options); }
 
     /// Refuses new clients, stops what nobody uses, and stops each other instance when its last client leaves.
     void drain() { driver_->drain(); }

@@ -25,8 +25,8 @@ public:
 
     static constexpr std::uint32_t none = detail::no_index;  ///< No client, no owner.
 
-    /// `client` waits, until `deadline`, which is not before that of any other. An owner's first client goes behind
-    /// all other owners.
+    /// `client` waits, until `deadline`, or as long as the client that came before it if that is longer. An owner's
+    /// first client goes behind all other owners.
     void push(std::uint32_t client, std::uint32_t owner, Time deadline);
 
     /// `client`, who waits, does so no more.

@@ -84,6 +84,26 @@ public:
         execute_actions();
     }
 
+    bool stop(std::uint64_t instance)
+    {
+        const bool found = state_.stop(Clock::now(), SlotId::from_key(instance));
+        execute_actions();
+        return found;
+    }
+
+    bool extend(std::uint64_t instance, Clock::time_point until)
+    {
+        const bool found = state_.extend(SlotId::from_key(instance), until);
+        schedule();
+        return found;
+    }
+
+    void replace_options(const PoolOptions& options)
+    {
+        state_.replace_options(Clock::now(), adapted(options, traits_));
+        execute_actions();
+    }
+
     void drain()
     {
         draining_ = true;

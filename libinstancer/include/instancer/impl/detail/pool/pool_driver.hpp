@@ -95,10 +95,13 @@ INSTANCER_DECL std::vector<InstanceInfo> PoolDriver::snapshot() const
     std::vector<InstanceInfo> all;
     for (const auto& [key, record] : records_) {
         InstanceInfo info;
+        info.id = key;
         info.name = record->instance.name();
         info.owner = record->owner;
         info.state = record->state_name();
         info.age = Clock::now() - record->since;
+        if (const auto deadline = state_.deadline_of(record->slot))
+            info.time_left = *deadline - Clock::now();
         info.clients = record->sessions.size();
         info.bytes_up = record->usage->bytes_up();
         info.bytes_down = record->usage->bytes_down();
