@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Single instances in the hands of an operator, and other options for a pool that runs.
+// Single instances in the hands of an operator, other options for a pool that runs, and a pool that several share.
 #include <doctest/doctest.h>
+
+#include <instancer/pool/pool_user.hpp>
 
 #include "pool_fixture.hpp"
 
 using namespace pool_fixture;
+using instancer::PoolUser;
 
 TEST_CASE("instance pool: an instance is listed under a number that stops it")
 {
@@ -69,4 +72,46 @@ TEST_CASE("instance pool: no options exceed what the backend can do")
     auto ann = fixture.ask("ann"), bob = fixture.ask("bob");
     CHECK(ann.served());
     CHECK(bob.refused(Errc::full));
+}
+
+TEST_CASE("instance pool: users share one start, and the pool ends with its last user")
+{
+    PoolFixture fixture;
+    PoolUser one(fixture.pool), other(fixture.pool);
+    fixture.backend.prepares.hold();
+    auto first = fixture.loop.start(one.start()), second = fixture.loop.start(other.start());
+    fixture.loop.settle();
+    CHECK_FALSE(first.done());
+    CHECK_FALSE(second.done());
+    fixture.backend.prepares.release();
+    fixture.loop.settle();
+    CHECK(first.value().has_value());
+    CHECK(second.value().has_value());
+
+    auto ann = fixture.ask("ann");
+    one.drain();
+    one.close();
+    fixture.loop.run(one.wait_empty());
+    CHECK(ann.ends().empty());
+    CHECK(fixture.ask("bob").served());
+
+    other.drain();
+    CHECK(fixture.ask("cat").refused(Errc::stopping));
+    CHECK(ann.ends().empty());
+    other.close();
+    fixture.loop.run(other.wait_empty());
+    CHECK(ann.ends() == std::vector<InstanceEnd>{InstanceEnd::stopped});
+    CHECK(fixture.pool.snapshot().empty());
+}
+
+TEST_CASE("instance pool: a user that leaves without a word keeps no other from ending")
+{
+    PoolFixture fixture;
+    PoolUser user(fixture.pool);
+    {
+        const PoolUser brief(fixture.pool);
+        user.drain();
+        CHECK(fixture.ask("ann").served());
+    }
+    CHECK(fixture.ask("bob").refused(Errc::stopping));
 }

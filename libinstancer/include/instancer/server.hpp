@@ -33,6 +33,7 @@
 #include <instancer/detail/text/exception_text.hpp>
 #include <instancer/events.hpp>
 #include <instancer/pool/instance_pool.hpp>
+#include <instancer/pool/pool_user.hpp>
 #include <instancer/workers.hpp>
 
 /// The parts of an instancer, and what they share. `Server` puts them together.
@@ -329,6 +330,7 @@ private:
     detail::FrontDoor door_;
     std::unique_ptr<Authenticator> authenticator_;
     InstancePool& pool_;
+    PoolUser pool_user_;
     Bridge& bridge_;
     Events& events_;
     std::function<void()> on_serving_;

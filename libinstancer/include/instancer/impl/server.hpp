@@ -28,6 +28,7 @@ INSTANCER_DECL Server::Server(Workers& workers, ServerOptions options, std::vect
           [this] { check_over(); }),
       authenticator_(std::move(authenticator)),
       pool_(pool),
+      pool_user_(pool),
       bridge_(bridge),
       events_(events),
       shared_identity_(options_.service, {}, {}),
@@ -41,7 +42,7 @@ INSTANCER_DECL Server::Server(Workers& workers, ServerOptions options, std::vect
 
 INSTANCER_DECL asio::awaitable<Result<void>> Server::run()
 {
-    if (auto started = co_await pool_.start(); !started) {
+    if (auto started = co_await pool_user_.start(); !started) {
         door_.close();
         co_return started;
     }
@@ -53,8 +54,8 @@ INSTANCER_DECL asio::awaitable<Result<void>> Server::run()
     co_await closing_.wait();
     check_over();
     co_await sessions_over_.wait();
-    pool_.close();
-    co_await pool_.wait_empty();
+    pool_user_.close();
+    co_await pool_user_.wait_empty();
     drain_limit_.cancel();
     sweep_.cancel();
     co_await swept_.wait();
@@ -64,7 +65,7 @@ INSTANCER_DECL asio::awaitable<Result<void>> Server::run()
 INSTANCER_DECL void Server::drain(std::chrono::steady_clock::duration limit)
 {
     door_.close();
-    pool_.drain();
+    pool_user_.drain();
     closing_.set();
     check_over();
     if (limit != std::chrono::steady_clock::duration::zero())
@@ -76,7 +77,7 @@ INSTANCER_DECL void Server::stop()
     door_.close();
     for (const auto& [id, session] : sessions_)
         end_session(session, SessionEnd::stopped);
-    pool_.close();
+    pool_user_.close();
     closing_.set();
     check_over();
 }

@@ -46,8 +46,9 @@ public:
 
     /// Checks the backend, takes over what a previous run left, and begins to start warm instances.
     ///
-    /// Cancellation: none; `drain` and `close` have it end soon.
-    /// Errors: those of `InstanceBackend::prepare` and `recover`; nothing runs then.
+    /// Concurrency: any number of calls; the first one starts, and all have its result.
+    /// Cancellation: none for the first call; `drain` and `close` have it end soon. Any type for others.
+    /// Errors: those of `InstanceBackend::prepare` and `recover`; nothing runs then. Errc::cancelled.
     asio::awaitable<Result<void>> start() { return driver_->start(); }
 
     /// Finds or starts the instance of `request.identity()` and waits until it is ready.
@@ -111,6 +112,8 @@ public:
     InstanceBackend& backend() noexcept { return backend_; }
 
 private:
+    friend class PoolUser;
+
     std::shared_ptr<detail::PoolDriver> driver_;
     BackendTraits traits_;
     bool single_use_;

@@ -22,11 +22,26 @@ INSTANCER_DECL PoolDriver::PoolDriver(asio::any_io_executor control, std::string
       budget_(std::move(budget)),
       state_(adapted(options, traits_), Clock::now(), budget_.get()),
       timer_(control_),
+      started_(control_),
       empty_(control_)
 {
 }
 
 INSTANCER_DECL asio::awaitable<Result<void>> PoolDriver::start()
+{
+    const auto self = shared_from_this();
+    if (!std::exchange(starting_, true)) {
+        auto result = co_await prepare();
+        start_result_ = std::move(result);
+        started_.set();
+    }
+    co_await started_.wait();
+    if (!started_.is_set())
+        co_return fail(Errc::cancelled);
+    co_return start_result_;
+}
+
+INSTANCER_DECL asio::awaitable<Result<void>> PoolDriver::prepare()
 {
     if (draining_)
         co_return Result<void>();
