@@ -12,7 +12,7 @@
 #include <asio/this_coro.hpp>
 #include <asio/write.hpp>
 
-#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/async/as_result.hpp>
 
 #include "docker_upgrade.hpp"
 

@@ -11,7 +11,7 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 
-#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/async/as_result.hpp>
 #include <instancer/detail/process/client_environment.hpp>
 #include <instancer/detail/socket/connect.hpp>
 

@@ -20,8 +20,8 @@
 #include <asio/steady_timer.hpp>
 #include <nlohmann/json.hpp>
 
-#include <instancer/detail/async/async_event.hpp>
-#include <instancer/detail/async/helper_threads.hpp>
+#include <instancer/async/async_event.hpp>
+#include <instancer/async/helper_threads.hpp>
 
 #include "docker_container.hpp"
 #include "docker_engine.hpp"

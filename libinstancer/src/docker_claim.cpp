@@ -13,7 +13,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include <instancer/detail/process/process_stat.hpp>
+#include <instancer/system/process_stat.hpp>
 
 #include "docker_json.hpp"
 

@@ -14,7 +14,7 @@
 
 #include <asio/any_io_executor.hpp>
 
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/instance.hpp>
 #include <instancer/unique_fd.hpp>
 

@@ -11,8 +11,8 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 
-#include <instancer/detail/async/asio_compat.hpp>
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/as_result.hpp>
+#include <instancer/async/async_event.hpp>
 
 #include "docker_backend_impl.hpp"
 #include "docker_json.hpp"

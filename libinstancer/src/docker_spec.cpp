@@ -7,10 +7,10 @@
 #include <random>
 #include <span>
 
-#include <instancer/detail/crypto/hex.hpp>
 #include <instancer/detail/crypto/sha256.hpp>
 #include <instancer/detail/text/contains_path.hpp>
-#include <instancer/detail/text/split.hpp>
+#include <instancer/text/hex.hpp>
+#include <instancer/text/split.hpp>
 
 #include "docker_frames.hpp"
 #include "docker_json.hpp"

@@ -17,7 +17,7 @@ namespace {
 long processor_time(pid_t pid)
 {
     const auto id = std::to_string(pid);
-    return std::stol(instancer::detail::process_stat(id, 14)) + std::stol(instancer::detail::process_stat(id, 15));
+    return std::stol(instancer::process_stat(id, 14)) + std::stol(instancer::process_stat(id, 15));
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 #include <daemon.hpp>
 #include <docker_support.hpp>
 #include <fcntl.h>
-#include <instancer/detail/process/process_stat.hpp>
+#include <instancer/system/process_stat.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <spawn.h>
@@ -89,7 +89,7 @@ private:
                 shims.push_back(process);
         }
         for (const auto& process : processes)
-            if (std::count(shims.begin(), shims.end(), instancer::detail::process_stat(process, stat_parent)) > 0)
+            if (std::count(shims.begin(), shims.end(), instancer::process_stat(process, stat_parent)) > 0)
                 ::kill(std::stoi(process), SIGKILL);
         for (const auto& shim : shims)
             ::kill(std::stoi(shim), SIGKILL);

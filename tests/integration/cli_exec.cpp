@@ -218,7 +218,7 @@ TEST_CASE("exec: limits reach the process")
     Daemon daemon(exec({"--limit-memory", "512m", "--limit-nofile", "77"}, {"/bin/sh", "-c", "ulimit -n; ulimit -v"}));
     RawClient client(daemon.port());
     // A control group limits all processes of an instance together.
-    const bool grouped = detail::can_limit_groups(detail::GroupLimit::memory);
+    const bool grouped = instancer::can_limit_groups(instancer::GroupLimit::memory);
     CHECK(client.receive_all() == (grouped ? "77\nunlimited\n" : "77\n524288\n"));
     if (!grouped)
         CHECK(daemon.wait_for_line("limit-memory is the address space of each process instead") != "");

@@ -293,7 +293,7 @@ public:
             const auto pid = entry.path().filename().string();
             std::string name;
             std::getline(std::ifstream(entry.path() / "comm"), name);
-            if (name == "instancer-guard" && detail::process_stat(pid, 4) == std::to_string(daemon_.pid()))
+            if (name == "instancer-guard" && instancer::process_stat(pid, 4) == std::to_string(daemon_.pid()))
                 found.push_back(std::atoi(pid.c_str()));
         }
         return found;

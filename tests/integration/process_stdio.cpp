@@ -303,7 +303,7 @@ TEST_CASE("stdio: limits take effect")
                                           "except OSError:\n"
                                           "    print(count + 3)\n");
     // Without a control group it is the address space; with one, whoever has too much is killed.
-    const bool grouped = detail::can_limit_groups(detail::GroupLimit::memory);
+    const bool grouped = instancer::can_limit_groups(instancer::GroupLimit::memory);
     if (!grouped)
         options.process.limit_memory = 128 << 20;
     options.process.limit_nofile = 40;
@@ -312,9 +312,9 @@ TEST_CASE("stdio: limits take effect")
 }
 
 TEST_CASE("stdio: with control groups limits hold for an instance as a whole, and for root" *
-          doctest::skip(!is_root || !detail::can_limit_groups(detail::GroupLimit::memory) ||
-                        !detail::can_limit_groups(detail::GroupLimit::pids) ||
-                        !detail::can_limit_groups(detail::GroupLimit::cpu)))
+          doctest::skip(!is_root || !instancer::can_limit_groups(instancer::GroupLimit::memory) ||
+                        !instancer::can_limit_groups(instancer::GroupLimit::pids) ||
+                        !instancer::can_limit_groups(instancer::GroupLimit::cpu)))
 {
     SUBCASE("memory: two processes that would each have enough")
     {

@@ -31,8 +31,8 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include <instancer/async/as_result.hpp>
 #include <instancer/backend/docker_backend.hpp>
-#include <instancer/detail/async/asio_compat.hpp>
 
 namespace docker_test {
 
@@ -397,7 +397,7 @@ private:
             if (stream || stream.error() != Errc::not_ready || std::chrono::steady_clock::now() > deadline)
                 co_return stream;
             asio::steady_timer pause(io_, 5ms);
-            co_await pause.async_wait(instancer::detail::as_result);
+            co_await pause.async_wait(instancer::as_result);
         }
     }
 

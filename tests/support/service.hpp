@@ -31,10 +31,10 @@
 #include <instancer/backend/process_options.hpp>
 #include <instancer/detail/process/control_group.hpp>
 #include <instancer/detail/process/private_directory.hpp>
-#include <instancer/detail/process/process_stat.hpp>
 #include <instancer/events.hpp>
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/pool/pool_options.hpp>
+#include <instancer/system/process_stat.hpp>
 
 namespace service_test {
 
@@ -264,7 +264,8 @@ inline std::size_t zombies()
     const auto self = std::to_string(::getpid());
     for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
         const auto pid = entry.path().filename().string();
-        if (std::atoi(pid.c_str()) > 0 && detail::process_stat(pid, 4) == self && detail::process_stat(pid, 3) == "Z")
+        if (std::atoi(pid.c_str()) > 0 && instancer::process_stat(pid, 4) == self &&
+            instancer::process_stat(pid, 3) == "Z")
             ++count;
     }
     return count;
@@ -368,7 +369,7 @@ inline std::uint64_t bytes_of(pid_t pid, const std::string& what)
 /// Whether there is such a process, zombies not included.
 inline bool runs(pid_t pid)
 {
-    const auto state = detail::process_stat(std::to_string(pid), 3);
+    const auto state = instancer::process_stat(std::to_string(pid), 3);
     return !state.empty() && state != "Z" && state != "X";
 }
 

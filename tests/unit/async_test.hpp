@@ -20,7 +20,7 @@
 #include <asio/this_coro.hpp>
 #include <doctest/doctest.h>
 
-#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/async/as_result.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
 
@@ -158,7 +158,7 @@ private:
     {
         const auto executor = co_await asio::this_coro::executor;
         asio::steady_timer never(executor, asio::steady_timer::time_point::max());
-        co_await never.async_wait(instancer::detail::as_result);
+        co_await never.async_wait(instancer::as_result);
         co_return co_await std::move(coroutine);
     }
 

@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/process/find_program.hpp>
+#include <instancer/backend/find_program.hpp>
 #include <instancer/detail/process/group_limits.hpp>
 
 #include "config/config.hpp"
@@ -658,7 +658,7 @@ TEST_CASE("a script that an interpreter is to run must exist")
 
 TEST_CASE("root is not bound by a limit on processes without a control group")
 {
-    if (instancer::detail::can_limit_groups(instancer::detail::GroupLimit::pids))
+    if (instancer::can_limit_groups(instancer::GroupLimit::pids))
         return;
     const auto problems = exec_problems("\"limits\": {\"pids\": 10}, \"user\": \"0:0\"");
     REQUIRE_FALSE(problems.empty());

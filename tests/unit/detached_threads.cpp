@@ -6,16 +6,16 @@
 
 #include <doctest/doctest.h>
 
+#include <instancer/async/host_resolver.hpp>
 #include <instancer/detail/async/detached_threads.hpp>
-#include <instancer/detail/socket/host_resolver.hpp>
 
 #include "async_test.hpp"
 
 using namespace async_test;
 using instancer::Errc;
+using instancer::HostResolver;
 using instancer::Result;
 using instancer::detail::DetachedThreads;
-using instancer::detail::HostResolver;
 
 namespace {
 
@@ -126,7 +126,7 @@ TEST_CASE("host resolver: what is found, and what went wrong, with the host")
     CHECK(text_of([](const auto&, auto) { return HostResolver::Endpoints(); }) ==
           "looking up a.test: it has no address");
     CHECK(text_of([](const auto&, auto) -> Result<HostResolver::Endpoints> {
-              return instancer::fail(instancer::detail::system_error(ENOMEM));
+              return instancer::fail(instancer::system_error(ENOMEM));
           }) == "looking up a.test: Cannot allocate memory");
     CHECK(text_of([](const auto&, auto) -> Result<HostResolver::Endpoints> { throw std::runtime_error("broken"); }) ==
           "looking up a.test: broken");

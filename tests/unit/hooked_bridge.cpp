@@ -152,10 +152,10 @@ public:
     {
         ++waiting;
         try {
-            const auto [error] = co_await timer_.async_wait(instancer::detail::as_result);
+            const auto [error] = co_await timer_.async_wait(instancer::as_result);
             static_cast<void>(error);
             const auto state = co_await asio::this_coro::cancellation_state;
-            cancelled = instancer::detail::is_cancelled(state);
+            cancelled = instancer::is_cancelled(state);
         } catch (...) {
         }
         --waiting;

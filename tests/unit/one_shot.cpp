@@ -4,12 +4,12 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/async/one_shot.hpp>
+#include <instancer/async/one_shot.hpp>
 
 #include "async_test.hpp"
 
 using namespace async_test;
-using instancer::detail::OneShot;
+using instancer::OneShot;
 
 namespace {
 

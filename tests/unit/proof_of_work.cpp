@@ -7,12 +7,12 @@
 #include <doctest/doctest.h>
 
 #include <instancer/detail/crypto/base64.hpp>
-#include <instancer/detail/crypto/hex.hpp>
 #include <instancer/detail/crypto/mersenne_1279.hpp>
 #include <instancer/detail/crypto/sha1.hpp>
 #include <instancer/proof_of_work/hashcash_challenge.hpp>
 #include <instancer/proof_of_work/sloth_challenge.hpp>
 #include <instancer/proof_of_work/suffix_challenge.hpp>
+#include <instancer/text/hex.hpp>
 
 namespace {
 
@@ -28,7 +28,7 @@ constexpr auto solution_of_133 =
     "s.Ae67OPkg+ACS75GQLjH6wVNvKYHoAuG2uSRn71uL11L3CQyyD94s4JC48ssVEH9qNY5llHIZJmL1zxP7K/pbHPxncRWrnmrjP6M6+A0Sy6tJwJEe"
     "2CKhvdgeVrBQEMv2hVbMwAk6SXPlwkoGFCPPLHmErDGwxLH0vRzcXNZ4llqfxEEZ4tPS2HoK3TbU2Mny8BU+v0B8PVBYy4oU7EK/kg==";
 
-Mersenne1279 number(std::string_view hex) { return Mersenne1279::from_bytes(detail::from_hex(hex).value()).value(); }
+Mersenne1279 number(std::string_view hex) { return Mersenne1279::from_bytes(instancer::from_hex(hex).value()).value(); }
 
 /// 2^1279 - 1 less `less`, which is below 128.
 std::string modulus_less(unsigned char less)
@@ -155,7 +155,7 @@ TEST_CASE("proof of work: what is no solution is refused")
 
 TEST_CASE("proof of work: hxp's challenge")
 {
-    const SuffixChallenge easy(5, detail::from_hex("541ca361107f4a2a").value());
+    const SuffixChallenge easy(5, instancer::from_hex("541ca361107f4a2a").value());
     CHECK(easy.text() == "please give S such that sha256(unhex(\"541ca361107f4a2a\" + S)) ends with 5 zero bits (see "
                          "pow-solver.cpp).");
     CHECK(easy.verify("000000000000003f"));
@@ -163,7 +163,7 @@ TEST_CASE("proof of work: hxp's challenge")
     CHECK_FALSE(easy.verify("000000000000003e"));
     for (const auto* wrong : {"", "3f", "000000000000003", "00000000000000003f", "xx", "000000000000003f\r"})
         CHECK_FALSE_MESSAGE(easy.verify(wrong), wrong);
-    CHECK(SuffixChallenge(16, detail::from_hex("0001020304050607").value()).verify("000000000001d020"));
+    CHECK(SuffixChallenge(16, instancer::from_hex("0001020304050607").value()).verify("000000000001d020"));
 }
 
 TEST_CASE("proof of work: a hashcash stamp")
@@ -184,7 +184,7 @@ TEST_CASE("proof of work: the examples of FIPS 180-4 for SHA-1")
     const auto sha1 = [](std::string_view message) {
         detail::Sha1 hash;
         hash.update(message);
-        return detail::to_hex(hash.finish());
+        return instancer::to_hex(hash.finish());
     };
     CHECK(sha1("abc") == "a9993e364706816aba3e25717850c26c9cd0d89d");
     CHECK(sha1("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq") ==

@@ -5,8 +5,8 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
-#include <instancer/detail/process/process_stat.hpp>
 #include <instancer/detail/process/run_name.hpp>
+#include <instancer/system/process_stat.hpp>
 
 using namespace instancer::detail;
 

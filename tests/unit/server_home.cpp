@@ -52,7 +52,7 @@ private:
             co_return fail(Errc::not_ready);
         int fds[2];
         if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0)
-            co_return fail(detail::last_error());
+            co_return fail(instancer::last_error());
         auto task = echo(make_socket_stream(home_, UniqueFd(fds[1])));
         asio::co_spawn(home_, std::move(task), asio::detached);
         co_return make_socket_stream(home_, UniqueFd(fds[0]));
@@ -84,7 +84,7 @@ private:
     }
 
     asio::any_io_executor control_, home_;
-    instancer::detail::AsyncEvent ended_;
+    instancer::AsyncEvent ended_;
     std::thread::id thread_;
     std::size_t opened_ = 0;
     bool at_home_ = true;

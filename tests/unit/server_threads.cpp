@@ -37,7 +37,7 @@ public:
 private:
     struct Echo final : Instance::State {
         explicit Echo(const asio::any_io_executor& control) : ended(control) {}
-        detail::AsyncEvent ended;
+        instancer::AsyncEvent ended;
     };
 
     asio::awaitable<Result<Instance>> do_start(InstanceRequest) override
@@ -57,7 +57,7 @@ private:
         const auto executor = co_await asio::this_coro::executor;
         int fds[2];
         if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0)
-            co_return fail(detail::last_error());
+            co_return fail(instancer::last_error());
         auto task = echo(make_socket_stream(control_, UniqueFd(fds[1])));
         asio::co_spawn(control_, std::move(task), asio::detached);
         co_return make_socket_stream(executor, UniqueFd(fds[0]));
@@ -81,7 +81,7 @@ private:
     {
         const auto executor = co_await asio::this_coro::executor;
         asio::steady_timer timer(executor, 2ms);
-        co_await timer.async_wait(detail::as_result);
+        co_await timer.async_wait(instancer::as_result);
         state->ended.set();
     }
 

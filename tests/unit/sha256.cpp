@@ -4,14 +4,14 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/crypto/hex.hpp>
 #include <instancer/detail/crypto/sha256.hpp>
+#include <instancer/text/hex.hpp>
 
 namespace {
 
 using instancer::detail::Sha256;
 
-std::string finished(Sha256& hash) { return instancer::detail::to_hex(hash.finish()); }
+std::string finished(Sha256& hash) { return instancer::to_hex(hash.finish()); }
 
 std::string sha256(std::string_view data)
 {

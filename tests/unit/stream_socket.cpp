@@ -8,7 +8,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 
-#include <instancer/detail/socket/lingering_close.hpp>
+#include <instancer/lingering_close.hpp>
 #include <instancer/socket_stream.hpp>
 
 #include "async_test.hpp"
@@ -90,7 +90,7 @@ TEST_CASE("socket stream: it never blocks, whatever a program that shares the so
         const auto much = noise(1'000'000, 1);
         while (ends.one.try_write(much)) {}
         CHECK(ends.one.try_write(much).error() == std::error_code(asio::error::would_block));
-        instancer::detail::lingering_close(ends.one);
+        instancer::lingering_close(ends.one);
     }
 }
 

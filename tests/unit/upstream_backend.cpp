@@ -199,7 +199,7 @@ TEST_CASE("upstream backend: a lack of descriptors here is no failure of an upst
         const NoDescriptors lack;
         const auto stream = loop.run(backend.open(*instance, {}));
         REQUIRE_FALSE(stream);
-        CHECK(stream.error() == instancer::detail::system_error(EMFILE));
+        CHECK(stream.error() == instancer::system_error(EMFILE));
     }
     CHECK(state() == instancer::UpstreamState::up);
     CHECK(events.count_beginning("warning") == 0);

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include <instancer/detail/text/split.hpp>
+#include <instancer/text/split.hpp>
 
 namespace instancer::daemon {
 
@@ -25,7 +25,7 @@ std::string_view nearest(std::string_view word, const std::vector<std::string_vi
 std::string suggestion(std::string_view word, const std::vector<std::string_view>& candidates,
                        std::string_view prefix = {});
 
-using instancer::detail::split;
+using instancer::split;
 
 /// The words of a line, between blanks.
 std::vector<std::string> words_of(std::string_view line);

@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <instancer/detail/process/find_program.hpp>
+#include <instancer/backend/find_program.hpp>
 #include <instancer/detail/process/group_limits.hpp>
 #include <instancer/detail/text/contains_path.hpp>
 
@@ -481,7 +481,7 @@ private:
                 runs_as = user->uid;
         }
         if (has("limit-pids") && service_.limits.pids != 0 && runs_as == 0 && !service_.users &&
-            !instancer::detail::can_limit_groups(instancer::detail::GroupLimit::pids))
+            !can_limit_groups(GroupLimit::pids))
             refuse("limit-pids", "does not bind root; add " + say("user", "NAME") + ", or use docker mode");
     }
 
@@ -520,7 +520,7 @@ private:
         process.command = {settings_.program(service_)};
         process.working_directory = settings_.resolve(".");
         process.env = service_.env;
-        if (const auto found = instancer::detail::find_program(process); !found)
+        if (const auto found = find_program(process); !found)
             refuse("command", found.error().text());
         const auto& directory = service_.working_directory;
         if (!directory.empty() && is_fixed(directory) && !is_directory(directory))
@@ -712,7 +712,7 @@ std::vector<std::string> unbound_limits_of(const Settings&, const ServiceSetting
     options.limit_pids = service.limits.pids;
     options.limit_cpus = service.limits.cpus;
     options.users = service.users;
-    return instancer::detail::unbound_limits(options, &instancer::detail::can_limit_groups);
+    return instancer::detail::unbound_limits(options, &can_limit_groups);
 }
 
 }  // namespace instancer::daemon

@@ -13,8 +13,8 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 
-#include <instancer/detail/async/asio_compat.hpp>
-#include <instancer/detail/socket/lingering_close.hpp>
+#include <instancer/async/as_result.hpp>
+#include <instancer/lingering_close.hpp>
 
 namespace instancer::daemon {
 
@@ -139,7 +139,7 @@ asio::awaitable<void> ControlPort::accept_loop(Acceptor& acceptor)
         } else if (!accepted) {
             // Out of descriptors, as a rule.
             asio::steady_timer pause(executor_, std::chrono::milliseconds(100));
-            co_await pause.async_wait(instancer::detail::as_result);
+            co_await pause.async_wait(as_result);
         }
     }
 }
@@ -159,7 +159,7 @@ asio::awaitable<void> ControlPort::talk(Connections::iterator connection, bool c
     counted_ -= counted ? 1 : 0;
     // The last answer must not be lost for what was sent and nobody wants to read.
     if (!closing_)
-        instancer::detail::lingering_close(*connection);
+        lingering_close(*connection);
     connections_.erase(connection);
 }
 
@@ -210,7 +210,7 @@ asio::awaitable<bool> ControlPort::say(Stream& stream, std::string text)
         co_return true;
     asio::steady_timer limit(executor_, patience);
     const auto bytes = std::as_bytes(std::span(text));
-    const auto first = co_await (stream.write_all(bytes) || limit.async_wait(instancer::detail::as_result));
+    const auto first = co_await (stream.write_all(bytes) || limit.async_wait(as_result));
     co_return first.index() == 0 && std::get<0>(first).has_value();
 }
 

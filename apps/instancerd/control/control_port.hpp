@@ -13,7 +13,7 @@
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
 
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/stream.hpp>
 
 #include "daemon/listen.hpp"
@@ -174,7 +174,7 @@ private:
     std::size_t counted_ = 0;
     std::size_t tasks_ = 0;
     bool closing_ = false;
-    instancer::detail::AsyncEvent closed_;
+    AsyncEvent closed_;
 };
 
 }  // namespace instancer::daemon

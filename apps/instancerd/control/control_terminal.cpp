@@ -23,7 +23,7 @@ public:
     Result<std::size_t> try_read(std::span<std::byte> buffer) override
     {
         auto count = counted([&] { return ::read(fd(), buffer.data(), buffer.size()); });
-        in_background_ = !count && count.error() == instancer::detail::system_error(EIO) && ::tcgetpgrp(fd()) > 0;
+        in_background_ = !count && count.error() == system_error(EIO) && ::tcgetpgrp(fd()) > 0;
         if (in_background_)
             return fail(std::error_code(asio::error::would_block));
         return count;
@@ -39,7 +39,7 @@ public:
         // What is typed is for somebody else then, and always there.
         if (in_background_) {
             asio::steady_timer pause(get_executor(), std::chrono::milliseconds(500));
-            co_await pause.async_wait(instancer::detail::as_result);
+            co_await pause.async_wait(as_result);
         }
         co_return co_await SocketStream::wait(what);
     }

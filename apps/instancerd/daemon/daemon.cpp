@@ -21,12 +21,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <instancer/detail/async/helper_threads.hpp>
-#include <instancer/detail/text/exception_text.hpp>
+#include <instancer/async/helper_threads.hpp>
+#include <instancer/text/exception_text.hpp>
 
 #include "config/validate.hpp"
+#include "daemon/instance_service.hpp"
 #include "daemon/listen.hpp"
-#include "daemon/service.hpp"
 #include "daemon/service_manager.hpp"
 #include "daemon/system.hpp"
 #include "files/tokens.hpp"
@@ -155,9 +155,9 @@ public:
                 add_tunnel(service, std::move(tunnels.at(i)), std::move(*rules), unadmitted);
                 continue;
             }
-            services_.push_back(std::make_unique<Service>(settings_, service, workers_, std::move(listeners[i]),
-                                                          std::move(tokens), std::move(*rules), std::move(upstreams),
-                                                          std::move(*relay), budget, unadmitted, log_));
+            services_.push_back(std::make_unique<InstanceService>(
+                settings_, service, workers_, std::move(listeners[i]), std::move(tokens), std::move(*rules),
+                std::move(upstreams), std::move(*relay), budget, unadmitted, log_));
         }
         for (const auto& socket : inherited.left())
             log_.warning({}, "no service listens on the socket " + socket +
@@ -315,8 +315,7 @@ private:
             asio::co_spawn(workers_.control(), reload_service(i), [this, i](std::exception_ptr failure) {
                 reloads_[i].going_on = false;
                 if (failure)
-                    log_.warning(services_[i]->name(),
-                                 "reading its files again failed: " + instancer::detail::exception_text(failure));
+                    log_.warning(services_[i]->name(), "reading its files again failed: " + exception_text(failure));
             });
         }
     }
@@ -352,7 +351,7 @@ private:
     {
         std::string error;
         if (failure)
-            error = instancer::detail::exception_text(failure);
+            error = exception_text(failure);
         else if (!result)
             error = result.error().message();
         if (!error.empty()) {
@@ -373,7 +372,7 @@ private:
     instancer::UniqueFd name_;
     std::vector<std::unique_ptr<RunningService>> services_;
     std::vector<Reload> reloads_{settings_.services.size()};
-    instancer::detail::HelperThreads file_thread_{1};
+    HelperThreads file_thread_{1};
     std::size_t unready_ = 0;  ///< Services that do not serve yet.
     std::size_t running_ = 0;
     bool draining_ = false;

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include <instancer/acceptor/socket_acceptor.hpp>
-#include <instancer/detail/process/process_stat.hpp>
+#include <instancer/system/process_stat.hpp>
 
 namespace instancer::daemon {
 
@@ -115,7 +115,7 @@ pid_t listening_process(const sockaddr* address, socklen_t size)
 
 bool is_running(pid_t pid)
 {
-    const auto state = instancer::detail::process_stat(std::to_string(pid), 3);
+    const auto state = process_stat(std::to_string(pid), 3);
     return !state.empty() && state != "Z" && state != "X";
 }
 

@@ -6,7 +6,7 @@
 
 #include <asio/awaitable.hpp>
 
-#include <instancer/detail/async/helper_threads.hpp>
+#include <instancer/async/helper_threads.hpp>
 #include <instancer/result.hpp>
 
 namespace instancer::daemon {
@@ -31,7 +31,7 @@ public:
     /// Reads its files again, on a thread of `reader`. What cannot be used leaves things as they are.
     ///
     /// Concurrency: one call at a time.
-    virtual asio::awaitable<void> reload(instancer::detail::HelperThreads& reader) = 0;
+    virtual asio::awaitable<void> reload(HelperThreads& reader) = 0;
 
     /// Logs what is there now.
     virtual void report() = 0;

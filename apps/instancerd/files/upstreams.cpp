@@ -8,7 +8,7 @@
 #include <asio/co_spawn.hpp>
 #include <asio/io_context.hpp>
 
-#include <instancer/detail/socket/host_resolver.hpp>
+#include <instancer/async/host_resolver.hpp>
 
 #include "daemon/system.hpp"
 
@@ -86,7 +86,7 @@ Parsed<std::vector<Upstream>> load_upstreams(const Settings& settings, const std
 
 std::vector<std::string> unknown_hosts(const Settings& settings, const ServiceSettings& service)
 {
-    using instancer::detail::HostResolver;
+    using instancer::HostResolver;
     auto peers = peers_of(settings, service);
     std::erase_if(peers, [](const Upstream& peer) { return !peer.is_named(); });
     std::vector<std::string> problems;

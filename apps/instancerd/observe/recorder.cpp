@@ -35,7 +35,7 @@ PcapStream packets_of(const SessionInfo& session)
     const auto& client = session.client;
     if (client.peer() && client.local()) {
         auto source = client.peer()->address(), target = client.local()->address();
-        instancer::detail::to_one_family(source, target);
+        to_one_family(source, target);
         return {{source, client.peer()->port()}, {target, client.local()->port()}};
     }
     const auto port = static_cast<std::uint16_t>(1024 + session.id % 60'000);

@@ -9,7 +9,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include <instancer/detail/crypto/hex.hpp>
+#include <instancer/text/hex.hpp>
 
 namespace instancer::daemon {
 
@@ -137,7 +137,7 @@ Parsed<double> parse_cpus(std::string_view text)
 
 Parsed<std::string> parse_hex(std::string_view text, std::size_t count)
 {
-    const auto bytes = instancer::detail::from_hex(text);
+    const auto bytes = from_hex(text);
     if (text.size() != count || !bytes)
         return wrong("expected " + std::to_string(count) + " hexadecimal digits, found " + std::to_string(text.size()) +
                      " characters");

@@ -10,7 +10,7 @@
 
 #include <asio/awaitable.hpp>
 
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/session.hpp>
 #include <instancer/stream.hpp>
 #include <instancer/usage.hpp>
@@ -264,7 +264,7 @@ private:
             ended.set();
         }
 
-        detail::AsyncEvent ended;
+        AsyncEvent ended;
         BridgeEnd end = BridgeEnd::cancelled;
     };
 

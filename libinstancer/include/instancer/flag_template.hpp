@@ -8,11 +8,11 @@
 #include <utility>
 #include <vector>
 
-#include <instancer/detail/crypto/hex.hpp>
 #include <instancer/detail/crypto/random_bytes.hpp>
 #include <instancer/hmac.hpp>
 #include <instancer/identity.hpp>
 #include <instancer/result.hpp>
+#include <instancer/text/hex.hpp>
 
 namespace instancer {
 

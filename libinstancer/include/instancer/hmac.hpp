@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
-#include <instancer/detail/crypto/hex.hpp>
 #include <instancer/detail/crypto/sha256.hpp>
+#include <instancer/text/hex.hpp>
 
 namespace instancer {
 
@@ -29,7 +29,7 @@ inline std::string hmac_sha256(std::string_view key, std::string_view message)
         inner[i] = static_cast<char>(inner[i] ^ 0x36);
         outer[i] = static_cast<char>(outer[i] ^ 0x5c);
     }
-    return detail::to_hex(hashed(outer, hashed(inner, message)));
+    return to_hex(hashed(outer, hashed(inner, message)));
 }
 
 }  // namespace instancer

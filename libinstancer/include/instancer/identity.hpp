@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include <instancer/detail/crypto/hex.hpp>
 #include <instancer/detail/crypto/sha256.hpp>
+#include <instancer/text/hex.hpp>
 
 namespace instancer {
 
@@ -40,7 +40,7 @@ public:
     }
 
     /// 32 lower-case hexadecimal digits.
-    std::string hex() const { return detail::to_hex(bytes_); }
+    std::string hex() const { return to_hex(bytes_); }
 
     /// The first eight bytes; as good as random, so good enough for a hash table.
     std::uint64_t hash() const noexcept

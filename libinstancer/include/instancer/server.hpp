@@ -22,18 +22,18 @@
 #include <instancer/acceptor.hpp>
 #include <instancer/acceptor/source.hpp>
 #include <instancer/acceptor/unadmitted_limit.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/authenticator.hpp>
 #include <instancer/bridge.hpp>
-#include <instancer/detail/async/async_event.hpp>
 #include <instancer/detail/async/deadline.hpp>
 #include <instancer/detail/server/front_door.hpp>
-#include <instancer/detail/socket/lingering_close.hpp>
 #include <instancer/detail/socket/peer_watch.hpp>
 #include <instancer/detail/socket/socket_stream.hpp>
-#include <instancer/detail/text/exception_text.hpp>
 #include <instancer/events.hpp>
+#include <instancer/lingering_close.hpp>
 #include <instancer/pool/instance_pool.hpp>
 #include <instancer/pool/pool_user.hpp>
+#include <instancer/text/exception_text.hpp>
 #include <instancer/workers.hpp>
 
 /// The parts of an instancer, and what they share. `Server` puts them together.
@@ -185,7 +185,7 @@ private:
 
         std::vector<SessionStatus> in_order();
 
-        detail::AsyncEvent complete;
+        AsyncEvent complete;
         std::size_t missing;
         std::vector<SessionStatus> sessions;
     };
@@ -335,9 +335,9 @@ private:
     Events& events_;
     std::function<void()> on_serving_;
     const Identity shared_identity_;  ///< Of all clients of an authenticator that tells nobody apart.
-    detail::AsyncEvent closing_;
-    detail::AsyncEvent sessions_over_;
-    detail::AsyncEvent swept_;
+    AsyncEvent closing_;
+    AsyncEvent sessions_over_;
+    AsyncEvent swept_;
     detail::Deadline drain_limit_;
     asio::steady_timer sweep_;
     std::unordered_map<std::uint64_t, SessionPtr> sessions_;

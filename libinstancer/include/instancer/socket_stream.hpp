@@ -41,7 +41,7 @@ inline Result<std::pair<Stream, Stream>> make_stream_pair(const asio::any_io_exe
 {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-        return fail(detail::last_error(), "making a pair of sockets");
+        return fail(last_error(), "making a pair of sockets");
     UniqueFd first(ends[0]), second(ends[1]);
     return std::pair(make_socket_stream(executor, std::move(first)), make_socket_stream(executor, std::move(second)));
 }

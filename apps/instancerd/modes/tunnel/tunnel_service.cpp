@@ -12,11 +12,11 @@
 #include <instancer/authenticator/shared.hpp>
 #include <instancer/backend/upstream_backend.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
-#include <instancer/detail/text/exception_text.hpp>
+#include <instancer/text/exception_text.hpp>
 #include <instancer/tunnel/tunnel_authenticator.hpp>
 #include <instancer/tunnel/tunnel_backend.hpp>
 
-#include "daemon/service.hpp"
+#include "daemon/instance_service.hpp"
 #include "observe/traffic.hpp"
 
 namespace instancer::daemon {
@@ -209,7 +209,7 @@ asio::awaitable<Result<void>> TunnelServerService::run(std::function<void()> ser
 void TunnelServerService::route_ended(std::exception_ptr failure, const Result<void>& result)
 {
     if (failure)
-        result_ = fail(std::make_error_code(std::errc::io_error), instancer::detail::exception_text(failure));
+        result_ = fail(std::make_error_code(std::errc::io_error), exception_text(failure));
     else if (!result)
         result_ = result;
     if (failure || !result)
@@ -230,7 +230,7 @@ void TunnelServerService::stop()
         route->server.stop();
 }
 
-asio::awaitable<void> TunnelServerService::reload(instancer::detail::HelperThreads& reader)
+asio::awaitable<void> TunnelServerService::reload(HelperThreads& reader)
 {
     const auto& tunnel = service_.tunnel;
     if (access_) {
@@ -291,10 +291,10 @@ asio::awaitable<std::invoke_result_t<Call&, UserDatabase&>> TunnelServerService:
         };
         auto asked = database_thread_.run(std::move(attempt));
         auto result = co_await std::move(asked);
-        if (!busy || instancer::detail::is_cancelled(cancellation) || std::chrono::steady_clock::now() >= deadline)
+        if (!busy || is_cancelled(cancellation) || std::chrono::steady_clock::now() >= deadline)
             co_return result;
         pause.expires_after(wait);
-        co_await pause.async_wait(instancer::detail::as_result);
+        co_await pause.async_wait(as_result);
     }
 }
 
@@ -435,7 +435,7 @@ TunnelAgentService::TunnelAgentService(const Settings& settings, const ServiceSe
 asio::awaitable<Result<void>> TunnelAgentService::run(std::function<void()> serving)
 {
     serving();
-    const auto over = std::make_shared<instancer::detail::OneShot<std::exception_ptr>>(control_);
+    const auto over = std::make_shared<OneShot<std::exception_ptr>>(control_);
     auto task = agent_.run();
     asio::co_spawn(home_, std::move(task), [over](std::exception_ptr failure) { over->complete(failure); });
     const auto failure = co_await over->wait_uncancelled();

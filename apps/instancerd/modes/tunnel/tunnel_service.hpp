@@ -16,10 +16,10 @@
 
 #include <instancer/acceptor/access_control.hpp>
 #include <instancer/acceptor/unadmitted_limit.hpp>
+#include <instancer/async/async_event.hpp>
+#include <instancer/async/helper_threads.hpp>
+#include <instancer/async/one_shot.hpp>
 #include <instancer/bridge.hpp>
-#include <instancer/detail/async/async_event.hpp>
-#include <instancer/detail/async/helper_threads.hpp>
-#include <instancer/detail/async/one_shot.hpp>
 #include <instancer/pool/instance_pool.hpp>
 #include <instancer/server.hpp>
 #include <instancer/tunnel/tunnel_agent.hpp>
@@ -63,7 +63,7 @@ public:
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
     void drain() override;
     void stop() override;
-    asio::awaitable<void> reload(instancer::detail::HelperThreads& reader) override;
+    asio::awaitable<void> reload(HelperThreads& reader) override;
     void report() override;
     const std::string& name() const noexcept override { return name_; }
 
@@ -76,7 +76,7 @@ private:
     asio::awaitable<std::invoke_result_t<Call&>> at_home(Call call)
     {
         const auto executor = co_await asio::this_coro::executor;
-        const auto done = std::make_shared<instancer::detail::OneShot<std::invoke_result_t<Call&>>>(executor);
+        const auto done = std::make_shared<OneShot<std::invoke_result_t<Call&>>>(executor);
         asio::post(home_, [done, call = std::move(call)]() mutable { done->complete(call()); });
         co_return co_await done->wait_uncancelled();
     }
@@ -105,14 +105,14 @@ private:
     mutable std::mutex files_mutex_;
     std::shared_ptr<const TunnelFiles> files_;  ///< Under its mutex.
     std::unique_ptr<UserDatabase> database_;
-    instancer::detail::HelperThreads database_thread_{1};
+    HelperThreads database_thread_{1};
     TunnelServer tunnel_;
     std::unique_ptr<Bridge> bridge_;
     std::shared_ptr<AccessControl> access_;
     std::vector<std::unique_ptr<Route>> routes_;
     Acceptors control_acceptors_;
     ControlPort control_port_;
-    instancer::detail::AsyncEvent routes_over_, tunnel_over_;
+    AsyncEvent routes_over_, tunnel_over_;
     std::size_t running_ = 0;
     std::size_t silent_ = 0;  ///< Routes that take no clients in yet.
     Result<void> result_;
@@ -128,7 +128,7 @@ public:
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
     void drain() override;
     void stop() override;
-    asio::awaitable<void> reload(instancer::detail::HelperThreads&) override { co_return; }
+    asio::awaitable<void> reload(HelperThreads&) override { co_return; }
     void report() override;
     const std::string& name() const noexcept override { return name_; }
 

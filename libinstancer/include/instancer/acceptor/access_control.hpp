@@ -23,7 +23,7 @@
 #include <instancer/acceptor/proxy_protocol.hpp>
 #include <instancer/acceptor/source.hpp>
 #include <instancer/acceptor/unadmitted_limit.hpp>
-#include <instancer/detail/socket/lingering_close.hpp>
+#include <instancer/lingering_close.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer {

@@ -13,13 +13,13 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <instancer/async/async_event.hpp>
+#include <instancer/async/helper_threads.hpp>
+#include <instancer/backend/find_program.hpp>
 #include <instancer/backend/process_options.hpp>
-#include <instancer/detail/async/async_event.hpp>
-#include <instancer/detail/async/helper_threads.hpp>
 #include <instancer/detail/process/cleanup_process.hpp>
 #include <instancer/detail/process/client_environment.hpp>
 #include <instancer/detail/process/control_group.hpp>
-#include <instancer/detail/process/find_program.hpp>
 #include <instancer/detail/process/group_limits.hpp>
 #include <instancer/detail/process/output_lines.hpp>
 #include <instancer/detail/process/output_pipe.hpp>
@@ -70,7 +70,7 @@ private:
 
         pid_t pid = -1;
         asio::posix::stream_descriptor pidfd;
-        detail::AsyncEvent exited;
+        AsyncEvent exited;
         std::string exit_text = "ended";
         std::string number;  ///< Names its directory and its mark.
         std::optional<detail::InstanceGroup> group;
@@ -180,7 +180,7 @@ private:
     std::optional<detail::UserAllocator> users_;
     detail::SpawnWatchdog watchdog_{start_patience};
     detail::Removals removals_;
-    detail::HelperThreads starters_, enders_;  ///< Apart: what instances do can keep an end waiting for a while.
+    HelperThreads starters_, enders_;  ///< Apart: what instances do can keep an end waiting for a while.
     std::uint64_t last_number_ = 0;
 };
 

@@ -12,10 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include <instancer/async/async_event.hpp>
 #include <instancer/backend/balancer.hpp>
 #include <instancer/backend/upstream_options.hpp>
 #include <instancer/backend/upstream_status.hpp>
-#include <instancer/detail/async/async_event.hpp>
 #include <instancer/detail/upstream/upstream_connect.hpp>
 #include <instancer/detail/upstream/upstream_group.hpp>
 #include <instancer/detail/upstream/upstream_upkeep.hpp>
@@ -86,7 +86,7 @@ private:
     struct Run final : Instance::State {
         explicit Run(const asio::any_io_executor& control) : stopped(control) {}
 
-        detail::AsyncEvent stopped;
+        AsyncEvent stopped;
     };
 
     BackendTraits do_traits() const override { return BackendTraits().ready_at_start(true); }

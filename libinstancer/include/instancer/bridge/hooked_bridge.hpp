@@ -10,8 +10,8 @@
 #include <instancer/bridge/hooks.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
 #include <instancer/detail/bridge/stream_bridge.hpp>
-#include <instancer/detail/text/exception_text.hpp>
 #include <instancer/events.hpp>
+#include <instancer/text/exception_text.hpp>
 
 namespace instancer {
 
@@ -33,8 +33,8 @@ private:
     void warn(const Link& link, const std::exception_ptr& failure)
     {
         const auto& session = link.session();
-        events_.warning(session.service, "session " + std::to_string(session.id) +
-                                             ": its hook failed: " + detail::exception_text(failure));
+        events_.warning(session.service,
+                        "session " + std::to_string(session.id) + ": its hook failed: " + exception_text(failure));
     }
 
     HookFactory make_hook_;

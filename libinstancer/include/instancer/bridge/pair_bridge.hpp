@@ -3,8 +3,8 @@
 
 #include <asio/this_coro.hpp>
 
+#include <instancer/async/as_result.hpp>
 #include <instancer/bridge.hpp>
-#include <instancer/detail/async/asio_compat.hpp>
 #include <instancer/detail/bridge/lending_bridge.hpp>
 #include <instancer/detail/bridge/socket_bridge.hpp>
 #include <instancer/detail/bridge/stream_bridge.hpp>

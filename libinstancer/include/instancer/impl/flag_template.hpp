@@ -40,7 +40,7 @@ INSTANCER_DECL std::string FlagTemplate::flag(std::string_view key, std::string_
         switch (part.kind) {
         case Kind::text: flag += part.text; break;
         case Kind::hmac: flag += hmac_sha256(key, message).substr(0, part.digits); break;
-        case Kind::random: flag += detail::to_hex(detail::random_bytes(part.digits)).substr(0, part.digits); break;
+        case Kind::random: flag += to_hex(detail::random_bytes(part.digits)).substr(0, part.digits); break;
         case Kind::owner: flag += identity.owner().hex(); break;
         }
     return flag;

@@ -139,7 +139,7 @@ INSTANCER_DECL void Server::begin_session(std::size_t worker, Accepted& accepted
         session->place = unadmitted_place(session);
         spawn(session, nullptr);
     } catch (...) {
-        session->detail = detail::exception_text();
+        session->detail = exception_text();
         finish(*session);
         throw;
     }
@@ -195,7 +195,7 @@ INSTANCER_DECL asio::awaitable<Server::SessionProgressPtr> Server::serve(Session
             co_return nullptr;
         conclude(*session, *end);
     } catch (...) {
-        session->detail = detail::exception_text();
+        session->detail = exception_text();
     }
     finish(*session);
     co_return nullptr;
@@ -301,7 +301,7 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Server::connect_instan
         session->lease = Lease();
         asio::steady_timer timer(session->executor(), progress.pause);
         progress.pause *= 2;
-        co_await timer.async_wait(detail::as_result);
+        co_await timer.async_wait(as_result);
     }
     co_return SessionEnd::stopped;
 }
@@ -324,7 +324,7 @@ INSTANCER_DECL Result<AcquireRequest> Server::make_request(Session& session, con
         return fail(watched.error());
     request.client_socket().reset(::fcntl(socket, F_DUPFD_CLOEXEC, 3));
     if (!request.client_socket())
-        return fail(detail::last_error(), "handing over a client's connection");
+        return fail(last_error(), "handing over a client's connection");
     return request;
 }
 
@@ -344,7 +344,7 @@ INSTANCER_DECL asio::awaitable<Result<Admission>> Server::admit(Session& session
         co_return co_await recognize(session);
     asio::steady_timer deadline(session.executor(), options_.auth_timeout);
     std::exception_ptr thrown;
-    auto first = co_await (authenticate(session, thrown) || deadline.async_wait(detail::as_result));
+    auto first = co_await (authenticate(session, thrown) || deadline.async_wait(as_result));
     if (first.index() == 0) {
         if (thrown)
             std::rethrow_exception(thrown);
@@ -386,7 +386,7 @@ INSTANCER_DECL SessionEnd Server::reject(Session& session, const Error& error)
     if (session.ended || error == std::error_code(asio::error::operation_aborted))
         return SessionEnd::stopped;
     if (error == Errc::timeout || error == Errc::rejected)
-        detail::lingering_close(session.client);
+        lingering_close(session.client);
     if (error == Errc::timeout)
         return SessionEnd::auth_timeout;
     if (error == Errc::denied)
@@ -429,7 +429,7 @@ INSTANCER_DECL SessionEnd Server::refuse(Session& session, const Admission& admi
             detail::forbid_waiting_close(session.client.native_handle());
         // Best effort: a client that does not take a line at once does not get it.
         static_cast<void>(session.client.try_write(text));
-        detail::lingering_close(session.client);
+        lingering_close(session.client);
     } else {
         session.client.abort();
     }
@@ -603,7 +603,7 @@ INSTANCER_DECL asio::awaitable<void> Server::sweep()
             shortest = std::min(shortest, limit);
     while (shortest != shortest.max() && !sessions_over_.is_set()) {
         sweep_.expires_after(std::clamp<ServerOptions::Duration>(shortest / 4, 1ms, 1s));
-        co_await sweep_.async_wait(detail::as_result);
+        co_await sweep_.async_wait(as_result);
         const auto now = LinkState::Clock::now();
         for (const auto& [id, session] : sessions_)
             if (const auto end = passed_time_limit(*session, now))

@@ -12,11 +12,11 @@
 #include <utility>
 #include <variant>
 
-#include <instancer/detail/crypto/hex.hpp>
 #include <instancer/detail/crypto/random_bytes.hpp>
 #include <instancer/proof_of_work/hashcash_challenge.hpp>
 #include <instancer/proof_of_work/sloth_challenge.hpp>
 #include <instancer/proof_of_work/suffix_challenge.hpp>
+#include <instancer/text/hex.hpp>
 
 namespace instancer {
 
@@ -153,7 +153,7 @@ private:
         if (style == ProofStyle::hxp)
             return SuffixChallenge(bits, std::string(random.substr(0, SuffixChallenge::prefix_size)));
         if (style == ProofStyle::hashcash)
-            return HashcashChallenge(bits, detail::to_hex(random));
+            return HashcashChallenge(bits, to_hex(random));
         const auto roots = std::clamp(time.count() * SlothChallenge::roots_per_second, 1.0, 4294967295.0);
         return *SlothChallenge::from_start(static_cast<std::uint32_t>(roots), random);
     }

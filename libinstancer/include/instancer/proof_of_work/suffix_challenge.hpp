@@ -8,8 +8,8 @@
 #include <string_view>
 #include <utility>
 
-#include <instancer/detail/crypto/hex.hpp>
 #include <instancer/detail/crypto/sha256.hpp>
+#include <instancer/text/hex.hpp>
 
 namespace instancer {
 
@@ -27,7 +27,7 @@ public:
     /// The line that asks for it, without an end of line.
     std::string text() const
     {
-        return "please give S such that sha256(unhex(\"" + detail::to_hex(prefix_) + "\" + S)) ends with " +
+        return "please give S such that sha256(unhex(\"" + to_hex(prefix_) + "\" + S)) ends with " +
                std::to_string(bits_) + " zero bits (see pow-solver.cpp).";
     }
 
@@ -36,7 +36,7 @@ public:
     /// Time: one hash.
     bool verify(std::string_view suffix) const
     {
-        const auto bytes = detail::from_hex(suffix);
+        const auto bytes = from_hex(suffix);
         return bytes && bytes->size() <= max_suffix && trailing_zeros(prefix_ + *bytes) >= bits_;
     }
 

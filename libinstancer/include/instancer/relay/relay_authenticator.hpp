@@ -13,8 +13,8 @@
 
 #include <asio/steady_timer.hpp>
 
+#include <instancer/async/as_result.hpp>
 #include <instancer/authenticator.hpp>
-#include <instancer/detail/async/asio_compat.hpp>
 #include <instancer/relay/relay_greeting.hpp>
 #include <instancer/relay/relay_handshake.hpp>
 

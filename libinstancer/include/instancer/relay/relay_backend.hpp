@@ -10,7 +10,7 @@
 
 #include <asio/post.hpp>
 
-#include <instancer/detail/async/one_shot.hpp>
+#include <instancer/async/one_shot.hpp>
 #include <instancer/detail/relay/relay_channel.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/pool/pool_options.hpp>

@@ -13,7 +13,7 @@
 #include <asio/awaitable.hpp>
 #include <asio/this_coro.hpp>
 
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/test/fake_stream.hpp>
 #include <instancer/unique_fd.hpp>
@@ -30,7 +30,7 @@ public:
     void hold()
     {
         if (!held_)
-            held_ = std::make_shared<detail::AsyncEvent>(executor_);
+            held_ = std::make_shared<AsyncEvent>(executor_);
     }
 
     /// Lets everything pass, now and from now on.
@@ -56,7 +56,7 @@ public:
 
 private:
     asio::any_io_executor executor_;
-    std::shared_ptr<detail::AsyncEvent> held_;
+    std::shared_ptr<AsyncEvent> held_;
     std::size_t waiting_ = 0;
 };
 
@@ -110,7 +110,7 @@ private:
     std::optional<Identity> assigned_;
     std::vector<FakePeer> connections_;
     UniqueFd client_socket_;
-    detail::AsyncEvent ended_;
+    AsyncEvent ended_;
     std::string text_ = "ended";
     std::size_t opens_to_refuse_ = 0;
     bool stopped_ = false;

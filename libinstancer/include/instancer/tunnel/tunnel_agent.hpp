@@ -15,14 +15,14 @@
 #include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
 
+#include <instancer/async/async_event.hpp>
+#include <instancer/async/host_resolver.hpp>
 #include <instancer/bridge.hpp>
-#include <instancer/detail/async/async_event.hpp>
 #include <instancer/detail/async/deadline.hpp>
 #include <instancer/detail/socket/connect_race.hpp>
-#include <instancer/detail/socket/host_resolver.hpp>
-#include <instancer/detail/text/exception_text.hpp>
 #include <instancer/detail/tunnel/tunnel_link.hpp>
 #include <instancer/events.hpp>
+#include <instancer/text/exception_text.hpp>
 #include <instancer/tunnel/tunnel_options.hpp>
 #include <instancer/usage.hpp>
 
@@ -150,8 +150,8 @@ private:
     Events& events_;
     asio::steady_timer pause_;
     detail::Deadline drain_limit_;
-    detail::AsyncEvent stopped_;
-    detail::HostResolver resolver_;
+    AsyncEvent stopped_;
+    HostResolver resolver_;
     asio::steady_timer idle_;  ///< Until sessions have ended.
     std::shared_ptr<detail::TunnelLink> link_;
     std::size_t sessions_ = 0;

@@ -4,7 +4,7 @@
 #include <memory>
 #include <utility>
 
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/tunnel/tunnel_server.hpp>
 
@@ -27,7 +27,7 @@ private:
     struct Run final : Instance::State {
         explicit Run(const asio::any_io_executor& control) : stopped(control) {}
 
-        detail::AsyncEvent stopped;
+        AsyncEvent stopped;
     };
 
     BackendTraits do_traits() const override { return BackendTraits().ready_at_start(true); }

@@ -17,7 +17,7 @@
 #include <asio/steady_timer.hpp>
 
 #include <instancer/acceptor.hpp>
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/detail/tunnel/tunnel_link.hpp>
 #include <instancer/events.hpp>
 #include <instancer/tunnel/tunnel_options.hpp>
@@ -114,7 +114,7 @@ private:
 
         const std::string name;
         const std::shared_ptr<detail::TunnelLink> link;
-        detail::AsyncEvent introduced;  ///< It has said what it is, or is gone.
+        AsyncEvent introduced;  ///< It has said what it is, or is gone.
 
     private:
         void session_disconnected(const TunnelSession& session, std::string_view reason) override
@@ -191,7 +191,7 @@ private:
     const std::vector<std::unique_ptr<Acceptor>> acceptors_;
     Events& events_;
     asio::steady_timer arrival_;  ///< Of an agent that is ready.
-    detail::AsyncEvent over_;
+    AsyncEvent over_;
     std::set<AgentPtr> agents_;  ///< All that are connected.
     AgentPtr agent_;             ///< The one that serves.
     bool stopping_ = false;

@@ -13,7 +13,7 @@
 
 #include <asio/this_coro.hpp>
 
-#include <instancer/detail/async/one_shot.hpp>
+#include <instancer/async/one_shot.hpp>
 #include <instancer/result.hpp>
 
 namespace instancer::detail {

@@ -17,15 +17,15 @@
 
 #include <sys/socket.h>
 
+#include <instancer/async/as_result.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/bridge/hooks.hpp>
-#include <instancer/detail/async/asio_compat.hpp>
-#include <instancer/detail/async/async_event.hpp>
 #include <instancer/detail/bridge/socket_bridge.hpp>
 #include <instancer/detail/bridge/stall_detector.hpp>
-#include <instancer/detail/socket/lingering_close.hpp>
 #include <instancer/detail/socket/socket_stream.hpp>
 #include <instancer/detail/socket/urgent_data.hpp>
+#include <instancer/lingering_close.hpp>
 
 namespace instancer::detail {
 

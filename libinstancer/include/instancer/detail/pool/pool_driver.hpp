@@ -18,11 +18,10 @@
 #include <asio/steady_timer.hpp>
 #include <poll.h>
 
-#include <instancer/detail/async/asio_compat.hpp>
-#include <instancer/detail/async/async_event.hpp>
-#include <instancer/detail/async/one_shot.hpp>
+#include <instancer/async/as_result.hpp>
+#include <instancer/async/async_event.hpp>
+#include <instancer/async/one_shot.hpp>
 #include <instancer/detail/container/numbered_list.hpp>
-#include <instancer/detail/text/exception_text.hpp>
 #include <instancer/events.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/lease.hpp>
@@ -31,6 +30,7 @@
 #include <instancer/pool/instance_info.hpp>
 #include <instancer/pool/pool_options.hpp>
 #include <instancer/pool/pool_state.hpp>
+#include <instancer/text/exception_text.hpp>
 
 namespace instancer::detail {
 

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <system_error>
 
-#include <instancer/detail/crypto/hex.hpp>
+#include <instancer/text/hex.hpp>
 
 namespace instancer::detail {
 

@@ -20,10 +20,10 @@
 
 #include <instancer/detail/process/control_group.hpp>
 #include <instancer/detail/process/process_marks.hpp>
-#include <instancer/detail/process/process_stat.hpp>
 #include <instancer/detail/process/tree_remover.hpp>
 #include <instancer/detail/socket/socket_stream.hpp>
 #include <instancer/result.hpp>
+#include <instancer/system/process_stat.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {

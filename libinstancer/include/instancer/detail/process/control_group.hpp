@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include <instancer/detail/config.hpp>
-#include <instancer/detail/text/split.hpp>
 #include <instancer/result.hpp>
+#include <instancer/text/split.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {

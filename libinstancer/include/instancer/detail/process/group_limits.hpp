@@ -14,8 +14,8 @@
 #include <instancer/backend/process_options.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/control_group.hpp>
-#include <instancer/detail/process/process_stat.hpp>
 #include <instancer/result.hpp>
+#include <instancer/system/process_stat.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {

@@ -10,8 +10,8 @@
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/steady_timer.hpp>
 
-#include <instancer/detail/async/asio_compat.hpp>
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/as_result.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/detail/process/output_lines.hpp>
 #include <instancer/detail/process/read_allowance.hpp>
 #include <instancer/result.hpp>

@@ -16,7 +16,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include <instancer/detail/process/process_stat.hpp>
+#include <instancer/system/process_stat.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {

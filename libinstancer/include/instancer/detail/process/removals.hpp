@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include <instancer/detail/async/helper_threads.hpp>
+#include <instancer/async/helper_threads.hpp>
 #include <instancer/detail/process/tree_remover.hpp>
 #include <instancer/events.hpp>
 

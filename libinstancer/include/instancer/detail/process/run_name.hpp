@@ -13,8 +13,8 @@
 #include <instancer/detail/process/group_limits.hpp>
 #include <instancer/detail/process/private_directory.hpp>
 #include <instancer/detail/process/process_marks.hpp>
-#include <instancer/detail/process/process_stat.hpp>
-#include <instancer/detail/text/split.hpp>
+#include <instancer/system/process_stat.hpp>
+#include <instancer/text/split.hpp>
 
 namespace instancer::detail {
 

@@ -17,9 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <instancer/backend/find_program.hpp>
 #include <instancer/backend/process_options.hpp>
 #include <instancer/detail/config.hpp>
-#include <instancer/detail/process/find_program.hpp>
 #include <instancer/detail/process/instance_setup.hpp>
 #include <instancer/detail/process/spawn_watchdog.hpp>
 #include <instancer/result.hpp>

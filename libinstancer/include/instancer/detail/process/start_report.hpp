@@ -10,8 +10,8 @@
 
 #include <asio/posix/stream_descriptor.hpp>
 
-#include <instancer/detail/async/asio_compat.hpp>
-#include <instancer/detail/async/one_shot.hpp>
+#include <instancer/async/as_result.hpp>
+#include <instancer/async/one_shot.hpp>
 #include <instancer/detail/process/spawn.hpp>
 #include <instancer/detail/socket/socket_stream.hpp>
 #include <instancer/result.hpp>

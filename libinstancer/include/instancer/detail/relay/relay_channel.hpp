@@ -17,7 +17,7 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/detail/async/async_signal.hpp>
 #include <instancer/detail/container/chunk_queue.hpp>
 #include <instancer/instance.hpp>

@@ -15,10 +15,10 @@
 #include <asio/error.hpp>
 
 #include <instancer/acceptor.hpp>
-#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/async/as_result.hpp>
 #include <instancer/detail/async/deadline.hpp>
-#include <instancer/detail/text/exception_text.hpp>
 #include <instancer/events.hpp>
+#include <instancer/text/exception_text.hpp>
 #include <instancer/workers.hpp>
 
 namespace instancer::detail {

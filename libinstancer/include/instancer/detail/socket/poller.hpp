@@ -19,7 +19,7 @@
 #include <asio/query.hpp>
 #include <sys/epoll.h>
 
-#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/async/as_result.hpp>
 #include <instancer/result.hpp>
 #include <instancer/unique_fd.hpp>
 

@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/async/as_result.hpp>
 #include <instancer/detail/async/compact_executor.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/socket/keepalive.hpp>

@@ -17,12 +17,12 @@
 #include <asio/steady_timer.hpp>
 #include <sys/socket.h>
 
-#include <instancer/detail/async/asio_compat.hpp>
-#include <instancer/detail/async/async_event.hpp>
+#include <instancer/async/as_result.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/detail/bridge/socket_bridge.hpp>
-#include <instancer/detail/socket/lingering_close.hpp>
-#include <instancer/detail/text/exception_text.hpp>
+#include <instancer/lingering_close.hpp>
 #include <instancer/stream.hpp>
+#include <instancer/text/exception_text.hpp>
 #include <instancer/tunnel/multiplexer.hpp>
 
 namespace instancer::detail {

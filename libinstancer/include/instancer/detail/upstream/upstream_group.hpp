@@ -12,9 +12,9 @@
 
 #include <asio/post.hpp>
 
+#include <instancer/async/one_shot.hpp>
 #include <instancer/backend/balancer.hpp>
 #include <instancer/client.hpp>
-#include <instancer/detail/async/one_shot.hpp>
 #include <instancer/events.hpp>
 
 namespace instancer::detail {

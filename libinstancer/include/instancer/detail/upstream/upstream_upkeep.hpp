@@ -19,8 +19,8 @@
 #include <asio/detached.hpp>
 #include <asio/steady_timer.hpp>
 
-#include <instancer/detail/async/async_event.hpp>
-#include <instancer/detail/socket/host_resolver.hpp>
+#include <instancer/async/async_event.hpp>
+#include <instancer/async/host_resolver.hpp>
 #include <instancer/detail/upstream/upstream_connect.hpp>
 #include <instancer/detail/upstream/upstream_group.hpp>
 

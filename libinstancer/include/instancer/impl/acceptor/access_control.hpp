@@ -111,7 +111,7 @@ INSTANCER_DECL void AccessControl::turn_away(Stream& client, const ClientInfo& i
 {
     switch (options_.when_denied) {
     case WhenDenied::reset: return client.abort();
-    case WhenDenied::close: return detail::lingering_close(client);
+    case WhenDenied::close: return lingering_close(client);
     case WhenDenied::hold: break;
     }
     if (client.native_handle() < 0)

@@ -29,7 +29,7 @@ INSTANCER_DECL std::string encode_proxy_header(ProxyVersion version, const Clien
     const bool has_address = client.peer() && client.local();
     auto source = has_address ? client.peer()->address() : asio::ip::address();
     auto target = has_address ? client.local()->address() : asio::ip::address();
-    detail::to_one_family(source, target);
+    to_one_family(source, target);
 
     if (version == ProxyVersion::v1) {
         if (!has_address)

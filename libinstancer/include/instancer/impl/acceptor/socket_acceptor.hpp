@@ -73,10 +73,10 @@ INSTANCER_DECL asio::awaitable<Result<Accepted>> SocketAcceptor::do_accept(asio:
 {
     const auto cancellation = co_await asio::this_coro::cancellation_state;
     for (;;) {
-        if (closed_ || detail::is_cancelled(cancellation))
+        if (closed_ || is_cancelled(cancellation))
             co_return fail(std::error_code(asio::error::operation_aborted));
         if (paused_) {
-            co_await resumed_.async_wait(detail::as_result);
+            co_await resumed_.async_wait(as_result);
             continue;
         }
         sockaddr_storage peer{};
@@ -97,9 +97,8 @@ INSTANCER_DECL asio::awaitable<Result<Accepted>> SocketAcceptor::do_accept(asio:
         if (errno == ECONNABORTED || errno == EINTR)
             continue;
         if (errno != EAGAIN)
-            co_return fail(detail::last_error(), "accepting on " + address_);
-        const auto [error] =
-            co_await descriptor_.async_wait(asio::posix::stream_descriptor::wait_read, detail::as_result);
+            co_return fail(last_error(), "accepting on " + address_);
+        const auto [error] = co_await descriptor_.async_wait(asio::posix::stream_descriptor::wait_read, as_result);
         // A pause ends the wait too.
         if (error && error != asio::error::operation_aborted)
             co_return fail(error);
@@ -138,7 +137,7 @@ INSTANCER_DECL Result<void> SocketAcceptor::do_pause()
     if (is_unix_)
         descriptor_.close(error);
     else if (::shutdown(descriptor_.native_handle(), SHUT_RD) != 0)
-        return fail(detail::last_error(), "closing " + address_ + " for a while");
+        return fail(last_error(), "closing " + address_ + " for a while");
     else
         descriptor_.cancel(error);
     paused_ = true;
@@ -161,7 +160,7 @@ INSTANCER_DECL Result<void> SocketAcceptor::do_resume()
         socket->release();
         file_.emplace(path_);
     } else if (!keep_port() || ::listen(descriptor_.native_handle(), detail::listen_backlog) != 0) {
-        return fail(detail::last_error(), "listening on " + address_ + " again");
+        return fail(last_error(), "listening on " + address_ + " again");
     }
     paused_ = false;
     resumed_.cancel();
@@ -186,7 +185,7 @@ INSTANCER_DECL Result<std::unique_ptr<Acceptor>> listen_tcp(const asio::any_io_e
     const auto text = ClientInfo::format(endpoint);
     UniqueFd socket(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket)
-        return fail(detail::last_error(), "listening on " + text);
+        return fail(last_error(), "listening on " + text);
     // Only lets a port be taken again while old connections of it fade away; a second listener still fails.
     const int on = 1;
     ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -215,11 +214,11 @@ INSTANCER_DECL Result<std::unique_ptr<Acceptor>> adopt_listener(const asio::any_
     int listening = 0, type = 0;
     socklen_t size = sizeof listening;
     if (::getsockopt(socket.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0)
-        return fail(detail::last_error(), "taking over a listening socket");
+        return fail(last_error(), "taking over a listening socket");
     size = sizeof type;
     ::getsockopt(socket.get(), SOL_SOCKET, SO_TYPE, &type, &size);
     if (!listening || type != SOCK_STREAM)
-        return fail(detail::system_error(EINVAL), "taking over a listening stream socket");
+        return fail(system_error(EINVAL), "taking over a listening stream socket");
     return std::make_unique<SocketAcceptor>(executor, std::move(socket), false);
 }
 

@@ -58,7 +58,7 @@ INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::do_prepare()
 {
     if (options_.command.empty())
         co_return fail(Errc::bad_request, "no command is given");
-    auto program = detail::find_program(options_);
+    auto program = find_program(options_);
     if (!program)
         co_return fail(program.error());
     program_ = *program;
@@ -202,9 +202,9 @@ INSTANCER_DECL detail::SpawnPlan ProcessBackend::plan_of(const InstanceRequest& 
         if (value != 0)
             plan.limits.push_back({resource, value});
     };
-    if (!limiter_->binds(detail::GroupLimit::memory))
+    if (!limiter_->binds(GroupLimit::memory))
         limit(RLIMIT_AS, options_.limit_memory);
-    if (!limiter_->binds(detail::GroupLimit::pids))
+    if (!limiter_->binds(GroupLimit::pids))
         limit(RLIMIT_NPROC, options_.limit_pids);
     limit(RLIMIT_NOFILE, options_.limit_nofile);
     plan.limits.push_back({RLIMIT_CORE, options_.limit_core});
@@ -232,14 +232,14 @@ ProcessBackend::spawn_with(detail::SpawnPlan plan, InstanceRequest& request, con
     } else {
         int ends[2];
         if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-            return fail(detail::last_error(), "making a socket pair");
+            return fail(last_error(), "making a socket pair");
         ours.reset(ends[0]);
         theirs.reset(ends[1]);
     }
     if (options_.stderr_to == StderrTo::log) {
         int ends[2];
         if (::pipe2(ends, O_CLOEXEC) != 0)
-            return fail(detail::last_error(), "making a pipe");
+            return fail(last_error(), "making a pipe");
         errors_read.reset(ends[0]);
         errors_write.reset(ends[1]);
         if (const auto given = give(errors_write, plan.user); !given)
@@ -254,7 +254,7 @@ ProcessBackend::spawn_with(detail::SpawnPlan plan, InstanceRequest& request, con
     for (const auto& group : groups) {
         procs.push_back(detail::open_procs(group));
         if (!procs.back())
-            return fail(detail::last_error(), "opening the control group " + group);
+            return fail(last_error(), "opening the control group " + group);
         plan.cgroup_procs.push_back(procs.back().get());
     }
     if (!plan.init.empty()) {
@@ -281,7 +281,7 @@ ProcessBackend::spawn_with(detail::SpawnPlan plan, InstanceRequest& request, con
 INSTANCER_DECL Result<void> ProcessBackend::give(const UniqueFd& fd, const ProcessUser* user)
 {
     if (user && (::fchown(fd.get(), user->uid(), user->gid()) != 0 || ::fchmod(fd.get(), 0600) != 0))
-        return fail(detail::last_error(), "giving its standard input and output to its user");
+        return fail(last_error(), "giving its standard input and output to its user");
     return {};
 }
 
@@ -358,8 +358,7 @@ INSTANCER_DECL asio::awaitable<void> ProcessBackend::notice_exit(std::shared_ptr
     // that fails found that it was stopped and is no longer there.
     siginfo_t info{};
     for (bool ended = false; !ended;) {
-        const auto [closed] =
-            co_await process->pidfd.async_wait(asio::posix::stream_descriptor::wait_read, detail::as_result);
+        const auto [closed] = co_await process->pidfd.async_wait(asio::posix::stream_descriptor::wait_read, as_result);
         const int pidfd = process->pidfd.native_handle();
         pollfd end{pidfd, POLLIN, 0};
         ended = ::poll(&end, 1, 0) == 1;
@@ -403,10 +402,10 @@ INSTANCER_DECL asio::awaitable<void> ProcessBackend::ask_to_end(std::shared_ptr<
         group->signal(SIGTERM, process->pid);
     const auto deadline = std::chrono::steady_clock::now() + options_.stop_grace;
     asio::steady_timer timer(control_, deadline);
-    co_await (process->exited.wait() || timer.async_wait(detail::as_result));
+    co_await (process->exited.wait() || timer.async_wait(as_result));
     while (group && group->is_populated() && std::chrono::steady_clock::now() < deadline) {
         timer.expires_after(std::chrono::milliseconds(5));
-        co_await timer.async_wait(detail::as_result);
+        co_await timer.async_wait(as_result);
     }
 }
 
@@ -417,7 +416,7 @@ INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::end_process(std::sh
     auto finished = co_await enders_.run(std::move(finish));
     // A process that another one traces can be kept from ending even by KILL.
     asio::steady_timer patience(control_, end_patience);
-    co_await (process->exited.wait() || patience.async_wait(detail::as_result));
+    co_await (process->exited.wait() || patience.async_wait(as_result));
     if (!process->exited.is_set())
         finished = fail(Errc::backend_unavailable,
                         "it was killed and does not end: another process traces it, perhaps; see /proc/" +
@@ -435,7 +434,7 @@ INSTANCER_DECL asio::awaitable<void> ProcessBackend::reap_later(asio::any_io_exe
     asio::steady_timer timer(executor);
     while (!detail::reap(pid)) {
         timer.expires_after(std::chrono::milliseconds(100));
-        co_await timer.async_wait(detail::as_result);
+        co_await timer.async_wait(as_result);
     }
 }
 

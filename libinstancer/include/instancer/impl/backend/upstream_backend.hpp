@@ -58,7 +58,7 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> UpstreamBackend::do_open(Instance
         std::shared_ptr<const std::string> peer(connection, &member->name);
         auto stream = co_await detail::connect_upstream(group, member, group->options.connect_timeout, std::move(peer),
                                                         request.stream());
-        if (detail::is_cancelled(cancellation))
+        if (is_cancelled(cancellation))
             co_return fail(Errc::cancelled);
         if (stream && group->options.send_proxy)
             stream = co_await detail::introduced(group, std::move(*stream), request.client().value_or(ClientInfo()));
@@ -96,7 +96,7 @@ UpstreamBackend::wait_for_room(const detail::UpstreamGroup& group, Connection::S
     if (limit > limit.zero())
         deadline.expires_after(limit);
     using namespace asio::experimental::awaitable_operators;
-    const auto first = co_await (served->wait() || deadline.async_wait(detail::as_result) || leaving(client));
+    const auto first = co_await (served->wait() || deadline.async_wait(as_result) || leaving(client));
     if (first.index() == 0 && std::get<0>(first))
         co_return Result<void>();
     if (first.index() == 1)
@@ -110,7 +110,7 @@ INSTANCER_DECL asio::awaitable<void> UpstreamBackend::leaving(Stream* client)
     if (client)
         co_await client->wait(Readiness::gone);
     else
-        co_await never.async_wait(detail::as_result);
+        co_await never.async_wait(as_result);
 }
 
 INSTANCER_DECL asio::awaitable<InstanceExit> UpstreamBackend::do_wait(Instance instance)

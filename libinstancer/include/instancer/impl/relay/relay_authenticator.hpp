@@ -64,7 +64,7 @@ RelayAuthenticator::read(Stream& client, const RelayHandshake& handshake, std::s
         auto count = client.try_read(space);
         if (count || count.error() != std::error_code(asio::error::would_block))
             co_return count;
-        if (detail::is_cancelled(cancellation))
+        if (is_cancelled(cancellation))
             co_return fail(std::error_code(asio::error::operation_aborted));
         if (waited)
             co_return 0;
@@ -75,7 +75,7 @@ RelayAuthenticator::read(Stream& client, const RelayHandshake& handshake, std::s
 INSTANCER_DECL asio::awaitable<bool> RelayAuthenticator::is_quiet(Stream& client, asio::steady_timer& pause)
 {
     using namespace asio::experimental::awaitable_operators;
-    const auto first = co_await (client.wait(Readiness::readable) || pause.async_wait(detail::as_result));
+    const auto first = co_await (client.wait(Readiness::readable) || pause.async_wait(as_result));
     co_return first.index() == 1 || !std::get<0>(first);
 }
 

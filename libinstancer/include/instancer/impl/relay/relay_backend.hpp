@@ -13,7 +13,7 @@ INSTANCER_DECL asio::awaitable<std::vector<RelayChannelStatus>> RelayBackend::sn
     std::vector<RelayChannelStatus> all;
     const auto channels = channels_;
     for (const auto& channel : channels) {
-        const auto answer = std::make_shared<detail::OneShot<RelayChannelStatus>>(workers_.control());
+        const auto answer = std::make_shared<OneShot<RelayChannelStatus>>(workers_.control());
         asio::post(channel->executor(), [channel, answer] { answer->complete(channel->status()); });
         auto status = co_await answer->wait_uncancelled();
         all.push_back(std::move(status));

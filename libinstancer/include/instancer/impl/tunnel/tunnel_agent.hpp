@@ -45,10 +45,10 @@ INSTANCER_DECL asio::awaitable<void> TunnelAgent::run()
         if (stopped_.is_set() || draining_)
             break;
         pause_.expires_after(yields_ ? std::max(options_.reconnect, options_.displaced_wait) : options_.reconnect);
-        co_await pause_.async_wait(detail::as_result);
+        co_await pause_.async_wait(as_result);
     }
     while (sessions_ > 0)
-        co_await idle_.async_wait(detail::as_result);
+        co_await idle_.async_wait(as_result);
     drain_limit_.cancel();
 }
 
@@ -106,7 +106,7 @@ INSTANCER_DECL asio::awaitable<void> TunnelAgent::serve(std::shared_ptr<detail::
     try {
         co_await join(*link, session);
     } catch (...) {
-        events_.warning(service_, "session of " + session->user().to_string() + ": " + detail::exception_text());
+        events_.warning(service_, "session of " + session->user().to_string() + ": " + exception_text());
     }
     link->refuse(session, "ECONNABORTED");
     --sessions_;

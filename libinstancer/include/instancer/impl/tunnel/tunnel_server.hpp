@@ -84,10 +84,10 @@ INSTANCER_DECL asio::awaitable<Result<void>> TunnelServer::wait_for_agent(Stream
     while (!agent_) {
         if (stopping_)
             co_return fail(Errc::stopping);
-        if (detail::is_cancelled(cancellation))
+        if (is_cancelled(cancellation))
             co_return fail(Errc::cancelled);
-        const auto first = co_await (arrival_.async_wait(detail::as_result) || deadline.async_wait(detail::as_result) ||
-                                     leaving(client));
+        const auto first =
+            co_await (arrival_.async_wait(as_result) || deadline.async_wait(as_result) || leaving(client));
         if (first.index() == 1 && !agent_)
             co_return fail(Errc::backend_unavailable, "no agent is connected");
         if (first.index() == 2)
@@ -102,7 +102,7 @@ INSTANCER_DECL asio::awaitable<void> TunnelServer::leaving(Stream* client)
     if (client)
         co_await client->wait(Readiness::gone);
     else
-        co_await never.async_wait(detail::as_result);
+        co_await never.async_wait(as_result);
 }
 
 INSTANCER_DECL asio::awaitable<void> TunnelServer::accept_loop(Acceptor& acceptor)
@@ -119,7 +119,7 @@ INSTANCER_DECL asio::awaitable<void> TunnelServer::accept_loop(Acceptor& accepto
         if (!std::exchange(failing, true))
             events_.warning(service_, accepted.error().message() + "; agents wait until it works again");
         asio::steady_timer pause(executor_, std::chrono::milliseconds(100));
-        co_await pause.async_wait(detail::as_result);
+        co_await pause.async_wait(as_result);
     }
 }
 
@@ -162,7 +162,7 @@ INSTANCER_DECL asio::awaitable<void> TunnelServer::introduce(AgentPtr agent)
 {
     using namespace asio::experimental::awaitable_operators;
     asio::steady_timer limit(executor_, options_.greeting_wait);
-    co_await (agent->introduced.wait() || limit.async_wait(detail::as_result));
+    co_await (agent->introduced.wait() || limit.async_wait(as_result));
     if (agent->link->multiplexer().peer_was_displaced()) {
         const auto serving = co_await answering(*agent);
         if (serving)

@@ -11,9 +11,9 @@
 #include <asio/this_coro.hpp>
 #include <asio/thread_pool.hpp>
 
-#include <instancer/detail/async/one_shot.hpp>
+#include <instancer/async/one_shot.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 /// Threads for calls that block. They live as long as this object: a parent-death signal fires when the thread that
 /// spawned a process ends.
@@ -76,4 +76,4 @@ private:
     asio::thread_pool pool_;
 };
 
-}  // namespace instancer::detail
+}  // namespace instancer

@@ -15,7 +15,7 @@
 #endif
 #include <asio/use_awaitable.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 #if ASIO_VERSION >= 102300
 inline constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
@@ -31,4 +31,4 @@ inline bool is_cancelled(const asio::cancellation_state& state) noexcept
     return state.cancelled() != asio::cancellation_type::none;
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer

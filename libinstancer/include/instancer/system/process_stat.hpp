@@ -9,7 +9,7 @@
 
 #include <instancer/unique_fd.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 // Fields of /proc/PID/stat, counted from 1 as in proc(5).
 inline constexpr int stat_parent = 4;
@@ -34,4 +34,4 @@ inline std::string process_stat(const std::string& pid, int field)
     return std::string(text.substr(at + 1, text.find(' ', at + 1) - at - 1));
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "daemon/service.hpp"
+#include "daemon/instance_service.hpp"
 
 #include <algorithm>
 #include <exception>
@@ -136,9 +136,11 @@ ServerOptions make_server_options(const std::string& name, const ServiceSettings
     return options;
 }
 
-Service::Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
-                 std::vector<std::string> tokens, AccessRules rules, std::vector<Upstream> upstreams, RelayParts relay,
-                 std::shared_ptr<InstanceBudget> budget, std::shared_ptr<UnadmittedLimit> unadmitted, Log& log)
+InstanceService::InstanceService(const Settings& settings, const ServiceSettings& service, Workers& workers,
+                                 Acceptors acceptors, std::vector<std::string> tokens, AccessRules rules,
+                                 std::vector<Upstream> upstreams, RelayParts relay,
+                                 std::shared_ptr<InstanceBudget> budget, std::shared_ptr<UnadmittedLimit> unadmitted,
+                                 Log& log)
     : settings_(settings),
       service_(service),
       name_(service.name),
@@ -195,7 +197,7 @@ Service::Service(const Settings& settings, const ServiceSettings& service, Worke
         install_prompt(*channels);
 }
 
-asio::awaitable<Result<void>> Service::run(std::function<void()> serving)
+asio::awaitable<Result<void>> InstanceService::run(std::function<void()> serving)
 {
     co_await asio::this_coro::throw_if_cancelled(false);
     server_->on_serving(std::move(serving));
@@ -212,7 +214,7 @@ asio::awaitable<Result<void>> Service::run(std::function<void()> serving)
     co_return result;
 }
 
-void Service::install_prompt(RelayBackend& relay)
+void InstanceService::install_prompt(RelayBackend& relay)
 {
     const bool at_terminal = settings_.file.empty() && control_acceptors_.empty();
     auto terminal = at_terminal ? open_terminal(control_) : Stream();
@@ -229,8 +231,9 @@ void Service::install_prompt(RelayBackend& relay)
         control_port_->serve(std::move(terminal));
 }
 
-std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings& service,
-                                                           std::vector<std::string> tokens, std::string authentication)
+std::unique_ptr<Authenticator> InstanceService::make_authenticator(const ServiceSettings& service,
+                                                                   std::vector<std::string> tokens,
+                                                                   std::string authentication)
 {
     if (service.mode == Mode::relay) {
         auto authenticator = std::make_unique<RelayAuthenticator>(std::move(authentication), service.relay.greeting);
@@ -259,7 +262,7 @@ std::unique_ptr<Authenticator> Service::make_authenticator(const ServiceSettings
     return std::make_unique<OpenAuthenticator>();
 }
 
-class Service::Files {
+class InstanceService::Files {
 public:
     std::optional<Parsed<std::vector<std::string>>> tokens;
     std::string remark;  ///< On the tokens.
@@ -270,7 +273,7 @@ public:
     Files() = default;
 };
 
-Service::Files Service::read_files() const
+InstanceService::Files InstanceService::read_files() const
 {
     Files files;
     if (set_tokens_) {
@@ -285,7 +288,7 @@ Service::Files Service::read_files() const
     return files;
 }
 
-asio::awaitable<void> Service::reload(instancer::detail::HelperThreads& reader)
+asio::awaitable<void> InstanceService::reload(HelperThreads& reader)
 {
     auto read = [this] { return read_files(); };
     auto call = reader.run(std::move(read));
@@ -302,7 +305,7 @@ asio::awaitable<void> Service::reload(instancer::detail::HelperThreads& reader)
     }
 }
 
-void Service::reload_authentication(Parsed<std::string> text)
+void InstanceService::reload_authentication(Parsed<std::string> text)
 {
     if (!text) {
         log_.warning(name_, text.error() + "; the authentication string stays as it was");
@@ -312,7 +315,7 @@ void Service::reload_authentication(Parsed<std::string> text)
     relay_authenticator_->set_authentication(std::move(*text));
 }
 
-void Service::reload_tokens(Parsed<std::vector<std::string>> tokens, const std::string& remark)
+void InstanceService::reload_tokens(Parsed<std::vector<std::string>> tokens, const std::string& remark)
 {
     if (!tokens) {
         log_.warning(name_, tokens.error() + "; the tokens stay as they were");
@@ -331,7 +334,7 @@ void Service::reload_tokens(Parsed<std::vector<std::string>> tokens, const std::
         log_.warning(name_, remark);
 }
 
-std::string Service::deal_with_removed(const std::set<std::string>& owners)
+std::string InstanceService::deal_with_removed(const std::set<std::string>& owners)
 {
     if (owners.empty())
         return {};
@@ -352,7 +355,7 @@ std::string Service::deal_with_removed(const std::set<std::string>& owners)
     return text + (end ? left == 1 ? " ends" : " end" : left == 1 ? " goes on" : " go on");
 }
 
-asio::awaitable<void> Service::reload_upstreams(Parsed<std::vector<Upstream>> list)
+asio::awaitable<void> InstanceService::reload_upstreams(Parsed<std::vector<Upstream>> list)
 {
     const auto& file = service_.upstreams_file;
     std::string error;
@@ -372,7 +375,7 @@ asio::awaitable<void> Service::reload_upstreams(Parsed<std::vector<Upstream>> li
         log_.warning(name_, error + "; the upstreams stay as they were");
 }
 
-void Service::note_available(bool available)
+void InstanceService::note_available(bool available)
 {
     if (available) {
         server_->resume();
@@ -383,7 +386,7 @@ void Service::note_available(bool available)
     }
 }
 
-void Service::report()
+void InstanceService::report()
 {
     if (upstreams_) {
         for (const auto& upstream : upstreams_->snapshot())
@@ -395,7 +398,7 @@ void Service::report()
     asio::co_spawn(control_, report_sessions(), asio::detached);
 }
 
-void Service::report_instances()
+void InstanceService::report_instances()
 {
     const auto instances = pool_->snapshot();
     if (instances.empty())
@@ -405,7 +408,7 @@ void Service::report_instances()
                       instance.bytes_up, instance.bytes_down);
 }
 
-asio::awaitable<void> Service::report_sessions()
+asio::awaitable<void> InstanceService::report_sessions()
 {
     co_await asio::this_coro::throw_if_cancelled(false);
     const auto sessions = co_await server_->snapshot();

@@ -5,9 +5,9 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 
-#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/async/as_result.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 /// A condition that coroutines on one executor wait for; once set it stays set.
 class AsyncEvent {
@@ -37,4 +37,4 @@ private:
     bool set_ = false;
 };
 
-}  // namespace instancer::detail
+}  // namespace instancer

@@ -4,7 +4,7 @@
 #include <exception>
 #include <string>
 
-namespace instancer::detail {
+namespace instancer {
 
 /// What an exception says, by default the one that is being handled.
 inline std::string exception_text(const std::exception_ptr& failure = std::current_exception())
@@ -18,4 +18,4 @@ inline std::string exception_text(const std::exception_ptr& failure = std::curre
     }
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer

@@ -16,9 +16,9 @@
 #include <instancer/detail/async/detached_threads.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/socket/socket_stream.hpp>
-#include <instancer/detail/text/exception_text.hpp>
+#include <instancer/text/exception_text.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 /// Every address of `host`, as the system finds them. Blocks, for half a minute when no name server answers.
 INSTANCER_DECL Result<std::vector<asio::ip::tcp::endpoint>> look_up_host(const std::string& host, std::uint16_t port);
@@ -57,8 +57,8 @@ private:
     DetachedThreads threads_{most_threads};
 };
 
-}  // namespace instancer::detail
+}  // namespace instancer
 
 #if !defined(INSTANCER_SEPARATE_COMPILATION)
-#include <instancer/impl/detail/socket/host_resolver.hpp>
+#include <instancer/impl/async/host_resolver.hpp>
 #endif

@@ -10,9 +10,9 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 
-#include <instancer/detail/async/asio_compat.hpp>
+#include <instancer/async/as_result.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 /// A value that one coroutine awaits and any thread may deliver, once.
 ///
@@ -57,4 +57,4 @@ private:
     std::optional<T> value_;
 };
 
-}  // namespace instancer::detail
+}  // namespace instancer

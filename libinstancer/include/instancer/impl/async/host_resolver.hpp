@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <instancer/async/host_resolver.hpp>
 #include <instancer/detail/config.hpp>
-#include <instancer/detail/socket/host_resolver.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 INSTANCER_DECL Result<std::vector<asio::ip::tcp::endpoint>> look_up_host(const std::string& host, std::uint16_t port)
 {
@@ -39,4 +39,4 @@ INSTANCER_DECL asio::awaitable<Result<HostResolver::Endpoints>> HostResolver::fi
     co_return found;
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer

@@ -60,14 +60,15 @@ public:
 /// One service as it runs: the library's objects, put together as the settings say.
 ///
 /// Threads: the control executor of the workers.
-class Service final : public RunningService {
+class InstanceService final : public RunningService {
 public:
     /// `acceptors` listen already. `tokens` are used where clients show one, `upstreams` if they come from a file,
     /// `relay` with Mode::relay.
     /// `settings` and `service` must outlive this.
-    Service(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
-            std::vector<std::string> tokens, AccessRules rules, std::vector<Upstream> upstreams, RelayParts relay,
-            std::shared_ptr<InstanceBudget> budget, std::shared_ptr<UnadmittedLimit> unadmitted, Log& log);
+    InstanceService(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
+                    std::vector<std::string> tokens, AccessRules rules, std::vector<Upstream> upstreams,
+                    RelayParts relay, std::shared_ptr<InstanceBudget> budget,
+                    std::shared_ptr<UnadmittedLimit> unadmitted, Log& log);
 
     /// Serves until drained or stopped.
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
@@ -75,7 +76,7 @@ public:
     void drain() override { server_->drain(drain_timeout_); }
     void stop() override { server_->stop(); }
 
-    asio::awaitable<void> reload(instancer::detail::HelperThreads& reader) override;
+    asio::awaitable<void> reload(HelperThreads& reader) override;
 
     /// Logs every instance, or every upstream.
     void report() override;

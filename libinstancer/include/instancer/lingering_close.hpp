@@ -6,7 +6,7 @@
 
 #include <instancer/stream.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 /// Ends the stream in order, as far as the system lets us: bytes that nobody read would make a reset of it.
 inline void lingering_close(Stream& stream)
@@ -21,4 +21,4 @@ inline void lingering_close(Stream& stream)
     stream.close();
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace instancer::detail {
+namespace instancer {
 
 /// The parts of `text` between `separator`s; one, if there is none.
 inline std::vector<std::string> split(std::string_view text, char separator)
@@ -20,4 +20,4 @@ inline std::vector<std::string> split(std::string_view text, char separator)
     }
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer

@@ -7,10 +7,10 @@
 
 #include <unistd.h>
 
+#include <instancer/backend/find_program.hpp>
 #include <instancer/detail/config.hpp>
-#include <instancer/detail/process/find_program.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 INSTANCER_DECL Execution execution_of(const std::string& path) noexcept
 {
@@ -92,4 +92,4 @@ INSTANCER_DECL Result<std::string> find_program(const ProcessOptions& options)
                                        "; install it, write its path, or set PATH in its environment");
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer

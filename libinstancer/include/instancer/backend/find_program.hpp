@@ -14,7 +14,7 @@
 #include <instancer/detail/process/binary_formats.hpp>
 #include <instancer/result.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 /// Where an instance's own environment lets it look for programs, unless it is configured otherwise.
 inline constexpr std::string_view default_search_path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -48,8 +48,8 @@ INSTANCER_DECL std::string trouble_of(const std::string& path,
 /// Errors: Errc::bad_request, with the remedy.
 INSTANCER_DECL Result<std::string> find_program(const ProcessOptions& options);
 
-}  // namespace instancer::detail
+}  // namespace instancer
 
 #if !defined(INSTANCER_SEPARATE_COMPILATION)
-#include <instancer/impl/detail/process/find_program.hpp>
+#include <instancer/impl/backend/find_program.hpp>
 #endif

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace instancer::detail {
+namespace instancer {
 
 /// Two lower-case digits for each byte. `bytes` is a range of `char` or of `unsigned char`.
 template <class Bytes>
@@ -42,4 +42,4 @@ inline std::optional<std::string> from_hex(std::string_view text)
     return bytes;
 }
 
-}  // namespace instancer::detail
+}  // namespace instancer
