@@ -3,6 +3,7 @@
 // clients are c1, c2, ... in the order in which they came, instances i1, i2, ... in the order in which they started.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <string_view>
@@ -56,12 +57,13 @@ public:
 
     std::string acquire(std::string_view who, bool reset = false)
     {
-        state.acquire(now, identity(who), reset);
+        clients_.push_back(state.acquire(now, identity(who), reset));
         return actions();
     }
-    std::string abandon(WaiterId client)
+    std::string abandon(int client)
     {
-        return after([&] { state.abandon(now, client); });
+        const auto number = static_cast<std::size_t>(client);
+        return after([&] { state.abandon(now, number <= clients_.size() ? clients_[number - 1] : number); });
     }
     std::string ready(int instance)
     {
@@ -90,6 +92,18 @@ public:
     std::string reset_owner(std::string_view who)
     {
         return after([&] { state.reset_owner(now, identity(who).owner()); });
+    }
+    std::string stop(int instance)
+    {
+        return after([&] { state.stop(now, slot(instance)); });
+    }
+    std::string extend(int instance, PoolState::Duration time)
+    {
+        return after([&] { state.extend(slot(instance), now + time); });
+    }
+    std::string replace_options(const PoolOptions& options)
+    {
+        return after([&] { state.replace_options(now, options); });
     }
     std::string drain()
     {
@@ -173,6 +187,12 @@ private:
         return "unknown";
     }
 
+    std::string name(WaiterId client) const
+    {
+        const auto found = std::find(clients_.begin(), clients_.end(), client);
+        return found == clients_.end() ? "unknown" : "c" + std::to_string(found - clients_.begin() + 1);
+    }
+
     std::string actions()
     {
         std::string all;
@@ -183,7 +203,7 @@ private:
 
     std::string text(const PoolAction& action)
     {
-        const auto client = "c" + std::to_string(action.waiter);
+        const auto client = name(action.waiter);
         const auto end = " " + std::string(to_string(action.end));
         switch (action.kind) {
         case PoolAction::Kind::start:
@@ -219,6 +239,7 @@ private:
     }
 
     std::vector<SlotId> slots_;
+    std::vector<WaiterId> clients_;
 };
 
 }  // namespace pool_script

@@ -47,7 +47,7 @@ public:
             Slot& made = add(*slot);
             made.identity = who;
             made.ready = true;
-            ++adopted_;
+            ++allowed_;
         }
         settle();
     }
@@ -59,7 +59,7 @@ public:
 
     void random_event()
     {
-        switch (dice_.below(12)) {
+        switch (dice_.below(13)) {
         case 0:
         case 1:
         case 2:
@@ -70,8 +70,18 @@ public:
             break;
         case 5: random_death(); break;
         case 6: tick(); break;
+        case 7: operate(); break;
         default: random_answer(); break;
         }
+    }
+
+    /// Other options from now on. Nothing ends for lower caps.
+    void replace_options(const PoolOptions& options)
+    {
+        allowed_ = std::max(allowed_, state_.instances());
+        allowed_starts_ = std::max(allowed_starts_, starting());
+        options_ = options;
+        event([&] { state_.replace_options(now_, options); });
     }
 
     void tick()
@@ -153,6 +163,18 @@ private:
         event([&] { state_.abandon(now_, waiter); });
     }
 
+    /// An operator stops or extends an instance.
+    void operate()
+    {
+        settle();  // The other pool may have had one stopped.
+        const SlotId id = slots_.empty() ? gone_ : dice_.any_of(slots_)->second.id;
+        const bool stops = slots_.count(id.key()) != 0 && !slots_[id.key()].stopping;
+        if (dice_.one_in(2))
+            event([&] { REQUIRE(state_.extend(id, now_ + std::chrono::seconds(dice_.below(200))) == stops); });
+        else if (dice_.one_in(2))
+            event([&] { REQUIRE(state_.stop(now_, id) == stops); });
+    }
+
     void random_death()
     {
         if (!slots_.empty() && dice_.one_in(3)) {
@@ -204,6 +226,12 @@ private:
     {
         return static_cast<std::size_t>(
             std::count_if(slots_.begin(), slots_.end(), [](const auto& entry) { return entry.second.stopping; }));
+    }
+
+    std::size_t starting() const
+    {
+        return static_cast<std::size_t>(
+            std::count_if(slots_.begin(), slots_.end(), [](const auto& entry) { return !entry.second.ready; }));
     }
 
     /// Instances that nobody uses.
@@ -289,21 +317,18 @@ private:
 
     void check_caps() const
     {
-        std::size_t starting = 0;
         std::map<std::size_t, std::size_t> per_owner;
-        for (const auto& [key, slot] : slots_) {
-            starting += slot.ready ? 0 : 1;
+        for (const auto& [key, slot] : slots_)
             if (slot.identity != nobody)
                 ++per_owner[owner_of(slot.identity)];
-        }
         REQUIRE(slots_.size() <= state_.instances());
         if (options_.max_instances != 0)
-            REQUIRE(state_.instances() <= std::max(options_.max_instances, adopted_));
+            REQUIRE(state_.instances() <= std::max(options_.max_instances, allowed_));
         if (options_.max_starting != 0)
-            REQUIRE(starting <= options_.max_starting);
+            REQUIRE(starting() <= std::max(options_.max_starting, allowed_starts_));
         if (options_.max_per_owner != 0)
             for (const auto& [owner, count] : per_owner)
-                REQUIRE(count <= std::max(options_.max_per_owner, adopted_));
+                REQUIRE(count <= std::max(options_.max_per_owner, allowed_));
         REQUIRE(state_.queued() <= waiting_.size());
         // Nobody waits for room that an unused instance holds.
         if (options_.max_per_owner == 0 && options_.max_instances != 0 && state_.queued() != 0 &&
@@ -339,7 +364,8 @@ private:
     std::map<std::uint64_t, Slot> slots_;
     std::set<std::uint64_t> seen_;
     SlotId gone_;
-    std::size_t adopted_ = 0;
+    std::size_t allowed_ = 0;  ///< Instances that may exist whatever the caps: adopted, or older than these.
+    std::size_t allowed_starts_ = 0;
     std::size_t served_ = 0;
 };
 
@@ -385,6 +411,8 @@ TEST_CASE("pool state: whatever happens, caps hold, every client gets one answer
             world.random_event();
             now += std::chrono::milliseconds(dice.one_in(4) ? dice.below(3000) : dice.below(3));
             REQUIRE(budget.used() == one.state().instances() + other.state().instances());
+            if (dice.one_in(500))
+                world.replace_options(random_options(dice));
             if (step == steps - 200 && dice.one_in(2))
                 one.drain();
         }

@@ -316,7 +316,7 @@ std::vector<std::string> unbound_limits_of(const Settings&, const ServiceSetting
     options.limit_pids = service.limits.pids;
     options.limit_cpus = service.limits.cpus;
     options.users = service.users;
-    return instancer::unbound_limits(options, &can_limit_groups);
+    return unbound_limits(options);
 }
 
 }  // namespace instancer::daemon

@@ -24,6 +24,7 @@
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
 #include <instancer/pool/instance_pool.hpp>
+#include <instancer/pool/pool_user.hpp>
 #include <instancer/result.hpp>
 #include <instancer/server_options.hpp>
 #include <instancer/session.hpp>
@@ -95,7 +96,7 @@ private:
     const ServerOptions options_;
     detail::FrontDoor door_;
     const detail::AdmissionSequence admission_;
-    InstancePool& pool_;
+    PoolUser pool_;
     Events& events_;
     std::function<void()> on_serving_;
     const Identity shared_identity_;

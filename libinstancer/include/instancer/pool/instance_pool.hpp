@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -44,8 +46,9 @@ public:
 
     /// Checks the backend, takes over what a previous run left, and begins to start warm instances.
     ///
-    /// Cancellation: none; `drain` and `close` have it end soon.
-    /// Errors: those of `InstanceBackend::prepare` and `recover`; nothing runs then.
+    /// Concurrency: any number of calls; the first one starts, and all have its result.
+    /// Cancellation: none for the first call; `drain` and `close` have it end soon. Any type for others.
+    /// Errors: those of `InstanceBackend::prepare` and `recover`; nothing runs then. Errc::cancelled.
     asio::awaitable<Result<void>> start() { return driver_->start(); }
 
     /// Finds or starts the instance of `request.identity()` and waits until it is ready.
@@ -72,6 +75,20 @@ public:
     /// Stops every instance of `owner`.
     void reset_owner(const Digest& owner) { driver_->reset_owner(owner); }
 
+    /// Stops the instance that `snapshot` lists as `id`. Its sessions end, and clients that wait for its start are
+    /// refused, because of `InstanceEnd::stopped`. False when there is none.
+    bool stop(std::uint64_t id) { return driver_->stop(id); }
+
+    /// Keeps the instance that `snapshot` lists as `id` from ending by a time limit before `until`. It can still make
+    /// room for others. A later call replaces an earlier one. False when there is none.
+    bool extend(std::uint64_t id, std::chrono::steady_clock::time_point until) { return driver_->extend(id, until); }
+
+    /// Decides by other options from now on. Instances that exist keep their time limits, and lower caps end none of
+    /// them; warm instances beyond `warm` are stopped. `single_use` stays as it was.
+    ///
+    /// Time: by the number of instances and owners.
+    void replace_options(const PoolOptions& options) { driver_->replace_options(options); }
+
     /// Refuses new clients, stops what nobody uses, and stops each other instance when its last client leaves.
     void drain() { driver_->drain(); }
 
@@ -95,6 +112,8 @@ public:
     InstanceBackend& backend() noexcept { return backend_; }
 
 private:
+    friend class PoolUser;
+
     std::shared_ptr<detail::PoolDriver> driver_;
     BackendTraits traits_;
     bool single_use_;

@@ -5,10 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
-#include <vector>
 
 #include <instancer/detail/pool/digest_index.hpp>
 #include <instancer/detail/pool/index_list.hpp>
+#include <instancer/detail/pool/large_vector.hpp>
 #include <instancer/detail/pool/timer_wheel.hpp>
 #include <instancer/identity.hpp>
 
@@ -20,6 +20,12 @@ public:
     SlotId() = default;
     /// The slot at `index`, the `generation`th time that it is used.
     SlotId(std::uint32_t index, std::uint32_t generation) : index_(index), generation_(generation) {}
+
+    /// The slot whose `key` this is.
+    static SlotId from_key(std::uint64_t key)
+    {
+        return SlotId(static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(key >> 32));
+    }
 
     /// Where it is in the table.
     std::uint32_t index() const noexcept { return index_; }
@@ -68,6 +74,8 @@ public:
     detail::ListLinks owner_links;           ///< Among those of its owner that have room.
     detail::TimerNode timer;                 ///< Its next limit.
     Time claimed{};                          ///< When it got its owner.
+    Time kept_until = Time::min();           ///< No time limit ends it before.
+    std::uint32_t limits = 0;                ///< Which time limits it has.
 
     InstanceEntry() = default;
 };
@@ -104,6 +112,9 @@ public:
     const InstanceOwner& owner(std::uint32_t index) const { return owners_[index]; }
     /// The owner of an entry that has one.
     InstanceOwner& owner_of(std::uint32_t index) { return owners_[entries_[index].owner]; }
+
+    /// Owners, free places included.
+    std::uint32_t owner_places() const noexcept { return static_cast<std::uint32_t>(owners_.size()); }
 
     /// Places, free ones included.
     std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(entries_.size()); }
@@ -214,8 +225,8 @@ private:
         owners_[owner].next_free = std::exchange(free_owner_, owner);
     }
 
-    std::vector<InstanceEntry> entries_;
-    std::vector<InstanceOwner> owners_;
+    detail::LargeVector<InstanceEntry> entries_;
+    detail::LargeVector<InstanceOwner> owners_;
     std::uint32_t free_entry_ = none;
     std::uint32_t free_owner_ = none;
     detail::DigestIndex by_id_;

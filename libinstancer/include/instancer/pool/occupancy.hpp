@@ -23,6 +23,18 @@ public:
     {
     }
 
+    /// Other caps from now on; nothing gives up its room for that.
+    ///
+    /// Time: by the number of owners.
+    void set_caps(std::size_t max_instances, std::size_t max_per_owner)
+    {
+        max_instances_ = max_instances;
+        max_per_owner_ = max_per_owner;
+        demand_ = 0;
+        for (std::uint32_t owner = 0; owner < table_.owner_places(); ++owner)
+            demand_ += demand_of(table_.owner(owner));
+    }
+
     /// The instance at `index` has room.
     void take(std::uint32_t index)
     {

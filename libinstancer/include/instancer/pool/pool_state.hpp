@@ -17,6 +17,7 @@
 #include <instancer/pool/occupancy.hpp>
 #include <instancer/pool/pool_action.hpp>
 #include <instancer/pool/pool_options.hpp>
+#include <instancer/pool/time_limits.hpp>
 #include <instancer/pool/victims.hpp>
 #include <instancer/pool/wait_queue.hpp>
 #include <instancer/pool/waiter_table.hpp>
@@ -92,6 +93,20 @@ public:
         admit_waiting(now);
     }
 
+    /// Stops the instance in `slot`, whoever uses it; clients that wait for its start are refused. False when there is
+    /// none, or it is being stopped already.
+    bool stop(Time now, SlotId slot);
+
+    /// No time limit ends the instance in `slot` before `until`; it can still make room for others. Another time than
+    /// before replaces that one. False when there is none, or it is being stopped.
+    bool extend(SlotId slot, Time until);
+
+    /// Decides by other options from now on. Nothing ends for that but warm instances beyond their number: instances
+    /// that exist keep their time limits, clients that wait keep their place. `single_use` stays as it was.
+    ///
+    /// Time: by the number of instances and owners.
+    void replace_options(Time now, PoolOptions options);
+
     /// Takes in an instance that runs already, `age` after it got its owner. It may exceed the caps.
     /// Empty when its identity has one. The oldest comes first.
     std::optional<SlotId> adopt(Time now, const Identity& identity, Duration age);
@@ -126,6 +141,9 @@ public:
 
     /// When `tick` must be called at the latest. It may find nothing to do.
     std::optional<Time> next_deadline() const;
+
+    /// When a time limit ends the instance in `slot`, if nothing happens until then; empty when none does.
+    std::optional<Time> deadline_of(SlotId slot) const;
 
     /// An instance whose last byte `acquire` for `identity` should know of, because it may end the one that has been
     /// silent for longest: then call `active` for it, and ask again with the same `now`.
@@ -212,9 +230,9 @@ private:
 
     // Clients that wait.
 
-    void add_waiter(Time now, std::uint32_t index, WaiterId waiter)
+    void add_waiter(Time now, std::uint32_t index, std::uint32_t client)
     {
-        const std::uint32_t client = waiters_.add(waiter, index);
+        waiters_.wait(client, index);
         if (table_[index].queued)
             push_to_queue(now, index, client);
     }
@@ -225,11 +243,11 @@ private:
         queue_.push(client, table_[index].owner, limited ? now + options_.queue_timeout : Time::max());
     }
 
-    void remove_waiter(std::uint32_t client)
+    WaiterId remove_waiter(std::uint32_t client)
     {
         if (table_[waiters_.entry(client)].queued)
             queue_.erase(client);
-        waiters_.remove(client);
+        return waiters_.remove(client);
     }
 
     /// The clients of an entry wait for room.
@@ -298,7 +316,7 @@ private:
     void stop_owner(const Digest& digest);
 
     /// The first client of an identity that has no instance.
-    void let_in(Time now, const Identity& identity, WaiterId waiter, bool after_stops);
+    void let_in(Time now, const Identity& identity, std::uint32_t client, bool after_stops);
 
     /// Tries to move an entry on from `waiting`. What it lacks.
     Limit admit(Time now, std::uint32_t index);
@@ -370,6 +388,20 @@ private:
 
     void fire(Time now, std::uint32_t index);
 
+    /// Whether an instance goes with its last client.
+    bool ends_unused(const InstanceEntry& entry, Time now) const
+    {
+        const bool kept = TimeLimits::is_kept(entry, now) || !limits_.has_lingered(entry, now);
+        return options_.single_use || !entry.returning || closed_ || !kept;
+    }
+
+    /// Stops the warm instances that are too many.
+    void trim_warm()
+    {
+        while (stock_.size() > options_.warm)
+            end_now(stock_.first());
+    }
+
     /// Sets the timer of a ready instance to the nearest of its limits. A timer that is armed for earlier stays: it
     /// will find that nothing is due and be armed again, so that a busy instance costs nothing here.
     void arm(std::uint32_t index);
@@ -397,12 +429,12 @@ private:
     InstanceList<&InstanceEntry::age_links> permits_{table_};  ///< Have room and may not start yet, in turn.
     Occupancy occupancy_;
     Victims victims_;
+    TimeLimits limits_;
     detail::TickClock ticks_;
     detail::TimerWheel<NodeOf> wheel_;
     std::deque<PoolAction> actions_;
 
     std::size_t starting_ = 0;
-    WaiterId next_waiter_ = 1;
     bool warming_ = false;
     bool admitting_ = false;
     bool closed_ = false;

@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <vector>
 
+#include <instancer/detail/pool/large_vector.hpp>
 #include <instancer/detail/pool/timer_wheel.hpp>
 
 namespace instancer {
@@ -86,7 +86,7 @@ private:
     };
 
     detail::TickClock ticks_;
-    std::vector<Node> nodes_;
+    detail::LargeVector<Node> nodes_;
     detail::TimerWheel<NodeOf> wheel_;  ///< By the last known byte, as a queue that only moves on.
 };
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include <instancer/pool/instance_table.hpp>
 #include <instancer/pool/silence_order.hpp>
@@ -28,6 +29,18 @@ public:
     Victims(InstanceTable& table, bool by_silence, Time epoch)
         : table_(table), by_age_(table), unused_(table), by_silence_(by_silence), silence_(epoch)
     {
+    }
+
+    /// Sets whether `longest_silent` may be asked for all owners from now on.
+    ///
+    /// Time: by the number of instances.
+    void set_by_silence(bool by_silence)
+    {
+        if (std::exchange(by_silence_, by_silence) || !by_silence)
+            return;
+        for (std::uint32_t at = by_age_.first(); at != none; at = table_[at].age_links.next)
+            if (table_[at].clients != 0)
+                silence_.heard(at, table_[at].last_used);
     }
 
     /// The instance at `index` starts for an owner, or got one.

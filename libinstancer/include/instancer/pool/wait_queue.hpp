@@ -6,9 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <vector>
 
 #include <instancer/detail/pool/index_list.hpp>
+#include <instancer/detail/pool/large_vector.hpp>
 
 namespace instancer {
 
@@ -25,8 +25,8 @@ public:
 
     static constexpr std::uint32_t none = detail::no_index;  ///< No client, no owner.
 
-    /// `client` waits, until `deadline`, which is not before that of any other. An owner's first client goes behind
-    /// all other owners.
+    /// `client` waits, until `deadline`, or as long as the client that came before it if that is longer. An owner's
+    /// first client goes behind all other owners.
     void push(std::uint32_t client, std::uint32_t owner, Time deadline);
 
     /// `client`, who waits, does so no more.
@@ -92,7 +92,7 @@ private:
     };
 
     template <class Record>
-    static void grow(std::vector<Record>& records, std::uint32_t index)
+    static void grow(detail::LargeVector<Record>& records, std::uint32_t index)
     {
         if (index >= records.size())
             records.resize(std::max<std::size_t>(index + std::size_t{1}, records.size() * 2));
@@ -101,11 +101,11 @@ private:
     /// The owner has one client more or less than before.
     void recount(std::uint32_t owner, int change);
 
-    std::vector<Client> clients_;
-    std::vector<Owner> owners_;
+    detail::LargeVector<Client> clients_;
+    detail::LargeVector<Owner> owners_;
     detail::IndexList turns_;
     detail::IndexList by_deadline_;
-    std::vector<detail::IndexList> by_size_;  ///< The owners that have so many clients here.
+    detail::LargeVector<detail::IndexList> by_size_;  ///< The owners that have so many clients here.
     std::size_t largest_ = 0;
 };
 

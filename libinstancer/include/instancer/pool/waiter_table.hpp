@@ -3,15 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <unordered_map>
 #include <utility>
-#include <vector>
 
+#include <instancer/detail/pool/large_vector.hpp>
 #include <instancer/pool/instance_table.hpp>
 
 namespace instancer {
 
-/// Names a client that waits.
+/// Names a client that asked for a session. Never used twice, and never 0.
 using WaiterId = std::uint64_t;
 
 /// Clients that have no answer yet, and the entry that each of them waits for.
@@ -25,35 +24,44 @@ public:
     /// Lifetime: `table` must outlive this one.
     explicit WaiterTable(InstanceTable& table) : table_(table) {}
 
-    /// `id` waits for the entry at `entry`. Where it is from now on.
-    std::uint32_t add(WaiterId id, std::uint32_t entry)
+    /// A new client, which waits for nothing yet. Where it is from now on.
+    std::uint32_t add()
     {
         const bool fresh = free_ == none;
         const auto index = fresh ? static_cast<std::uint32_t>(waiters_.size()) : free_;
         if (fresh)
             waiters_.emplace_back();
         else
-            free_ = waiters_[index].entry;
-        waiters_[index].id = id;
-        waiters_[index].entry = entry;
-        table_[entry].waiters.push_back(index, detail::links_in<&Waiter::links>(waiters_));
-        by_id_.emplace(id, index);
+            free_ = std::exchange(waiters_[index].entry, none);
+        ++count_;
         return index;
     }
 
-    /// Where the client is; none when it waits for nothing.
-    std::uint32_t find(WaiterId id) const
+    /// The client at `index`, which waits for nothing yet, waits for the entry at `entry`.
+    void wait(std::uint32_t index, std::uint32_t entry)
     {
-        const auto found = by_id_.find(id);
-        return found == by_id_.end() ? none : found->second;
+        waiters_[index].entry = entry;
+        table_[entry].waiters.push_back(index, detail::links_in<&Waiter::links>(waiters_));
     }
 
-    /// The client at `index` has its answer.
-    void remove(std::uint32_t index)
+    /// Where the client is; none when it has its answer.
+    std::uint32_t find(WaiterId id) const
     {
-        by_id_.erase(waiters_[index].id);
-        table_[waiters_[index].entry].waiters.erase(index, detail::links_in<&Waiter::links>(waiters_));
-        waiters_[index].entry = std::exchange(free_, index);
+        const auto index = static_cast<std::uint32_t>(id);
+        return index < waiters_.size() && this->id(index) == id ? index : none;
+    }
+
+    /// The client at `index` has its answer. Its name.
+    WaiterId remove(std::uint32_t index)
+    {
+        const WaiterId name = id(index);
+        Waiter& waiter = waiters_[index];
+        if (waiter.entry != none)
+            table_[waiter.entry].waiters.erase(index, detail::links_in<&Waiter::links>(waiters_));
+        ++waiter.generation;
+        waiter.entry = std::exchange(free_, index);
+        --count_;
+        return name;
     }
 
     /// Who waits for the entry at `from` waits for the one at `to`, which nobody waits for, instead.
@@ -66,27 +74,27 @@ public:
             waiters_[at].entry = to;
     }
 
-    /// The client at `index`.
-    WaiterId id(std::uint32_t index) const { return waiters_[index].id; }
+    /// The name of the client at `index`.
+    WaiterId id(std::uint32_t index) const { return std::uint64_t{waiters_[index].generation} << 32 | index; }
     /// The entry that the client at `index` waits for.
     std::uint32_t entry(std::uint32_t index) const { return waiters_[index].entry; }
     /// Who came for the same entry after the client at `index`; none when it is the last one.
     std::uint32_t next(std::uint32_t index) const { return waiters_[index].links.next; }
 
     /// Whether nobody waits.
-    bool empty() const noexcept { return by_id_.empty(); }
+    bool empty() const noexcept { return count_ == 0; }
 
 private:
     struct Waiter {
-        WaiterId id = 0;
-        std::uint32_t entry = none;  ///< Of a record that is free, the next free one.
+        std::uint32_t generation = 1;  ///< How often the place was used before, and one.
+        std::uint32_t entry = none;    ///< Of a record that is free, the next free one.
         detail::ListLinks links;
     };
 
     InstanceTable& table_;
-    std::vector<Waiter> waiters_;
+    detail::LargeVector<Waiter> waiters_;
     std::uint32_t free_ = none;
-    std::unordered_map<WaiterId, std::uint32_t> by_id_;
+    std::size_t count_ = 0;
 };
 
 }  // namespace instancer

@@ -3,8 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
+#include <instancer/detail/pool/large_vector.hpp>
 #include <instancer/identity.hpp>
 
 namespace instancer::detail {
@@ -81,14 +81,14 @@ private:
 
     void grow()
     {
-        std::vector<Slot> old(slots_.empty() ? 16 : slots_.size() * 2);
+        LargeVector<Slot> old(slots_.empty() ? 16 : slots_.size() * 2);
         old.swap(slots_);
         for (const Slot& slot : old)
             if (slot.index != no_index)
                 place(slot);
     }
 
-    std::vector<Slot> slots_;
+    LargeVector<Slot> slots_;
     std::size_t count_ = 0;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -64,6 +65,14 @@ public:
 
     const asio::any_io_executor& control() const noexcept { return control_; }
 
+    /// How many share the pool and have not closed it.
+    struct Users {
+        std::size_t active = 0;
+        std::size_t draining = 0;
+    };
+    Users& users() noexcept { return users_; }
+
+    /// Starts once; whoever calls it later shares the result.
     asio::awaitable<Result<void>> start();
 
     void acquire(const std::shared_ptr<Pending>& pending);
@@ -81,6 +90,26 @@ public:
     void reset_owner(const Digest& owner)
     {
         state_.reset_owner(Clock::now(), owner);
+        execute_actions();
+    }
+
+    bool stop(std::uint64_t instance)
+    {
+        const bool found = state_.stop(Clock::now(), SlotId::from_key(instance));
+        execute_actions();
+        return found;
+    }
+
+    bool extend(std::uint64_t instance, Clock::time_point until)
+    {
+        const bool found = state_.extend(SlotId::from_key(instance), until);
+        schedule();
+        return found;
+    }
+
+    void replace_options(const PoolOptions& options)
+    {
+        state_.replace_options(Clock::now(), adapted(options, traits_));
         execute_actions();
     }
 
@@ -132,6 +161,9 @@ private:
         std::string detail;
     };
     using RecordPtr = std::shared_ptr<Record>;
+
+    /// The start itself.
+    asio::awaitable<Result<void>> prepare();
 
     static PoolOptions adapted(PoolOptions options, const BackendTraits& traits);
 
@@ -263,7 +295,11 @@ private:
     std::shared_ptr<InstanceBudget> budget_;
     PoolState state_;
     asio::steady_timer timer_;
+    Users users_;
+    AsyncEvent started_;
     AsyncEvent empty_;
+    Result<void> start_result_;
+    bool starting_ = false;
     std::unordered_map<std::uint64_t, RecordPtr> records_;
     std::unordered_map<WaiterId, std::shared_ptr<Pending>> pending_;
     std::string refusal_detail_;  ///< Why the start failed whose clients are being refused.

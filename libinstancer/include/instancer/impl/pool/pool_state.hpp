@@ -13,6 +13,7 @@ INSTANCER_DECL PoolState::PoolState(const PoolOptions& options, Time now, Instan
       budget_(budget),
       occupancy_(table_, options.max_instances, options.max_per_owner),
       victims_(table_, options.when_full == WhenFull::cull_idle, now),
+      limits_(options),
       ticks_(now),
       wheel_(NodeOf(this))
 {
@@ -22,9 +23,10 @@ INSTANCER_DECL PoolState::PoolState(const PoolOptions& options, Time now, Instan
 
 INSTANCER_DECL WaiterId PoolState::acquire(Time now, const Identity& identity, bool reset)
 {
-    const WaiterId waiter = next_waiter_++;
+    const std::uint32_t client = waiters_.add();
+    const WaiterId waiter = waiters_.id(client);
     if (closed_) {
-        refuse(waiter, Errc::stopping);
+        refuse(waiters_.remove(client), Errc::stopping);
         return waiter;
     }
     if (reset) {
@@ -36,13 +38,13 @@ INSTANCER_DECL WaiterId PoolState::acquire(Time now, const Identity& identity, b
     }
     const std::uint32_t found = table_.find(identity.id());
     if (found == none)
-        let_in(now, identity, waiter, reset);
+        let_in(now, identity, client, reset);
     else if (table_[found].state == SlotState::ready)
-        grant(now, found, waiter);
+        grant(now, found, waiters_.remove(client));
     else if (table_[found].queued && queue_is_full() && !evict_queued(queue_.waiting_of(table_[found].owner) + 1))
-        refuse(waiter, Errc::full, Limit::queue);
+        refuse(waiters_.remove(client), Errc::full, Limit::queue);
     else
-        add_waiter(now, found, waiter);
+        add_waiter(now, found, client);
     return waiter;
 }
 
@@ -78,11 +80,11 @@ INSTANCER_DECL void PoolState::release(Time now, SlotId slot)
     --entry.clients;
     if (entry.clients != 0 || entry.state != SlotState::ready)
         return;
-    if (options_.single_use || !entry.returning || options_.linger == Duration::zero() || closed_) {
+    entry.last_used = now;
+    if (ends_unused(entry, now)) {
         stop(index, closed_ ? InstanceEnd::stopped : InstanceEnd::unused);
         return;
     }
-    entry.last_used = now;
     victims_.unused(index);
     arm(index);
     if (occupancy_.owner_is_full(entry.owner) && !occupancy_.comes_to_owner(entry.owner))
@@ -146,10 +148,45 @@ INSTANCER_DECL void PoolState::active(Time now, SlotId slot, Time last)
     InstanceEntry& entry = table_[index];
     entry.last_used = std::max(entry.last_used, last);
     victims_.answered(index, now);
-    if (options_.idle != Duration::zero() && now - entry.last_used >= options_.idle)
+    if (!TimeLimits::is_kept(entry, now) && limits_.is_idle(entry, now))
         stop(index, InstanceEnd::idle);
     else
         arm(index);
+}
+
+INSTANCER_DECL bool PoolState::stop(Time now, SlotId slot)
+{
+    const std::uint32_t index = table_.find(slot);
+    if (index == none || table_[index].state == SlotState::stopping)
+        return false;
+    refuse_all(index, Errc::stopping);
+    end_now(index);
+    go_on(now);
+    return true;
+}
+
+INSTANCER_DECL bool PoolState::extend(SlotId slot, Time until)
+{
+    const std::uint32_t index = table_.find(slot);
+    if (index == none || table_[index].state == SlotState::stopping)
+        return false;
+    table_[index].kept_until = until;
+    if (table_[index].state == SlotState::ready && !table_[index].warm)
+        arm(index);
+    return true;
+}
+
+INSTANCER_DECL void PoolState::replace_options(Time now, PoolOptions options)
+{
+    options.single_use = options_.single_use;
+    options_ = options;
+    occupancy_.set_caps(options.max_instances, options.max_per_owner);
+    victims_.set_by_silence(options.when_full == WhenFull::cull_idle);
+    limits_.set(options);
+    for (std::uint32_t owner = 0; owner < table_.owner_places(); ++owner)
+        queue_.resume(owner);
+    trim_warm();
+    go_on(now);
 }
 
 INSTANCER_DECL std::optional<SlotId> PoolState::adopt(Time now, const Identity& identity, Duration age)
@@ -163,6 +200,7 @@ INSTANCER_DECL std::optional<SlotId> PoolState::adopt(Time now, const Identity& 
         budget_->take();
     entry.state = SlotState::ready;
     entry.claimed = now - age;
+    limits_.apply(entry);
     entry.last_used = now;
     victims_.add(index);
     victims_.unused(index);
@@ -211,6 +249,15 @@ INSTANCER_DECL std::optional<PoolState::Time> PoolState::next_deadline() const
     if (stock_.next_try() && warming_ && !closed_)
         consider(*stock_.next_try());
     return next;
+}
+
+INSTANCER_DECL std::optional<PoolState::Time> PoolState::deadline_of(SlotId slot) const
+{
+    const std::uint32_t index = table_.find(slot);
+    if (index == none || table_[index].state != SlotState::ready || table_[index].warm)
+        return std::nullopt;
+    const Time due = limits_.due(table_[index]);
+    return due == Time::max() ? std::nullopt : std::optional(due);
 }
 
 INSTANCER_DECL std::optional<SlotId> PoolState::wants_activity(Time now, const Identity& identity)
@@ -294,16 +341,14 @@ INSTANCER_DECL void PoolState::refuse_all(std::uint32_t index, Errc error, Limit
 {
     while (table_[index].waiters.size() != 0) {
         const std::uint32_t last = table_[index].waiters.last();
-        refuse(waiters_.id(last), error, limit, table_[index].owner);
-        remove_waiter(last);
+        refuse(remove_waiter(last), error, limit, table_[index].owner);
     }
 }
 
 INSTANCER_DECL void PoolState::give_up_waiting(std::uint32_t client, Errc error, Limit limit)
 {
     const std::uint32_t index = waiters_.entry(client);
-    refuse(waiters_.id(client), error, limit);
-    remove_waiter(client);
+    refuse(remove_waiter(client), error, limit);
     if (table_[index].waiters.size() == 0)
         remove_entry(index);
 }
@@ -375,13 +420,13 @@ INSTANCER_DECL void PoolState::stop_owner(const Digest& digest)
     }
 }
 
-INSTANCER_DECL void PoolState::let_in(Time now, const Identity& identity, WaiterId waiter, bool after_stops)
+INSTANCER_DECL void PoolState::let_in(Time now, const Identity& identity, std::uint32_t client, bool after_stops)
 {
     if (budget_)
         admit_waiting(now);  // Room in the budget comes free unseen; who waits already is served first.
     const std::uint32_t index = table_.add(identity);
     table_[index].after_stops = after_stops;
-    waiters_.add(waiter, index);
+    waiters_.wait(client, index);
     const Limit lacking = admit(now, index);
     if (lacking == Limit::nothing)
         return;
@@ -425,6 +470,7 @@ INSTANCER_DECL bool PoolState::claim_warm(Time now, std::uint32_t index)
     InstanceEntry& entry = table_[spare];
     stock_.remove(spare, entry.state == SlotState::ready);
     entry.warm = false;
+    limits_.apply(entry);
     occupancy_.charge(spare);
     if (entry.state == SlotState::permit) {
         limit_permit(now, spare);
@@ -482,6 +528,7 @@ INSTANCER_DECL void PoolState::start(Time now, std::uint32_t index)
     ++starting_;
     entry.has_permit = true;
     entry.claimed = now;
+    limits_.apply(entry);
     if (!entry.warm)
         victims_.add(index);
     wheel_.disarm(index);
@@ -501,9 +548,7 @@ INSTANCER_DECL void PoolState::settle(Time now, std::uint32_t index)
 {
     while (table_[index].waiters.size() != 0) {
         const std::uint32_t client = table_[index].waiters.first();
-        const WaiterId waiter = waiters_.id(client);
-        waiters_.remove(client);
-        grant(now, index, waiter);
+        grant(now, index, waiters_.remove(client));
     }
     arm(index);
 }
@@ -574,34 +619,27 @@ INSTANCER_DECL void PoolState::fire(Time now, std::uint32_t index)
     }
     if (entry.state != SlotState::ready)
         return;
-    if (options_.ttl != Duration::zero() && now - entry.claimed >= options_.ttl) {
+    if (TimeLimits::is_kept(entry, now)) {
+        arm(index);
+    } else if (limits_.is_expired(entry, now)) {
         stop(index, InstanceEnd::expired);
+    } else if (limits_.has_lingered(entry, now)) {
+        stop(index, InstanceEnd::unused);
+    } else if (!limits_.is_idle(entry, now)) {
+        arm(index);
     } else if (entry.clients == 0) {
-        if (now - entry.last_used >= options_.linger)
-            stop(index, InstanceEnd::unused);
-        else if (options_.idle != Duration::zero() && now - entry.last_used >= options_.idle)
-            stop(index, InstanceEnd::idle);
-        else
-            arm(index);
-    } else if (options_.idle != Duration::zero() && now - entry.last_used >= options_.idle) {
+        stop(index, InstanceEnd::idle);
+    } else {
         PoolAction action(PoolAction::Kind::check_activity);
         action.slot = table_.slot_of(index);
         actions_.push_back(action);
-    } else {
-        arm(index);
     }
 }
 
 INSTANCER_DECL void PoolState::arm(std::uint32_t index)
 {
     const InstanceEntry& entry = table_[index];
-    Time due = Time::max();
-    if (options_.ttl != Duration::zero())
-        due = std::min(due, entry.claimed + options_.ttl);
-    if (options_.idle != Duration::zero())
-        due = std::min(due, entry.last_used + options_.idle);
-    if (entry.clients == 0)
-        due = std::min(due, entry.last_used + options_.linger);
+    const Time due = limits_.due(entry);
     if (due == Time::max()) {
         wheel_.disarm(index);
         return;

@@ -11,7 +11,8 @@ INSTANCER_DECL void WaitQueue::push(std::uint32_t client, std::uint32_t owner, T
     grow(clients_, client);
     grow(owners_, owner);
     clients_[client].owner = owner;
-    clients_[client].deadline = deadline;
+    const std::uint32_t last = by_deadline_.last();
+    clients_[client].deadline = last == none ? deadline : std::max(deadline, clients_[last].deadline);
     by_deadline_.push_back(client, detail::links_in<&Client::of_deadlines>(clients_));
     owners_[owner].clients.push_back(client, detail::links_in<&Client::of_owner>(clients_));
     recount(owner, 1);

@@ -22,11 +22,26 @@ INSTANCER_DECL PoolDriver::PoolDriver(asio::any_io_executor control, std::string
       budget_(std::move(budget)),
       state_(adapted(options, traits_), Clock::now(), budget_.get()),
       timer_(control_),
+      started_(control_),
       empty_(control_)
 {
 }
 
 INSTANCER_DECL asio::awaitable<Result<void>> PoolDriver::start()
+{
+    const auto self = shared_from_this();
+    if (!std::exchange(starting_, true)) {
+        auto result = co_await prepare();
+        start_result_ = std::move(result);
+        started_.set();
+    }
+    co_await started_.wait();
+    if (!started_.is_set())
+        co_return fail(Errc::cancelled);
+    co_return start_result_;
+}
+
+INSTANCER_DECL asio::awaitable<Result<void>> PoolDriver::prepare()
 {
     if (draining_)
         co_return Result<void>();
@@ -95,10 +110,13 @@ INSTANCER_DECL std::vector<InstanceInfo> PoolDriver::snapshot() const
     std::vector<InstanceInfo> all;
     for (const auto& [key, record] : records_) {
         InstanceInfo info;
+        info.id = key;
         info.name = record->instance.name();
         info.owner = record->owner;
         info.state = record->state_name();
         info.age = Clock::now() - record->since;
+        if (const auto deadline = state_.deadline_of(record->slot))
+            info.time_left = *deadline - Clock::now();
         info.clients = record->sessions.size();
         info.bytes_up = record->usage->bytes_up();
         info.bytes_down = record->usage->bytes_down();

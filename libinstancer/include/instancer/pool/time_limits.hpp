@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+#include <instancer/pool/instance_table.hpp>
+#include <instancer/pool/pool_options.hpp>
+
+namespace instancer {
+
+/// When an instance ends by time: each keeps the limits that held when it got its owner.
+///
+/// Time: every function takes constant time, if not said otherwise.
+/// Threads: one at a time.
+class TimeLimits {
+public:
+    /// A moment.
+    using Time = std::chrono::steady_clock::time_point;
+    /// A span of time.
+    using Duration = Time::duration;
+
+    /// The limits of `options`, for instances that get an owner from now on.
+    explicit TimeLimits(const PoolOptions& options) { set(options); }
+
+    /// Other limits from now on.
+    ///
+    /// Time: by the number of different limits that were set before.
+    void set(const PoolOptions& options)
+    {
+        const Set wanted{options.ttl, options.idle, options.linger};
+        const auto found = std::find(sets_.begin(), sets_.end(), wanted);
+        current_ = static_cast<std::uint32_t>(found - sets_.begin());
+        if (found == sets_.end())
+            sets_.push_back(wanted);
+    }
+
+    /// The instance gets an owner.
+    void apply(InstanceEntry& entry) const noexcept { entry.limits = current_; }
+
+    /// Whether no time limit ends the instance yet.
+    static bool is_kept(const InstanceEntry& entry, Time now) noexcept { return now < entry.kept_until; }
+
+    /// Whether it has lived long enough.
+    bool is_expired(const InstanceEntry& entry, Time now) const
+    {
+        return of(entry).ttl != Duration::zero() && now - entry.claimed >= of(entry).ttl;
+    }
+
+    /// Whether no byte, by what is known, has passed for too long.
+    bool is_idle(const InstanceEntry& entry, Time now) const
+    {
+        return of(entry).idle != Duration::zero() && now - entry.last_used >= of(entry).idle;
+    }
+
+    /// Whether nobody has come back for too long.
+    bool has_lingered(const InstanceEntry& entry, Time now) const
+    {
+        return entry.clients == 0 && now - entry.last_used >= of(entry).linger;
+    }
+
+    /// When the nearest limit of a ready instance is reached; the end of time when it has none.
+    Time due(const InstanceEntry& entry) const
+    {
+        Time due = Time::max();
+        if (of(entry).ttl != Duration::zero())
+            due = std::min(due, entry.claimed + of(entry).ttl);
+        if (of(entry).idle != Duration::zero())
+            due = std::min(due, entry.last_used + of(entry).idle);
+        if (entry.clients == 0)
+            due = std::min(due, entry.last_used + of(entry).linger);
+        return std::max(due, entry.kept_until);
+    }
+
+private:
+    struct Set {
+        Duration ttl, idle, linger;
+        friend bool operator==(const Set&, const Set&) = default;
+    };
+
+    const Set& of(const InstanceEntry& entry) const { return sets_[entry.limits]; }
+
+    std::vector<Set> sets_;
+    std::uint32_t current_ = 0;
+};
+
+}  // namespace instancer
