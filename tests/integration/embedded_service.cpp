@@ -198,9 +198,10 @@ TEST_CASE("a service says which address is taken, and the remedy")
     const auto result = service.run();
     REQUIRE(!result);
     CHECK(result.error() == asio::error::make_error_code(asio::error::address_in_use));
-    CHECK(result.error().message() == "cannot listen on 127.0.0.1:" + taken.port() +
-                                          " (stop the program that listens there already (ss -ltnp shows it), or choose another "
-                                          "port): Address already in use");
+    CHECK(result.error().message() ==
+          "cannot listen on 127.0.0.1:" + taken.port() +
+              " (stop the program that listens there already (ss -ltnp shows it), or choose another "
+              "port): Address already in use");
 }
 
 TEST_CASE("a service says which program is missing, and the remedy")

@@ -292,9 +292,10 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
     auto warnings = warn ? warn(settings, service) : std::vector<std::string>();
     for (const auto& [option, address] : listeners_of(service))
         if (address.is_abstract())
-            warnings.push_back(address.text() +
-                               " has no permissions: every user who shares this network namespace may connect; listen on "
-                               "unix:/path, with unix-mode, where that matters");
+            warnings.push_back(
+                address.text() +
+                " has no permissions: every user who shares this network namespace may connect; listen on "
+                "unix:/path, with unix-mode, where that matters");
     for (const auto* file : {&service.tokens, &service.relay.auth_file})
         if (!file->empty() && is_readable_by_all(*file))
             warnings.push_back("every user of this machine can read " + *file + "; chmod o-r it");

@@ -20,7 +20,7 @@ namespace instancer::daemon {
 
 namespace {
 
-/// Who does not read an answer for so long is let go, because others may wait for their turn.
+/// After this long a client that does not read its answer is let go: others may wait for their turn. A guess.
 constexpr std::chrono::seconds patience{10};
 
 }  // namespace

@@ -68,9 +68,8 @@ public:
 private:
     class Sink;
 
-    static constexpr std::size_t queue_lines = 8192;
-
-    static constexpr std::chrono::seconds displaced_pause{10};
+    static constexpr std::size_t queue_lines = 8192;            ///< A guess: 1 MiB of usual lines.
+    static constexpr std::chrono::seconds displaced_pause{10};  ///< A guess.
 
     void report_losses();
     void report_displaced(std::chrono::seconds pause = displaced_pause);

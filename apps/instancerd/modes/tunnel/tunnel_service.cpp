@@ -23,9 +23,10 @@ namespace instancer::daemon {
 
 namespace {
 
+/// A guess: operators, and connections that they forgot.
 constexpr std::size_t max_control_connections = 32;
 
-/// How long a user waits while another process has the database, and at first between two tries.
+/// How long a user waits while another process has the database, and at first between two tries. A guess.
 constexpr std::chrono::milliseconds database_patience{2000}, database_pause{20};
 
 /// As the original writes an address: `('192.0.2.1', 5000)`.

@@ -85,6 +85,7 @@ public:
     void close();
 
 private:
+    /// How late a held client may be let go. A guess.
     static constexpr std::chrono::seconds sweep_interval{1};
 
     struct Held {

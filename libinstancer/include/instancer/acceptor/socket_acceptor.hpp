@@ -28,6 +28,7 @@ namespace instancer {
 
 namespace detail {
 
+/// Clients that the system queues before they are accepted: its own maximum, `net.core.somaxconn`.
 inline constexpr int listen_backlog = 4096;
 
 INSTANCER_DECL Result<UniqueFd> bind_and_listen(UniqueFd socket, const sockaddr* address, socklen_t size,

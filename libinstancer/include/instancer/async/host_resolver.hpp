@@ -40,6 +40,7 @@ public:
     asio::awaitable<Result<Endpoints>> find(std::string host, std::uint16_t port);
 
 private:
+    /// A guess: a resolver that does not answer keeps a thread for some ten seconds.
     static constexpr std::size_t most_threads = 32;
 
     static Result<Endpoints> guarded(const LookUp& look_up, const std::string& host, std::uint16_t port)

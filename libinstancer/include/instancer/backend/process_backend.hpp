@@ -56,9 +56,9 @@ public:
     }
 
 private:
-    static constexpr std::size_t starter_count = 4, ender_count = 2;
-    static constexpr std::chrono::seconds start_patience{1};  ///< Until the program is executed.
-    static constexpr std::chrono::seconds end_patience{3};    ///< From KILL to the end; a guess.
+    static constexpr std::size_t starter_count = 4, ender_count = 2;  ///< Threads; a guess.
+    static constexpr std::chrono::seconds start_patience{1};          ///< Until the program is executed; a guess.
+    static constexpr std::chrono::seconds end_patience{3};            ///< From KILL to the end; a guess.
 
     struct Process final : Instance::State {
         explicit Process(const asio::any_io_executor& control) : pidfd(control), exited(control), errors(control) {}

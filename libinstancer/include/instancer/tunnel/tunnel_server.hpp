@@ -111,6 +111,7 @@ private:
     using Clock = std::chrono::steady_clock;
 
     /// Agents that may be connected while another one serves: they say what they are, or ask to serve in its place.
+    /// A guess.
     static constexpr std::size_t max_others = 16;
 
     /// An agent that is connected.

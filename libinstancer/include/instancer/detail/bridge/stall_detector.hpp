@@ -10,7 +10,7 @@ namespace instancer::detail {
 /// How long a receiver may take for what was sent to it before the sender's reset: for as long as it takes anything.
 class StallDetector {
 public:
-    /// Between two looks.
+    /// Between two looks. A guess.
     static constexpr std::chrono::milliseconds pause{10};
 
     /// Whether it is over. `delivered` grows as long as bytes arrive.
@@ -21,6 +21,7 @@ public:
     }
 
 private:
+    /// Half a second in all; a guess.
     static constexpr int most_idle_looks = 50;
 
     std::uint64_t delivered_ = 0;

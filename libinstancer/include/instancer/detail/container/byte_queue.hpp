@@ -52,6 +52,7 @@ public:
     }
 
 private:
+    /// Bytes of memory that an empty queue keeps. A guess.
     static constexpr std::size_t kept = 16 * 1024;
 
     static constexpr std::size_t half(std::size_t size) noexcept { return size - size / 2; }

@@ -107,6 +107,7 @@ public:
     void release() noexcept { recent_.reset(); }
 
 private:
+    /// Bytes of a chunk. A guess: several short messages share one.
     static constexpr std::size_t least = 16 * 1024;
 
     std::shared_ptr<Chunk> recent_;

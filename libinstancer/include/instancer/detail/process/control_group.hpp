@@ -130,6 +130,7 @@ public:
     /// Time: blocks until what was killed is gone, for a few seconds at most.
     Result<void> give_back(InstanceGroup group);
 
+    /// A guess: twice as many as threads that start and end processes.
     static constexpr std::size_t most_spares = 8;
 
 private:

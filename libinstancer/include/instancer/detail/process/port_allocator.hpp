@@ -80,6 +80,7 @@ private:
         static inline std::set<std::uint16_t> ports_;
     };
 
+    /// A guess: some 30 ms of binding in vain.
     static constexpr std::size_t most_tries = 1000;
 
     static Result<bool> can_bind(std::uint16_t port, bool reuse_address)

@@ -54,6 +54,7 @@ public:
 
 private:
     static constexpr auto flat_name = ".removing", aside_name = ".kept";
+    /// A guess: one pass is enough unless a process still writes there.
     static constexpr int most_passes = 8;
 
     class Directory {

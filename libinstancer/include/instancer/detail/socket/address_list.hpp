@@ -18,7 +18,7 @@ public:
     using Endpoint = asio::ip::tcp::endpoint;
     using Endpoints = std::vector<Endpoint>;
 
-    /// How long an address that failed is tried after the others.
+    /// How long an address that failed is tried after the others. A guess.
     static constexpr std::chrono::seconds rest{60};
 
     bool empty() const noexcept { return entries_.empty(); }

@@ -25,7 +25,8 @@
 
 namespace instancer::detail {
 
-/// How long a listener may leave a connection without an answer, as it does when its backlog is full.
+/// How long a listener may leave a connection without an answer, as it does when its backlog is full. Calculated: the
+/// system asks again after 1 s and 3 s.
 inline constexpr std::chrono::seconds answer_limit{5};
 
 /// What `connect` says, as an error number; 0 when the connection is there.

@@ -32,7 +32,7 @@ public:
     /// Hears what became of an address; an error is that of the address, not a lack of ours.
     using Listener = std::function<void(const Endpoint&, const Result<void>&)>;
 
-    /// With less time for all of them, each has an equal part.
+    /// RFC 8305 recommends this delay. With less time for all addresses, each has an equal part.
     static constexpr std::chrono::milliseconds head_start{250};
 
     /// `limit` is for all addresses together; `peer` is the stream's `peer_name`.

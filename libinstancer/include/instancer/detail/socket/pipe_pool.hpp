@@ -75,7 +75,9 @@ public:
     }
 
 private:
+    /// Pipes at once, and of these without work. A guess: each takes two descriptors and up to `wanted` of memory.
     static constexpr std::size_t most = 32, kept = 8;
+    /// Bytes. Calculated: `wanted` is what an ordinary user may have, `least` four reads of 64 KiB.
     static constexpr int wanted = 1 << 20, least = 1 << 18;
 
     PipePool() { free_.reserve(kept); }

@@ -93,6 +93,7 @@ public:
 private:
     using Clock = std::chrono::steady_clock;
 
+    /// Events taken at once. A guess: 768 bytes of stack.
     static constexpr std::size_t batch_size = 64;
 
     /// Where an event finds its entry. Generations tell apart those that had the same slot, one after the other.

@@ -17,10 +17,10 @@ namespace instancer::detail {
 /// data, would keep its turn from all others; `resume` puts it back in the queue.
 class SendScheduler {
 public:
-    /// What may wait for the link, but for short messages.
+    /// Bytes that may wait for the link, apart from short messages. Calculated: four turns.
     static constexpr std::size_t output_limit = 256 * 1024;
 
-    /// What a session may send in its turn.
+    /// Bytes that a session may send in one turn. Calculated: what one message can carry.
     static constexpr std::size_t share = 64 * 1024;
 
     /// What the session may send now, on top of `output` bytes that wait for the link. Its turn is over.

@@ -56,6 +56,7 @@ public:
 
 private:
     static constexpr std::string_view mark = "instancer-tunnel 1 ";
+    /// A guess: with less, headers would outweigh the data.
     static constexpr std::uint32_t min_window = 4096;
 
     TunnelGreeting() = default;

@@ -46,6 +46,7 @@ public:
     }
 
 private:
+    /// How long a name rests before another session gets it. A guess: longer than messages on their way take.
     static constexpr std::chrono::seconds rest{2};
     static constexpr std::size_t most = 65536;  ///< Names that rest; the oldest ones give way.
     static constexpr std::uint32_t first_address = 0xf0000001, last_address = 0xfffffffe;

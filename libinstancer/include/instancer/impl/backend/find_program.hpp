@@ -12,7 +12,7 @@
 #include <instancer/backend/find_program.hpp>
 #include <instancer/detail/config.hpp>
 
-namespace instancer {
+namespace instancer::detail {
 
 INSTANCER_DECL Execution execution_of(const std::string& path) noexcept
 {
