@@ -174,7 +174,9 @@ INSTANCER_DECL void LendingBridge::report(Way way, Event event)
 INSTANCER_DECL void LendingBridge::pass_end(Way way)
 {
     auto& target = way == Way::up ? link_.instance() : link_.client();
-    if (!state_.closes_after(way) && !target.shutdown_send())
+    // A lender must hear of the client's end: a close without it means that the client is gone.
+    const bool needs_end = way == Way::up || !state_.closes_after(way);
+    if (needs_end && !target.shutdown_send())
         return report(way, Event::refused);
     note_passed(link_, way);
     report(way, Event::passed);
