@@ -25,8 +25,10 @@ constexpr Choice<WhenFull> when_full[] = {{"refuse", WhenFull::refuse},
                                           {"cull-oldest", WhenFull::cull_oldest},
                                           {"cull-idle", WhenFull::cull_idle}};
 constexpr Choice<StderrTo> stderrs[] = {{"log", StderrTo::log}, {"client", StderrTo::client}, {"null", StderrTo::null}};
-constexpr Choice<TerminalMode> terminals[] = {
-    {"true", TerminalMode::cooked}, {"off", TerminalMode::none}, {"echo", TerminalMode::echo}, {"raw", TerminalMode::raw}};
+constexpr Choice<TerminalMode> terminals[] = {{"true", TerminalMode::cooked},
+                                              {"off", TerminalMode::none},
+                                              {"echo", TerminalMode::echo},
+                                              {"raw", TerminalMode::raw}};
 constexpr std::string_view terminal_words[] = {"echo", "raw"};
 constexpr Choice<bool> switches[] = {{"on", true}, {"off", false}};
 constexpr Choice<TrafficLogFormat> traffic_formats[] = {

@@ -21,7 +21,7 @@ public:
     T value;
 };
 
-namespace detail {
+namespace inner {
 
 template <class T>
 struct Member;
@@ -61,13 +61,13 @@ std::string printed(const std::optional<T>& value)
     return value ? printed(*value) : std::string();
 }
 
-}  // namespace detail
+}  // namespace inner
 
 /// The field to which the members lead.
 template <auto first, auto... rest>
 auto& field(const auto& to)
 {
-    if constexpr (std::is_same_v<typename detail::Member<decltype(first)>::Of, Settings>)
+    if constexpr (std::is_same_v<typename inner::Member<decltype(first)>::Of, Settings>)
         return ((to.settings.*first).*....*rest);
     else
         return ((to.service->*first).*....*rest);
@@ -79,14 +79,14 @@ Parsed<void> set(Field& field, const Parsed<T>& value)
 {
     if (!value)
         return wrong(value.error());
-    field = static_cast<typename detail::Held<Field>::Type>(*value);
+    field = static_cast<typename inner::Held<Field>::Type>(*value);
     return {};
 }
 
 template <auto... members>
 std::string show(const View& from)
 {
-    return detail::printed(field<members...>(from));
+    return inner::printed(field<members...>(from));
 }
 
 template <auto... members>

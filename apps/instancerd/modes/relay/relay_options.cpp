@@ -15,7 +15,8 @@ constexpr Choice<bool> dialects[] = {{"code", true}, {"documentation", false}};
 constexpr Choice<SlowMember> slow_members[] = {
     {"wait", SlowMember::wait}, {"disconnect", SlowMember::disconnect}, {"queue", SlowMember::queue}};
 constexpr Choice<SentAlone> sent_alone[] = {{"discard", SentAlone::discard}, {"hold", SentAlone::hold}};
-constexpr Choice<MemberEnd> member_ends[] = {{"leave", MemberEnd::leave}, {"stay", MemberEnd::stay}, {"pass", MemberEnd::pass}};
+constexpr Choice<MemberEnd> member_ends[] = {
+    {"leave", MemberEnd::leave}, {"stay", MemberEnd::stay}, {"pass", MemberEnd::pass}};
 
 Parsed<void> set_dialect(Target to, const std::string& text)
 {

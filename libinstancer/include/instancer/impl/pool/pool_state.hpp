@@ -619,13 +619,12 @@ INSTANCER_DECL void PoolState::fire(Time now, std::uint32_t index)
     }
     if (entry.state != SlotState::ready)
         return;
-    if (TimeLimits::is_kept(entry, now)) {
-        arm(index);
-    } else if (limits_.is_expired(entry, now)) {
+    const bool kept = TimeLimits::is_kept(entry, now);
+    if (!kept && limits_.is_expired(entry, now)) {
         stop(index, InstanceEnd::expired);
-    } else if (limits_.has_lingered(entry, now)) {
+    } else if (!kept && limits_.has_lingered(entry, now)) {
         stop(index, InstanceEnd::unused);
-    } else if (!limits_.is_idle(entry, now)) {
+    } else if (kept || !limits_.is_idle(entry, now)) {
         arm(index);
     } else if (entry.clients == 0) {
         stop(index, InstanceEnd::idle);
