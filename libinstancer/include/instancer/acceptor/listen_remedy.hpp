@@ -9,7 +9,7 @@ namespace instancer {
 
 /// What was to be listened on.
 enum class ListenKind {
-    tcp,
+    tcp,            ///< A port.
     unix_file,      ///< A Unix socket that has a file.
     unix_abstract,  ///< One that has a name alone.
 };
