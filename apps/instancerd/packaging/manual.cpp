@@ -166,7 +166,7 @@ The Docker engine, where \-\-engine names none.
 What instancerd.service runs.
 .TP
 .I /usr/share/doc/instancerd
-Pages on operation, with all messages and what to do about them, on security, on relays and on tunnels.
+Pages on every mode, on the configuration, on operation, with all messages and what to do about them, and on security.
 .SH EXAMPLES
 )" << verbatim(examples)
               << ".SH SEE ALSO\n.BR instancerd.json (5),\n.BR systemd.socket (5),\n.BR tcpdump (8)\n";
@@ -190,9 +190,7 @@ Keys are the long options of
 .BR instancerd (1)
 without the dashes, and two more: each service has a
 .BR mode ,
-which is a command of
-.BR instancerd (1)
-such as "exec", "docker" or "forward", and one with processes or containers may have a
+which is "exec", "docker", "forward", "relay", "tunnel\-server" or "tunnel\-agent", and one with processes or containers may have a
 .BR command ,
 an array of the program and its arguments.
 A key with a dot is a member of an object: limits.memory is {"limits": {"memory": "64m"}}.
