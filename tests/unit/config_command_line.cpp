@@ -181,6 +181,8 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("docker --listen :1 --image i --stdio --pty echo", "--pty: echo works only with exec");
     says("exec --listen :1 --unix-group root -- cat", "--unix-group: is for the files of Unix sockets only");
     says("exec --listen unix:@x --unix-mode 0600 -- cat", "--unix-mode: is for the files of Unix sockets only");
+    says("relay --listen :1 --auth-string x --control unix:x --unix-mode 0660",
+         "--unix-mode: is for the files of Unix sockets only");
     says("exec --listen unix:x --unix-owner no-such-user -- cat", "--unix-owner: there is no user 'no-such-user'");
     says("exec --listen unix:x --unix-group no-such-group -- cat", "--unix-group: there is no group");
     says("exec --listen unix:x -- cat {listen-port}", "{listen-port} needs clients that come by TCP");

@@ -17,12 +17,11 @@ public:
 
     void check(const Option& option)
     {
-        if (!is_in_force(option))
-            return;
         const auto& needs = option.traits.needs;
-        if (includes(needs.where, scope()))
+        if (is_used(option) && includes(needs.where, scope()))
             check_needs(option, needs);
-        check_conflict(option, option.traits.conflict);
+        if (is_in_force(option))
+            check_conflict(option, option.traits.conflict);
     }
 
 private:
@@ -34,13 +33,26 @@ private:
         return option || condition.option.empty() ? option : find_option(condition.option, Scope::daemon);
     }
 
+    bool is_given(const Option& option) const
+    {
+        return checker_.has(option.name) || checker_.settings.given.find(option.name) != checker_.settings.given.end();
+    }
+
     /// Whether it was given, and is neither 0 nor off.
     bool is_in_force(const Option& option) const
     {
-        if (!checker_.has(option.name) && checker_.settings.given.find(option.name) == checker_.settings.given.end())
+        if (!is_given(option))
             return false;
         const auto value = option.print(view_);
         return value != "0" && value != "off";
+    }
+
+    /// Whether it needs what its row says: an option that is switched off needs nothing, but 0 is mostly a value.
+    bool is_used(const Option& option) const
+    {
+        const auto shape = option.type.shape;
+        const bool has_off = shape == Shape::flag || shape == Shape::variant || option.traits.zero_is_off;
+        return has_off ? is_in_force(option) : is_given(option);
     }
 
     bool holds(const Condition& condition) const

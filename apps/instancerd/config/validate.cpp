@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <set>
+#include <string_view>
 
 #include <sys/un.h>
 #include <unistd.h>
@@ -74,15 +76,19 @@ void check_unix_files(Checker& checker)
 {
     const auto& service = checker.service;
     const auto listeners = listeners_of(service);
-    const bool has_file = std::any_of(listeners.begin(), listeners.end(),
-                                      [](const auto& listener) { return listener.second.has_file(); });
+    const bool has_file = std::any_of(listeners.begin(), listeners.end(), [](const auto& listener) {
+        // The file of a control port is for the daemon's own user alone.
+        return listener.first != "control" && listener.second.has_file();
+    });
     for (const auto option : {"unix-mode", "unix-owner", "unix-group"})
         if (checker.has(option) && !has_file && service.reads("listen"))
             checker.refuse(option, "is for the files of Unix sockets only; remove it, or listen on unix:/path");
-    if (const auto owner = find_user_id(service.unix_owner); checker.has("unix-owner") && !owner)
-        checker.refuse("unix-owner", owner.error());
-    if (const auto group = find_group(service.unix_group); checker.has("unix-group") && !group)
-        checker.refuse("unix-group", group.error());
+    if (checker.has("unix-owner"))
+        if (const auto owner = find_user_id(service.unix_owner); !owner)
+            checker.refuse("unix-owner", owner.error());
+    if (checker.has("unix-group"))
+        if (const auto group = find_group(service.unix_group); !group)
+            checker.refuse("unix-group", group.error());
     for (const auto& [option, address] : listeners)
         if (option == "control" && address.is_abstract())
             checker.refuse(option, address.text() +
@@ -207,14 +213,18 @@ void check_ports(const ServiceSettings& service, const ServiceSettings& other, P
 {
     if (!service.ports)
         return;
-    for (const auto& [option, address] : listeners_of(other))
-        if (address.kind() == Address::Kind::tcp && address.port() >= service.ports->first() &&
-            address.port() <= service.ports->last())
-            problems.emplace_back(place_of(service, "ports"),
-                                  print_ports(*service.ports) + " holds " + std::to_string(address.port()) +
-                                      ", on which " +
-                                      (&service == &other ? "the service itself" : "service " + other.name) +
-                                      " listens; choose another range");
+    const auto listeners = listeners_of(other);
+    const auto taken = std::find_if(listeners.begin(), listeners.end(), [&service](const auto& listener) {
+        const auto& address = listener.second;
+        return address.kind() == Address::Kind::tcp && address.port() >= service.ports->first() &&
+               address.port() <= service.ports->last();
+    });
+    if (taken != listeners.end())
+        problems.emplace_back(place_of(service, "ports"),
+                              print_ports(*service.ports) + " holds " + std::to_string(taken->second.port()) +
+                                  ", on which " +
+                                  (&service == &other ? "the service itself" : "service " + other.name) +
+                                  " listens; choose another range");
 }
 
 /// Users of a range are an instance's own: no other service may start anything as one of them.
@@ -240,13 +250,15 @@ void check_neighbours(const Settings& settings, std::size_t index, Problems& pro
         const bool same = other_index == index;
         const auto whose = same ? "the same service" : "service " + other.name;
         const auto ours = listeners_of(service), theirs = listeners_of(other);
+        // Of two ranges that overlap one port is enough to tell.
+        std::set<std::string_view> told;
         for (std::size_t i = 0; i < ours.size(); ++i) {
             const auto& [option, address] = ours[i];
             const auto end = theirs.begin() + static_cast<std::ptrdiff_t>(same ? i : theirs.size());
             const auto taken = std::find_if(theirs.begin(), end, [&mine = address](const auto& listener) {
                 return listener.second.collides(mine);
             });
-            if (taken == end)
+            if (taken == end || !told.insert(option).second)
                 continue;
             const auto by = taken->first == "listen" ? "" : " (" + settings.say(taken->first) + ")";
             problems.emplace_back(place_of(service, option),

@@ -137,6 +137,7 @@ public:
         char letter = 0;  ///< Of the short form; none is 0.
         Needs needs = {};
         Conflict conflict = {};
+        bool zero_is_off = false;   ///< With 0 it needs nothing.
         bool reload = false;        ///< SIGHUP reads the file that it names again.
         bool secret = false;        ///< Its value is shown nowhere.
         std::string_view key = {};  ///< Path below the service in the configuration; empty where it is the name.

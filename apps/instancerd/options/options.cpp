@@ -275,7 +275,7 @@ constexpr Option before_modes[] = {
      "instances at once; 0: no limit. At the top level of a configuration: of all services together, default 0"},
     {instances, "max-per-owner", count<&S::pool, &P::max_per_owner>, Scope::instances, "4 (with open: no limit)",
      "instances of one token or source address; 0: no limit",
-     {.needs = with_owners}},
+     {.needs = with_owners, .zero_is_off = true}},
     {instances, "max-sessions", max_sessions, Scope::holders, {},
      "connections to one instance at once; 0: no limit. With a tunnel's agent: sessions at once; it refuses the server "
      "further ones"},

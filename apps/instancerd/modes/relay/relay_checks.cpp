@@ -29,7 +29,7 @@ void check_relay(Checker& checker)
             checker.refuse("echo", "cannot work together with " + checker.say("half-close", "pass") +
                                        ": a member's input would go on after its end; remove one of them");
     }
-    if (checker.has("alone-limit") && relay.channels.alone_limit == 0)
+    if (relay.channels.alone == SentAlone::hold && relay.channels.alone_limit == 0)
         checker.refuse("alone-limit", "of 0 holds nothing; raise it or use " + checker.say("alone", "discard"));
 }
 
