@@ -305,6 +305,14 @@ TEST_CASE("the file of a Unix socket belongs to the owner and group that were as
     CHECK(status.st_gid == 4711);
     CHECK((status.st_mode & 0777) == 0660);
     CHECK(echoes(path));
+
+    // Such a directory decides the group of its files.
+    const auto deciding = directory.path("deciding");
+    REQUIRE(::mkdir(deciding.c_str(), 0700) == 0);
+    REQUIRE(::chmod(deciding.c_str(), 02700) == 0);
+    holds(failure(echo_on("unix:" + deciding + "/s", {"--unix-group", "4711"})),
+          "and not in a directory with the set-group-id bit");
+    CHECK_FALSE(std::filesystem::exists(deciding + "/s"));
 }
 
 TEST_CASE("a range of ports is listened on as a whole, and an instance is told which one its first client used")

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -96,4 +97,18 @@ TEST_CASE("listeners: one that listens nowhere, and one that is gone")
     const LoopbackListener later(AF_INET);
     CHECK(describe_listeners(leader.pid()) == "; it listens on no port");
     CHECK(listening_addresses(1 << 30).empty());
+}
+
+TEST_CASE("a listener on an IPv4 address that is written in IPv6 is one on the loopback address")
+{
+    const UniqueFd socket(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in6 address{};
+    address.sin6_family = AF_INET6;
+    REQUIRE(::inet_pton(AF_INET6, "::ffff:127.0.0.1", &address.sin6_addr) == 1);
+    auto* const name = reinterpret_cast<sockaddr*>(&address);
+    socklen_t size = sizeof address;
+    REQUIRE(::bind(socket.get(), name, size) == 0);
+    REQUIRE(::listen(socket.get(), 1) == 0);
+    REQUIRE(::getsockname(socket.get(), name, &size) == 0);
+    CHECK(loopback_listeners(ntohs(address.sin6_port)).size() == 1);
 }

@@ -29,7 +29,9 @@ inline std::string_view listen_remedy(const std::error_code& error, ListenKind k
         return is_file ? "choose a directory that you may write to"
                        : "ports below 1024 need root or CAP_NET_BIND_SERVICE, so choose a higher one";
     case EADDRNOTAVAIL: return "this machine has no such address (ip address shows those it has)";
-    case EPERM: return "only root, or a member by its main group, may give a socket to that owner or group";
+    case EPERM:
+        return "only root, or a member by its main group, may give a socket to that owner or group, and not in "
+               "a directory with the set-group-id bit";
     default: return {};
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -81,10 +82,10 @@ private:
         std::uint64_t oom_kills = 0;            ///< That its groups had seen before it.
         std::string directory;                  ///< Empty when it has none.
         std::uint16_t port = 0;
-        bool listens = false;             ///< It is the one that listens on its port.
-        std::optional<ProcessUser> user;  ///< Of its own, to be given back.
-        UniqueFd our_end;                 ///< Of its standard input and output, until somebody opens it.
-        detail::OutputPipe errors;        ///< Reads its standard error.
+        std::atomic<bool> listens = false;  ///< It was the one that listens on its port when that was last looked at.
+        std::optional<ProcessUser> user;    ///< Of its own, to be given back.
+        UniqueFd our_end;                   ///< Of its standard input and output, until somebody opens it.
+        detail::OutputPipe errors;          ///< Reads its standard error.
     };
 
     /// What a helper thread hands back.

@@ -28,6 +28,13 @@ public:
     /// Whether nobody listens on the socket any more.
     bool is_abandoned() const;
 
+    /// Whether the socket has the owner and the group that were asked for.
+    bool belongs_to(const UnixPermissions& permissions) const noexcept
+    {
+        return is_socket_ && status_.st_uid == permissions.owner.value_or(status_.st_uid) &&
+               status_.st_gid == permissions.group.value_or(status_.st_gid);
+    }
+
     /// Removes the socket; another file that has taken its place stays.
     void remove() const;
 

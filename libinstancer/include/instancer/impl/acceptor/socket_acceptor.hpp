@@ -40,6 +40,11 @@ INSTANCER_DECL Result<UniqueFd> listening_unix_socket(const std::string& path, c
         return fail(last_error(), text);
     if (const int error = bind_unix(socket.get(), address, permissions); error != 0)
         return fail(system_error(error), text);
+    // A directory with the set-group-id bit decides the group of its files.
+    if (const UnixSocketFile made(path); !made.belongs_to(permissions)) {
+        made.remove();
+        return fail(system_error(EPERM), text);
+    }
     if (::listen(socket.get(), listen_backlog) != 0)
         return fail(last_error(), text);
     return socket;

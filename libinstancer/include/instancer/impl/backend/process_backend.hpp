@@ -400,6 +400,9 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> ProcessBackend::do_open(Instance 
 INSTANCER_DECL asio::awaitable<Result<Stream>> ProcessBackend::open_port(std::shared_ptr<Process> process)
 {
     auto stream = co_await detail::connect_loopback(process->port);
+    // Another process can take a port that nobody listens on.
+    if (!stream)
+        process->listens = false;
     if (!stream || process->listens)
         co_return stream;
     auto look = [this, process] { return owns_port(*process); };
@@ -452,7 +455,10 @@ INSTANCER_DECL asio::awaitable<void> ProcessBackend::notice_exit(std::shared_ptr
     }
     if (info.si_pid != 0)
         process->exit_text = (info.si_code == CLD_EXITED ? "exit code " : "signal ") + std::to_string(info.si_status);
-    if (process->count_oom_kills() > process->oom_kills)
+    // A shell ends with 137 when the system has killed its program.
+    const bool was_killed = (info.si_code == CLD_KILLED && info.si_status == SIGKILL) ||
+                            (info.si_code == CLD_EXITED && info.si_status == 128 + SIGKILL);
+    if (was_killed && process->count_oom_kills() > process->oom_kills)
         process->exit_text += " (oom: out of memory, see limit-memory)";
     process->exited.set();
 }

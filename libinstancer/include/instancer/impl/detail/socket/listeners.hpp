@@ -24,7 +24,11 @@ INSTANCER_DECL std::optional<asio::ip::tcp::endpoint> endpoint_of_hex(std::strin
         return asio::ip::tcp::endpoint(asio::ip::address_v4(ntohl(words[0])), port);
     asio::ip::address_v6::bytes_type bytes;
     std::memcpy(bytes.data(), words.data(), bytes.size());
-    return asio::ip::tcp::endpoint(asio::ip::address_v6(bytes), port);
+    const asio::ip::address_v6 address(bytes);
+    // Such a socket serves clients of the IPv4 address.
+    if (address.is_v4_mapped())
+        return asio::ip::tcp::endpoint(asio::ip::make_address_v4(asio::ip::v4_mapped, address), port);
+    return asio::ip::tcp::endpoint(address, port);
 }
 
 INSTANCER_DECL bool add_sockets_of(const std::filesystem::path& process, std::set<std::string>& sockets)
