@@ -112,6 +112,24 @@ TEST_CASE("pool state: a lower cap ends nobody, a higher one lets waiting client
     CHECK(pool.replace_options(options) == "start i3 for c3");
 }
 
+TEST_CASE("pool state: a limit on waiting holds for clients that waited without one, and for those that come")
+{
+    auto options = unlimited();
+    options.max_instances = 1;
+    options.when_full = WhenFull::queue;
+    options.queue_size = 8;
+    options.queue_timeout = 0s;
+    PoolScript pool(options);
+    pool.served("ann");
+    CHECK(pool.acquire("bob") == "");
+    options.queue_timeout = 30s;
+    CHECK(pool.replace_options(options) == "");
+    CHECK(pool.pass(10s) == "");
+    CHECK(pool.acquire("cat") == "");
+    CHECK(pool.pass(20s) == "refuse c2 queue timeout");
+    CHECK(pool.pass(10s) == "refuse c3 queue timeout");
+}
+
 TEST_CASE("pool state: an owner with a higher cap of its own gets more at once")
 {
     auto options = unlimited();

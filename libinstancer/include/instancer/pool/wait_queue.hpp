@@ -32,6 +32,11 @@ public:
     /// `client`, who waits, does so no more.
     void erase(std::uint32_t client);
 
+    /// No client that waits now has a later deadline than `latest`.
+    ///
+    /// Time: linear in the clients whose deadline changes.
+    void cap_deadlines(Time latest);
+
     /// Whose turn it is: the first client of the first owner.
     std::uint32_t next() const { return turns_.first() == none ? none : owners_[turns_.first()].clients.first(); }
 

@@ -20,6 +20,13 @@ INSTANCER_DECL void WaitQueue::push(std::uint32_t client, std::uint32_t owner, T
         turns_.push_back(owner, detail::links_in<&Owner::turn>(owners_));
 }
 
+INSTANCER_DECL void WaitQueue::cap_deadlines(Time latest)
+{
+    for (auto client = by_deadline_.last(); client != none && clients_[client].deadline > latest;
+         client = clients_[client].of_deadlines.previous)
+        clients_[client].deadline = latest;
+}
+
 INSTANCER_DECL void WaitQueue::erase(std::uint32_t client)
 {
     const std::uint32_t owner = clients_[client].owner;

@@ -31,8 +31,13 @@ INSTANCER_DECL asio::awaitable<Result<void>> PoolDriver::start()
 {
     const auto self = shared_from_this();
     if (!std::exchange(starting_, true)) {
-        auto result = co_await prepare();
-        start_result_ = std::move(result);
+        // Every server that shares the pool waits for this, whatever happens.
+        try {
+            auto result = co_await prepare();
+            start_result_ = std::move(result);
+        } catch (...) {
+            start_result_ = fail(Errc::start_failed, exception_text());
+        }
         started_.set();
     }
     co_await started_.wait();
