@@ -114,7 +114,7 @@ TEST_CASE("relay: who says something wrong is told so")
 
     RelayClient a(daemon.port(), "hi", "0001"), b(daemon.port(), "hi", "0001");
     CHECK(answer(daemon, {"hi0001"}) == "Connection Group Full");
-    CHECK(daemon.wait_for_line("refused: channel 1 is full: of members it may have 2") != "");
+    CHECK(daemon.wait_for_line("refused: channel 1 is full: it has all 2 members that it may have") != "");
     b.close();
     REQUIRE(daemon.wait_for_line("left channel 1,") != "");
     CHECK(eventually([&] {

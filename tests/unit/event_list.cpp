@@ -63,9 +63,3 @@ TEST_CASE("every observer of a list hears everything")
                          "notice: it has room again\n");
     CHECK(second.heard == first.heard);
 }
-
-TEST_CASE("a list without observers is silent")
-{
-    EventList list;
-    list.warning("service", "nobody hears it");
-}

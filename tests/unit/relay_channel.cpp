@@ -453,7 +453,7 @@ TEST_CASE("relay channel: a full one says so, and a member that has ended its se
     const auto third = room.loop.run(room.backend.open(room.channel, OpenRequest()));
     REQUIRE_FALSE(third);
     CHECK(third.error() == Errc::full);
-    CHECK(third.error().message() == "channel 7 is full: of members it may have 2 (max-connections)");
+    CHECK(third.error().message() == "channel 7 is full: it has all 2 members that it may have (max-connections)");
     CHECK(write(a, "last words") == "10");
     REQUIRE(b.shutdown_send());
     auto c = room.join();

@@ -88,9 +88,12 @@ std::string suggestion(std::string_view word, const std::vector<std::string_view
     return found.empty() ? std::string() : "; did you mean " + std::string(prefix) + std::string(found) + "?";
 }
 
-std::string counted(std::size_t count, std::string_view thing)
+std::string counted(std::size_t count, std::string_view thing, std::string_view plural)
 {
-    return std::to_string(count) + " " + std::string(thing) + (count == 1 ? "" : "s");
+    const auto number = std::to_string(count) + " ";
+    if (count != 1 && !plural.empty())
+        return number + std::string(plural);
+    return number + std::string(thing) + (count == 1 ? "" : "s");
 }
 
 std::string alternatives(const std::vector<std::string_view>& words)

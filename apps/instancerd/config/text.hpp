@@ -25,8 +25,8 @@ std::string_view nearest(std::string_view word, const std::vector<std::string_vi
 std::string suggestion(std::string_view word, const std::vector<std::string_view>& candidates,
                        std::string_view prefix = {});
 
-/// `1 token`, `2 tokens`
-std::string counted(std::size_t count, std::string_view thing);
+/// `1 token`, `2 tokens`; `plural` is for a word that has another one than with an s.
+std::string counted(std::size_t count, std::string_view thing, std::string_view plural = {});
 
 /// `a, b or c`
 std::string alternatives(const std::vector<std::string_view>& words);

@@ -352,7 +352,8 @@ private:
         if (!changes)
             log_.warning({}, changes.error() + "; a restart would fail");
         else if (!changes->empty())
-            log_.warning({}, settings_.file + " has changed; a restart takes over: " + list_of(*changes));
+            log_.warning({}, settings_.file + " has changed: " + list_of(*changes) +
+                                 "; run instancerd check, and restart to use it");
     }
 
     /// Once more when another signal comes meanwhile: what the files hold after the last one is in force in the end.

@@ -50,8 +50,8 @@ public:
     void on_serving(std::function<void()> listener) { on_serving_ = std::move(listener); }
 
     /// Prepares the backend, takes over what a previous run left, and serves until `drain` or `stop`.
-    /// When it completes, every session and every instance of this server is gone. Call it once: a second run is
-    /// undefined.
+    /// When it completes, every session of this server is gone, and every instance, unless another server shares the
+    /// pool. Call it once: a second run is undefined.
     ///
     /// Cancellation: none; `drain` and `stop` end it.
     /// Errors: those of `InstancePool::start`; then nothing was served.
@@ -66,7 +66,7 @@ public:
     /// Stops accepting and lets the sessions finish, for `limit` at most (0: however long it takes); then stops.
     void drain(std::chrono::steady_clock::duration limit);
 
-    /// Ends every session and every instance now.
+    /// Ends every session now, and every instance, unless another server shares the pool.
     void stop();
 
     /// Ends one session, as an operator wishes; false when there is none of that number.

@@ -264,8 +264,9 @@ void TunnelServerService::use(Parsed<TunnelFiles> files)
                                 "restart");
     files->routes = running;
     if (!tunnel.config_file.empty())
-        log_.notice(name_, std::to_string(files->users.size()) + " users and " + std::to_string(files->agents.size()) +
-                               " addresses of agents, with those of " + tunnel.config_file);
+        log_.notice(name_, counted(files->users.size(), "user") + " and " +
+                               counted(files->agents.size(), "address of an agent", "addresses of agents") +
+                               ", with those of " + tunnel.config_file);
     const std::lock_guard lock(files_mutex_);
     files_ = std::make_shared<const TunnelFiles>(std::move(*files));
 }
@@ -274,7 +275,7 @@ void TunnelServerService::report()
 {
     asio::post(home_, [this] {
         log_.notice(name_, (tunnel_.agent().empty() ? "no agent is" : "agent " + tunnel_.agent() + " is") +
-                               " connected, " + std::to_string(tunnel_.sessions().size()) + " sessions");
+                               " connected, " + counted(tunnel_.sessions().size(), "session"));
     });
     asio::co_spawn(control_, report_sessions(), asio::detached);
 }
@@ -472,7 +473,7 @@ void TunnelAgentService::report()
 {
     asio::post(home_, [this] {
         log_.notice(name_, (agent_.connected() ? "connected to " : "not connected to ") + agent_.server() + ", " +
-                               std::to_string(agent_.sessions()) + " sessions");
+                               counted(agent_.sessions(), "session"));
     });
 }
 

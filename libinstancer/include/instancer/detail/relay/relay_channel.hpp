@@ -271,17 +271,11 @@ inline void RelayChannel::hold(std::span<const std::byte> data)
     held_.push(chunk, bytes);
 }
 
-/// Its queue has changed, or it does not count any more.
-
 inline void RelayChannel::wait_for_turn(RelayMember& member)
 {
     if (!std::exchange(member.waits_, true))
         waiting_.push_back(&member);
 }
-
-/// Those who may send again, first those who have not sent for longest.
-
-/// Looks when the first of those that are slow has been so for too long.
 
 /// The Stream of a member.
 class RelayStream final : public Stream::Impl {

@@ -210,8 +210,7 @@ private:
 
     asio::awaitable<std::optional<SessionEnd>> join(const Admission& admission, Stream instance);
 
-    /// What the protocol of the greeting owes to either side before the bridge takes over. When a connection fails, the
-    /// answer says whose.
+    /// Sends the client the banner, if there is one. Nothing when that worked.
     asio::awaitable<std::optional<BridgeEnd>> greet(Link& link, const Admission& admission);
 
     // Its end.

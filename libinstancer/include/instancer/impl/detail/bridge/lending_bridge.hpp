@@ -114,10 +114,14 @@ INSTANCER_DECL bool LendingBridge::collect_unread()
     auto& client = link_.client();
     while (client.unread_size() > 0) {
         const auto data = bridge_buffer().first(client.try_read(bridge_buffer()).value());
-        const auto written = link_.instance().try_write(data).value_or(0);
-        link_.count_up(written);
-        client.unread(data.subspan(written));
-        if (written == 0)
+        const auto written = link_.instance().try_write(data);
+        // An instance that was cut off takes nothing more: the other direction says so.
+        if (!written && written.error() != std::error_code(asio::error::would_block))
+            continue;
+        const auto count = written.value_or(0);
+        link_.count_up(count);
+        client.unread(data.subspan(count));
+        if (count == 0)
             return false;
     }
     return true;

@@ -88,8 +88,8 @@ INSTANCER_DECL Result<std::shared_ptr<RelayMember>> RelayChannel::join(std::uint
         return fail(Errc::instance_gone, "the channel has just ended");
     const auto limit = max_members();
     if (limit != 0 && members_.size() >= limit)
-        return fail(Errc::full,
-                    name_ + " is full: of members it may have " + std::to_string(limit) + " (max-connections)");
+        return fail(Errc::full, name_ + " is full: it has all " + std::to_string(limit) +
+                                    " members that it may have (max-connections)");
     const auto member = std::make_shared<RelayMember>(shared_from_this(), session, client);
     members_.push_back(member.get());
     rules_->observer.joined(member->info_, members_.size());

@@ -94,6 +94,10 @@ AdmissionSequence::pass_in_time(AdmissionStage& stage, Stream& client, Admission
     std::exception_ptr thrown;
     auto first = co_await (catching(stage, client, context, thrown) || deadline.async_wait(as_result));
     time_left -= std::chrono::steady_clock::now() - begin;
+    // A stage may obey a cancellation later than the timer does.
+    const auto cancellation = co_await asio::this_coro::cancellation_state;
+    if (first.index() != 0 && is_cancelled(cancellation))
+        co_return fail(std::error_code(asio::error::operation_aborted));
     if (first.index() != 0)
         co_return fail(Errc::timeout, "the client took too long");
     if (thrown)

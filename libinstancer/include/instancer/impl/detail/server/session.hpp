@@ -186,8 +186,10 @@ INSTANCER_DECL std::optional<SessionEnd> Session::conclude_admission(Progress& p
 
 INSTANCER_DECL SessionEnd Session::reject(const Error& error)
 {
+    if (cause_.is_set())
+        return SessionEnd::stopped;
     detail_ = error.message();
-    return cause_.is_set() ? SessionEnd::stopped : reject_client(client_, error);
+    return reject_client(client_, error);
 }
 
 INSTANCER_DECL Identity Session::identify(const Admission& admission) const
