@@ -5,8 +5,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <set>
-#include <string_view>
 
 #include <sys/un.h>
 #include <unistd.h>
@@ -213,18 +211,14 @@ void check_ports(const ServiceSettings& service, const ServiceSettings& other, P
 {
     if (!service.ports)
         return;
-    const auto listeners = listeners_of(other);
-    const auto taken = std::find_if(listeners.begin(), listeners.end(), [&service](const auto& listener) {
-        const auto& address = listener.second;
-        return address.kind() == Address::Kind::tcp && address.port() >= service.ports->first() &&
-               address.port() <= service.ports->last();
-    });
-    if (taken != listeners.end())
-        problems.emplace_back(place_of(service, "ports"),
-                              print_ports(*service.ports) + " holds " + std::to_string(taken->second.port()) +
-                                  ", on which " +
-                                  (&service == &other ? "the service itself" : "service " + other.name) +
-                                  " listens; choose another range");
+    for (const auto& [option, address] : listeners_of(other))
+        if (address.kind() == Address::Kind::tcp && address.port() >= service.ports->first() &&
+            address.port() <= service.ports->last())
+            problems.emplace_back(place_of(service, "ports"),
+                                  print_ports(*service.ports) + " holds " + std::to_string(address.port()) +
+                                      ", on which " +
+                                      (&service == &other ? "the service itself" : "service " + other.name) +
+                                      " listens; choose another range");
 }
 
 /// Users of a range are an instance's own: no other service may start anything as one of them.
@@ -250,15 +244,13 @@ void check_neighbours(const Settings& settings, std::size_t index, Problems& pro
         const bool same = other_index == index;
         const auto whose = same ? "the same service" : "service " + other.name;
         const auto ours = listeners_of(service), theirs = listeners_of(other);
-        // Of two ranges that overlap one port is enough to tell.
-        std::set<std::string_view> told;
         for (std::size_t i = 0; i < ours.size(); ++i) {
             const auto& [option, address] = ours[i];
             const auto end = theirs.begin() + static_cast<std::ptrdiff_t>(same ? i : theirs.size());
             const auto taken = std::find_if(theirs.begin(), end, [&mine = address](const auto& listener) {
                 return listener.second.collides(mine);
             });
-            if (taken == end || !told.insert(option).second)
+            if (taken == end)
                 continue;
             const auto by = taken->first == "listen" ? "" : " (" + settings.say(taken->first) + ")";
             problems.emplace_back(place_of(service, option),
