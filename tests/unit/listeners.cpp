@@ -3,9 +3,9 @@
 #include <set>
 #include <string>
 
+#include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <fcntl.h>
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
