@@ -6,12 +6,23 @@
 
 using namespace pool_script;
 
-TEST_CASE("pool state: an operator stops one instance, in use or not, and another one may have its room")
+namespace {
+
+/// Clients wait where there is no room.
+PoolOptions queueing()
 {
     auto options = unlimited();
-    options.max_instances = 2;
     options.when_full = WhenFull::queue;
     options.queue_size = 8;
+    return options;
+}
+
+}  // namespace
+
+TEST_CASE("pool state: an operator stops one instance, in use or not, and another one may have its room")
+{
+    auto options = queueing();
+    options.max_instances = 2;
     PoolScript pool(options);
     pool.served("ann");
     pool.served("bob");
@@ -96,10 +107,8 @@ TEST_CASE("pool state: instances keep the time limits that held when they got th
 
 TEST_CASE("pool state: a lower cap ends nobody, a higher one lets waiting clients in at once")
 {
-    auto options = unlimited();
+    auto options = queueing();
     options.max_instances = 2;
-    options.when_full = WhenFull::queue;
-    options.queue_size = 8;
     PoolScript pool(options);
     pool.served("ann");
     pool.served("bob");
@@ -114,10 +123,8 @@ TEST_CASE("pool state: a lower cap ends nobody, a higher one lets waiting client
 
 TEST_CASE("pool state: a limit on waiting holds for clients that waited without one, and for those that come")
 {
-    auto options = unlimited();
+    auto options = queueing();
     options.max_instances = 1;
-    options.when_full = WhenFull::queue;
-    options.queue_size = 8;
     options.queue_timeout = 0s;
     PoolScript pool(options);
     pool.served("ann");
@@ -132,10 +139,8 @@ TEST_CASE("pool state: a limit on waiting holds for clients that waited without 
 
 TEST_CASE("pool state: an owner with a higher cap of its own gets more at once")
 {
-    auto options = unlimited();
+    auto options = queueing();
     options.max_per_owner = 1;
-    options.when_full = WhenFull::queue;
-    options.queue_size = 8;
     PoolScript pool(options);
     pool.served("ann/1");
     CHECK(pool.acquire("ann/2") == "");
