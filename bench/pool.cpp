@@ -15,8 +15,8 @@
 
 #include <malloc.h>
 
-#include <instancer/detail/crypto/secret_set.hpp>
 #include <instancer/pool/pool_state.hpp>
+#include <instancer/secret_set.hpp>
 
 #include "load.hpp"
 #include "works.hpp"
@@ -262,7 +262,7 @@ double cost_of_guess(std::size_t tokens)
     std::vector<std::string> all(tokens);
     for (std::size_t i = 0; i < tokens; ++i)
         all[i] = std::to_string(i) + std::string(120, 'x');
-    const instancer::detail::SecretSet set(all);
+    const instancer::SecretSet set(all);
     std::vector<double> samples;
     for (std::size_t i = 0; i < 2000; ++i) {
         const auto guess = std::to_string(i) + std::string(120, 'y');

@@ -5,9 +5,9 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/crypto/secret_set.hpp>
+#include <instancer/secret_set.hpp>
 
-using instancer::detail::SecretSet;
+using instancer::SecretSet;
 using instancer::detail::SipHash;
 
 TEST_CASE("secret set: holds what it was given last, and nothing that is near to it")

@@ -13,7 +13,7 @@
 #include <instancer/detail/crypto/sip_hash.hpp>
 #include <instancer/equal_secrets.hpp>
 
-namespace instancer::detail {
+namespace instancer {
 
 /// Secrets that one is looked up among. Where a text is looked for depends on a key that nobody knows, and it is
 /// compared as a whole: the time that takes says neither how near it comes to a secret nor how many there are.
@@ -21,8 +21,10 @@ namespace instancer::detail {
 /// Threads: any.
 class SecretSet {
 public:
+    /// Holds these; a text that is there twice counts once.
     explicit SecretSet(std::vector<std::string> secrets) { replace(std::move(secrets)); }
 
+    /// Holds these from now on, and no others. A look-up that is under way may still use the old ones.
     void replace(std::vector<std::string> secrets)
     {
         auto fresh = std::make_shared<const Set>(std::make_move_iterator(secrets.begin()),
@@ -31,6 +33,9 @@ public:
         secrets_.swap(fresh);
     }
 
+    /// Whether `candidate` is one of them.
+    ///
+    /// Time: constant on average, whatever is held.
     bool contains(std::string_view candidate) const
     {
         std::shared_ptr<const Set> secrets;
@@ -46,10 +51,10 @@ private:
         using is_transparent = void;
         bool operator()(std::string_view a, std::string_view b) const noexcept { return equal_secrets(a, b); }
     };
-    using Set = std::unordered_set<std::string, SipHash, Equal>;
+    using Set = std::unordered_set<std::string, detail::SipHash, Equal>;
 
     mutable std::mutex mutex_;
     std::shared_ptr<const Set> secrets_;
 };
 
-}  // namespace instancer::detail
+}  // namespace instancer

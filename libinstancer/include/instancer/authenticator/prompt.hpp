@@ -12,8 +12,8 @@
 #include <asio/error.hpp>
 
 #include <instancer/authenticator.hpp>
-#include <instancer/detail/crypto/secret_set.hpp>
 #include <instancer/detail/text/typed_line.hpp>
+#include <instancer/secret_set.hpp>
 
 namespace instancer {
 
@@ -51,7 +51,7 @@ private:
         return tokens;
     }
 
-    detail::SecretSet tokens_;
+    SecretSet tokens_;
     const std::string prompt_;
 };
 

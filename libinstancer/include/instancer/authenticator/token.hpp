@@ -12,7 +12,7 @@
 #include <vector>
 
 #include <instancer/authenticator.hpp>
-#include <instancer/detail/crypto/secret_set.hpp>
+#include <instancer/secret_set.hpp>
 
 namespace instancer {
 
@@ -84,7 +84,7 @@ private:
 
     static std::vector<std::string> bytes_of(const std::vector<Token>& tokens);
 
-    detail::SecretSet tokens_;
+    SecretSet tokens_;
     Identifier reset_identifier_;
 };
 
