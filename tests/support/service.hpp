@@ -224,10 +224,25 @@ public:
     /// Nothing is left, now or soon.
     bool none() const
     {
-        return eventually([&] { return processes().empty() && directories().empty() && control_groups().empty(); });
+        if (eventually([&] { return processes().empty() && directories().empty() && control_groups().empty(); }))
+            return true;
+        MESSAGE("left behind: " << text());
+        return false;
     }
 
 private:
+    std::string text() const
+    {
+        std::string all;
+        for (const auto pid : processes())
+            all += "process " + std::to_string(pid) + " ";
+        for (const auto& path : directories())
+            all += path + " ";
+        for (const auto& path : control_groups())
+            all += path + " ";
+        return all;
+    }
+
     /// Enough of a file that may vanish while it is read.
     static std::string read_some(const std::filesystem::path& path)
     {
