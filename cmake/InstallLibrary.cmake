@@ -59,7 +59,7 @@ endforeach()
 
 # pkg-config has no file for Asio and tl::expected: where the compiler does not find them by itself, their place is
 # named. Its files know no conditions, so that g++ is told of coroutines too, which it knows of anyway.
-set(pc_cflags "-DASIO_STANDALONE -pthread")
+set(pc_cflags "-DASIO_STANDALONE -DASIO_DISABLE_STD_ALIGNED_ALLOC -pthread")
 if(Asio_VERSION AND Asio_VERSION VERSION_LESS 1.23)
     string(APPEND pc_cflags " -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTINE")
 endif()

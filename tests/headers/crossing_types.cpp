@@ -36,6 +36,10 @@
 #include <instancer/tunnel/tunnel_agent.hpp>
 #include <instancer/tunnel/tunnel_server.hpp>
 
+#ifdef ASIO_HAS_STD_ALIGNED_ALLOC
+#error "Asio would take memory from aligned_alloc here, and from operator new where <asio.hpp> comes first"
+#endif
+
 namespace {
 
 template <class... T>
