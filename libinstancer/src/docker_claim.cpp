@@ -160,9 +160,11 @@ Result<void> DockerClaim::acquire(DockerEngine& engine, const ImageFacts& image,
 {
     const auto pause = patience_ / looks;
     std::unique_lock lock(acquiring_, std::defer_lock);
-    while (!lock.try_lock_for(pause))
+    while (!lock.try_lock()) {
         if (interrupted)
             return fail(Errc::stopping);
+        std::this_thread::sleep_for(pause);
+    }
     if (thread_.joinable())
         return {};
 

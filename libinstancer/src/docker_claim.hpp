@@ -69,7 +69,7 @@ private:
     const std::chrono::milliseconds renewal_;
     const std::chrono::milliseconds patience_;
     DockerEngine engine_;  ///< What renewals speak through.
-    std::timed_mutex acquiring_;
+    std::mutex acquiring_;
 
     mutable std::mutex mutex_;
     std::condition_variable stop_requested_;
