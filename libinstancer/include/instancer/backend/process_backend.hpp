@@ -76,7 +76,8 @@ private:
         asio::posix::stream_descriptor pidfd;
         AsyncEvent exited;
         std::string exit_text = "ended";
-        std::string number;  ///< Names its directory and its mark.
+        bool is_ending = false;  ///< By us. From then on its groups are a helper thread's.
+        std::string number;      ///< Names its directory and its mark.
         std::optional<detail::InstanceGroup> group;
         std::vector<std::string> limit_groups;  ///< Of version 1, which only limit it.
         std::uint64_t oom_kills = 0;            ///< That its groups had seen before it.

@@ -98,13 +98,12 @@ INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::do_prepare()
 INSTANCER_DECL Result<void> ProcessBackend::prepare_system()
 {
     // What we do not finish the cleanup process does.
-    cleanup_directories_ = detail::remove_stale_runs(options_.name, service_);
-    for (const auto& directory : cleanup_directories_)
-        removals_.remove_all(directory);
+    const auto stale_directories = detail::remove_stale_runs(options_.name, service_);
     groups_ = detail::ControlGroup::create(run_name_);
     limiter_.emplace(run_name_, groups_.get(), options_);
     for (const auto& text : detail::unbound_limits(options_, [this](auto limit) { return limiter_->binds(limit); }))
         events_.notice(service_, text);
+    cleanup_directories_ = stale_directories;
     if (wants_directory_) {
         auto root = detail::PrivateDirectory::create(run_name_);
         if (!root)
@@ -112,7 +111,11 @@ INSTANCER_DECL Result<void> ProcessBackend::prepare_system()
         directories_.emplace(std::move(*root));
         cleanup_directories_.push_back(directories_->path());
     }
-    return start_cleanup();
+    auto cleanup = start_cleanup();
+    // Only now: a thread that is allocating while another one forks can leave the child with a locked allocator.
+    for (const auto& directory : stale_directories)
+        removals_.remove_all(directory);
+    return cleanup;
 }
 
 INSTANCER_DECL Result<void> ProcessBackend::start_cleanup()
@@ -458,7 +461,7 @@ INSTANCER_DECL asio::awaitable<void> ProcessBackend::notice_exit(std::shared_ptr
     // A shell ends with 137 when the system has killed its program.
     const bool was_killed = (info.si_code == CLD_KILLED && info.si_status == SIGKILL) ||
                             (info.si_code == CLD_EXITED && info.si_status == 128 + SIGKILL);
-    if (was_killed && process->count_oom_kills() > process->oom_kills)
+    if (was_killed && !process->is_ending && process->count_oom_kills() > process->oom_kills)
         process->exit_text += " (oom: out of memory, see limit-memory)";
     process->exited.set();
 }
@@ -503,6 +506,7 @@ INSTANCER_DECL asio::awaitable<void> ProcessBackend::ask_to_end(std::shared_ptr<
 INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::end_process(std::shared_ptr<Process> process)
 {
     using namespace asio::experimental::awaitable_operators;
+    process->is_ending = true;
     auto finish = [this, process] { return finish_process(*process); };
     auto finished = co_await enders_.run(std::move(finish));
     // A process that another one traces can be kept from ending even by KILL.
