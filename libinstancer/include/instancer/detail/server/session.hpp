@@ -23,8 +23,8 @@
 #include <instancer/bridge.hpp>
 #include <instancer/client.hpp>
 #include <instancer/detail/server/admission_sequence.hpp>
+#include <instancer/detail/server/end_cause.hpp>
 #include <instancer/detail/server/front_door.hpp>
-#include <instancer/detail/server/session_end.hpp>
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
 #include <instancer/lease.hpp>

@@ -14,7 +14,7 @@
 #include <instancer/async/as_result.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/server/admission_sequence.hpp>
-#include <instancer/detail/server/session_end.hpp>
+#include <instancer/detail/server/end_cause.hpp>
 
 namespace instancer::detail {
 

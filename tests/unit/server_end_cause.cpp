@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/server/session_end.hpp>
+#include <instancer/detail/server/end_cause.hpp>
 
 using namespace instancer;
 using namespace instancer::detail;

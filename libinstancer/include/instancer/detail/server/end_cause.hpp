@@ -9,7 +9,7 @@
 #include <instancer/bridge.hpp>
 #include <instancer/events.hpp>
 #include <instancer/result.hpp>
-#include <instancer/session.hpp>
+#include <instancer/session_end.hpp>
 
 namespace instancer::detail {
 
