@@ -214,6 +214,13 @@ TEST_CASE("stages: a refusal ends the client as its error says, and the log name
         client_sees = " reset";
         detail = "tickets: " + error.message();
     }
+    SUBCASE("what no client brings about")
+    {
+        error = Error(Errc::not_supported, "its stream cannot move");
+        reason = SessionEnd::failed;
+        client_sees = " reset";
+        detail = "tickets: its stream cannot move";
+    }
     SUBCASE("what the system reports")
     {
         error = Error(std::error_code(asio::error::connection_reset));
