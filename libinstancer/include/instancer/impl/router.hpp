@@ -98,8 +98,9 @@ INSTANCER_DECL void Router::take_in(std::size_t worker, Accepted& accepted)
 INSTANCER_DECL asio::awaitable<Result<std::string>> Router::pass(VisitPtr visit)
 {
     co_await asio::this_coro::throw_if_cancelled(false);
-    std::function<void()> nothing = [] {};
-    const auto passed = co_await stages_.run(visit->accepted.stream(), visit->context, std::move(nothing));
+    const std::function<void()> nothing = [] {};
+    auto passing = stages_.run(visit->accepted.stream(), visit->context, nothing, nothing);
+    const auto passed = co_await std::move(passing);
     if (!passed)
         co_return fail(passed.error());
     co_return choose_(visit->context);

@@ -11,6 +11,7 @@
 #include <instancer/async/as_result.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/crypto/random_bytes.hpp>
+#include <instancer/detail/server/displacement.hpp>
 #include <instancer/detail/server/reject_client.hpp>
 #include <instancer/detail/server/session.hpp>
 #include <instancer/detail/server/session_table.hpp>
@@ -157,18 +158,15 @@ INSTANCER_DECL UnadmittedLimit::Place Session::unadmitted_place(const AdmissionC
     const auto& unadmitted = environment_.options.unadmitted;
     if (!unadmitted || !environment_.admission.waits_for(context))
         return {};
-    auto displaced = [weak = weak_from_this()] {
-        if (const auto self = weak.lock())
-            self->end(SessionEnd::displaced);
-    };
-    return unadmitted->enter(source(), std::move(displaced));
+    return unadmitted->enter(source(), displacement(shared_from_this()));
 }
 
 INSTANCER_DECL asio::awaitable<Result<void>> Session::admit(Progress& progress)
 {
     // A stage may have learned where the client comes from.
     auto between_stages = [this, &progress] { progress.place.change_source(source()); };
-    return environment_.admission.run(client_, progress.context, std::move(between_stages));
+    return environment_.admission.run(client_, progress.context, std::move(between_stages),
+                                      displacement(shared_from_this()));
 }
 
 INSTANCER_DECL std::optional<SessionEnd> Session::conclude_admission(Progress& progress, const Result<void>& admitted)
