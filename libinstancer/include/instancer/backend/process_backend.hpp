@@ -18,6 +18,7 @@
 #include <instancer/async/async_event.hpp>
 #include <instancer/async/helper_threads.hpp>
 #include <instancer/backend/process_options.hpp>
+#include <instancer/detail/async/deadline.hpp>
 #include <instancer/detail/process/cleanup_process.hpp>
 #include <instancer/detail/process/control_group.hpp>
 #include <instancer/detail/process/group_limits.hpp>
@@ -61,6 +62,7 @@ private:
     static constexpr std::size_t starter_count = 4, ender_count = 2;  ///< Threads; a guess.
     static constexpr std::chrono::seconds start_patience{1};          ///< Until the program is executed; a guess.
     static constexpr std::chrono::seconds end_patience{3};            ///< From KILL to the end; a guess.
+    static constexpr std::chrono::seconds cleanup_interval{1};        ///< Between starts of cleanup processes; a guess.
 
     struct Process final : Instance::State {
         explicit Process(const asio::any_io_executor& control) : pidfd(control), exited(control), errors(control) {}
@@ -111,6 +113,9 @@ private:
 
     /// Starts another cleanup process when this one ends before us.
     void watch_cleanup();
+
+    /// At once, but not for one that has hardly lived.
+    void replace_cleanup_soon();
 
     asio::awaitable<void> replace_cleanup();
 
@@ -198,6 +203,8 @@ private:
     std::optional<detail::PrivateDirectory> directories_;
     std::vector<std::string> cleanup_directories_;
     std::optional<detail::CleanupProcess> cleanup_process_;
+    std::chrono::steady_clock::time_point cleanup_began_;
+    detail::Deadline cleanup_pause_;
     asio::posix::stream_descriptor cleanup_end_;  ///< Of the cleanup process: goes before that.
     std::optional<detail::UserAllocator> users_;
     detail::SpawnWatchdog watchdog_{start_patience};

@@ -46,6 +46,7 @@ INSTANCER_DECL ProcessBackend::ProcessBackend(asio::any_io_executor control, std
       run_name_(detail::run_name(options_.name, service_)),
       mark_(std::string(detail::mark_key) + run_name_ + "."),
       ports_(options_.ports),
+      cleanup_pause_(control_),
       cleanup_end_(control_),
       removals_(service_, events_),
       starters_(starter_count),
@@ -121,6 +122,7 @@ INSTANCER_DECL Result<void> ProcessBackend::start_cleanup()
     if (!cleanup)
         return fail(cleanup.error());
     cleanup_process_.emplace(std::move(*cleanup));
+    cleanup_began_ = std::chrono::steady_clock::now();
     return {};
 }
 
@@ -135,14 +137,26 @@ INSTANCER_DECL void ProcessBackend::watch_cleanup()
     end.release();
     cleanup_end_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const asio::error_code& cancelled) {
         if (!cancelled)
-            asio::co_spawn(control_, replace_cleanup(), asio::detached);
+            replace_cleanup_soon();
     });
+}
+
+INSTANCER_DECL void ProcessBackend::replace_cleanup_soon()
+{
+    const auto lived = std::chrono::steady_clock::now() - cleanup_began_;
+    const bool at_once = lived >= cleanup_interval;
+    events_.warning(service_, std::string("its cleanup process, instancer-guard, was killed; another takes its place") +
+                                  (at_once ? "" : " in a second"));
+    const auto replace = [this] { asio::co_spawn(control_, replace_cleanup(), asio::detached); };
+    if (at_once)
+        replace();
+    else
+        cleanup_pause_.set(cleanup_interval - lived, replace);
 }
 
 INSTANCER_DECL asio::awaitable<void> ProcessBackend::replace_cleanup()
 {
     co_await asio::this_coro::throw_if_cancelled(false);
-    events_.warning(service_, "its cleanup process, instancer-guard, was killed; another takes its place");
     auto start = [this] { return start_cleanup(); };
     const auto started = co_await starters_.run(std::move(start));
     if (started)
