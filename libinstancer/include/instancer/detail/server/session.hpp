@@ -210,8 +210,8 @@ private:
 
     asio::awaitable<std::optional<SessionEnd>> join(const Admission& admission, Stream instance);
 
-    /// Sends the client the banner, if there is one. Nothing when that worked.
-    asio::awaitable<std::optional<BridgeEnd>> greet(Link& link, const Admission& admission);
+    /// Sends the client the banner, if there is one. False when the client has left.
+    asio::awaitable<bool> greet(Link& link, const Admission& admission);
 
     // Its end.
 
