@@ -262,7 +262,7 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
             spec["Env"].push_back(name + "=" + value);
         fill_in(spec, request);
         spec["Labels"] = container_labels(options_, service_, common.config);
-        std::optional<DockerNetwork::Address> address;
+        std::optional<DockerBridgeNetwork::Address> address;
         if (common.reach != Reach::inside) {
             const auto taken = network_.take_address();
             if (!taken)

@@ -23,6 +23,7 @@
 #include <instancer/async/async_event.hpp>
 #include <instancer/async/helper_threads.hpp>
 
+#include "docker_bridge_network.hpp"
 #include "docker_container.hpp"
 #include "docker_engine.hpp"
 #include "docker_network.hpp"
@@ -134,7 +135,7 @@ private:
     const DockerOptions options_;
     Events& events_;
     DockerEngine engine_;
-    DockerNetwork network_;
+    DockerBridgeNetwork network_;
     DockerPreparation preparation_;
     asio::steady_timer firewall_look_;
     AsyncEvent given_up_;  ///< The end has come, and the engine does not answer.

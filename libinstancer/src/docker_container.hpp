@@ -18,7 +18,7 @@
 #include <instancer/instance.hpp>
 #include <instancer/unique_fd.hpp>
 
-#include "docker_network.hpp"
+#include "docker_bridge_network.hpp"
 #include "docker_preparation.hpp"
 
 namespace instancer::detail::inline docker {
@@ -43,7 +43,7 @@ public:
 
     /// Constant once `located`.
     UniqueFd network_namespace;
-    std::optional<DockerNetwork::Address> address;
+    std::optional<DockerBridgeNetwork::Address> address;
 
     std::atomic<bool> located = false;  ///< Where it can be reached is known.
     std::atomic<bool> opened = false;

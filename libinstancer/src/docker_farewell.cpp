@@ -11,7 +11,7 @@
 #include <asio/post.hpp>
 #include <asio/thread_pool.hpp>
 
-#include "docker_network.hpp"
+#include "docker_bridge_network.hpp"
 
 namespace instancer::detail::inline docker {
 namespace {
@@ -25,7 +25,7 @@ void carry_out(DockerFarewell& farewell)
     for (const auto& container : farewell.containers)
         (void)engine.call("DELETE", container_removal(container));
     if (farewell.network)
-        DockerNetwork(engine, farewell.daemon, farewell.service).remove();
+        DockerBridgeNetwork(engine, farewell.daemon, farewell.service).remove();
     farewell.claim.reset();
 }
 

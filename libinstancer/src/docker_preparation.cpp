@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "docker_preparation.hpp"
 
-#include <algorithm>
 #include <sstream>
 #include <string_view>
-#include <vector>
-
-#include <sys/utsname.h>
 
 #include "docker_farewell.hpp"
 #include "docker_json.hpp"
@@ -14,31 +10,6 @@
 namespace instancer::detail::inline docker {
 
 using nlohmann::json;
-
-namespace {
-
-/// Whether the engine's containers are processes of this host.
-bool is_local(const json& info)
-{
-    utsname host{};
-    ::uname(&host);
-    return text_at(info, "Name") == host.nodename && text_at(info, "KernelVersion") == host.release &&
-           text_at(info, "OperatingSystem") != "Docker Desktop";
-}
-
-bool is_rootless(const json& info)
-{
-    const auto options = value_at(info, "SecurityOptions", std::vector<std::string>());
-    return std::ranges::any_of(options, [](const auto& option) { return option.find("rootless") != option.npos; });
-}
-
-/// A sandbox that brings its own network stack has nothing listening in the namespace.
-bool uses_host_kernel(const std::string& runtime)
-{
-    return runtime.empty() || runtime == "runc" || runtime == "crun" || runtime.starts_with("io.containerd.runc.");
-}
-
-}  // namespace
 
 Result<std::shared_ptr<const Prepared>> DockerPreparation::get()
 {
@@ -63,7 +34,7 @@ Result<std::shared_ptr<const Prepared>> DockerPreparation::get()
     const auto watching = [this](const std::string& text) { events_.warning(service_, text); };
     if (auto claimed = claim_->acquire(engine_, *image, stopped_, watching); !claimed)
         return fail(std::move(claimed.error()));
-    const auto reach = choose_reach();
+    const auto reach = prepare_network();
     if (!reach)
         return fail(reach.error());
     auto made = make(std::move(*image), *reach);
@@ -168,7 +139,7 @@ Result<void> DockerPreparation::pull()
 }
 
 /// Chooses how instances are reached, and makes what network that takes.
-Result<Reach> DockerPreparation::choose_reach()
+Result<Reach> DockerPreparation::prepare_network()
 {
     const auto reply = engine_.call("GET", "/info");
     if (!reply)
@@ -182,27 +153,18 @@ Result<Reach> DockerPreparation::choose_reach()
         !value_at(info, "CpuCfsQuota", true))
         events_.warning(service_,
                         "this host's kernel cannot enforce all limits of containers (memory, processes, CPU)");
-
-    if (options_.io == DockerIo::stdio && !options_.egress)
-        return Reach::inside;
-    const bool local = is_local(info) && !is_rootless(info);
-    if (!local && options_.io == DockerIo::port)
-        return fail(Errc::bad_request, "the Docker engine at " + options_.engine +
-                                           (is_rootless(info) ? " is rootless" : " runs on another host") +
-                                           ", where the ports of its containers cannot be reached from here; use one "
-                                           "that runs as root on this host, or --stdio");
-    const bool enter = uses_host_kernel(options_.runtime) && may_enter_namespaces();
-    if (enter && !options_.egress)
-        return Reach::inside;
+    const auto reach = choose_reach(options_, info, may_enter_namespaces());
+    if (!reach || *reach == Reach::inside)
+        return reach;
     if (const auto made = network_.ensure(options_.egress); !made)
         return fail(made.error());
     network_made_ = true;
-    if (!enter && options_.io == DockerIo::port)
+    if (*reach == Reach::address)
         events_.notice(service_, "network namespaces cannot be entered (that takes CAP_SYS_ADMIN and a runtime like "
                                  "runc), so containers get the bridge network '" +
                                      network_.name() + "'");
     warn_of_firewall();
-    return enter || options_.io == DockerIo::stdio ? Reach::egress : Reach::address;
+    return reach;
 }
 
 void DockerPreparation::warn_of_firewall()

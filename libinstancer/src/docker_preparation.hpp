@@ -14,19 +14,13 @@
 #include <instancer/events.hpp>
 #include <instancer/result.hpp>
 
+#include "docker_bridge_network.hpp"
 #include "docker_claim.hpp"
 #include "docker_engine.hpp"
 #include "docker_network.hpp"
 #include "docker_spec.hpp"
 
 namespace instancer::detail::inline docker {
-
-/// How connections to a port are made, and what network that takes.
-enum class Reach {
-    inside,   ///< From inside a container that has no network.
-    egress,   ///< From inside a container on a bridge network.
-    address,  ///< To the container's address on a bridge network.
-};
 
 /// What is known once the engine and the image have been asked.
 class Prepared {
@@ -46,8 +40,8 @@ public:
 class DockerPreparation {
 public:
     /// Lifetime: what is passed by reference must outlive it.
-    DockerPreparation(DockerEngine& engine, DockerNetwork& network, const DockerOptions& options, std::string service,
-                      Events& events)
+    DockerPreparation(DockerEngine& engine, DockerBridgeNetwork& network, const DockerOptions& options,
+                      std::string service, Events& events)
         : engine_(engine),
           pulls_(options.engine),
           network_(network),
@@ -93,13 +87,13 @@ private:
     Result<EngineReply> inspect_image();
     Result<ImageFacts> find_image();
     Result<void> pull();
-    Result<Reach> choose_reach();
+    Result<Reach> prepare_network();
     void warn_of_firewall();
     Result<void> try_out(const Prepared& prepared);
 
     DockerEngine& engine_;
     DockerEngine pulls_;  ///< What a pull speaks through.
-    DockerNetwork& network_;
+    DockerBridgeNetwork& network_;
     const DockerOptions& options_;
     const std::string service_;
     Events& events_;

@@ -31,7 +31,7 @@ std::string in_pieces(std::string_view data, NextSize next_size)
     ProxyHeaderParser parser;
     std::size_t taken = 0;
     while (parser.state() == State::incomplete && taken < data.size()) {
-        const auto piece = data.substr(taken, next_size(parser));
+        const auto piece = data.substr(taken, next_size());
         const auto used = parser.feed(piece);
         REQUIRE(used <= piece.size());
         REQUIRE(used == piece.size() || parser.state() != State::incomplete);
@@ -67,19 +67,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     const auto whole = describe(parser, taken);
     REQUIRE(taken <= 16 + ProxyHeaderParser::max_payload);
 
-    REQUIRE(in_pieces(data, [](const auto&) { return 1; }) == whole);
+    REQUIRE(in_pieces(data, [] { return 1; }) == whole);
     std::size_t turn = 0;
-    REQUIRE(in_pieces(data, [&](const auto&) { return 1 + bytes[++turn % size] % 7; }) == whole);
-    // Who reads what is wanted reads nothing that is not the header's.
-    std::size_t wanted = 0;
-    const auto exact = in_pieces(data, [&](const auto& reader) {
-        REQUIRE(reader.wanted() > 0);
-        wanted += reader.wanted();
-        return reader.wanted();
-    });
-    REQUIRE(exact == whole);
-    if (parser.state() == State::complete)
-        REQUIRE(wanted == taken);
+    REQUIRE(in_pieces(data, [&] { return 1 + bytes[++turn % size] % 7; }) == whole);
 
     // Nothing less than the whole header is one.
     if (parser.state() == State::complete) {

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <string_view>
 
-#include <instancer/authenticator/token.hpp>
+#include <instancer/authenticator/token_greeting.hpp>
 
 #include "require.hpp"
 

@@ -58,7 +58,7 @@ static_assert(none_is_an_aggregate<
               i::SessionSummary, i::Stream, i::Token, i::TokenGreeting, i::TunnelAddress, i::TunnelAgentOptions,
               i::TunnelMessage, i::TunnelOptions, i::TunnelServerOptions, i::TunnelSession, i::TunnelSessionStatus,
               i::Upstream, i::UpstreamCheck, i::UpstreamOptions, i::UpstreamStatus>);
-static_assert(none_is_an_aggregate<i::AdmissionContext, i::PlaceBudget::Place>);
+static_assert(none_is_an_aggregate<i::AdmissionContext, i::UnadmittedLimit::Place>);
 
 }  // namespace
 

@@ -212,15 +212,19 @@ TEST_CASE("SIGHUP reads the tokens again, and keeps them when the file is broken
 TEST_CASE("SIGHUP names what has changed in the configuration and takes a restart")
 {
     const TemporaryDirectory directory;
+    const auto rules = directory.file("rules", "deny 192.0.2.1\n");
     const auto configuration = [&](const std::string& ttl) {
         return directory.file("c.json", R"({"services": {"web": {"mode": "exec", "listen": "127.0.0.1:0", "ttl": ")" +
-                                            ttl + R"(", "command": ["/bin/cat"]}}})");
+                                            ttl + R"(", "access-file": ")" + rules +
+                                            R"(", "command": ["/bin/cat"]}}})");
     };
     const auto file = configuration("1m");
     Daemon daemon({"run", "--config", file});
-    // A file that is written again, and is as it was, has not changed: only the second SIGHUP finds a change.
+    // A file that is written again, and is as it was, has not changed. The rules are read after it.
     configuration("1m");
     daemon.signal(SIGHUP);
+    REQUIRE(daemon.wait_for_line("1 access rule, with those of " + rules) != "");
+    CHECK(daemon.count("has changed") == 0);
     configuration("2m");
     daemon.signal(SIGHUP);
     CHECK(daemon.wait_for_line(file + " has changed: services.web.ttl; run instancerd check") != "");

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Single instances in the hands of an operator, other options for a pool that runs, and a pool that several share.
+#include <memory>
+#include <vector>
+
 #include <doctest/doctest.h>
 
 #include <instancer/pool/pool_user.hpp>
@@ -111,4 +114,29 @@ TEST_CASE("instance pool: a user that leaves without a word keeps no other from 
         CHECK(fixture.ask("ann").served());
     }
     CHECK(fixture.ask("bob").refused(Errc::stopping));
+}
+
+TEST_CASE("instance pool: it ends with a user that leaves without a word after all others")
+{
+    PoolFixture fixture;
+    auto brief = std::make_unique<PoolUser>(fixture.pool);
+    auto ann = fixture.ask("ann");
+    {
+        PoolUser user(fixture.pool);
+        user.close();
+    }
+    CHECK(fixture.ask("bob").served());
+    brief.reset();
+    fixture.loop.settle();
+    CHECK(ann.ends() == std::vector<InstanceEnd>{InstanceEnd::stopped});
+    CHECK(fixture.ask("cat").refused(Errc::stopping));
+}
+
+TEST_CASE("instance pool: a user that comes to nothing leaves it to the next one")
+{
+    PoolFixture fixture;
+    {
+        const PoolUser brief(fixture.pool);
+    }
+    CHECK(fixture.ask("ann").served());
 }

@@ -79,26 +79,27 @@ public:
     Server server;
 };
 
+ServerOptions asking()
+{
+    ServerOptions options("router");
+    options.auth_timeout = 0s;
+    options.stages.push_back(std::make_shared<AskTeam>());
+    return options;
+}
+
 class RouterFixture {
 public:
-    explicit RouterFixture(AdmissionStage::Duration auth_timeout = 0s, const AccessControlOptions& access = {})
+    explicit RouterFixture(const ServerOptions& options = asking(), const AccessControlOptions& access = {})
+        : RouterFixture(options, access, true)
     {
-        std::vector<std::unique_ptr<Acceptor>> acceptors;
-        auto listener = std::move(*listen_tcp(workers.control(), {asio::ip::address_v4::loopback(), 0}));
-        acceptors.push_back(std::make_unique<ControlledAcceptor>(
-            std::move(listener), std::make_shared<AccessControl>(workers.control(), access)));
-        address_ = acceptors.front()->address();
-        ServerOptions options("router");
-        options.auth_timeout = auth_timeout;
-        options.stages.push_back(std::make_shared<AskTeam>());
-        auto by_team = [](const AdmissionContext& context) { return std::string(context.attribute("team")); };
-        router = std::make_unique<Router>(workers, options, std::move(acceptors), by_team, events);
-        red = std::make_unique<TeamServer>(workers, *router, "red", events);
-        blue = std::make_unique<TeamServer>(workers, *router, "blue", events);
-        tasks_.push_back(loop.start(with_result(router->run())));
-        tasks_.push_back(loop.start(red->server.run()));
-        tasks_.push_back(loop.start(blue->server.run()));
-        loop.settle();
+    }
+
+    /// Its servers do not run before `serve`.
+    static RouterFixture idle(std::shared_ptr<UnadmittedLimit> unadmitted = nullptr)
+    {
+        auto options = asking();
+        options.unadmitted = std::move(unadmitted);
+        return RouterFixture(options, {}, false);
     }
 
     ~RouterFixture()
@@ -110,6 +111,12 @@ public:
             CHECK(loop.until([&] { return task.done(); }));
         CHECK(router->clients() == 0);
         CHECK(events.count_beginning("session ") == 2 * events.sessions().size());
+    }
+
+    void serve()
+    {
+        tasks_.push_back(loop.start(red->server.run()));
+        tasks_.push_back(loop.start(blue->server.run()));
     }
 
     Stream connect()
@@ -148,6 +155,23 @@ public:
     std::unique_ptr<TeamServer> red, blue;
 
 private:
+    RouterFixture(const ServerOptions& options, const AccessControlOptions& access, bool serving)
+    {
+        std::vector<std::unique_ptr<Acceptor>> acceptors;
+        auto listener = std::move(*listen_tcp(workers.control(), {asio::ip::address_v4::loopback(), 0}));
+        acceptors.push_back(std::make_unique<ControlledAcceptor>(
+            std::move(listener), std::make_shared<AccessControl>(workers.control(), access)));
+        address_ = acceptors.front()->address();
+        auto by_team = [](const AdmissionContext& context) { return std::string(context.attribute("team")); };
+        router = std::make_unique<Router>(workers, options, std::move(acceptors), by_team, events);
+        red = std::make_unique<TeamServer>(workers, *router, "red", events);
+        blue = std::make_unique<TeamServer>(workers, *router, "blue", events);
+        tasks_.push_back(loop.start(with_result(router->run())));
+        if (serving)
+            serve();
+        loop.settle();
+    }
+
     static asio::awaitable<Result<void>> with_result(asio::awaitable<void> coroutine)
     {
         co_await std::move(coroutine);
@@ -184,7 +208,7 @@ TEST_CASE("router: a proxy says once who its client is, and the limit of connect
     AccessControlOptions access;
     access.proxies.add(true, std::nullopt);
     access.max_connections = 1;
-    RouterFixture fixture(0s, access);
+    RouterFixture fixture(asking(), access);
     auto client = fixture.connect("PROXY TCP4 192.0.2.7 10.0.0.1 4000 443\r\nred");
     REQUIRE(fixture.loop.until([&] { return fixture.red->backend.times_opened() == 1; }));
     auto other = fixture.connect();
@@ -219,7 +243,9 @@ TEST_CASE("router: a client for whom there is no server is reset, and reported b
 
 TEST_CASE("router: a client that does not answer in time hears nothing")
 {
-    RouterFixture fixture(30ms);
+    auto options = asking();
+    options.auth_timeout = 30ms;
+    RouterFixture fixture(options);
     auto client = fixture.connect();
     CHECK(fixture.rest(client) == "");
     CHECK(fixture.summary().end == SessionEnd::auth_timeout);
@@ -238,4 +264,69 @@ TEST_CASE("router: it stops while a client is asked, and the servers go on")
     CHECK(fixture.summary().end == SessionEnd::stopped);
     CHECK(try_read(blue) == "would block");
     CHECK(fixture.blue->server.sessions() == 1);
+}
+
+TEST_CASE("router: a client counts as unadmitted until its server takes it in")
+{
+    const auto unadmitted = std::make_shared<UnadmittedLimit>(9);
+    auto fixture = RouterFixture::idle(unadmitted);
+    auto client = fixture.connect();
+    REQUIRE(fixture.loop.until([&] { return unadmitted->count() == 1; }));
+    fixture.loop.run(client.write_all("red\n"));
+    fixture.loop.settle();
+    auto other = fixture.connect("red");
+    CHECK(unadmitted->count() == 2);
+    CHECK(fixture.router->clients() == 2);
+    fixture.serve();
+    REQUIRE(fixture.loop.until([&] { return fixture.red->backend.times_opened() == 2; }));
+    CHECK(unadmitted->count() == 0);
+    CHECK(fixture.router->clients() == 0);
+    CHECK(fixture.red->server.sessions() == 2);
+}
+
+TEST_CASE("router: a client makes room for a newcomer, be it asked or waiting for a server that does not run")
+{
+    auto fixture = RouterFixture::idle(std::make_shared<UnadmittedLimit>(1));
+    Stream client;
+    SUBCASE("asked") { client = fixture.connect(); }
+    SUBCASE("waiting") { client = fixture.connect("red"); }
+    auto newcomer = fixture.connect("red");
+    CHECK(fixture.rest(client) == " reset");
+    CHECK(fixture.summary().end == SessionEnd::displaced);
+    CHECK(fixture.summary().service == "router");
+    fixture.serve();
+    CHECK(fixture.loop.until([&] { return fixture.red->backend.times_opened() == 1; }));
+}
+
+TEST_CASE("router: a client that leaves while it waits for its server is forgotten")
+{
+    auto fixture = RouterFixture::idle();
+    auto client = fixture.connect("red"), stays = fixture.connect("red");
+    REQUIRE(fixture.loop.until([&] { return fixture.router->clients() == 2; }));
+    client.abort();
+    CHECK(fixture.summary().end == SessionEnd::client_left);
+    CHECK(fixture.summary().detail == "it waited for the server \"red\"");
+    CHECK(fixture.router->clients() == 1);
+    fixture.serve();
+    CHECK(fixture.loop.until([&] { return fixture.red->backend.times_opened() == 1; }));
+}
+
+TEST_CASE("router: clients that wait for a server that does not run are reset when the router or the server stops")
+{
+    auto fixture = RouterFixture::idle();
+    auto red = fixture.connect("red"), blue = fixture.connect("blue");
+    REQUIRE(fixture.loop.until([&] { return fixture.router->clients() == 2; }));
+    SUBCASE("the router")
+    {
+        fixture.router->stop();
+        CHECK(fixture.rest(blue) == " reset");
+        CHECK(fixture.router->clients() == 0);
+    }
+    SUBCASE("the server")
+    {
+        fixture.red->server.stop();
+        CHECK(try_read(blue) == "would block");
+    }
+    CHECK(fixture.rest(red) == " reset");
+    CHECK(fixture.summary().end == SessionEnd::stopped);
 }

@@ -15,6 +15,8 @@
 #include <asio/awaitable.hpp>
 
 #include <instancer/acceptor.hpp>
+#include <instancer/acceptor/source.hpp>
+#include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/admission/context.hpp>
 #include <instancer/async/async_event.hpp>
 #include <instancer/detail/server/admission_sequence.hpp>
@@ -23,7 +25,7 @@
 #include <instancer/events.hpp>
 #include <instancer/result.hpp>
 #include <instancer/server_options.hpp>
-#include <instancer/session.hpp>
+#include <instancer/session_end.hpp>
 #include <instancer/workers.hpp>
 
 namespace instancer {
@@ -44,15 +46,18 @@ public:
     /// Names the server that gets a client. Threads: the client's worker, several at once.
     using Choose = std::function<std::string(const AdmissionContext&)>;
 
-    /// Of `options` count the service (a name for the log), the stages and `auth_timeout`. The introduction by a proxy
-    /// is the first stage here too; who a client is, the stages of its server say.
+    /// Of `options` count the service (a name for the log), the stages, `auth_timeout`, `unadmitted` and
+    /// `source_prefix`. The introduction by a proxy is the first stage here too; who a client is, the stages of its
+    /// server say.
     Router(Workers& workers, const ServerOptions& options, std::vector<std::unique_ptr<Acceptor>> acceptors,
            Choose choose, Events& events);
     Router(const Router&) = delete;
     Router& operator=(const Router&) = delete;
 
-    /// The acceptors of the server that `choose` calls `name`. Once for each name. Clients wait for a server that has
-    /// yet to run.
+    /// The acceptors of the server that `choose` calls `name`. Once for each name.
+    ///
+    /// Clients wait for a server that has yet to run, or takes others in first. Meanwhile each has a place of
+    /// `unadmitted`, and is reset when others need that.
     ///
     /// Lifetime: the workers must outlive them.
     std::vector<std::unique_ptr<Acceptor>> acceptors(const std::string& name);
@@ -78,12 +83,23 @@ private:
     /// What comes back is the name of the server.
     asio::awaitable<Result<std::string>> pass(VisitPtr visit);
 
-    void conclude(Visit& visit, std::exception_ptr thrown, const Result<std::string>& server);
+    void conclude(const VisitPtr& visit, std::exception_ptr thrown, const Result<std::string>& server);
 
-    void hand_over(Visit& visit, const std::string& server);
+    void wait_in_line(const VisitPtr& visit, std::shared_ptr<detail::RoutedClients> server);
 
-    /// Ends the client, and reports it.
-    void turn_away(Visit& visit, SessionEnd end, std::string detail) noexcept;
+    /// Until it is called, or has left.
+    asio::awaitable<void> wait_for_call(VisitPtr visit);
+
+    void hand_over(const VisitPtr& visit, detail::RoutedClients& server);
+
+    /// Ends the client, for `end` if nothing has ended it before, and reports it.
+    void turn_away(const VisitPtr& visit, SessionEnd end, std::string detail) noexcept;
+
+    void forget(std::uint64_t id);
+
+    Source source(Visit& visit) const;
+
+    void take_place(const VisitPtr& visit);
 
     void check_over()
     {
@@ -94,6 +110,8 @@ private:
     Workers& workers_;
     const std::string name_;
     const detail::AdmissionSequence stages_;
+    const std::shared_ptr<UnadmittedLimit> unadmitted_;
+    const unsigned source_prefix_;
     const Choose choose_;
     Events& events_;
     std::map<std::string, std::shared_ptr<detail::RoutedClients>, std::less<>> servers_;

@@ -81,9 +81,6 @@ public:
     /// check), or that it does not know.
     const std::optional<ClientInfo>& client() const noexcept { return client_; }
 
-    /// So many bytes still belong to an incomplete header at least: who reads no more never reads beyond it.
-    std::size_t wanted() const noexcept;
-
     /// Takes from the front of `data` what belongs to the header, and returns how many bytes that was.
     std::size_t feed(std::string_view data)
     {
@@ -157,9 +154,8 @@ private:
 
     State state_ = State::incomplete;
     bool binary_ = false;
-    std::size_t have_ = 0;    ///< Bytes that were taken.
-    std::size_t size_ = 0;    ///< Of the whole header in version 2, once it is known.
-    std::size_t spaces_ = 0;  ///< In version 1.
+    std::size_t have_ = 0;  ///< Bytes that were taken.
+    std::size_t size_ = 0;  ///< Of the whole header in version 2, once it is known.
     std::string_view error_;
     std::optional<ClientInfo> client_;
     std::array<char, fixed_size + 2 * detail::proxy_path_size> kept_{};  ///< What is not skipped.

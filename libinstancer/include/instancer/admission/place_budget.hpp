@@ -1,81 +1,49 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <atomic>
 #include <cstddef>
-#include <memory>
+#include <functional>
 #include <utility>
+
+#include <instancer/acceptor/source.hpp>
+#include <instancer/acceptor/unadmitted_limit.hpp>
+#include <instancer/client.hpp>
 
 namespace instancer {
 
 /// Places that clients take while an admission stage works on them. Several stages may share one.
 ///
-/// Lifetime: lives in a std::shared_ptr; every place holds one.
+/// A newcomer always gets a place. Where that is one too many, the oldest client of the source that has most loses its
+/// own, as in an UnadmittedLimit: one source cannot keep all others out.
+///
+/// Lifetime: must outlive its places.
 /// Threads: any.
-class PlaceBudget : public std::enable_shared_from_this<PlaceBudget> {
+class PlaceBudget {
 public:
-    class Place;
+    using Place = UnadmittedLimit::Place;  ///< One place, which destroying gives back.
 
-    /// `limit` places.
-    explicit PlaceBudget(std::size_t limit) : limit_(limit) {}
-    PlaceBudget(const PlaceBudget&) = delete;
-    PlaceBudget& operator=(const PlaceBudget&) = delete;
+    /// `limit` places; 0 means no limit. IPv6 clients that share `source_prefix` bits count as one source.
+    explicit PlaceBudget(std::size_t limit, unsigned source_prefix = 64)
+        : limit_(limit), source_prefix_(source_prefix), places_(limit)
+    {
+    }
 
-    /// Takes a place; an empty one when all are taken.
-    Place take();
+    /// Takes a place for `client`. `on_displaced` is called, on any thread, when the place is lost to another client;
+    /// it may only post.
+    Place take(const ClientInfo& client, std::function<void()> on_displaced)
+    {
+        return places_.enter(Source(client, source_prefix_), std::move(on_displaced));
+    }
 
-    /// How many there are.
+    /// How many there are; 0 means no limit.
     std::size_t limit() const noexcept { return limit_; }
-    /// Places that are taken.
-    std::size_t taken() const noexcept { return taken_; }
+    /// Places that are taken; 0 where there is no limit.
+    std::size_t taken() const { return places_.count(); }
 
 private:
     const std::size_t limit_;
-    std::atomic<std::size_t> taken_ = 0;
+    const unsigned source_prefix_;
+    UnadmittedLimit places_;
 };
-
-/// One place of a PlaceBudget, which destroying gives back.
-///
-/// Movable, not copyable.
-/// Threads: any one at a time.
-class PlaceBudget::Place {
-public:
-    Place() = default;
-    /// Leaves `other` without a place.
-    Place(Place&& other) noexcept = default;
-    /// Gives back what it held, and leaves `other` without a place.
-    Place& operator=(Place&& other) noexcept
-    {
-        budget_.swap(other.budget_);
-        other.give_back();
-        return *this;
-    }
-    ~Place() { give_back(); }
-
-    /// Whether it holds a place.
-    explicit operator bool() const noexcept { return budget_ != nullptr; }
-
-    /// Gives back what it holds.
-    void give_back() noexcept
-    {
-        if (const auto budget = std::exchange(budget_, nullptr))
-            --budget->taken_;
-    }
-
-private:
-    friend PlaceBudget;
-    explicit Place(std::shared_ptr<PlaceBudget> budget) noexcept : budget_(std::move(budget)) {}
-
-    std::shared_ptr<PlaceBudget> budget_;
-};
-
-inline PlaceBudget::Place PlaceBudget::take()
-{
-    auto taken = taken_.load();
-    while (taken < limit_)
-        if (taken_.compare_exchange_weak(taken, taken + 1))
-            return Place(shared_from_this());
-    return {};
-}
 
 }  // namespace instancer

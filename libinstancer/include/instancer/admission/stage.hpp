@@ -28,7 +28,7 @@ public:
 
     /// `name` is for the log, of refused clients. `deadline` is how long the stage may take for one client; with 0 it
     /// shares `ServerOptions::auth_timeout` with the other stages that have none. A client takes a place of `budget`,
-    /// if there is one, while the stage works on it, and is refused when none is left.
+    /// if there is one, while the stage works on it; a client that loses it to another one is reset.
     explicit AdmissionStage(std::string name, Duration deadline = Duration::zero(),
                             std::shared_ptr<PlaceBudget> budget = nullptr)
         : name_(std::move(name)), deadline_(deadline), budget_(std::move(budget))

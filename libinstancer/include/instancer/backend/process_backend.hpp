@@ -18,6 +18,7 @@
 #include <instancer/async/async_event.hpp>
 #include <instancer/async/helper_threads.hpp>
 #include <instancer/backend/process_options.hpp>
+#include <instancer/detail/async/deadline.hpp>
 #include <instancer/detail/process/cleanup_process.hpp>
 #include <instancer/detail/process/control_group.hpp>
 #include <instancer/detail/process/group_limits.hpp>
@@ -28,6 +29,7 @@
 #include <instancer/detail/process/spawn.hpp>
 #include <instancer/detail/process/spawn_watchdog.hpp>
 #include <instancer/detail/process/user_allocator.hpp>
+#include <instancer/detail/socket/listeners.hpp>
 #include <instancer/events.hpp>
 #include <instancer/instance.hpp>
 #include <instancer/instance_backend.hpp>
@@ -60,6 +62,7 @@ private:
     static constexpr std::size_t starter_count = 4, ender_count = 2;  ///< Threads; a guess.
     static constexpr std::chrono::seconds start_patience{1};          ///< Until the program is executed; a guess.
     static constexpr std::chrono::seconds end_patience{3};            ///< From KILL to the end; a guess.
+    static constexpr std::chrono::seconds cleanup_interval{1};        ///< Between starts of cleanup processes; a guess.
 
     struct Process final : Instance::State {
         explicit Process(const asio::any_io_executor& control) : pidfd(control), exited(control), errors(control) {}
@@ -112,6 +115,9 @@ private:
     /// Starts another cleanup process when this one ends before us.
     void watch_cleanup();
 
+    /// At once, but not for one that has hardly lived.
+    void replace_cleanup_soon();
+
     asio::awaitable<void> replace_cleanup();
 
     // Starting.
@@ -153,8 +159,8 @@ private:
     /// Only once it is sure that its client would not reach another instance, which can listen on any port.
     asio::awaitable<Result<Stream>> open_port(std::shared_ptr<Process> process);
 
-    /// Whether nobody else listens on its port. On a helper thread.
-    bool owns_port(const Process& process) const;
+    /// As `detail::is_port_owned`. On a helper thread.
+    static bool owns_port(const Process& process, const std::optional<detail::TcpEnds>& ours = std::nullopt);
 
     asio::awaitable<std::string> do_diagnose(Instance instance) override;
 
@@ -198,6 +204,8 @@ private:
     std::optional<detail::PrivateDirectory> directories_;
     std::vector<std::string> cleanup_directories_;
     std::optional<detail::CleanupProcess> cleanup_process_;
+    std::chrono::steady_clock::time_point cleanup_began_;
+    detail::Deadline cleanup_pause_;
     asio::posix::stream_descriptor cleanup_end_;  ///< Of the cleanup process: goes before that.
     std::optional<detail::UserAllocator> users_;
     detail::SpawnWatchdog watchdog_{start_patience};

@@ -13,17 +13,10 @@
 #include <asio/ip/tcp.hpp>
 
 #include <instancer/acceptor/proxy_protocol.hpp>
+#include <instancer/backend/balance.hpp>
 #include <instancer/result.hpp>
 
 namespace instancer {
-
-/// How an upstream is chosen for a connection; weights count in each.
-enum class Balance {
-    round_robin,        ///< In turn, evenly spread.
-    least_connections,  ///< The one that serves the fewest.
-    source_hash,        ///< The same one for the same client address; few clients move when the list changes.
-    random,             ///< Of two at random the one that serves fewer.
-};
 
 /// A server that connections are passed on to.
 class Upstream {

@@ -22,18 +22,23 @@ public:
     explicit PoolUser(const InstancePool& pool) : driver_(pool.driver_) { ++driver_->users().active; }
     PoolUser(const PoolUser&) = delete;
     PoolUser& operator=(const PoolUser&) = delete;
-    /// Leaves. Call `close` before, so that a pool without other users is closed.
+    /// Leaves, as by `close`; a pool that no user has started, drained or closed stays open.
     ~PoolUser()
     {
-        take_from(stage_);
-        if (stage_ == Stage::active && driver_->users().active == 0 && driver_->users().draining != 0)
-            driver_->drain();
+        if (driver_->users().begun)
+            close();
+        else
+            take_from(stage_);
     }
 
     /// Starts the pool, or waits until another user has done so.
     ///
     /// Cancellation, errors: as those of `InstancePool::start`.
-    asio::awaitable<Result<void>> start() { return driver_->start(); }
+    asio::awaitable<Result<void>> start()
+    {
+        driver_->users().begun = true;
+        return driver_->start();
+    }
 
     /// As `InstancePool::drain`, once every user has asked for it or closed.
     void drain()
@@ -68,6 +73,7 @@ private:
     {
         take_from(std::exchange(stage_, stage));
         auto& users = driver_->users();
+        users.begun = true;
         users.draining += stage == Stage::draining ? 1 : 0;
         if (users.active != 0)
             return;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -23,19 +24,25 @@ public:
     using Duration = Time::duration;
 
     /// The limits of `options`, for instances that get an owner from now on.
-    explicit TimeLimits(const PoolOptions& options) { set(options); }
+    explicit TimeLimits(const PoolOptions& options) : sets_{set_of(options)} {}
 
-    /// Other limits from now on.
+    /// Other limits from now on. Limits that no instance of `table` has are forgotten.
     ///
-    /// Time: by the number of different limits that were set before.
-    void set(const PoolOptions& options)
+    /// Time: by the number of instances.
+    void set(const PoolOptions& options, const InstanceTable& table)
     {
-        const Set wanted{options.ttl, options.idle, options.linger};
-        const auto found = std::find(sets_.begin(), sets_.end(), wanted);
-        current_ = static_cast<std::uint32_t>(found - sets_.begin());
-        if (found == sets_.end())
-            sets_.push_back(wanted);
+        const Set wanted = set_of(options);
+        auto place = std::find(sets_.begin(), sets_.end(), wanted);
+        if (place == sets_.end())
+            place = find_unused(table);
+        if (place == sets_.end())
+            place = sets_.insert(place, wanted);
+        *place = wanted;
+        current_ = static_cast<std::uint32_t>(place - sets_.begin());
     }
+
+    /// Different limits that are kept.
+    std::size_t count() const noexcept { return sets_.size(); }
 
     /// The instance gets an owner.
     void apply(InstanceEntry& entry) const noexcept { entry.limits = current_; }
@@ -79,6 +86,17 @@ private:
         Duration ttl, idle, linger;
         friend bool operator==(const Set&, const Set&) = default;
     };
+
+    static Set set_of(const PoolOptions& options) { return {options.ttl, options.idle, options.linger}; }
+
+    std::vector<Set>::iterator find_unused(const InstanceTable& table)
+    {
+        std::vector<bool> used(sets_.size());
+        for (std::uint32_t index = 0; index < table.size(); ++index)
+            if (table[index].used)
+                used[table[index].limits] = true;
+        return sets_.begin() + (std::find(used.begin(), used.end(), false) - used.begin());
+    }
 
     const Set& of(const InstanceEntry& entry) const { return sets_[entry.limits]; }
 

@@ -69,6 +69,7 @@ public:
     struct Users {
         std::size_t active = 0;
         std::size_t draining = 0;
+        bool begun = false;  ///< One of them has started, drained or closed the pool.
     };
     Users& users() noexcept { return users_; }
 

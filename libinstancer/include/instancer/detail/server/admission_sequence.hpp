@@ -35,12 +35,13 @@ public:
     bool waits_for(const AdmissionContext& context) const;
 
     /// Takes the client through the stages that apply to it. `between_stages` is called before each of them but the
-    /// first.
+    /// first; `on_displaced`, on any thread, when others need the client's place in a stage. It cancels this soon.
     ///
     /// Cancellation: terminal.
-    /// Errors: those of the stages, in whose texts their names come first; Errc::timeout, full.
-    asio::awaitable<Result<void>> run(Stream& client, AdmissionContext& context,
-                                      std::function<void()> between_stages) const;
+    /// Errors: those of the stages, in whose texts their names come first; Errc::timeout;
+    /// asio::error::operation_aborted for a client that lost its place.
+    asio::awaitable<Result<void>> run(Stream& client, AdmissionContext& context, std::function<void()> between_stages,
+                                      std::function<void()> on_displaced) const;
 
 private:
     asio::awaitable<Result<void>> pass(AdmissionStage& stage, Stream& client, AdmissionContext& context,

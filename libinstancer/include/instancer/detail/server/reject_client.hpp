@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <instancer/detail/server/session_end.hpp>
+#include <instancer/detail/server/end_cause.hpp>
 #include <instancer/lingering_close.hpp>
 #include <instancer/result.hpp>
-#include <instancer/session.hpp>
+#include <instancer/session_end.hpp>
 #include <instancer/stream.hpp>
 
 namespace instancer::detail {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <deque>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,57 +13,99 @@
 #include <asio/error.hpp>
 
 #include <instancer/acceptor.hpp>
+#include <instancer/async/async_event.hpp>
 #include <instancer/detail/async/async_signal.hpp>
 #include <instancer/result.hpp>
 
 namespace instancer::detail {
 
-/// The clients that a router has for one server.
+/// The clients that a router has for one server: each stays with the router until the server calls it.
 ///
 /// Threads: the control executor.
 class RoutedClients {
 public:
     RoutedClients(const asio::any_io_executor& control, std::string name) : name_(std::move(name)), changed_(control) {}
 
-    /// False when the server takes nobody in any more.
-    bool add(Accepted& accepted)
+    /// The client of that number waits from now on, until `give` or `remove`. `called` is set once the server wants it,
+    /// or wants nobody any more.
+    void add(std::uint64_t id, AsyncEvent& called)
     {
         if (closed_)
+            return called.set();
+        waiting_.emplace(id, &called);
+        call_next();
+    }
+
+    /// Hands over the client that was called. False when the server takes nobody in any more.
+    bool give(Accepted& accepted)
+    {
+        called_.reset();
+        if (closed_)
             return false;
-        waiting_.push_back(std::move(accepted));
+        given_.emplace(std::move(accepted));
         changed_.notify();
         return true;
     }
 
-    /// Resets the clients that the server has not taken in.
+    /// The client has left, whether it was called or not.
+    void remove(std::uint64_t id)
+    {
+        waiting_.erase(id);
+        if (called_ != id)
+            return;
+        called_.reset();
+        wanted_ = true;
+        call_next();
+    }
+
+    /// The server takes nobody in any more.
     void close()
     {
         closed_ = true;
-        for (auto& client : waiting_)
-            client.stream().abort();
+        for (const auto& [id, called] : waiting_)
+            called->set();
         waiting_.clear();
+        if (given_)
+            given_->stream().abort();
+        given_.reset();
         changed_.notify();
     }
 
     /// Errors: asio::error::operation_aborted when cancelled or closed.
     asio::awaitable<Result<Accepted>> next()
     {
+        wanted_ = !given_ && !called_;
+        call_next();
         bool waits = true;
-        while (waits && waiting_.empty() && !closed_)
+        while (waits && !given_ && !closed_)
             waits = co_await changed_.wait();
-        if (waiting_.empty())
+        wanted_ = false;
+        if (!given_)
             co_return fail(std::error_code(asio::error::operation_aborted));
-        auto first = std::move(waiting_.front());
-        waiting_.pop_front();
-        co_return first;
+        auto accepted = std::move(*given_);
+        given_.reset();
+        co_return accepted;
     }
 
     const std::string& name() const noexcept { return name_; }
 
 private:
+    void call_next()
+    {
+        if (!wanted_ || waiting_.empty())
+            return;
+        const auto first = waiting_.extract(waiting_.begin());
+        wanted_ = false;
+        called_ = first.key();
+        first.mapped()->set();
+    }
+
     const std::string name_;
-    std::deque<Accepted> waiting_;
+    std::map<std::uint64_t, AsyncEvent*> waiting_;
+    std::optional<std::uint64_t> called_;  ///< Is on its way.
+    std::optional<Accepted> given_;        ///< Until `next` goes on.
     AsyncSignal changed_;
+    bool wanted_ = false;
     bool closed_ = false;
 };
 

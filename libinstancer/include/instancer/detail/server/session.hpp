@@ -23,8 +23,8 @@
 #include <instancer/bridge.hpp>
 #include <instancer/client.hpp>
 #include <instancer/detail/server/admission_sequence.hpp>
+#include <instancer/detail/server/end_cause.hpp>
 #include <instancer/detail/server/front_door.hpp>
-#include <instancer/detail/server/session_end.hpp>
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
 #include <instancer/lease.hpp>
@@ -112,17 +112,24 @@ public:
     template <class Task>
     void on_worker(Task task)
     {
-        const std::size_t worker = worker_;
-        asio::post(environment_.workers.executor(worker),
-                   [self = shared_from_this(), worker, task = std::move(task)]() mutable {
-                       if (self->worker_ == worker)
-                           task(*self);
-                       else
-                           self->on_worker(std::move(task));
-                   });
+        post(shared_from_this(), environment_.workers, std::move(task));
     }
 
 private:
+    /// The environment may have gone by the time that the task runs.
+    template <class Task>
+    static void post(std::shared_ptr<Session> self, Workers& workers, Task task)
+    {
+        const std::size_t worker = self->worker_;
+        asio::post(workers.executor(worker),
+                   [self = std::move(self), &workers, worker, task = std::move(task)]() mutable {
+                       if (self->worker_ == worker)
+                           task(*self);
+                       else
+                           post(std::move(self), workers, std::move(task));
+                   });
+    }
+
     /// How long to retry an unreachable instance: after 10 ms, 20 ms and so on, up to this.
     static constexpr std::chrono::milliseconds last_pause{320};
 
@@ -210,8 +217,8 @@ private:
 
     asio::awaitable<std::optional<SessionEnd>> join(const Admission& admission, Stream instance);
 
-    /// Sends the client the banner, if there is one. Nothing when that worked.
-    asio::awaitable<std::optional<BridgeEnd>> greet(Link& link, const Admission& admission);
+    /// Sends the client the banner, if there is one. False when the client has left.
+    asio::awaitable<bool> greet(Link& link, const Admission& admission);
 
     // Its end.
 

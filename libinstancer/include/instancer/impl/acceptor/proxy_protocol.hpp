@@ -57,20 +57,6 @@ INSTANCER_DECL std::string encode_proxy_header(ProxyVersion version, const Clien
            detail::big_endian(static_cast<std::uint16_t>(addresses.size())) + addresses;
 }
 
-INSTANCER_DECL std::size_t ProxyHeaderParser::wanted() const noexcept
-{
-    const auto least = detail::proxy_signature.size();  // No line is shorter either.
-    if (have_ < least)
-        return least - have_;
-    if (binary_)
-        return (have_ < fixed_size ? fixed_size : size_) - have_;
-    if (previous() == '\r')
-        return 1;
-    // Each space that is still to come has at least one character after it.
-    const bool has_addresses = kept_[detail::proxy_line_begin.size()] == 'T';
-    return 2 + (has_addresses && spaces_ < 5 ? 2 * (5 - spaces_) : 0);
-}
-
 INSTANCER_DECL void ProxyHeaderParser::take(char byte)
 {
     if (have_ == 0)
@@ -94,7 +80,6 @@ INSTANCER_DECL void ProxyHeaderParser::take_text(char byte)
         return finish_line();
     if (have_ == max_line)
         return malformed("its line is longer than 107 bytes");
-    spaces_ += byte == ' ' ? 1u : 0u;
 }
 
 INSTANCER_DECL void ProxyHeaderParser::finish_line()

@@ -28,7 +28,6 @@
 #include <instancer/detail/process/start_report.hpp>
 #include <instancer/detail/process/tree_remover.hpp>
 #include <instancer/detail/socket/connect.hpp>
-#include <instancer/detail/socket/listeners.hpp>
 #include <instancer/instance.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
@@ -47,6 +46,7 @@ INSTANCER_DECL ProcessBackend::ProcessBackend(asio::any_io_executor control, std
       run_name_(detail::run_name(options_.name, service_)),
       mark_(std::string(detail::mark_key) + run_name_ + "."),
       ports_(options_.ports),
+      cleanup_pause_(control_),
       cleanup_end_(control_),
       removals_(service_, events_),
       starters_(starter_count),
@@ -125,6 +125,7 @@ INSTANCER_DECL Result<void> ProcessBackend::start_cleanup()
     if (!cleanup)
         return fail(cleanup.error());
     cleanup_process_.emplace(std::move(*cleanup));
+    cleanup_began_ = std::chrono::steady_clock::now();
     return {};
 }
 
@@ -139,14 +140,26 @@ INSTANCER_DECL void ProcessBackend::watch_cleanup()
     end.release();
     cleanup_end_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const asio::error_code& cancelled) {
         if (!cancelled)
-            asio::co_spawn(control_, replace_cleanup(), asio::detached);
+            replace_cleanup_soon();
     });
+}
+
+INSTANCER_DECL void ProcessBackend::replace_cleanup_soon()
+{
+    const auto lived = std::chrono::steady_clock::now() - cleanup_began_;
+    const bool at_once = lived >= cleanup_interval;
+    events_.warning(service_, std::string("its cleanup process, instancer-guard, was killed; another takes its place") +
+                                  (at_once ? "" : " in a second"));
+    const auto replace = [this] { asio::co_spawn(control_, replace_cleanup(), asio::detached); };
+    if (at_once)
+        replace();
+    else
+        cleanup_pause_.set(cleanup_interval - lived, replace);
 }
 
 INSTANCER_DECL asio::awaitable<void> ProcessBackend::replace_cleanup()
 {
     co_await asio::this_coro::throw_if_cancelled(false);
-    events_.warning(service_, "its cleanup process, instancer-guard, was killed; another takes its place");
     auto start = [this] { return start_cleanup(); };
     const auto started = co_await starters_.run(std::move(start));
     if (started)
@@ -408,7 +421,8 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> ProcessBackend::open_port(std::sh
         process->listens = false;
     if (!stream || process->listens)
         co_return stream;
-    auto look = [this, process] { return owns_port(*process); };
+    const detail::TcpEnds ours(stream->native_handle());
+    auto look = [process, ours] { return owns_port(*process, ours); };
     process->listens = co_await starters_.run(std::move(look));
     if (process->listens)
         co_return stream;
@@ -416,14 +430,13 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> ProcessBackend::open_port(std::sh
     co_return fail(Errc::not_ready, "another process listens on 127.0.0.1:" + std::to_string(process->port));
 }
 
-INSTANCER_DECL bool ProcessBackend::owns_port(const Process& process) const
+INSTANCER_DECL bool ProcessBackend::owns_port(const Process& process, const std::optional<detail::TcpEnds>& ours)
 {
-    const auto sockets = process.group ? detail::sockets_of_group(process.group->path()) : std::nullopt;
-    const auto listeners = detail::loopback_listeners(process.port);
-    return std::all_of(listeners.begin(), listeners.end(), [&](const auto& listener) {
-        return (!process.user || listener.uid == process.user->uid()) &&
-               (!sockets || sockets->contains(listener.number));
-    });
+    const auto user = process.user ? std::optional(process.user->uid()) : std::nullopt;
+    const auto group = process.group ? process.group->path() : std::string();
+    // A program of its own that accepts, and listens no more, in the middle of a look is a stranger to that look.
+    return detail::is_port_owned(process.port, ours, user, group) ||
+           detail::is_port_owned(process.port, ours, user, group);
 }
 
 INSTANCER_DECL asio::awaitable<std::string> ProcessBackend::do_diagnose(Instance instance)
@@ -433,7 +446,7 @@ INSTANCER_DECL asio::awaitable<std::string> ProcessBackend::do_diagnose(Instance
         co_return std::string();
     std::string text = "it runs, but takes no connection on 127.0.0.1:" + std::to_string(process->port);
     text += ", the port that {port} in its arguments and PORT in its environment name";
-    auto look = [this, process] {
+    auto look = [process] {
         return (owns_port(*process) ? "" : ", where another process listens") +
                detail::describe_listeners(process->pid);
     };

@@ -182,7 +182,7 @@ INSTANCER_DECL void PoolState::replace_options(Time now, PoolOptions options)
     options_ = options;
     occupancy_.set_caps(options.max_instances, options.max_per_owner);
     victims_.set_by_silence(options.when_full == WhenFull::cull_idle);
-    limits_.set(options);
+    limits_.set(options, table_);
     // Whoever comes next waits at least as long as those before, who may have waited without a limit.
     if (options.queue_timeout != Duration::zero())
         queue_.cap_deadlines(now + options.queue_timeout);

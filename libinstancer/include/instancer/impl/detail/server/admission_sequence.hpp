@@ -14,7 +14,7 @@
 #include <instancer/async/as_result.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/server/admission_sequence.hpp>
-#include <instancer/detail/server/session_end.hpp>
+#include <instancer/detail/server/end_cause.hpp>
 
 namespace instancer::detail {
 
@@ -26,14 +26,12 @@ inline Error refusal_by(const AdmissionStage& stage, const Error& error)
     return Error(error.code(), error.text().empty() ? stage.name() : stage.name() + ": " + error.text());
 }
 
-inline Result<PlaceBudget::Place> take_place(const AdmissionStage& stage)
+/// None where the stage has no budget.
+inline PlaceBudget::Place take_place(const AdmissionStage& stage, const ClientInfo& client,
+                                     const std::function<void()>& on_displaced)
 {
     const auto& budget = stage.budget();
-    if (!budget)
-        return PlaceBudget::Place();
-    if (auto place = budget->take())
-        return place;
-    return fail(Errc::full, "as many clients as there may be: " + std::to_string(budget->limit()));
+    return budget ? budget->take(client, on_displaced) : PlaceBudget::Place();
 }
 
 INSTANCER_DECL AdmissionSequence::Stages AdmissionSequence::after_introduction(const Stages& others)
@@ -50,7 +48,8 @@ INSTANCER_DECL bool AdmissionSequence::waits_for(const AdmissionContext& context
 }
 
 INSTANCER_DECL asio::awaitable<Result<void>> AdmissionSequence::run(Stream& client, AdmissionContext& context,
-                                                                    std::function<void()> between_stages) const
+                                                                    std::function<void()> between_stages,
+                                                                    std::function<void()> on_displaced) const
 {
     auto shared_time = time_limit_;
     bool first = true;
@@ -63,14 +62,14 @@ INSTANCER_DECL asio::awaitable<Result<void>> AdmissionSequence::run(Stream& clie
         const auto cancellation = co_await asio::this_coro::cancellation_state;
         if (is_cancelled(cancellation))
             co_return fail(std::error_code(asio::error::operation_aborted));
-        const auto place = take_place(*stage);
-        if (!place)
-            co_return fail(refusal_by(*stage, place.error()));
+        auto place = take_place(*stage, context.client(), on_displaced);
         auto own_time = stage->deadline();
         auto& time_left = own_time > own_time.zero() ? own_time : shared_time;
         const auto passed = co_await pass(*stage, client, context, time_left);
         if (!passed)
             co_return fail(refusal_by(*stage, passed.error()));
+        if (!place.give_back())
+            co_return fail(refusal_by(*stage, std::error_code(asio::error::operation_aborted)));
     }
     co_return Result<void>();
 }

@@ -11,6 +11,7 @@
 #include <instancer/async/as_result.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/crypto/random_bytes.hpp>
+#include <instancer/detail/server/displacement.hpp>
 #include <instancer/detail/server/reject_client.hpp>
 #include <instancer/detail/server/session.hpp>
 #include <instancer/detail/server/session_table.hpp>
@@ -157,18 +158,15 @@ INSTANCER_DECL UnadmittedLimit::Place Session::unadmitted_place(const AdmissionC
     const auto& unadmitted = environment_.options.unadmitted;
     if (!unadmitted || !environment_.admission.waits_for(context))
         return {};
-    auto displaced = [weak = weak_from_this()] {
-        if (const auto self = weak.lock())
-            self->end(SessionEnd::displaced);
-    };
-    return unadmitted->enter(source(), std::move(displaced));
+    return unadmitted->enter(source(), displacement(shared_from_this()));
 }
 
 INSTANCER_DECL asio::awaitable<Result<void>> Session::admit(Progress& progress)
 {
     // A stage may have learned where the client comes from.
     auto between_stages = [this, &progress] { progress.place.change_source(source()); };
-    return environment_.admission.run(client_, progress.context, std::move(between_stages));
+    return environment_.admission.run(client_, progress.context, std::move(between_stages),
+                                      displacement(shared_from_this()));
 }
 
 INSTANCER_DECL std::optional<SessionEnd> Session::conclude_admission(Progress& progress, const Result<void>& admitted)
@@ -332,11 +330,11 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> Session::reach(Identity identity)
 INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::join(const Admission& admission, Stream instance)
 {
     auto& link = link_.emplace(std::move(client_), std::move(instance), lease_.usage(), state_);
-    const auto failure = co_await greet(link, admission);
-    if (failure || cause_.is_set()) {
+    const bool greeted = co_await greet(link, admission);
+    if (!greeted || cause_.is_set()) {
         link.client().abort();
         link.instance().abort();
-        co_return end_of_bridge(failure.value_or(BridgeEnd::cancelled), instance_exited_);
+        co_return greeted ? SessionEnd::stopped : SessionEnd::client_reset;
     }
     enter(Stage::serving);
     if (instance_exited_)
@@ -353,12 +351,13 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::join(const Ad
     co_return end_of_bridge(how, instance_exited_);
 }
 
-INSTANCER_DECL asio::awaitable<std::optional<BridgeEnd>> Session::greet(Link& link, const Admission& admission)
+INSTANCER_DECL asio::awaitable<bool> Session::greet(Link& link, const Admission& admission)
 {
-    if (const auto& text = admission.banner(); !text.empty())
-        if (const auto sent = co_await link.client().write_all(text); !sent)
-            co_return BridgeEnd::client_reset;
-    co_return std::nullopt;
+    const auto& text = admission.banner();
+    if (text.empty())
+        co_return true;
+    const auto sent = co_await link.client().write_all(text);
+    co_return sent.has_value();
 }
 
 INSTANCER_DECL void Session::finish(SessionEnd end) noexcept

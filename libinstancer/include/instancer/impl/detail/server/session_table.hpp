@@ -9,8 +9,8 @@
 
 #include <instancer/async/async_event.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/detail/server/end_cause.hpp>
 #include <instancer/detail/server/session.hpp>
-#include <instancer/detail/server/session_end.hpp>
 #include <instancer/detail/server/session_table.hpp>
 
 namespace instancer::detail {

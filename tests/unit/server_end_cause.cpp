@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include <instancer/detail/server/session_end.hpp>
+#include <instancer/detail/server/end_cause.hpp>
 
 using namespace instancer;
 using namespace instancer::detail;
@@ -26,18 +26,18 @@ const std::vector<ErrorCell> error_cells{
     {Errc::denied, SessionEnd::access_denied, SessionEnd::failed},
     {Errc::timeout, SessionEnd::auth_timeout, SessionEnd::failed},
     {Errc::full, SessionEnd::limit_reached, SessionEnd::limit_reached},
-    {Errc::culled, SessionEnd::client_left, SessionEnd::culled},
-    {Errc::queue_timeout, SessionEnd::client_left, SessionEnd::queue_timeout},
-    {Errc::start_failed, SessionEnd::client_left, SessionEnd::start_failed},
-    {Errc::start_timeout, SessionEnd::client_left, SessionEnd::start_failed},
-    {Errc::backend_unavailable, SessionEnd::client_left, SessionEnd::unavailable},
-    {Errc::bad_request, SessionEnd::client_left, SessionEnd::failed},
-    {Errc::not_ready, SessionEnd::client_left, SessionEnd::start_failed},
-    {Errc::instance_gone, SessionEnd::client_left, SessionEnd::start_failed},
-    {Errc::reset, SessionEnd::client_left, SessionEnd::reset},
-    {Errc::stopping, SessionEnd::client_left, SessionEnd::stopped},
+    {Errc::culled, SessionEnd::failed, SessionEnd::culled},
+    {Errc::queue_timeout, SessionEnd::failed, SessionEnd::queue_timeout},
+    {Errc::start_failed, SessionEnd::failed, SessionEnd::start_failed},
+    {Errc::start_timeout, SessionEnd::failed, SessionEnd::start_failed},
+    {Errc::backend_unavailable, SessionEnd::failed, SessionEnd::unavailable},
+    {Errc::bad_request, SessionEnd::failed, SessionEnd::failed},
+    {Errc::not_ready, SessionEnd::failed, SessionEnd::start_failed},
+    {Errc::instance_gone, SessionEnd::failed, SessionEnd::start_failed},
+    {Errc::reset, SessionEnd::failed, SessionEnd::reset},
+    {Errc::stopping, SessionEnd::stopped, SessionEnd::stopped},
     {Errc::cancelled, SessionEnd::client_left, SessionEnd::client_left},
-    {Errc::not_supported, SessionEnd::client_left, SessionEnd::failed},
+    {Errc::not_supported, SessionEnd::failed, SessionEnd::failed},
     {std::error_code(asio::error::operation_aborted), SessionEnd::stopped, SessionEnd::start_failed},
     {std::error_code(asio::error::connection_reset), SessionEnd::client_left, SessionEnd::start_failed},
     // A code of another category that has the number of `Errc::rejected` and `Errc::full`.

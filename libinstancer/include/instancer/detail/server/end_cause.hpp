@@ -9,7 +9,7 @@
 #include <instancer/bridge.hpp>
 #include <instancer/events.hpp>
 #include <instancer/result.hpp>
-#include <instancer/session.hpp>
+#include <instancer/session_end.hpp>
 
 namespace instancer::detail {
 
@@ -27,7 +27,9 @@ inline SessionEnd end_of_admission(const Error& error) noexcept
     case Errc::rejected: return SessionEnd::authentication_failed;
     case Errc::denied: return SessionEnd::access_denied;
     case Errc::full: return SessionEnd::limit_reached;
-    default: return SessionEnd::client_left;
+    case Errc::stopping: return SessionEnd::stopped;
+    case Errc::cancelled: return SessionEnd::client_left;
+    default: return SessionEnd::failed;
     }
 }
 
