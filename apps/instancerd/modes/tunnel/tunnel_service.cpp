@@ -6,7 +6,6 @@
 
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
-#include <asio/steady_timer.hpp>
 
 #include <instancer/acceptor/controlled_acceptor.hpp>
 #include <instancer/authenticator/shared.hpp>
@@ -26,26 +25,10 @@ namespace {
 /// A guess: operators, and connections that they forgot.
 constexpr std::size_t max_control_connections = 32;
 
-/// How long a user waits while another process has the database, and at first between two tries. A guess.
-constexpr std::chrono::milliseconds database_patience{2000}, database_pause{20};
-
-/// As the original writes an address: `('192.0.2.1', 5000)`.
-std::string in_tuple(const TunnelAddress& address)
-{
-    return "('" + address.endpoint().address().to_string() + "', " + std::to_string(address.port()) + ")";
-}
-
 /// Whether only this machine reaches the address of a listener.
 bool is_local(std::string_view address)
 {
     return address.starts_with("127.") || address.starts_with("[::1]") || address.starts_with("unix:");
-}
-
-bool is_address(const std::string& text)
-{
-    asio::error_code error;
-    asio::ip::make_address(text, error);
-    return !error;
 }
 
 Parsed<void> append(Acceptors& to, Parsed<Acceptors> opened)
@@ -139,14 +122,14 @@ TunnelServerService::TunnelServerService(const Settings& settings, const Service
       control_(workers.control()),
       home_(std::move(home)),
       log_(log),
-      files_(std::make_shared<const TunnelFiles>(std::move(listeners.files))),
-      database_(std::move(listeners.users)),
+      users_(name_, std::move(listeners.files), std::move(listeners.users), log),
       tunnel_(home_, name_,
-              server_options(service, [this](const auto& address) { return files()->admits_agent(address); }),
+              server_options(service, [this](const auto& address) { return users_.files()->admits_agent(address); }),
               std::move(listeners.agents), log),
       bridge_(make_bridge(service, log)),
       control_acceptors_(std::move(listeners.control)),
-      control_port_(control_, *this, max_control_connections),
+      commands_(name_, tunnel_, home_, users_, log),
+      control_port_(control_, commands_, max_control_connections),
       routes_over_(control_),
       tunnel_over_(control_)
 {
@@ -161,23 +144,17 @@ TunnelServerService::TunnelServerService(const Settings& settings, const Service
         if (service.tunnel.any_user)
             authenticator = std::make_unique<SharedAuthenticator>();
         else
-            authenticator =
-                std::make_unique<TunnelAuthenticator>([this](asio::ip::address address) { return knows(address); });
+            authenticator = std::make_unique<TunnelAuthenticator>(
+                [this](asio::ip::address address) { return users_.knows(address); });
         // Sessions are numbered in each server, so that each needs a name of its own.
         const auto name = listeners.routes.size() == 1 ? name_ : name_ + "-" + std::to_string(i + 1);
         routes_.push_back(std::make_unique<Route>(*this, make_server_options(name, service, unadmitted), workers,
-                                                  std::move(acceptors), files_->routes[i].target,
+                                                  std::move(acceptors), users_.files()->routes[i].target,
                                                   std::move(authenticator)));
     }
 }
 
 TunnelServerService::~TunnelServerService() = default;
-
-std::shared_ptr<const TunnelFiles> TunnelServerService::files() const
-{
-    const std::lock_guard lock(files_mutex_);
-    return files_;
-}
 
 asio::awaitable<Result<void>> TunnelServerService::run(std::function<void()> serving)
 {
@@ -258,7 +235,7 @@ void TunnelServerService::use(Parsed<TunnelFiles> files)
         log_.warning(name_, files.error() + "; users, agents and routes stay as they were");
         return;
     }
-    const auto running = this->files()->routes;
+    const auto running = users_.files()->routes;
     if (files->routes != running)
         log_.warning(name_, tunnel.routing_file + " does not hold the routes that are served; other routes take a " +
                                 "restart");
@@ -267,8 +244,7 @@ void TunnelServerService::use(Parsed<TunnelFiles> files)
         log_.notice(name_, counted(files->users.size(), "user") + " and " +
                                counted(files->agents.size(), "address of an agent", "addresses of agents") +
                                ", with those of " + tunnel.config_file);
-    const std::lock_guard lock(files_mutex_);
-    files_ = std::make_shared<const TunnelFiles>(std::move(*files));
+    users_.replace(std::move(*files));
 }
 
 void TunnelServerService::report()
@@ -288,149 +264,6 @@ asio::awaitable<void> TunnelServerService::report_sessions()
         for (const auto& session : sessions)
             log_.session(session);
     }
-}
-
-template <class Call>
-asio::awaitable<std::invoke_result_t<Call&, UserDatabase&>> TunnelServerService::ask_database(Call call)
-{
-    const auto cancellation = co_await asio::this_coro::cancellation_state;
-    const auto executor = co_await asio::this_coro::executor;
-    asio::steady_timer pause(executor);
-    const auto deadline = std::chrono::steady_clock::now() + database_patience;
-    for (auto wait = database_pause;; wait = std::min(2 * wait, 8 * database_pause)) {
-        bool busy = false;
-        auto attempt = [this, &busy, &call] {
-            auto result = call(*database_);
-            busy = database_->busy();
-            return result;
-        };
-        auto asked = database_thread_.run(std::move(attempt));
-        auto result = co_await std::move(asked);
-        if (!busy || is_cancelled(cancellation) || std::chrono::steady_clock::now() >= deadline)
-            co_return result;
-        pause.expires_after(wait);
-        co_await pause.async_wait(as_result);
-    }
-}
-
-asio::awaitable<Result<bool>> TunnelServerService::knows(asio::ip::address address)
-{
-    if (files()->knows_user(address))
-        co_return true;
-    if (!database_)
-        co_return false;
-    const auto text = address.to_string();
-    auto look_up = [text](UserDatabase& users) { return users.find(text); };
-    auto asked = ask_database(std::move(look_up));
-    const auto found = co_await std::move(asked);
-    if (!found)
-        co_return fail(Errc::backend_unavailable, found.error());
-    if (!*found)
-        co_return false;
-    const auto name = **found;
-    auto note = [name](UserDatabase& users) { return users.note_login(name); };
-    auto noting = ask_database(std::move(note));
-    const auto noted = co_await std::move(noting);
-    if (!noted)
-        log_.warning(name_, "the login of " + in_quotes(name) + " is not noted: " + noted.error());
-    co_return true;
-}
-
-// The control port.
-
-asio::awaitable<ControlReply> TunnelServerService::obey(std::string line)
-{
-    const auto words = words_of(line);
-    const auto is = [&](std::size_t index, std::string_view word) {
-        return index < words.size() && words[index] == word;
-    };
-    std::string answer;
-    if (words.size() == 1 && is(0, "sessions")) {
-        answer = co_await list_sessions();
-    } else if (is(0, "set") && is(1, "userip")) {
-        std::vector<std::string> arguments(words.begin() + 2, words.end());
-        answer = co_await set_userip(std::move(arguments));
-    } else if (is(0, "set") && is(1, "loglvl")) {
-        answer = set_loglvl({words.begin() + 2, words.end()});
-    } else if (words.size() == 2 && is(0, "disconnect")) {
-        answer = co_await disconnect(words[1]);
-    } else if (!words.empty()) {
-        answer = "unknown command\n";
-    }
-    co_return ControlReply(std::move(answer));
-}
-
-asio::awaitable<std::string> TunnelServerService::disconnect(std::string address)
-{
-    auto call = [this, address] { return tunnel_.disconnect(address); };
-    auto asked = at_home(std::move(call));
-    const bool found = co_await std::move(asked);
-    if (!found)
-        co_return "error: there is no session of " + in_quotes(address) + "\n";
-    log_.notice(name_, "disconnect " + one_line(address));
-    co_return "system disconnected: " + address + "\n";
-}
-
-asio::awaitable<std::string> TunnelServerService::list_sessions()
-{
-    auto look = [this] { return tunnel_.sessions(); };
-    auto asked = at_home(std::move(look));
-    const auto sessions = co_await std::move(asked);
-    std::string text = "tunnel_dict:\n";
-    for (const auto& session : sessions) {
-        text += in_tuple(session.user) + "->" + in_tuple(session.target) + ": opened ";
-        // Whose address on the link is made up.
-        if (session.user.to_string() != session.name)
-            text += session.name;
-        text += '\n';
-    }
-    co_return text + "\ntotal sessions: " + std::to_string(sessions.size()) + "\n";
-}
-
-asio::awaitable<std::string> TunnelServerService::set_userip(std::vector<std::string> arguments)
-{
-    if (!database_)
-        co_return "error: there is no user database; start the server with one: -d FILE\n";
-    if (arguments.empty() || arguments.size() > 2)
-        co_return "error: write set userip NAME IP, or set userip NAME to clear it\n";
-    auto name = arguments[0];
-    std::optional<std::string> address;
-    if (arguments.size() == 2)
-        address = arguments[1];
-    const bool names_nobody = arguments.size() == 1 && is_address(name);
-    if (address && !is_address(*address))
-        co_return "error: " + in_quotes(*address) + " is no IP address\n";
-    // As an address is looked up.
-    const auto plain = [](const std::string& text) { return asio::ip::make_address(text).to_string(); };
-    if (address)
-        address = plain(*address);
-    auto change = [name, address, names_nobody, plain](UserDatabase& users) -> Parsed<void> {
-        if (!names_nobody)
-            return users.set_address(name, address);
-        const auto names = users.names();
-        if (!names)
-            return wrong(names.error());
-        if (names->size() != 1)
-            return wrong("whose address? There are " + std::to_string(names->size()) +
-                         " users; write set userip NAME " + name);
-        return users.set_address(names->front(), plain(name));
-    };
-    auto call = ask_database(std::move(change));
-    const auto done = co_await std::move(call);
-    if (!done)
-        co_return "error: " + one_line(done.error()) + "\n";
-    log_.notice(name_, "set userip " + name + " " + address.value_or(""));
-    co_return "Done\n";
-}
-
-std::string TunnelServerService::set_loglvl(const std::vector<std::string>& arguments)
-{
-    const auto level = arguments.size() == 1 ? parse_verbosity(arguments.front()) : Parsed<Verbosity>(wrong(""));
-    if (!level)
-        return "levels: 10 DEBUG, 20 INFO, 30 WARNING, 40 ERROR, 50 CRITICAL; or 1 ERROR, 2 WARNING, 3 INFO, 4 DEBUG\n"
-               "no change made\n";
-    log_.set_level(level->level);
-    return "set log level to " + std::string(level->name) + "\n";
 }
 
 // The agent.

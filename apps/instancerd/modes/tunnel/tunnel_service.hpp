@@ -4,8 +4,6 @@
 
 #include <exception>
 #include <memory>
-#include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,7 +28,9 @@
 #include "control/control_port.hpp"
 #include "daemon/listen.hpp"
 #include "daemon/running_service.hpp"
+#include "modes/tunnel/tunnel_commands.hpp"
 #include "modes/tunnel/tunnel_settings.hpp"
+#include "modes/tunnel/tunnel_users.hpp"
 #include "modes/tunnel/user_database.hpp"
 #include "observe/log.hpp"
 
@@ -52,7 +52,7 @@ public:
 };
 
 /// A server with its routes and its control port.
-class TunnelServerService final : public RunningService, private ControlCommands {
+class TunnelServerService final : public RunningService {
 public:
     /// `settings` and `service` must outlive this. `home` is where the link lives.
     TunnelServerService(const Settings& settings, const ServiceSettings& service, Workers& workers,
@@ -71,47 +71,22 @@ private:
     /// One route as it runs.
     class Route;
 
-    /// Runs `call` where the tunnel lives.
-    template <class Call>
-    asio::awaitable<std::invoke_result_t<Call&>> at_home(Call call)
-    {
-        const auto executor = co_await asio::this_coro::executor;
-        const auto done = std::make_shared<OneShot<std::invoke_result_t<Call&>>>(executor);
-        asio::post(home_, [done, call = std::move(call)]() mutable { done->complete(call()); });
-        co_return co_await done->wait_uncancelled();
-    }
-
-    /// Runs `call(database)` on the database's thread; again and again for two seconds while another process has the
-    /// database. Others' calls are served meanwhile.
-    template <class Call>
-    asio::awaitable<std::invoke_result_t<Call&, UserDatabase&>> ask_database(Call call);
-
-    std::shared_ptr<const TunnelFiles> files() const;
     void use(Parsed<TunnelFiles> files);
-    asio::awaitable<Result<bool>> knows(asio::ip::address address);
     asio::awaitable<void> report_sessions();
     void route_ended(std::exception_ptr failure, const Result<void>& result);
-
-    asio::awaitable<ControlReply> obey(std::string line) override;
-    asio::awaitable<std::string> list_sessions();
-    asio::awaitable<std::string> disconnect(std::string address);
-    asio::awaitable<std::string> set_userip(std::vector<std::string> arguments);
-    std::string set_loglvl(const std::vector<std::string>& arguments);
 
     const ServiceSettings& service_;
     const std::string name_;
     const std::chrono::milliseconds drain_timeout_;
     const asio::any_io_executor control_, home_;
     Log& log_;
-    mutable std::mutex files_mutex_;
-    std::shared_ptr<const TunnelFiles> files_;  ///< Under its mutex.
-    std::unique_ptr<UserDatabase> database_;
-    HelperThreads database_thread_{1};
+    TunnelUsers users_;
     TunnelServer tunnel_;
     std::unique_ptr<Bridge> bridge_;
     std::shared_ptr<AccessControl> access_;
     std::vector<std::unique_ptr<Route>> routes_;
     Acceptors control_acceptors_;
+    TunnelCommands commands_;
     ControlPort control_port_;
     AsyncEvent routes_over_, tunnel_over_;
     std::size_t running_ = 0;

@@ -2,31 +2,23 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
-#include <chrono>
 #include <cstddef>
-#include <cstdint>
-#include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
-#include <unordered_set>
-#include <utility>
 #include <vector>
 
-#include <asio/error.hpp>
-
-#include <instancer/detail/container/byte_queue.hpp>
+#include <instancer/detail/tunnel/link_protocol.hpp>
+#include <instancer/detail/tunnel/receive_buffers.hpp>
 #include <instancer/detail/tunnel/send_scheduler.hpp>
-#include <instancer/detail/tunnel/tunnel_greeting.hpp>
-#include <instancer/detail/tunnel/tunnel_names.hpp>
+#include <instancer/detail/tunnel/session_deadlines.hpp>
+#include <instancer/detail/tunnel/tunnel_session_table.hpp>
 #include <instancer/result.hpp>
 #include <instancer/tunnel/message.hpp>
 #include <instancer/tunnel/tunnel_observer.hpp>
 #include <instancer/tunnel/tunnel_options.hpp>
+#include <instancer/tunnel/tunnel_role.hpp>
 #include <instancer/tunnel/tunnel_session.hpp>
 
 namespace instancer {
@@ -45,10 +37,7 @@ public:
     using TimePoint = Clock::time_point;
 
     /// Which end of the tunnel it is.
-    enum class Role {
-        server,  ///< Opens sessions for users.
-        agent,   ///< Connects sessions to targets.
-    };
+    using Role = TunnelRole;
 
     /// `displaced`: an agent that the server has told so, and that says so in its greeting.
     ///
@@ -59,31 +48,19 @@ public:
     TunnelMultiplexer& operator=(const TunnelMultiplexer&) = delete;
 
     /// What both ends have agreed on so far; holds for sessions that are opened from now on.
-    bool negotiated() const noexcept { return negotiated_; }
+    bool negotiated() const noexcept { return link_.negotiated(); }
 
     /// Whether the other end has said anything.
     bool heard() const noexcept { return heard_; }
 
     /// At the server: whether the agent says that it was displaced.
-    bool peer_was_displaced() const noexcept { return peer_was_displaced_; }
+    bool peer_was_displaced() const noexcept { return link_.peer_was_displaced(); }
 
     /// At the server: tells an agent of our own kind that the one called so serves in its place.
-    void displace(std::string_view by, TimePoint now)
-    {
-        now_ = now;
-        if (negotiated_)
-            emit(TunnelCommand::greeting, local_, remote_, detail::TunnelGreeting::displacement(by));
-    }
+    void displace(std::string_view by, TimePoint now) { link_.displace(by, now); }
 
     /// At the server: sends what an agent of our own kind answers, and any other one takes without harm.
-    void ask(TimePoint now)
-    {
-        now_ = now;
-        if (negotiated_)
-            emit(TunnelCommand::control, local_, remote_, "are you there?");
-        else
-            emit(TunnelCommand::greeting, local_, remote_, foreign_greeting);
-    }
+    void ask(TimePoint now) { link_.ask(now); }
 
     // The link.
 
@@ -93,17 +70,17 @@ public:
     Result<void> receive(std::span<const std::byte> bytes, TimePoint now);
 
     /// Whether the link may be read: not while a session is full and the other end cannot be told.
-    bool may_receive() const noexcept { return over_limit_ == 0; }
+    bool may_receive() const noexcept { return !buffers_.holds_up_link(); }
 
     /// Bytes for the link.
-    std::span<const std::byte> output() const noexcept { return output_.front(); }
+    std::span<const std::byte> output() const noexcept { return link_.output().front(); }
 
     /// So many of them have been sent.
     void sent(std::size_t count, TimePoint now)
     {
         now_ = now;
-        output_.consume(count);
-        if (output_.size() <= detail::SendScheduler::output_limit / 2)
+        link_.output().consume(count);
+        if (link_.output().size() <= detail::SendScheduler::output_limit / 2)
             grant();
     }
 
@@ -151,113 +128,72 @@ public:
     bool disconnect(std::string_view address, TimePoint now);
 
     /// The sessions that are going on.
-    std::vector<TunnelSessionPtr> sessions() const;
+    std::vector<TunnelSessionPtr> sessions() const { return table_.active(); }
 
 private:
-    /// What the original reads of a user at most, and so what its other end is known to take.
-    static constexpr std::size_t foreign_data = 8192;
-
-    /// Of short messages any number may wait for the link; who lets it come to this asks without ever reading.
-    static constexpr std::size_t max_output = 4 * 1024 * 1024;
-
-    /// What anybody takes for a greeting, and nobody for more.
-    static constexpr const char* foreign_greeting = "instancer";
-
-    static std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
+    using Deadline = detail::SessionDeadline;
 
     // What comes in.
 
     Result<void> handle(const TunnelMessage& message);
 
-    std::string offer(bool displaced) const
-    {
-        return detail::TunnelGreeting::offer(options_.session_buffer, displaced);
-    }
-
     void greet(std::string_view text);
-
-    /// By whom the message's session is called.
-    TunnelAddress user_of(const TunnelMessage& message) const noexcept
-    {
-        return role_ == Role::server ? message.to : message.from;
-    }
-
-    TunnelSessionPtr find(TunnelAddress user) const
-    {
-        const auto found = sessions_.find(user);
-        return found == sessions_.end() ? nullptr : found->second;
-    }
 
     Result<void> take_data(const TunnelMessage& message);
 
     /// The session that a message for an unknown one opens at the agent; none where it opens none.
     TunnelSessionPtr take_opening(const TunnelMessage& message);
 
-    /// Of sessions that are over, some are still being closed here, and some have yet to be forgotten by the server.
-    bool is_full() const noexcept
-    {
-        return options_.max_sessions > 0 && std::max(kept_.size(), sessions_.size()) >= options_.max_sessions;
-    }
+    /// The other end has answered the opening: it takes data.
+    void note_answer(const TunnelSessionPtr& session);
 
-    TunnelSessionPtr add(TunnelAddress user, TunnelAddress target, std::string name);
-
-    /// Sees to it that no more is kept than is allowed, after more has come for a session.
-    void limit_input(const TunnelSessionPtr& session);
-
-    void end_fullest();
-
-    void drop_input(TunnelSession& session)
-    {
-        buffered_ -= session.input_.size();
-        session.input_.clear();
-    }
+    /// Sees to it that no more is kept than is allowed, after more has come for the session.
+    void limit_input(const TunnelSessionPtr& session, detail::ReceiveBuffers::Verdict verdict);
 
     void take_disconnect(const TunnelMessage& message);
-
-    /// Whether a text says that a session did not end in order, as the name of an error does.
-    static bool is_reset(std::string_view reason) noexcept;
-
-    void take_control(const TunnelMessage& message)
-    {
-        const auto answer = observer_.control(message.text());
-        if (role_ == Role::agent)
-            emit(TunnelCommand::control, message.to, message.from, answer);
-    }
-
-    Result<void> take_keep_alive(const TunnelMessage& message);
 
     Result<void> take_finish(const TunnelMessage& message);
 
     Result<void> take_window(const TunnelMessage& message);
 
-    // What goes out.
+    // Sessions.
 
-    void emit(TunnelCommand command, TunnelAddress from, TunnelAddress to, std::string_view text)
+    /// Of sessions that are over, some are still being closed here, and some have yet to be forgotten by the server.
+    bool is_full() const noexcept
     {
-        emit(command, from, to, bytes_of(text));
+        return options_.max_sessions > 0 && std::max(buffers_.sessions(), table_.size()) >= options_.max_sessions;
     }
 
-    void emit(TunnelCommand command, TunnelAddress from, TunnelAddress to, std::span<const std::byte> data);
+    TunnelSessionPtr add(TunnelAddress user, TunnelAddress target, std::string name);
 
-    void emit_to_peer(const TunnelSession& session, TunnelCommand command, std::span<const std::byte> data = {});
+    void tell(const TunnelSession& session, TunnelCommand command, std::span<const std::byte> data = {})
+    {
+        link_.send(session, command, data, now_);
+    }
 
     /// Has the agent connect before there is data.
-    void introduce(TunnelSession& session)
+    void introduce(const TunnelSessionPtr& session)
     {
-        emit_to_peer(session, TunnelCommand::forward);
+        tell(*session, TunnelCommand::forward);
         note_opened(session);
     }
 
-    void note_opened(TunnelSession& session)
+    void note_opened(const TunnelSessionPtr& session)
     {
-        session.opened_ = true;
-        session.hold_until_ = session.negotiated() || session.answered_ ? TimePoint::max() : now_ + options_.hold_back;
+        session->opened_ = true;
+        const bool is_ready = session->negotiated() || session->answered_;
+        deadlines_.set(session, Deadline::hold, is_ready ? TunnelSession::never : now_ + options_.hold_back);
     }
 
-    /// Small amounts are gathered, and an end that is known needs no room any more.
-    void give_credit(TunnelSession& session, std::size_t count);
+    void linger(const TunnelSessionPtr& session)
+    {
+        deadlines_.set(session, Deadline::linger, now_ + options_.half_close_hold);
+    }
 
-    void grant() { scheduler_.grant(output_.size()); }
+    /// How much of `size` bytes the session may send, where the link has `room`.
+    static std::size_t allowance(const TunnelSession& session, std::size_t room, std::size_t size) noexcept;
+
+    void grant() { scheduler_.grant(link_.output().size()); }
 
     /// The other end is ready for data of the session again.
     void resume(const TunnelSessionPtr& session)
@@ -272,50 +208,17 @@ private:
         grant();
     }
 
-    // Ends, and what time brings.
-
-    bool is_live(const TunnelSession& session) const
-    {
-        const auto found = sessions_.find(session.user());
-        return found != sessions_.end() && found->second.get() == &session;
-    }
-
-    void forget(const TunnelSessionPtr& session)
-    {
-        if (is_live(*session))
-            sessions_.erase(session->user());
-    }
-
-    /// Tells the other end. One of our kind answers, and only then is the address free again; of others stragglers may
-    /// come for a while.
-    void disconnect(const TunnelSessionPtr& session, std::string_view reason);
-
-    void retire(const TunnelSessionPtr& session)
-    {
-        forget(session);
-        names_.retire(session->user(), now_);
-    }
-
-    bool is_free(TunnelAddress user) const { return !sessions_.contains(user) && !names_.is_retired(user, now_); }
-
-    TunnelAddress made_up()
-    {
-        auto name = names_.make_up();
-        while (!is_free(name))
-            name = names_.make_up();
-        return name;
-    }
-
-    /// It no longer holds up the link.
+    /// The session no longer holds up the link.
     void release(const TunnelSessionPtr& session)
     {
-        if (!std::exchange(session->over_limit_, false))
-            return;
-        --over_limit_;
-        session->stalled_at_ = TimePoint::max();
-        if (!session->closed_)
-            schedule(session);
+        if (buffers_.release(*session))
+            deadlines_.clear(session, Deadline::stall);
     }
+
+    // Ends.
+
+    /// Tells the other end that the session is over.
+    void disconnect(TunnelSession& session, std::string_view reason);
 
     void break_off(const TunnelSessionPtr& session)
     {
@@ -324,43 +227,21 @@ private:
         session->change();
     }
 
-    void expire(const TunnelSessionPtr& session);
-
     void end(const TunnelSessionPtr& session, std::string_view reason);
 
-    void schedule(const TunnelSessionPtr& session);
+    /// Does what is due for the session.
+    void expire(const TunnelSessionPtr& session);
 
-    void unschedule(const TunnelSessionPtr& session)
-    {
-        if (const auto when = std::exchange(session->scheduled_, TimePoint::max()); when != TimePoint::max())
-            deadlines_.erase({when, session});
-    }
-
-    Result<void> stay_alive();
-
-    const Role role_;
     const TunnelOptions options_;
-    const TunnelAddress local_, remote_;
     TunnelObserver& observer_;
-    TunnelMessageDecoder decoder_;
-    detail::ByteQueue output_;
-    std::uint16_t sequence_ = 0;
     TimePoint now_;
-    TimePoint last_traffic_;
-    std::optional<TimePoint> asked_;     ///< For a sign of life, and nothing has come since.
-    std::optional<TimePoint> asked_at_;  ///< The same, until that is answered.
     bool heard_ = false;
-    bool negotiated_ = false;
-    bool peer_was_displaced_ = false;
-    std::uint32_t peer_window_ = 0;
-    std::unordered_map<TunnelAddress, TunnelSessionPtr, TunnelAddress::Hash> sessions_;
-    detail::TunnelNames names_;
-    std::set<std::pair<TimePoint, TunnelSessionPtr>> deadlines_;
+    TunnelMessageDecoder decoder_;
+    detail::LinkProtocol link_;
+    detail::TunnelSessionTable table_;
+    detail::ReceiveBuffers buffers_;
     detail::SendScheduler scheduler_;
-    std::unordered_set<TunnelSessionPtr>
-        kept_;                    ///< Sessions that have yet to be closed here, also those that are over.
-    std::size_t buffered_ = 0;    ///< Their input.
-    std::size_t over_limit_ = 0;  ///< Sessions that hold up the link.
+    detail::SessionDeadlines deadlines_;
 };
 
 }  // namespace instancer

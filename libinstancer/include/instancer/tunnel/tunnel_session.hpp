@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -16,8 +16,20 @@
 namespace instancer {
 
 namespace detail {
+
+class ReceiveBuffers;
 class SendScheduler;
-}
+class SessionDeadlines;
+class TunnelSessionTable;
+
+/// What time brings to a session.
+enum class SessionDeadline : std::size_t {
+    hold,    ///< Data may follow the opening; where there was none, the session is opened.
+    linger,  ///< A half-close that the protocol does not know ends the session.
+    stall,   ///< It has held up the link for long.
+};
+
+}  // namespace detail
 
 /// One user's connection through a link, as a TunnelMultiplexer keeps it.
 class TunnelSession {
@@ -57,9 +69,13 @@ public:
 
 private:
     friend class TunnelMultiplexer;
+    friend class detail::ReceiveBuffers;
     friend class detail::SendScheduler;
+    friend class detail::SessionDeadlines;
+    friend class detail::TunnelSessionTable;
 
     using TimePoint = Clock::time_point;
+    static constexpr TimePoint never = TimePoint::max();
 
     void change() const
     {
@@ -68,7 +84,10 @@ private:
     }
 
     /// Whether the other end is not ready for data, however much room the link has.
-    bool is_held() const noexcept { return negotiated_ ? credit_ == 0 : opened_ && hold_until_ != TimePoint::max(); }
+    bool is_held() const noexcept
+    {
+        return negotiated_ ? credit_ == 0 : opened_ && deadline(detail::SessionDeadline::hold) != never;
+    }
 
     /// Whether any of what came has been delivered since it was last asked, and more is to be.
     bool delivers()
@@ -77,7 +96,10 @@ private:
         return std::exchange(left_, left) != left && left > 0;
     }
 
-    TimePoint deadline() const noexcept { return std::min({hold_until_, linger_until_, stalled_at_}); }
+    TimePoint deadline(detail::SessionDeadline which) const noexcept
+    {
+        return deadlines_[static_cast<std::size_t>(which)];
+    }
 
     const TunnelAddress user_, target_;
     const std::string name_;
@@ -85,26 +107,32 @@ private:
     std::function<void()> changed_;
     std::function<std::size_t()> undelivered_;
 
-    detail::ByteQueue input_;
-    std::size_t consumed_ = 0;   ///< Of the input since the other end was last given credit.
     bool input_ended_ = false;   ///< Nothing follows what is in `input_`.
     bool output_ended_ = false;  ///< By us.
     bool broken_ = false;
-    bool closed_ = false;                        ///< Nobody reads or writes here any more.
-    bool ending_ = false;                        ///< We have said that it is over, and the other end is to answer.
-    bool peer_closed_ = false;                   ///< The other end is over, without a half-close.
-    bool opened_ = false;                        ///< The other end has heard of it.
-    bool answered_ = false;                      ///< We have heard from the other end.
-    bool over_limit_ = false;                    ///< Holds up the link.
-    bool wants_to_send_ = false;                 ///< And could not: waits for its turn, or is held.
-    bool queued_ = false;                        ///< For a turn.
-    std::uint64_t credit_ = 0;                   ///< What may still be sent.
-    std::size_t granted_ = 0;                    ///< Of the room in the link's output: its turn.
-    std::size_t left_ = 0;                       ///< To be delivered, when it was last asked.
-    TimePoint hold_until_ = TimePoint::max();    ///< Data must not follow the opening sooner; before: opens it.
-    TimePoint linger_until_ = TimePoint::max();  ///< A half-closed session that the protocol does not know ends.
-    TimePoint stalled_at_ = TimePoint::max();
-    TimePoint scheduled_ = TimePoint::max();
+    bool closed_ = false;       ///< Nobody reads or writes here any more.
+    bool peer_closed_ = false;  ///< The other end is over, without a half-close.
+    bool opened_ = false;       ///< The other end has heard of it.
+    bool answered_ = false;     ///< We have heard from the other end.
+    std::uint64_t credit_ = 0;  ///< What may still be sent.
+    std::size_t left_ = 0;      ///< To be delivered, when it was last asked.
+
+    // ReceiveBuffers.
+    detail::ByteQueue input_;
+    std::size_t consumed_ = 0;  ///< Of the input since the other end was last given credit.
+    bool holds_up_link_ = false;
+
+    // SendScheduler.
+    bool wants_to_send_ = false;  ///< And could not: waits for its turn, or is held.
+    bool queued_ = false;         ///< For a turn.
+    std::size_t granted_ = 0;     ///< Of the room in the link's output: its turn.
+
+    // TunnelSessionTable.
+    bool ending_ = false;  ///< We have said that it is over, and the other end is to answer.
+
+    // SessionDeadlines.
+    std::array<TimePoint, 3> deadlines_{never, never, never};
+    TimePoint scheduled_ = never;
 };
 
 /// A session, which its link and its stream share.

@@ -1,64 +1,40 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
-#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
-#include <asio/co_spawn.hpp>
-#include <asio/detached.hpp>
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
 #include <asio/steady_timer.hpp>
-#include <poll.h>
 
-#include <instancer/async/as_result.hpp>
 #include <instancer/async/async_event.hpp>
-#include <instancer/async/one_shot.hpp>
-#include <instancer/detail/container/numbered_list.hpp>
+#include <instancer/detail/pool/instance_record.hpp>
+#include <instancer/detail/pool/instance_runner.hpp>
+#include <instancer/detail/pool/waiting_clients.hpp>
 #include <instancer/events.hpp>
+#include <instancer/identity.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/lease.hpp>
-#include <instancer/pool/acquire_request.hpp>
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/pool/instance_info.hpp>
 #include <instancer/pool/pool_options.hpp>
 #include <instancer/pool/pool_state.hpp>
-#include <instancer/text/exception_text.hpp>
+#include <instancer/result.hpp>
 
 namespace instancer::detail {
 
-/// Carries out what a PoolState decides. Lives on the control executor.
-class PoolDriver final : public Lease::Issuer, public std::enable_shared_from_this<PoolDriver> {
+/// Carries out what a PoolState decides, and tells it what happens. Lives on the control executor.
+class PoolDriver final : public Lease::Issuer,
+                         public InstanceRunner::Pool,
+                         public std::enable_shared_from_this<PoolDriver> {
 public:
     using Clock = PoolState::Clock;
-    using LeaseOneShot = OneShot<Result<Lease>>;
-
-    /// A client that waits for its lease, seen from both of its threads.
-    class Pending {
-    public:
-        Pending(const asio::any_io_executor& executor, AcquireRequest request)
-            : executor_(executor), request_(std::move(request)), lease_(std::make_shared<LeaseOneShot>(executor))
-        {
-        }
-
-        const asio::any_io_executor& executor() const noexcept { return executor_; }
-        AcquireRequest& request() noexcept { return request_; }
-        LeaseOneShot& lease() const noexcept { return *lease_; }
-
-        WaiterId waiter = 0;  ///< The control executor's own.
-
-    private:
-        asio::any_io_executor executor_;
-        AcquireRequest request_;
-        std::shared_ptr<LeaseOneShot> lease_;
-    };
 
     PoolDriver(asio::any_io_executor control, std::string service, const PoolOptions& options, InstanceBackend& backend,
                Events& events, std::shared_ptr<InstanceBudget> budget);
@@ -76,13 +52,13 @@ public:
     /// Starts once; whoever calls it later shares the result.
     asio::awaitable<Result<void>> start();
 
-    void acquire(const std::shared_ptr<Pending>& pending);
+    void acquire(const WaitingClientPtr& client);
 
-    void abandon(const std::shared_ptr<Pending>& pending)
+    void abandon(const WaitingClientPtr& client)
     {
-        if (pending_.erase(pending->waiter) == 0)
+        if (!clients_.take(client->waiter))
             return;
-        state_.abandon(Clock::now(), pending->waiter);
+        state_.abandon(Clock::now(), client->waiter);
         execute_actions();
     }
 
@@ -130,41 +106,14 @@ public:
     std::vector<InstanceInfo> snapshot() const;
 
 private:
-    /// What there is to an instance beside what the state knows.
-    struct Record {
-        explicit Record(const asio::any_io_executor& control) : wake(control, Clock::time_point::max()) {}
-
-        const char* state_name() const noexcept
-        {
-            if (stop_requested)
-                return "stopping";
-            if (!ready)
-                return "starting";
-            return owner.empty() ? "warm" : "running";
-        }
-
-        SlotId slot;
-        Instance instance;
-        Stream first;  ///< The connection that proved it ready, until somebody takes it.
-        std::shared_ptr<Usage> usage = std::make_shared<Usage>();
-        NumberedList<std::function<void(InstanceEnd)>> sessions;  ///< What is called when it is taken from them.
-        std::optional<Identity> claimed_by;                       ///< Of a warm instance that was claimed.
-        std::string owner;
-        Clock::time_point since = Clock::now();
-        asio::steady_timer wake;  ///< Cancelled when something below changes.
-        bool ready = false;
-        bool warm = false;  ///< Was ready before it had a client.
-        bool exited = false;
-        bool stop_requested = false;
-        bool served_in_order = false;  ///< Its last session.
-        InstanceEnd end = InstanceEnd::exited;
-        std::string exit;  ///< How it ended.
-        std::string detail;
-    };
-    using RecordPtr = std::shared_ptr<Record>;
-
     /// The start itself.
     asio::awaitable<Result<void>> prepare();
+
+    /// Takes over what a previous run left, or stops it.
+    asio::awaitable<void> recover(std::vector<OrphanInstance> leftovers);
+
+    /// False when its identity has an instance already.
+    bool adopt(const OrphanInstance& leftover);
 
     static PoolOptions adapted(PoolOptions options, const BackendTraits& traits);
 
@@ -182,100 +131,41 @@ private:
 
     void execute_action(PoolAction& action);
 
-    Result<Lease> refusal(const PoolAction& action) const
+    const InstanceRecordPtr& record(SlotId slot) const { return records_.at(slot.key()); }
+
+    InstanceRecordPtr add_record(SlotId slot)
     {
-        const bool failed = action.error == Errc::start_failed || action.error == Errc::backend_unavailable;
-        return fail(action.error, failed ? refusal_detail_ : limit_text(action));
-    }
-
-    static std::string limit_text(const PoolAction& action);
-
-    const RecordPtr& record(SlotId slot) const { return records_.at(slot.key()); }
-
-    std::shared_ptr<Pending> take_pending(WaiterId waiter);
-
-    RecordPtr add_record(SlotId slot)
-    {
-        auto record = std::make_shared<Record>(control_);
-        record->slot = slot;
+        auto record = std::make_shared<InstanceRecord>(control_, slot);
         records_.emplace(slot.key(), record);
         return record;
     }
 
     void start_instance(const PoolAction& action);
 
-    void assign(const PoolAction& action);
-
     void grant(const PoolAction& action);
-
-    /// A server may lose patience with a connection that waited for its client.
-    static bool has_hung_up(const Stream& stream)
-    {
-        pollfd state{stream.native_handle(), POLLRDHUP, 0};
-        return state.fd >= 0 && ::poll(&state, 1, 0) == 1;
-    }
 
     void release(std::uint64_t instance, std::uint32_t session, bool in_order);
 
-    static void revoke(const RecordPtr& record, InstanceEnd end)
+    // What becomes of instances.
+
+    std::shared_ptr<InstanceRunner::Pool> keep_alive() override { return shared_from_this(); }
+
+    void instance_ready(const InstanceRecordPtr& record) override
     {
-        for (auto& on_end : record->sessions)
-            if (const auto callback = std::exchange(on_end, nullptr))
-                callback(end);
+        state_.ready(Clock::now(), record->slot);
+        execute_actions();
     }
 
-    static void request_stop(const RecordPtr& record, InstanceEnd end);
+    void instance_start_failed(const InstanceRecordPtr& record, Errc error) override;
 
-    // The life of an instance.
+    void instance_died(const InstanceRecordPtr& record) override;
 
-    /// A backend that throws has failed; it does not take the instance's own task with it.
-    template <class T>
-    static asio::awaitable<Result<T>> guarded(asio::awaitable<Result<T>> call)
+    void instance_stopped(const InstanceRecordPtr& record) override
     {
-        try {
-            co_return co_await std::move(call);
-        } catch (...) {
-            co_return fail(Errc::start_failed, exception_text());
-        }
+        records_.erase(record->slot.key());
+        state_.stopped(Clock::now(), record->slot);
+        execute_actions();
     }
-
-    asio::awaitable<void> live(RecordPtr record, InstanceRequest request);
-
-    /// One attempt. What it opened is kept even if the end of the instance is noticed first: its last words are there.
-    asio::awaitable<void> open(RecordPtr record, OpenRequest request);
-
-    /// Connects until it works. Returns without a connection when the instance ended or is to be stopped.
-    asio::awaitable<void> become_ready(RecordPtr record, OpenRequest request);
-
-    asio::awaitable<std::string> diagnose(RecordPtr record);
-
-    /// Nobody uses it any more: most programs end by themselves then, and how they do so says more than that we stop
-    /// them. Whoever still works has some time.
-    asio::awaitable<void> let_finish(RecordPtr record);
-
-    /// Waits for the end, whoever brings it about, and cleans up.
-    asio::awaitable<void> end(RecordPtr record);
-
-    /// Notices the end of an instance at once.
-    void watch(const RecordPtr& record)
-    {
-        auto task = watch_exit(record);
-        asio::co_spawn(control_, std::move(task), asio::detached);
-    }
-
-    asio::awaitable<void> watch_exit(RecordPtr record);
-
-    void tell_owner(const RecordPtr& record);
-
-    asio::awaitable<void> assign(RecordPtr record);
-
-    /// False when its identity has an instance already.
-    bool adopt(const OrphanInstance& leftover);
-
-    asio::awaitable<void> keep(RecordPtr record);
-
-    /// Reports the end of an instance and forgets it.
-    void report_and_erase(const RecordPtr& record);
 
     // Time.
 
@@ -292,7 +182,6 @@ private:
     std::string service_;
     InstanceBackend& backend_;
     BackendTraits traits_;
-    Events& events_;
     std::shared_ptr<InstanceBudget> budget_;
     PoolState state_;
     asio::steady_timer timer_;
@@ -301,13 +190,13 @@ private:
     AsyncEvent empty_;
     Result<void> start_result_;
     bool starting_ = false;
-    std::unordered_map<std::uint64_t, RecordPtr> records_;
-    std::unordered_map<WaiterId, std::shared_ptr<Pending>> pending_;
-    std::string refusal_detail_;  ///< Why the start failed whose clients are being refused.
+    std::unordered_map<std::uint64_t, InstanceRecordPtr> records_;
+    WaitingClients clients_;
+    InstanceRunner runner_;
+    std::string start_failure_;  ///< Why the start failed whose clients are being refused.
     bool armed_ = false;
     bool preparing_ = false;
     bool draining_ = false;
-    bool closed_ = false;
 };
 
 }  // namespace instancer::detail

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <memory>
 #include <system_error>
+#include <utility>
+
+#include <asio/error.hpp>
 
 #include <instancer/detail/config.hpp>
+#include <instancer/detail/tunnel/disconnect_reason.hpp>
+#include <instancer/detail/tunnel/window_credit.hpp>
 #include <instancer/tunnel/multiplexer.hpp>
 
 namespace instancer {
@@ -11,49 +19,42 @@ namespace instancer {
 INSTANCER_DECL TunnelMultiplexer::TunnelMultiplexer(Role role, TunnelOptions options, TunnelAddress local,
                                                     TunnelAddress remote, TunnelObserver& observer, TimePoint now,
                                                     bool displaced)
-    : role_(role), options_(options), local_(local), remote_(remote), observer_(observer), last_traffic_(now)
+    : options_(options),
+      observer_(observer),
+      now_(now),
+      link_(role, options, local, remote, observer, now, displaced),
+      buffers_(options.session_buffer, options.total_buffer)
 {
-    // Of the server, an agent of our own kind hears only once it has said what it is: from then on both are sure.
-    emit(TunnelCommand::greeting, local_, remote_, role == Role::agent ? offer(displaced) : foreign_greeting);
 }
 
 INSTANCER_DECL Result<void> TunnelMultiplexer::receive(std::span<const std::byte> bytes, TimePoint now)
 {
     now_ = now;
-    last_traffic_ = now;
-    asked_.reset();
+    link_.received(now);
     auto done = decoder_.feed(bytes, [this](const TunnelMessage& message) { return handle(message); });
-    if (done && output_.size() > max_output)
+    if (done && link_.is_flooded())
         return fail(Errc::rejected, "the other end asks for more than it takes");
     return done;
 }
 
 INSTANCER_DECL TunnelMultiplexer::TimePoint TunnelMultiplexer::next_deadline() const
 {
-    auto next = deadlines_.empty() ? TimePoint::max() : deadlines_.begin()->first;
-    if (role_ == Role::agent)
-        next = std::min(next, asked_ ? *asked_ + options_.answer_timeout : last_traffic_ + options_.keep_alive);
-    return next;
+    return std::min(deadlines_.next(), link_.next_deadline());
 }
 
 INSTANCER_DECL Result<void> TunnelMultiplexer::advance(TimePoint now)
 {
     now_ = now;
-    while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
-        const auto session = deadlines_.begin()->second;
-        deadlines_.erase(deadlines_.begin());
-        session->scheduled_ = TimePoint::max();
+    while (const auto session = deadlines_.due(now))
         expire(session);
-        schedule(session);
-    }
-    return role_ == Role::agent ? stay_alive() : Result<void>();
+    return link_.advance(now, may_receive());
 }
 
 INSTANCER_DECL void TunnelMultiplexer::lose()
 {
-    for (const auto& [when, session] : std::exchange(deadlines_, {}))
+    for (const auto& session : deadlines_.take_all())
         break_off(session);
-    for (const auto& [user, session] : std::exchange(sessions_, {}))
+    for (const auto& session : table_.take_all())
         break_off(session);
     scheduler_.clear();
 }
@@ -62,13 +63,11 @@ INSTANCER_DECL TunnelSessionPtr TunnelMultiplexer::open(std::optional<TunnelAddr
                                                         std::string name, TimePoint now)
 {
     now_ = now;
-    const auto key = user && is_free(*user) ? *user : made_up();
-    const auto session = add(key, target, std::move(name));
-    if (negotiated_)
-        introduce(*session);
+    auto session = add(table_.choose_name(user, now), target, std::move(name));
+    if (negotiated())
+        introduce(session);
     else
-        session->hold_until_ = now_ + options_.hold_back;
-    schedule(session);
+        deadlines_.set(session, Deadline::hold, now + options_.hold_back);
     return session;
 }
 
@@ -77,11 +76,11 @@ INSTANCER_DECL Result<std::size_t> TunnelMultiplexer::send(const TunnelSessionPt
 {
     now_ = now;
     auto& session = *shared;
-    const auto room = scheduler_.take(session, output_.size());
+    const auto room = scheduler_.take(session, link_.output().size());
     if (session.broken_)
         return fail(std::error_code(asio::error::connection_reset));
     // What an agent's target still says to a user who has left goes nowhere, while it is told what the user said.
-    if (session.peer_closed_ && role_ == Role::agent)
+    if (session.peer_closed_ && !link_.is_server())
         return data.size();
     if (session.peer_closed_ || session.output_ended_)
         return fail(std::error_code(asio::error::broken_pipe));
@@ -90,23 +89,22 @@ INSTANCER_DECL Result<std::size_t> TunnelMultiplexer::send(const TunnelSessionPt
         grant();
         return fail(std::error_code(asio::error::would_block));
     }
-    auto count = std::min(room, data.size());
-    if (session.negotiated())
-        count = static_cast<std::size_t>(std::min<std::uint64_t>(count, session.credit_));
-    else if (!session.opened_)
-        count = std::min(count, foreign_data);
+    const auto count = allowance(session, room, data.size());
     session.credit_ -= session.negotiated() ? count : 0;
-    const auto most = session.negotiated() ? TunnelMessage::max_data : foreign_data;
-    for (auto rest = data.first(count); !rest.empty();) {
-        const auto part = rest.first(std::min(rest.size(), most));
-        emit_to_peer(session, TunnelCommand::forward, part);
-        rest = rest.subspan(part.size());
-    }
+    link_.send_data(session, data.first(count), now);
     if (!session.opened_)
-        note_opened(session);
-    schedule(shared);
+        note_opened(shared);
     grant();
     return count;
+}
+
+INSTANCER_DECL std::size_t TunnelMultiplexer::allowance(const TunnelSession& session, std::size_t room,
+                                                        std::size_t size) noexcept
+{
+    const auto count = std::min(room, size);
+    if (session.negotiated())
+        return static_cast<std::size_t>(std::min<std::uint64_t>(count, session.credit_));
+    return session.opened_ ? count : std::min(count, detail::LinkProtocol::foreign_data);
 }
 
 INSTANCER_DECL Result<std::size_t> TunnelMultiplexer::read(const TunnelSessionPtr& session, std::span<std::byte> buffer,
@@ -120,11 +118,10 @@ INSTANCER_DECL Result<std::size_t> TunnelMultiplexer::read(const TunnelSessionPt
             return 0;
         return fail(std::error_code(asio::error::would_block));
     }
-    const auto count = session->input_.read(buffer);
-    buffered_ -= count;
-    if (session->negotiated())
-        give_credit(*session, count);
-    else if (session->over_limit_ && session->input_.size() <= options_.session_buffer / 2)
+    const auto count = buffers_.read(*session, buffer);
+    if (const auto credit = buffers_.take_credit(*session); credit != 0 && table_.contains(*session))
+        tell(*session, TunnelCommand::window, detail::WindowCredit::encode(credit));
+    if (buffers_.has_room(*session))
         release(session);
     return count;
 }
@@ -132,21 +129,19 @@ INSTANCER_DECL Result<std::size_t> TunnelMultiplexer::read(const TunnelSessionPt
 INSTANCER_DECL void TunnelMultiplexer::finish(const TunnelSessionPtr& session, TimePoint now)
 {
     now_ = now;
-    if (std::exchange(session->output_ended_, true) || !is_live(*session))
+    if (std::exchange(session->output_ended_, true) || !table_.contains(*session))
         return;
     if (session->negotiated()) {
-        emit_to_peer(*session, TunnelCommand::finish);
+        tell(*session, TunnelCommand::finish);
         if (session->input_ended_)
-            forget(session);
-    } else if (role_ == Role::server) {
+            table_.erase(*session);
+    } else if (link_.is_server()) {
         if (!session->opened_)
-            introduce(*session);
-        session->linger_until_ = now_ + options_.half_close_hold;
-        schedule(session);
+            introduce(session);
+        linger(session);
     } else {
-        emit_to_peer(*session, TunnelCommand::disconnect, bytes_of("target closed"));
+        disconnect(*session, "target closed");
         session->input_ended_ = true;
-        retire(session);
         session->change();
     }
 }
@@ -158,35 +153,21 @@ INSTANCER_DECL void TunnelMultiplexer::close(const TunnelSessionPtr& session, st
         return;
     session->changed_ = nullptr;
     session->undelivered_ = nullptr;
-    drop_input(*session);
-    kept_.erase(session);
-    if (is_live(*session) && !session->ending_)
-        disconnect(session, reason);
-    unschedule(session);
+    buffers_.remove(session);
+    if (table_.contains(*session) && !session->ending_)
+        disconnect(*session, reason);
     release(session);
+    deadlines_.remove(session);
     stop_sending(*session);
 }
 
 INSTANCER_DECL bool TunnelMultiplexer::disconnect(std::string_view address, TimePoint now)
 {
     now_ = now;
-    for (const auto& [user, session] : sessions_)
-        if (!session->ending_ && (user.to_string() == address || session->name() == address)) {
-            const auto ended = session;
-            end(ended, "disconnected by system");
-            return true;
-        }
-    return false;
-}
-
-INSTANCER_DECL std::vector<TunnelSessionPtr> TunnelMultiplexer::sessions() const
-{
-    std::vector<TunnelSessionPtr> all;
-    for (const auto& [user, session] : sessions_)
-        if (!session->ending_)
-            all.push_back(session);
-    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a->user() < b->user(); });
-    return all;
+    const auto session = table_.find_active(address);
+    if (session)
+        end(session, "disconnected by system");
+    return session != nullptr;
 }
 
 INSTANCER_DECL Result<void> TunnelMultiplexer::handle(const TunnelMessage& message)
@@ -196,8 +177,8 @@ INSTANCER_DECL Result<void> TunnelMultiplexer::handle(const TunnelMessage& messa
     case TunnelCommand::greeting: greet(message.text()); return {};
     case TunnelCommand::forward: return take_data(message);
     case TunnelCommand::disconnect: take_disconnect(message); return {};
-    case TunnelCommand::control: take_control(message); return {};
-    case TunnelCommand::keep_alive: return take_keep_alive(message);
+    case TunnelCommand::control: link_.take_control(message, now_); return {};
+    case TunnelCommand::keep_alive: return link_.take_keep_alive(message, now_);
     case TunnelCommand::finish: return take_finish(message);
     case TunnelCommand::window: return take_window(message);
     }
@@ -206,71 +187,58 @@ INSTANCER_DECL Result<void> TunnelMultiplexer::handle(const TunnelMessage& messa
 
 INSTANCER_DECL void TunnelMultiplexer::greet(std::string_view text)
 {
-    const auto greeting = detail::TunnelGreeting::parse(text);
-    if (role_ == Role::agent && greeting.displaced)
-        observer_.displaced(greeting.by);
-    if (!greeting.window || negotiated_)
+    if (!link_.take_greeting(text))
         return;
-    peer_window_ = *greeting.window;
-    peer_was_displaced_ = greeting.displaced;
-    negotiated_ = true;
-    if (role_ == Role::server) {
+    if (link_.is_server()) {
         // What the agent hears of from now on is as negotiated; sessions that began before are not.
-        for (const auto& [user, session] : sessions_)
-            if (!session->opened_) {
-                introduce(*session);
-                schedule(session);
-            }
-        emit(TunnelCommand::greeting, local_, remote_, offer(false));
+        for (const auto& session : table_.active())
+            if (!session->opened_)
+                introduce(session);
+        link_.offer(false, now_);
     }
     observer_.negotiated();
 }
 
 INSTANCER_DECL Result<void> TunnelMultiplexer::take_data(const TunnelMessage& message)
 {
-    const auto user = user_of(message);
-    auto session = find(user);
+    const auto user = link_.user_of(message);
+    auto session = table_.find(user);
     if (!session)
         session = take_opening(message);
     if (!session || session->ending_)
         return {};
     if (session->input_ended_ && !message.data.empty())
         return fail(Errc::rejected, "data came after the end of session " + user.to_string());
-    session->input_.append(message.data);
-    buffered_ += message.data.size();
-    if (session->negotiated() && session->input_.size() > options_.session_buffer)
+    const auto verdict = buffers_.append(*session, message.data);
+    if (verdict == detail::ReceiveBuffers::Verdict::breaks_window)
         return fail(Errc::rejected, "more came for session " + user.to_string() + " than its window allows");
-    if (!std::exchange(session->answered_, true) && session->opened_) {
-        session->hold_until_ = TimePoint::max();
-        resume(session);
-    }
-    if (session->linger_until_ != TimePoint::max())
-        session->linger_until_ = now_ + options_.half_close_hold;
-    limit_input(session);
-    schedule(session);
+    note_answer(session);
+    if (session->deadline(Deadline::linger) != TunnelSession::never)
+        linger(session);
+    limit_input(session, verdict);
     session->change();
     return {};
 }
 
 INSTANCER_DECL TunnelSessionPtr TunnelMultiplexer::take_opening(const TunnelMessage& message)
 {
-    const auto user = user_of(message);
+    const auto user = link_.user_of(message);
     // What opens a session that was agreed on is empty.
-    if (role_ == Role::server || names_.is_retired(user, now_) || (negotiated_ && !message.data.empty())) {
+    if (link_.is_server() || table_.is_retired(user, now_) || (negotiated() && !message.data.empty())) {
         // Who does not know yet, or has forgotten, that it is over.
-        if (!negotiated_)
-            emit(TunnelCommand::disconnect, message.to, message.from, "remote disconnected already");
+        if (!negotiated())
+            link_.answer(message, TunnelCommand::disconnect, "remote disconnected already", now_);
         return nullptr;
     }
     if (is_full()) {
-        emit(TunnelCommand::disconnect, message.to, message.from,
-             "EMFILE the agent has " + std::to_string(options_.max_sessions) + " sessions already");
-        if (!negotiated_)
-            names_.retire(user, now_);
+        const auto limit = std::to_string(options_.max_sessions);
+        link_.answer(message, TunnelCommand::disconnect, "EMFILE the agent has " + limit + " sessions already", now_);
+        if (!negotiated())
+            table_.retire(user, now_);
         observer_.session_refused();
         return nullptr;
     }
-    const auto session = add(user, message.to, std::string());
+    auto session = add(user, message.to, std::string());
     session->opened_ = true;
     observer_.session_opened(session);
     return session;
@@ -278,92 +246,70 @@ INSTANCER_DECL TunnelSessionPtr TunnelMultiplexer::take_opening(const TunnelMess
 
 INSTANCER_DECL TunnelSessionPtr TunnelMultiplexer::add(TunnelAddress user, TunnelAddress target, std::string name)
 {
-    const auto session = std::make_shared<TunnelSession>(user, target, std::move(name), negotiated_);
-    session->credit_ = peer_window_;
-    sessions_.emplace(user, session);
-    kept_.insert(session);
+    auto session = std::make_shared<TunnelSession>(user, target, std::move(name), negotiated());
+    session->credit_ = link_.peer_window();
+    table_.add(session);
+    buffers_.add(session);
     return session;
 }
 
-INSTANCER_DECL void TunnelMultiplexer::limit_input(const TunnelSessionPtr& session)
+INSTANCER_DECL void TunnelMultiplexer::note_answer(const TunnelSessionPtr& session)
 {
-    const bool is_too_much = buffered_ > std::max(options_.total_buffer, options_.session_buffer);
-    if (session->negotiated()) {
-        if (is_too_much)
-            end_fullest();
-    } else if ((is_too_much || session->input_.size() > options_.session_buffer) && !session->over_limit_) {
-        session->over_limit_ = true;
-        ++over_limit_;
-        session->stalled_at_ = now_ + options_.stall_timeout;
-    }
+    if (std::exchange(session->answered_, true) || !session->opened_)
+        return;
+    deadlines_.clear(session, Deadline::hold);
+    resume(session);
 }
 
-INSTANCER_DECL void TunnelMultiplexer::end_fullest()
+INSTANCER_DECL void TunnelMultiplexer::limit_input(const TunnelSessionPtr& session,
+                                                   detail::ReceiveBuffers::Verdict verdict)
 {
-    const auto fullest = *std::max_element(
-        kept_.begin(), kept_.end(), [](const auto& a, const auto& b) { return a->input_.size() < b->input_.size(); });
-    end(fullest, "ENOBUFS too much is kept for sessions whose receivers are slow");
+    using Verdict = detail::ReceiveBuffers::Verdict;
+    if (verdict == Verdict::exceeds_total)
+        end(buffers_.fullest(), "ENOBUFS too much is kept for sessions whose receivers are slow");
+    else if (verdict == Verdict::holds_up_link)
+        deadlines_.set(session, Deadline::stall, now_ + options_.stall_timeout);
 }
 
 INSTANCER_DECL void TunnelMultiplexer::take_disconnect(const TunnelMessage& message)
 {
-    auto session = find(user_of(message));
+    auto session = table_.find(link_.user_of(message));
     if (!session && message.data.size() == TunnelAddress::wire_size)
-        session = find(TunnelAddress::decode(message.data));
+        session = table_.find(TunnelAddress::decode(message.data));
     if (!session)
         return;
     if (session->ending_)
-        return forget(session);
-    const bool is_address = message.data.size() == TunnelAddress::wire_size && !is_reset(message.text());
-    const auto reason = is_address ? std::string_view() : message.text();
+        return table_.erase(*session);
     if (session->negotiated())
-        emit_to_peer(*session, TunnelCommand::disconnect);
-    forget(session);
-    if (is_reset(reason)) {
-        observer_.session_disconnected(*session, reason);
+        tell(*session, TunnelCommand::disconnect);
+    table_.erase(*session);
+    if (detail::is_reset_reason(message.text())) {
+        observer_.session_disconnected(*session, message.text());
         session->broken_ = true;
     } else {
         session->input_ended_ = true;
         session->peer_closed_ = true;
         // A target that has everything and stays is let go some time. A user may stay, as with any server that has
         // closed: what is still on its way must not be lost.
-        session->linger_until_ = role_ == Role::agent ? now_ + options_.half_close_hold : TimePoint::max();
-        schedule(session);
+        if (link_.is_server())
+            deadlines_.clear(session, Deadline::linger);
+        else
+            linger(session);
     }
     stop_sending(*session);
     session->change();
 }
 
-INSTANCER_DECL bool TunnelMultiplexer::is_reset(std::string_view reason) noexcept
-{
-    const auto is_name = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };
-    const auto word = reason.substr(0, reason.find(' '));
-    return (word.size() > 3 && word[0] == 'E' && std::all_of(word.begin(), word.end(), is_name)) ||
-           reason == "disconnected by system";
-}
-
-INSTANCER_DECL Result<void> TunnelMultiplexer::take_keep_alive(const TunnelMessage& message)
-{
-    if (message.data.size() != TunnelAddress::wire_size)
-        return fail(Errc::rejected,
-                    "an ALV message has " + std::to_string(message.data.size()) + " bytes of data, not 6");
-    if (role_ == Role::server)
-        emit(TunnelCommand::keep_alive, message.to, message.from, message.text());
-    else if (asked_at_)
-        observer_.round_trip(now_ - *std::exchange(asked_at_, std::nullopt));
-    return {};
-}
-
 INSTANCER_DECL Result<void> TunnelMultiplexer::take_finish(const TunnelMessage& message)
 {
-    const auto session = find(user_of(message));
-    if (!negotiated_ || (session && !session->negotiated()))
+    const auto session = table_.find(link_.user_of(message));
+    if (!negotiated() || (session && !session->negotiated()))
         return fail(Errc::rejected, "a FIN message came that was not agreed on");
     if (!session)
         return {};
     // Who has heard our end too has forgotten the session by now, and answers nothing more.
     if (session->output_ended_)
-        forget(session);
+        table_.erase(*session);
     if (session->ending_)
         return {};
     session->input_ended_ = true;
@@ -373,128 +319,63 @@ INSTANCER_DECL Result<void> TunnelMultiplexer::take_finish(const TunnelMessage& 
 
 INSTANCER_DECL Result<void> TunnelMultiplexer::take_window(const TunnelMessage& message)
 {
-    if (!negotiated_ || message.data.size() != 4)
+    const auto credit = detail::WindowCredit::decode(message.data);
+    if (!negotiated() || !credit)
         return fail(Errc::rejected, "a WND message came that was not agreed on");
-    const auto session = find(user_of(message));
+    const auto session = table_.find(link_.user_of(message));
     if (!session || session->ending_ || !session->negotiated())
         return {};
-    std::uint32_t credit = 0;
-    for (const auto byte : message.data)
-        credit = credit << 8 | std::to_integer<std::uint32_t>(byte);
-    session->credit_ += credit;
+    session->credit_ += *credit;
     resume(session);
     return {};
 }
 
-INSTANCER_DECL void TunnelMultiplexer::emit(TunnelCommand command, TunnelAddress from, TunnelAddress to,
-                                            std::span<const std::byte> data)
+INSTANCER_DECL void TunnelMultiplexer::disconnect(TunnelSession& session, std::string_view reason)
 {
-    // As the original counts.
-    sequence_ = static_cast<std::uint16_t>((sequence_ + 1) % 65535);
-    last_traffic_ = std::max(last_traffic_, now_);
-    encode_tunnel_message(TunnelMessage(command, from, to, data, sequence_), output_.back());
-}
-
-INSTANCER_DECL void TunnelMultiplexer::emit_to_peer(const TunnelSession& session, TunnelCommand command,
-                                                    std::span<const std::byte> data)
-{
-    if (role_ == Role::server)
-        emit(command, session.user(), session.target(), data);
+    if (session.opened_)
+        tell(session, TunnelCommand::disconnect, std::as_bytes(std::span(reason)));
+    if (!session.opened_)
+        table_.erase(session);
+    else if (!session.negotiated())
+        table_.retire(session, now_);
     else
-        emit(command, session.target(), session.user(), data);
-}
-
-INSTANCER_DECL void TunnelMultiplexer::give_credit(TunnelSession& session, std::size_t count)
-{
-    session.consumed_ += count;
-    if (session.consumed_ < options_.session_buffer / 2 || session.input_ended_ || !is_live(session))
-        return;
-    const auto credit = static_cast<std::uint32_t>(std::exchange(session.consumed_, 0));
-    std::array<std::byte, 4> bytes;
-    for (int i = 0; i < 4; ++i)
-        bytes[static_cast<std::size_t>(i)] = static_cast<std::byte>(credit >> (24 - 8 * i));
-    emit_to_peer(session, TunnelCommand::window, bytes);
-}
-
-INSTANCER_DECL void TunnelMultiplexer::disconnect(const TunnelSessionPtr& session, std::string_view reason)
-{
-    if (session->opened_)
-        emit_to_peer(*session, TunnelCommand::disconnect, bytes_of(reason));
-    if (!session->opened_)
-        forget(session);
-    else if (!session->negotiated())
-        retire(session);
-    else
-        session->ending_ = true;
-}
-
-INSTANCER_DECL void TunnelMultiplexer::expire(const TunnelSessionPtr& session)
-{
-    if (session->hold_until_ <= now_) {
-        if (!session->opened_) {
-            introduce(*session);
-        } else {
-            session->hold_until_ = TimePoint::max();
-            resume(session);
-        }
-    }
-    if (session->stalled_at_ <= now_) {
-        session->stalled_at_ = now_ + options_.stall_timeout;
-        // Whom nobody waits for may take its time.
-        if (sessions_.size() > (is_live(*session) ? 1 : 0))
-            end(session, "too slow: others wait for it");
-    }
-    if (session->linger_until_ <= now_) {
-        session->linger_until_ = now_ + options_.half_close_hold;
-        if (!session->delivers())
-            end(session, session->peer_closed_ ? "" : "nothing came after its half-close");
-    }
+        table_.expect_answer(session);
 }
 
 INSTANCER_DECL void TunnelMultiplexer::end(const TunnelSessionPtr& session, std::string_view reason)
 {
-    if (is_live(*session))
-        disconnect(session, reason);
+    if (table_.contains(*session))
+        disconnect(*session, reason);
     if (!reason.empty())
         observer_.session_disconnected(*session, reason);
-    drop_input(*session);
-    release(session);
-    session->linger_until_ = session->hold_until_ = TimePoint::max();
+    buffers_.drop(*session);
+    buffers_.release(*session);
+    deadlines_.remove(session);
     break_off(session);
 }
 
-INSTANCER_DECL void TunnelMultiplexer::schedule(const TunnelSessionPtr& session)
+INSTANCER_DECL void TunnelMultiplexer::expire(const TunnelSessionPtr& session)
 {
-    const auto deadline = session->deadline();
-    if (deadline == session->scheduled_)
-        return;
-    unschedule(session);
-    if (deadline == TimePoint::max())
-        return;
-    session->scheduled_ = deadline;
-    deadlines_.emplace(deadline, session);
-}
-
-INSTANCER_DECL Result<void> TunnelMultiplexer::stay_alive()
-{
-    if (!may_receive())
-        asked_.reset();
-    else if (asked_ && now_ >= *asked_ + options_.answer_timeout)
-        return fail(Errc::timeout, "the server gives no sign of life");
-    if (asked_ || now_ < last_traffic_ + options_.keep_alive)
-        return {};
-    const auto time = std::chrono::system_clock::now().time_since_epoch();
-    const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
-    const auto seconds = static_cast<std::uint32_t>(milliseconds / 1000);
-    const auto rest = static_cast<std::uint16_t>(milliseconds % 1000);
-    std::array<std::byte, TunnelAddress::wire_size> data;
-    for (std::size_t i = 0; i < 4; ++i)
-        data[i] = static_cast<std::byte>(seconds >> (24 - 8 * i));
-    data[4] = static_cast<std::byte>(rest >> 8);
-    data[5] = static_cast<std::byte>(rest);
-    emit(TunnelCommand::keep_alive, remote_, remote_, data);
-    asked_ = asked_at_ = now_;
-    return {};
+    const auto is_due = [&](Deadline which) { return session->deadline(which) <= now_; };
+    if (is_due(Deadline::hold)) {
+        if (!session->opened_) {
+            introduce(session);
+        } else {
+            deadlines_.clear(session, Deadline::hold);
+            resume(session);
+        }
+    }
+    if (is_due(Deadline::stall)) {
+        deadlines_.set(session, Deadline::stall, now_ + options_.stall_timeout);
+        // Whom nobody waits for may take its time.
+        if (table_.size() > (table_.contains(*session) ? 1 : 0))
+            end(session, "too slow: others wait for it");
+    }
+    if (is_due(Deadline::linger)) {
+        linger(session);
+        if (!session->delivers())
+            end(session, session->peer_closed_ ? "" : "nothing came after its half-close");
+    }
 }
 
 }  // namespace instancer

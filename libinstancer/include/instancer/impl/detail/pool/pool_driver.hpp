@@ -3,12 +3,11 @@
 
 #include <algorithm>
 
-#include <asio/experimental/awaitable_operators.hpp>
 #include <asio/post.hpp>
-#include <asio/this_coro.hpp>
 
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/pool/pool_driver.hpp>
+#include <instancer/text/exception_text.hpp>
 
 namespace instancer::detail {
 
@@ -18,12 +17,12 @@ INSTANCER_DECL PoolDriver::PoolDriver(asio::any_io_executor control, std::string
       service_(std::move(service)),
       backend_(backend),
       traits_(backend.traits()),
-      events_(events),
       budget_(std::move(budget)),
       state_(adapted(options, traits_), Clock::now(), budget_.get()),
       timer_(control_),
       started_(control_),
-      empty_(control_)
+      empty_(control_),
+      runner_(control_, service_, backend, events, *this)
 {
 }
 
@@ -64,28 +63,42 @@ INSTANCER_DECL asio::awaitable<Result<void>> PoolDriver::prepare()
         if (const auto self = weak.lock())
             asio::post(self->control_, [self] { self->tick(); });
     });
-    // The order in which they got their owners.
-    std::sort(leftovers->begin(), leftovers->end(),
-              [](const OrphanInstance& a, const OrphanInstance& b) { return a.age() > b.age(); });
-    for (const OrphanInstance& leftover : *leftovers)
-        if (draining_ || !adopt(leftover)) {
-            const auto stopped = co_await guarded(backend_.stop(leftover.instance()));
-            if (!stopped)
-                events_.warning(service_, "stopping " + leftover.instance().name() + ": " + stopped.error().message());
-        }
+    co_await recover(std::move(*leftovers));
     state_.fill_warm(Clock::now());
     execute_actions();
     co_return Result<void>();
 }
 
-INSTANCER_DECL void PoolDriver::acquire(const std::shared_ptr<Pending>& pending)
+INSTANCER_DECL asio::awaitable<void> PoolDriver::recover(std::vector<OrphanInstance> leftovers)
 {
-    const auto& request = pending->request();
+    // The order in which they got their owners.
+    std::sort(leftovers.begin(), leftovers.end(),
+              [](const OrphanInstance& a, const OrphanInstance& b) { return a.age() > b.age(); });
+    for (const OrphanInstance& leftover : leftovers)
+        if (draining_ || !adopt(leftover))
+            co_await runner_.stop(leftover.instance());
+}
+
+INSTANCER_DECL bool PoolDriver::adopt(const OrphanInstance& leftover)
+{
+    const auto slot = state_.adopt(Clock::now(), leftover.identity(), leftover.age());
+    if (!slot)
+        return false;
+    const auto record = add_record(*slot);
+    record->instance = leftover.instance();
+    record->owner = leftover.identity().owner().hex();
+    record->since = Clock::now() - leftover.age();
+    runner_.adopt(record);
+    return true;
+}
+
+INSTANCER_DECL void PoolDriver::acquire(const WaitingClientPtr& client)
+{
+    const auto& request = client->request();
     const auto now = Clock::now();
     while (const auto slot = state_.wants_activity(now, request.identity()))
         state_.active(now, *slot, record(*slot)->usage->last_active());
-    pending->waiter = state_.acquire(now, request.identity(), request.reset());
-    pending_.emplace(pending->waiter, pending);
+    clients_.add(state_.acquire(now, request.identity(), request.reset()), client);
     execute_actions();
 }
 
@@ -99,13 +112,12 @@ INSTANCER_DECL void PoolDriver::give_back(std::uint64_t instance, std::uint32_t 
 
 INSTANCER_DECL void PoolDriver::close()
 {
-    draining_ = closed_ = true;
+    draining_ = true;
     backend_.interrupt();
     state_.close(Clock::now());
     execute_actions();
-    // No instance may take its time any more to end by itself.
     for (const auto& [key, record] : records_)
-        record->wake.cancel();
+        record->hurry();
 }
 
 INSTANCER_DECL asio::awaitable<void> PoolDriver::wait_empty() { co_await empty_.wait(); }
@@ -114,18 +126,9 @@ INSTANCER_DECL std::vector<InstanceInfo> PoolDriver::snapshot() const
 {
     std::vector<InstanceInfo> all;
     for (const auto& [key, record] : records_) {
-        InstanceInfo info;
-        info.id = key;
-        info.name = record->instance.name();
-        info.owner = record->owner;
-        info.state = record->state_name();
-        info.age = Clock::now() - record->since;
+        all.push_back(record->info());
         if (const auto deadline = state_.deadline_of(record->slot))
-            info.time_left = *deadline - Clock::now();
-        info.clients = record->sessions.size();
-        info.bytes_up = record->usage->bytes_up();
-        info.bytes_down = record->usage->bytes_down();
-        all.push_back(std::move(info));
+            all.back().time_left = *deadline - Clock::now();
     }
     return all;
 }
@@ -146,37 +149,15 @@ INSTANCER_DECL void PoolDriver::execute_action(PoolAction& action)
 {
     switch (action.kind) {
     case PoolAction::Kind::start: start_instance(action); break;
-    case PoolAction::Kind::assign: assign(action); break;
+    case PoolAction::Kind::assign: runner_.assign(record(action.slot), action.identity); break;
     case PoolAction::Kind::grant: grant(action); break;
-    case PoolAction::Kind::refuse:
-        if (const auto pending = take_pending(action.waiter))
-            pending->lease().complete(refusal(action));
-        break;
-    case PoolAction::Kind::revoke: revoke(record(action.slot), action.end); break;
-    case PoolAction::Kind::stop: request_stop(record(action.slot), action.end); break;
+    case PoolAction::Kind::refuse: clients_.refuse(action, start_failure_); break;
+    case PoolAction::Kind::revoke: record(action.slot)->revoke(action.end); break;
+    case PoolAction::Kind::stop: record(action.slot)->request_stop(action.end); break;
     case PoolAction::Kind::check_activity:
         state_.active(Clock::now(), action.slot, record(action.slot)->usage->last_active());
         break;
     }
-}
-
-INSTANCER_DECL std::string PoolDriver::limit_text(const PoolAction& action)
-{
-    std::string text = action.limit;
-    if (action.instances != 0)
-        text += (text.empty() ? "" : ": ") + std::to_string(action.instances) + " in all, " +
-                std::to_string(action.unused) + " of them unused";
-    return text;
-}
-
-INSTANCER_DECL std::shared_ptr<PoolDriver::Pending> PoolDriver::take_pending(WaiterId waiter)
-{
-    const auto found = pending_.find(waiter);
-    if (found == pending_.end())
-        return nullptr;
-    auto pending = std::move(found->second);
-    pending_.erase(found);
-    return pending;
 }
 
 INSTANCER_DECL void PoolDriver::start_instance(const PoolAction& action)
@@ -187,42 +168,27 @@ INSTANCER_DECL void PoolDriver::start_instance(const PoolAction& action)
         record->warm = true;
     } else {
         record->owner = action.identity.owner().hex();
-        if (const auto found = pending_.find(action.waiter); found != pending_.end()) {
-            auto& wanted = found->second->request();
+        if (const auto client = clients_.find(action.waiter)) {
+            auto& wanted = client->request();
             request = InstanceRequest(service_, action.identity, wanted.client());
             request.label(wanted.label());
             request.client_socket() = std::move(wanted.client_socket());
         }
     }
-    // A named task: a capturing temporary must not share a full expression with a coroutine.
-    auto task = live(record, std::move(request));
-    asio::co_spawn(control_, std::move(task), asio::detached);
-}
-
-INSTANCER_DECL void PoolDriver::assign(const PoolAction& action)
-{
-    const auto& record = this->record(action.slot);
-    record->owner = action.identity.owner().hex();
-    record->claimed_by = action.identity;
-    if (record->ready)
-        tell_owner(record);
+    runner_.start(record, std::move(request));
 }
 
 INSTANCER_DECL void PoolDriver::grant(const PoolAction& action)
 {
-    const auto record = this->record(action.slot);
-    const auto pending = take_pending(action.waiter);
-    if (!pending) {
+    const auto client = clients_.take(action.waiter);
+    if (!client) {
         state_.release(Clock::now(), action.slot);
         return;
     }
-    Stream stream = std::exchange(record->first, Stream());
-    if (stream && record->warm && has_hung_up(stream))
-        stream = Stream();
-    if (stream && !stream.rebind(pending->executor()))
-        stream = Stream();
-    const auto session = record->sessions.add(pending->request().on_end());
-    pending->lease().complete(
+    const auto& record = this->record(action.slot);
+    auto stream = record->take_first(client->executor());
+    const auto session = record->sessions.add(client->request().on_end());
+    client->lease().complete(
         Lease(record->instance, record->usage, std::move(stream), weak_from_this(), action.slot.key(), session));
 }
 
@@ -237,203 +203,21 @@ INSTANCER_DECL void PoolDriver::release(std::uint64_t instance, std::uint32_t se
     execute_actions();
 }
 
-INSTANCER_DECL void PoolDriver::request_stop(const RecordPtr& record, InstanceEnd end)
+INSTANCER_DECL void PoolDriver::instance_start_failed(const InstanceRecordPtr& record, Errc error)
 {
-    record->stop_requested = true;
-    record->end = end;
-    if (end == InstanceEnd::culled)
-        record->detail = record->ready && record->sessions.size() == 0 ? "it had no client" : "";
-    record->wake.cancel();
-}
-
-INSTANCER_DECL asio::awaitable<void> PoolDriver::live(RecordPtr record, InstanceRequest request)
-{
-    const auto self = shared_from_this();
-    const auto client = request.client();
-    const auto identity = request.identity();
-    auto started = co_await guarded(backend_.start(std::move(request)));
-    if (!started) {
-        record->end = record->stop_requested ? record->end : InstanceEnd::start_failed;
-        record->detail = started.error().message();
-        const Errc code = started.error() == Errc::backend_unavailable ? Errc::backend_unavailable : Errc::start_failed;
-        report_and_erase(record);
-        refusal_detail_ = record->detail;
-        state_.start_failed(Clock::now(), record->slot, code);
-        execute_actions();
-        refusal_detail_.clear();
-        co_return;
-    }
-    record->instance = std::move(*started);
-    events_.instance_started(service_, record->instance.name(), record->owner);
-    watch(record);
-    OpenRequest open_request;
-    if (identity && client)
-        open_request = OpenRequest(*identity, *client);
-    if (!traits_.takes_client_socket() && !traits_.ready_at_start())
-        co_await become_ready(record, std::move(open_request));
-    if (!record->stop_requested && (record->first || !record->exited)) {
-        record->ready = true;
-        if (record->claimed_by)
-            tell_owner(record);
-        state_.ready(Clock::now(), record->slot);
-        execute_actions();
-    }
-    co_await end(record);
-}
-
-INSTANCER_DECL asio::awaitable<void> PoolDriver::open(RecordPtr record, OpenRequest request)
-{
-    // Backends need not expect that a cancellation throws.
-    co_await asio::this_coro::throw_if_cancelled(false);
-    auto stream = co_await guarded(backend_.open(record->instance, std::move(request)));
-    if (stream) {
-        record->first = std::move(*stream);
-    } else if (!record->exited) {
-        record->detail = stream.error().message();
-        // No later attempt would fare better.
-        record->exited = stream.error() == Errc::instance_gone || stream.error() == Errc::start_failed;
-    }
-}
-
-INSTANCER_DECL asio::awaitable<void> PoolDriver::become_ready(RecordPtr record, OpenRequest request)
-{
-    using namespace asio::experimental::awaitable_operators;
-    auto pause = std::chrono::microseconds(500);
-    while (!record->stop_requested) {
-        // Not even an attempt that gets no answer may hold up the end.
-        record->wake.expires_at(Clock::time_point::max());
-        co_await (open(record, request) || record->wake.async_wait(as_result));
-        if (record->first || record->stop_requested || record->exited)
-            co_return;
-        record->wake.expires_after(pause);
-        pause = std::min(pause * 2, std::chrono::microseconds(50'000));
-        co_await record->wake.async_wait(as_result);
-    }
-}
-
-INSTANCER_DECL asio::awaitable<std::string> PoolDriver::diagnose(RecordPtr record)
-{
-    try {
-        co_return co_await backend_.diagnose(record->instance);
-    } catch (...) {
-        co_return exception_text();
-    }
-}
-
-INSTANCER_DECL asio::awaitable<void> PoolDriver::let_finish(RecordPtr record)
-{
-    const auto most = traits_.finish_time();
-    const auto moment = BackendTraits::a_moment;
-    record->wake.expires_after(record->served_in_order ? most : std::min(most, moment));
-    while (!record->exited && !closed_ && Clock::now() < record->wake.expiry())
-        co_await record->wake.async_wait(as_result);
-    if (record->exited) {
-        record->end = InstanceEnd::exited;
-        record->detail = record->exit;
-    }
-}
-
-INSTANCER_DECL asio::awaitable<void> PoolDriver::end(RecordPtr record)
-{
-    while (!record->stop_requested && !record->exited) {
-        record->wake.expires_at(Clock::time_point::max());
-        co_await record->wake.async_wait(as_result);
-    }
-    if (!record->stop_requested) {
-        refusal_detail_ = record->detail;
-        state_.died(Clock::now(), record->slot);
-        execute_actions();
-        refusal_detail_.clear();
-    }
-    if (record->stop_requested && record->end == InstanceEnd::unused)
-        co_await let_finish(record);
-    if (record->end == InstanceEnd::start_timeout || record->end == InstanceEnd::start_failed ||
-        record->end == InstanceEnd::exited) {
-        const auto reason = co_await diagnose(record);
-        if (!reason.empty())
-            record->detail += "\n" + reason;
-    }
-    // A reset, and before the instance ends: so that its port is free again at once.
-    if (record->first)
-        record->first.abort();
-    const auto stopped = co_await guarded(backend_.stop(record->instance));
-    if (!stopped)
-        events_.warning(service_, "stopping " + record->instance.name() + ": " + stopped.error().message());
-    report_and_erase(record);
-    state_.stopped(Clock::now(), record->slot);
-    execute_actions();
-}
-
-INSTANCER_DECL asio::awaitable<void> PoolDriver::watch_exit(RecordPtr record)
-{
-    const auto self = shared_from_this();
-    try {
-        const auto exit = co_await backend_.wait(record->instance);
-        record->exit = exit.text();
-    } catch (...) {
-        record->exit = exception_text();
-    }
-    record->exited = true;
-    if (!record->stop_requested)
-        record->detail = record->exit;
-    record->wake.cancel();
-}
-
-INSTANCER_DECL void PoolDriver::tell_owner(const RecordPtr& record)
-{
-    events_.instance_claimed(service_, record->instance.name(), record->owner);
-    auto task = assign(record);
-    asio::co_spawn(control_, std::move(task), asio::detached);
-}
-
-INSTANCER_DECL asio::awaitable<void> PoolDriver::assign(RecordPtr record)
-{
-    const auto self = shared_from_this();
-    const auto told = co_await guarded(backend_.assign(record->instance, *record->claimed_by));
-    if (!told)
-        events_.warning(service_, "assigning " + record->instance.name() + ": " + told.error().message());
-}
-
-INSTANCER_DECL bool PoolDriver::adopt(const OrphanInstance& leftover)
-{
-    const auto slot = state_.adopt(Clock::now(), leftover.identity(), leftover.age());
-    if (!slot)
-        return false;
-    const auto record = add_record(*slot);
-    record->instance = leftover.instance();
-    record->owner = leftover.identity().owner().hex();
-    record->since = Clock::now() - leftover.age();
-    record->ready = true;
-    events_.instance_adopted(service_, record->instance.name(), record->owner);
-    watch(record);
-    auto task = keep(record);
-    asio::co_spawn(control_, std::move(task), asio::detached);
-    return true;
-}
-
-INSTANCER_DECL asio::awaitable<void> PoolDriver::keep(RecordPtr record)
-{
-    const auto self = shared_from_this();
-    co_await end(record);
-}
-
-INSTANCER_DECL void PoolDriver::report_and_erase(const RecordPtr& record)
-{
-    InstanceSummary summary;
-    summary.service = service_;
-    summary.name = record->instance.name();
-    summary.owner = record->owner;
-    summary.end = record->end;
-    const bool in_order = record->stop_requested && record->end != InstanceEnd::start_failed &&
-                          record->end != InstanceEnd::start_timeout && record->end != InstanceEnd::exited &&
-                          record->end != InstanceEnd::culled;
-    if (!in_order)
-        summary.detail = record->detail;
-    summary.age = Clock::now() - record->since;
-    summary.bytes_up = record->usage->bytes_up();
-    summary.bytes_down = record->usage->bytes_down();
-    events_.instance_ended(summary);
     records_.erase(record->slot.key());
+    start_failure_ = record->detail;
+    state_.start_failed(Clock::now(), record->slot, error);
+    execute_actions();
+    start_failure_.clear();
+}
+
+INSTANCER_DECL void PoolDriver::instance_died(const InstanceRecordPtr& record)
+{
+    start_failure_ = record->detail;
+    state_.died(Clock::now(), record->slot);
+    execute_actions();
+    start_failure_.clear();
 }
 
 INSTANCER_DECL void PoolDriver::schedule()

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/steady_timer.hpp>
+
+#include <instancer/detail/container/numbered_list.hpp>
+#include <instancer/events.hpp>
+#include <instancer/identity.hpp>
+#include <instancer/instance.hpp>
+#include <instancer/pool/instance_info.hpp>
+#include <instancer/pool/instance_table.hpp>
+#include <instancer/stream.hpp>
+#include <instancer/usage.hpp>
+
+namespace instancer::detail {
+
+/// What there is to an instance of a pool beside what the state knows.
+class InstanceRecord {
+public:
+    using Clock = std::chrono::steady_clock;
+
+    InstanceRecord(const asio::any_io_executor& control, SlotId of) : slot(of), wake(control, Clock::time_point::max())
+    {
+    }
+
+    /// `warm` while nobody owns it.
+    const char* state_name() const noexcept
+    {
+        if (stop_requested)
+            return "stopping";
+        if (!ready)
+            return "starting";
+        return owner.empty() ? "warm" : "running";
+    }
+
+    InstanceInfo info() const;
+
+    /// What there is to say about its end.
+    InstanceSummary summary(const std::string& service) const;
+
+    /// The connection that proved it ready, for use on `executor`. Empty when it has been taken, or is of no use.
+    Stream take_first(const asio::any_io_executor& executor);
+
+    /// Ends its sessions, because of `why`.
+    void revoke(InstanceEnd why);
+
+    /// Has the instance stopped, because of `why`.
+    void request_stop(InstanceEnd why);
+
+    /// It may take no more time to end by itself.
+    void hurry()
+    {
+        hurried = true;
+        wake.cancel();
+    }
+
+    const SlotId slot;
+    Instance instance;
+    Stream first;  ///< The connection that proved it ready, until somebody takes it.
+    std::shared_ptr<Usage> usage = std::make_shared<Usage>();
+    NumberedList<std::function<void(InstanceEnd)>> sessions;  ///< What is called when it is taken from them.
+    std::optional<Identity> claimed_by;                       ///< Of a warm instance that was claimed.
+    std::string owner;
+    Clock::time_point since = Clock::now();
+    asio::steady_timer wake;  ///< Cancelled when something below changes.
+    bool ready = false;
+    bool warm = false;  ///< Was ready before it had a client.
+    bool exited = false;
+    bool stop_requested = false;
+    bool hurried = false;
+    bool served_in_order = false;  ///< Its last session.
+    InstanceEnd end = InstanceEnd::exited;
+    std::string exit;  ///< How it ended.
+    std::string detail;
+
+private:
+    /// Nothing has gone wrong, so there is nothing to explain.
+    bool ended_in_order() const noexcept;
+};
+
+using InstanceRecordPtr = std::shared_ptr<InstanceRecord>;
+
+}  // namespace instancer::detail
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/detail/pool/instance_record.hpp>
+#endif
