@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <ranges>
 
 #include <sys/un.h>
 #include <unistd.h>
@@ -41,15 +42,6 @@ std::vector<Listener> listeners_of(const ServiceSettings& service)
         listeners.insert(listeners.end(), further.begin(), further.end());
     }
     return listeners;
-}
-
-/// `A, B`
-std::string names_of(const std::vector<std::pair<std::string, std::string>>& entries)
-{
-    std::string names;
-    for (const auto& [name, value] : entries)
-        names += (names.empty() ? "" : ", ") + name;
-    return names;
 }
 
 void check_listen(Checker& checker)
@@ -305,7 +297,7 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
             warnings.push_back("every user of this machine can read " + *file + "; chmod o-r it");
     if (!service.env.empty() && !settings.file.empty() && is_readable_by_all(settings.file))
         warnings.push_back("every user of this machine can read " + settings.file + ", and in it the values of " +
-                           names_of(service.env) + "; chmod o-r it if one of them is a secret");
+                           joined(std::views::keys(service.env)) + "; chmod o-r it if one of them is a secret");
     if (has_tokens(service.auth))
         if (auto remark = remark_on_tokens(service.tokens, service.auth); !remark.empty())
             warnings.push_back(std::move(remark));

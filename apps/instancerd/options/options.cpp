@@ -407,14 +407,6 @@ std::string escaped(std::string_view text)
     return cell;
 }
 
-std::string joined(std::span<const std::string_view> words, std::string_view between)
-{
-    std::string text;
-    for (const auto word : words)
-        text += (text.empty() ? "" : std::string(between)) + std::string(word);
-    return text;
-}
-
 /// What it is before anything is said about it; in quotes where it holds a blank.
 std::string initial_value(const Option& option, const ServiceSettings* service)
 {
@@ -501,7 +493,7 @@ std::string key_of(std::string_view name)
 
 std::string no_choice(const std::string& text, std::span<const std::string_view> names)
 {
-    return "'" + text + "' is none of " + joined(names, ", ") + suggestion(text, {names.begin(), names.end()});
+    return "'" + text + "' is none of " + joined(names) + suggestion(text, {names.begin(), names.end()});
 }
 
 std::string markdown_table()
