@@ -24,8 +24,6 @@ std::size_t processors()
     return std::max(std::thread::hardware_concurrency(), 1u);
 }
 
-std::string_view name_of(Mode mode) { return entry_of(mode).name; }
-
 Parsed<Verbosity> parse_verbosity(const std::string& text)
 {
     static constexpr std::pair<std::string_view, std::pair<LogLevel, std::string_view>> scale[] = {

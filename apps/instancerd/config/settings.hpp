@@ -28,21 +28,11 @@
 
 #include "config/problem.hpp"
 #include "files/access.hpp"
+#include "modes/mode.hpp"
 #include "modes/tunnel/tunnel_settings.hpp"
 #include "options/values.hpp"
 
 namespace instancer::daemon {
-
-enum class Mode { exec, docker, forward, relay, tunnel_server, tunnel_agent };
-
-/// In the order in which they are explained.
-inline constexpr std::array modes = {Mode::exec,  Mode::docker,        Mode::forward,
-                                     Mode::relay, Mode::tunnel_server, Mode::tunnel_agent};
-
-/// The word for it in the configuration.
-std::string_view name_of(Mode mode);
-
-constexpr bool is_tunnel(Mode mode) { return mode == Mode::tunnel_server || mode == Mode::tunnel_agent; }
 
 enum class Auth { open, source, token, prompt };
 

@@ -15,6 +15,7 @@
 
 #include "config/checker.hpp"
 #include "config/settings.hpp"
+#include "modes/mode.hpp"
 #include "options/commands.hpp"
 #include "options/option.hpp"
 

@@ -440,15 +440,15 @@ std::string Option::default_value() const
         return initial_value(*this, nullptr);
     // That of the first mode, and what others have instead.
     std::string text, usual;
-    for (const auto mode : modes) {
-        if (!includes(scope, scope_of(mode)))
+    for (const auto* mode : all_modes()) {
+        if (!includes(scope, scope_of(mode->mode)))
             continue;
-        const ServiceSettings service({}, mode);
+        const ServiceSettings service({}, mode->mode);
         const auto own = initial_value(*this, &service);
         if (text.empty())
             text = usual = own.empty() ? "-" : own;
         else if (!own.empty() && own != usual)
-            text += "; " + std::string(name_of(mode)) + ": " + own;
+            text += "; " + std::string(mode->name) + ": " + own;
     }
     return text;
 }
