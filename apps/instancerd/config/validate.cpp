@@ -129,9 +129,9 @@ void check_access(Checker& checker)
         if (const auto rules = load_access(service.access_file); !rules)
             checker.refuse("access-file", rules.error());
     if (service.max_connections != 0 && service.max_per_source > service.max_connections)
-        checker.refuse("max-per-source",
-                       "is more than " + checker.say(service.mode == Mode::relay ? "max-total" : "max-connections") +
-                           ", " + std::to_string(service.max_connections) + "; lower it or raise that");
+        checker.refuse("max-per-source", "is more than " + checker.say(entry_of(service.mode).connections_option) +
+                                             ", " + std::to_string(service.max_connections) +
+                                             "; lower it or raise that");
 }
 
 void check_tokens(Checker& checker)

@@ -78,6 +78,11 @@ CommandLines::Line CommandLines::take()
     return Line(std::exchange(line_, {}), std::exchange(too_long_, false));
 }
 
+bool is_local(std::string_view address)
+{
+    return address.starts_with("127.") || address.starts_with("[::1]") || address.starts_with("unix:");
+}
+
 std::string ControlCommands::too_long() const
 {
     return "a command has at most " + std::to_string(ControlPort::max_line) + " bytes\n";

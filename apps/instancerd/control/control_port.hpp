@@ -84,6 +84,9 @@ private:
     bool too_long_ = false;
 };
 
+/// Whether only this machine reaches the address of a listener.
+bool is_local(std::string_view address);
+
 /// What a command is answered with.
 class ControlReply {
 public:
