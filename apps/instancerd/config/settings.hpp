@@ -144,7 +144,7 @@ public:
     std::size_t max_per_source = 0;
     std::vector<std::optional<Network>> accept_proxy;
 
-    PoolOptions pool;
+    PoolOptions pool;  ///< Its defaults, such as that of `--idle`, are those of `pool_options.hpp`, and of `complete`.
     std::optional<std::chrono::milliseconds> drain_timeout;
 
     StderrTo stderr_to = StderrTo::log;
