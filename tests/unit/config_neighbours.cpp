@@ -58,6 +58,25 @@ TEST_CASE("all addresses on which tunnels and relays listen are compared, too")
     CHECK(problems == expected);
 }
 
+TEST_CASE("ranges of ports that overlap are told once, with the ports that they share")
+{
+    const auto problems = problems_of(R"({"services": {
+"a": {"mode": "exec", "command": ["/bin/cat"], "listen": [":20000-20009", ":30000"]},
+"b": {"mode": "exec", "command": ["/bin/cat"], "listen": ["127.0.0.1:20005-20014", ":30000"]},
+"c": {"mode": "exec", "command": ["/bin/cat"], "listen": [":40000-40002", ":40001-40003"]},
+"d": {"mode": "exec", "command": ["/bin/cat"], "listen": ":1", "io": "port", "ports": "20008-30000"}
+}})");
+    const std::vector<std::string> expected = {
+        "c.json:3: $.services.b.listen: 127.0.0.1:20005-20009 is taken by :20005-20009 of service a; choose another",
+        "c.json:3: $.services.b.listen: :30000 is taken by :30000 of service a; choose another",
+        "c.json:4: $.services.c.listen: :40001-40002 is taken by :40001-40002 of the same service; choose another",
+        "c.json:5: $.services.d.ports: 20008-30000 holds 20008-20009, on which service a listens; choose another range",
+        "c.json:5: $.services.d.ports: 20008-30000 holds 30000, on which service a listens; choose another range",
+        "c.json:5: $.services.d.ports: 20008-30000 holds 20008-20014, on which service b listens; choose another range",
+        "c.json:5: $.services.d.ports: 20008-30000 holds 30000, on which service b listens; choose another range"};
+    CHECK(problems == expected);
+}
+
 TEST_CASE("the name of the daemon is the same for the same configuration, and no other's")
 {
     Settings a, b;
