@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: MIT
 // What the tables of options and commands promise, row by row.
-#include <doctest/doctest.h>
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <regex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
 #include "config/command_line.hpp"
@@ -37,6 +45,89 @@ bool says(const std::string& line, const std::string& part)
     const bool said = text.find(part) != std::string::npos;
     CHECK(said);
     return said;
+}
+
+using Json = nlohmann::json;
+
+/// What the schema says of an option.
+const Json& rule_of(const Json& object, const Option& option)
+{
+    const auto path = split(option.config_key(), '.');
+    const auto* rule = &object;
+    for (const auto& key : path)
+        rule = &rule->at("properties").at(key);
+    return *rule;
+}
+
+bool is_of_type(const std::string& type, const Json& value)
+{
+    return type == "string"    ? value.is_string()
+           : type == "boolean" ? value.is_boolean()
+           : type == "integer" ? value.is_number_integer()
+           : type == "number"  ? value.is_number()
+           : type == "array"   ? value.is_array()
+                               : value.is_object();
+}
+
+/// As a validator of JSON schemas decides, as far as ours go.
+bool accepts(const Json& rule, const Json& value)
+{
+    if (rule.contains("anyOf"))
+        return std::any_of(rule["anyOf"].begin(), rule["anyOf"].end(),
+                           [&](const auto& one) { return accepts(one, value); });
+    if (rule.contains("const"))
+        return rule["const"] == value;
+    if (rule.contains("enum"))
+        return std::find(rule["enum"].begin(), rule["enum"].end(), value) != rule["enum"].end();
+    if (!is_of_type(rule.at("type"), value))
+        return false;
+    if (rule.contains("minimum") && (value < rule["minimum"] || value > rule["maximum"]))
+        return false;
+    return !rule.contains("pattern") ||
+           std::regex_search(value.get<std::string>(), std::regex(rule["pattern"].get<std::string>()));
+}
+
+/// Formats of texts and lists, the longest duration, and the least size in a text are for the reader alone.
+bool is_for_both(const Option& option, const Json& value)
+{
+    switch (option.type.shape) {
+    case Shape::text: return !value.is_string() || !option.type.choices.empty();
+    case Shape::list: return !value.is_string() && !value.empty();
+    case Shape::duration: return value != "64m";
+    case Shape::size: return value != "5";
+    default: return true;
+    }
+}
+
+/// The value below the key of the option, which may be a path.
+Json at_key(const Option& option, Json value)
+{
+    auto path = split(option.config_key(), '.');
+    for (auto key = path.rbegin(); key != path.rend(); ++key)
+        value = Json{{*key, std::move(value)}};
+    return value;
+}
+
+/// Whether a configuration is read without a complaint.
+bool reads(const Json& configuration)
+{
+    Problems problems;
+    read_config("/c.json", configuration.dump(), problems);
+    return problems.empty();
+}
+
+bool is_read(const ModeEntry& mode, const Option& option, const Json& value)
+{
+    auto service = at_key(option, value);
+    service["mode"] = mode.name;
+    return reads({{"services", {{"s", service}}}});
+}
+
+bool is_read_at_top(const Option& option, const Json& value)
+{
+    auto root = at_key(option, value);
+    root["services"] = {{"s", {{"mode", "exec"}}}};
+    return reads(root);
 }
 
 const Option& option_of(std::string_view name, Scope scope = Scope::anywhere)
@@ -211,7 +302,7 @@ TEST_CASE("the schema has every key of every mode, with its choices")
         const auto& service = schema.at("$defs").at(std::string(mode->name));
         CHECK(service.at("additionalProperties") == false);
         for (const auto& option : options()) {
-            if (!includes(option.scope, scope_of(mode->mode)))
+            if (!includes(option.scope, scope_of(mode->mode)) || option.traits.no_key)
                 continue;
             CAPTURE(option.name);
             const auto path = split(option.config_key(), '.');
@@ -227,6 +318,37 @@ TEST_CASE("the schema has every key of every mode, with its choices")
     for (const auto& option : options())
         CHECK(schema.at("properties").contains(std::string(option.config_key())) ==
               includes(option.scope, Scope::daemon));
+}
+
+TEST_CASE("the schema accepts the values that are read, and no others")
+{
+    const auto values = Json::parse(R"([null, true, false, [], {}, 0, 1, 2, -1, 0.5, 1.5, 0.001, 8388608, 1000000000000,
+        "true", "off", "on", "echo", "raw", "0", "5", "-5", "0s", "1ms", "5ms", "-5ms", "1.5s", "5us", "5 ms",
+        "64m", "0k", "1.5m", "-1k", "64M", "64mb"])");
+    const auto schema = Json::parse(json_schema());
+    for (const auto* mode : all_modes())
+        for (const auto& option : options()) {
+            if (!includes(option.scope, scope_of(mode->mode)) || option.traits.no_key)
+                continue;
+            CAPTURE(mode->name);
+            CAPTURE(option.name);
+            for (const auto& value : values) {
+                if (!is_for_both(option, value))
+                    continue;
+                CAPTURE(value.dump());
+                CHECK(accepts(rule_of(schema.at("$defs").at(std::string(mode->name)), option), value) ==
+                      is_read(*mode, option, value));
+            }
+        }
+    for (const auto& option : options())
+        if (includes(option.scope, Scope::daemon))
+            for (const auto& value : values) {
+                if (!is_for_both(option, value))
+                    continue;
+                CAPTURE(option.name);
+                CAPTURE(value.dump());
+                CHECK(accepts(rule_of(schema, option), value) == is_read_at_top(option, value));
+            }
 }
 
 TEST_CASE("a configuration may name its schema")

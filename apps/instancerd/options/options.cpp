@@ -29,7 +29,7 @@ constexpr Choice<TerminalMode> terminals[] = {{"true", TerminalMode::cooked},
                                               {"off", TerminalMode::none},
                                               {"echo", TerminalMode::echo},
                                               {"raw", TerminalMode::raw}};
-constexpr std::string_view terminal_words[] = {"echo", "raw"};
+constexpr std::string_view terminal_words[] = {"off", "echo", "raw"};
 constexpr Choice<bool> switches[] = {{"on", true}, {"off", false}};
 constexpr Choice<TrafficLogFormat> traffic_formats[] = {
     {"off", TrafficLogFormat::off}, {"text", TrafficLogFormat::text}, {"hex", TrafficLogFormat::hex}};
@@ -386,7 +386,7 @@ constexpr Option after_modes[] = {
      "the program instancer-init, which starts an instance of exec that has a user"},
     {whole, "threads", count_in<1, 1024, &Settings::threads>, Scope::daemon, "number of cores",
      "threads that serve"},
-    {whole, "busy-poll", custom<Shape::duration, set_busy_poll, show<&Settings::busy_poll>>.called("DURATION"), Scope::daemon, {},
+    {whole, "busy-poll", custom<Shape::duration, set_busy_poll, show<&Settings::busy_poll>>.called("DURATION").with_units("us|ms|s|m|h"), Scope::daemon, {},
      "how long a thread looks for more bytes, with a whole processor, before it sleeps; 100us or so make answers faster "
      "where they come within microseconds, at most 10ms"},
     {whole, "log-level", choice<log_levels, &Settings::log_level>, Scope::daemon, {},

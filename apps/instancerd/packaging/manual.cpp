@@ -216,6 +216,8 @@ belongs to the user instancerd; Unix sockets belong into the latter.
         << ".SH KEYS\n";
     std::string_view group;
     for (const auto& option : options()) {
+        if (option.traits.no_key)
+            continue;
         if (option.group != group) {
             group = option.group;
             std::cout << ".SS " << roff(group) << "\n";
