@@ -161,13 +161,105 @@ TEST_CASE("a default that is shown is one that can be written")
 
 TEST_CASE("defaults come from the settings themselves, with what modes have instead")
 {
-    CHECK(option_of("idle").default_value() == "10m");
+    CHECK(option_of("start-timeout").default_value() == "30s");
     CHECK(option_of("prompt").default_value() == "'token: '");
     CHECK(option_of("max-connections").default_value() == "0; relay: 2");
     CHECK(option_of("limit-memory").default_value() == "0; docker: 256m");
     CHECK(option_of("max-sessions").default_value() == "0; tunnel-agent: 1000");
     CHECK(option_of("log-level").default_value() == "info");
     CHECK(option_of("tokens").default_value() == "-");
+}
+
+TEST_CASE("a default that is told in words is the one that holds")
+{
+    const std::string exec = "exec --listen :1", program = " -- /bin/cat", image = "docker --listen :1 --image i",
+                      relay = "relay --auth-string s", server = "tunnel server --any-user",
+                      agent = "tunnel agent -p a:1";
+    const auto cores = std::to_string(processors());
+    // The option, a command line, what holds then, and the words for it.
+    const std::vector<std::array<std::string, 4>> rows = {
+        {"unix-owner", exec + program, "", "the daemon's own"},
+        {"unix-group", exec + program, "", "the daemon's own"},
+        {"time-zone", exec + program, "", "the system's"},
+        {"max-unadmitted", exec + program, "", "a quarter of the descriptors"},
+        {"auth-timeout", exec + " --auth token" + program, "10s", "10s"},
+        {"auth-timeout", exec + " --auth prompt" + program, "1m", "prompt: 1m"},
+        {"auth-timeout", relay, "5s", "relay: 5s"},
+        {"max-per-owner", exec + " --auth source" + program, "4", "4"},
+        {"max-per-owner", exec + program, "0", "with open: no limit"},
+        {"max-starting", exec + program, std::to_string(2 * processors()), "twice the cores"},
+        {"idle", exec + program, "10m", "10m"},
+        {"idle", exec + " --io socket" + program, "0", "with io socket: no limit"},
+        {"linger", exec + program, "0", "0 with open"},
+        {"linger", exec + " --auth source" + program, "5m", "else 5m"},
+        {"stderr", exec + program, "log", "log"},
+        {"stderr", exec + " --pty" + program, "client", "with pty: client"},
+        {"client-env", exec + program, "on", "on"},
+        {"client-env", exec + " --warm 1" + program, "off", "off with warm"},
+        {"user", exec + program, "", "the daemon's own"},
+        {"name", exec + program, "", "made from the machine"},
+        {"init", exec + program, "", "looked for beside instancerd"},
+        {"threads", exec + program, cores, "number of cores"},
+        {"log", exec + program, "", "standard error"},
+        {"ports", exec + program, "", "any free port"},
+        {"workdir", exec + program, "", "the current directory"},
+        {"port", image, "", "the only one that the image exposes"},
+        {"runtime", image, "", "the engine's own"},
+        {"engine", image, "unix:///var/run/docker.sock", "else unix:///var/run/docker.sock"},
+        {"check-expect", "forward --listen :1 --to a:1", "", "to connect is enough"},
+        {"proxy", server, "", "server: 0.0.0.0:8443"},
+        {"targets", agent, "", "all"},
+        {"verbose", agent, "", "20"},
+    };
+    ::unsetenv("DOCKER_HOST");
+    std::set<std::string_view> told;
+    for (const auto& [name, line, value, in_words] : rows) {
+        CAPTURE(name);
+        CAPTURE(line);
+        const auto command = parse_command_line(words(line));
+        REQUIRE(command.settings.services.size() == 1);
+        const auto& service = command.settings.services.front();
+        const auto* option = find_option(name, scope_of(service.mode));
+        option = option ? option : find_option(name, Scope::daemon);
+        REQUIRE(option);
+        CHECK(option->print(View(command.settings, &service)) == value);
+        CHECK(option->fallback.find(in_words) != std::string_view::npos);
+        told.insert(option->name);
+    }
+    for (const auto& option : options())
+        if (!option.fallback.empty()) {
+            CAPTURE(option.name);
+            CHECK(told.contains(option.name));
+        }
+    CHECK(Settings().log_level == parse_verbosity("20")->level);
+    CHECK(TunnelSettings().agents_listen().text() == "0.0.0.0:8443");
+}
+
+TEST_CASE("a default that depends on other options is told in words")
+{
+    const std::vector<std::pair<std::string, std::string>> levers = {
+        {"auth", "source"}, {"auth", "token"}, {"auth", "prompt"}, {"io", "socket"},
+        {"io", "port"},     {"pty", "true"},   {"warm", "1"},      {"stdio", "true"}};
+    for (const auto* mode : all_modes())
+        for (const auto& [name, value] : levers) {
+            const Settings settings;
+            Settings target;
+            ServiceSettings service("s", mode->mode);
+            if (const auto* lever = find_option(name, scope_of(mode->mode))) {
+                REQUIRE(lever->type.parse(Target(target, &service), value));
+                service.given.emplace(name, Place());
+            }
+            const auto before = service;
+            service.complete();
+            for (const auto& option : options()) {
+                if (!includes(option.scope, scope_of(mode->mode)) || !option.fallback.empty())
+                    continue;
+                CAPTURE(mode->name);
+                CAPTURE(name);
+                CAPTURE(option.name);
+                CHECK(option.print(View(settings, &service)) == option.print(View(settings, &before)));
+            }
+        }
 }
 
 TEST_CASE("every choice of a row is taken, and shown again; a wrong one is told the right ones")

@@ -296,9 +296,9 @@ constexpr Option before_modes[] = {
      {.conflict = {{"io", "socket"}, "the process starts with the client's socket", {"io", "stdio"}}}},
 
     {times, "ttl", duration<&S::pool, &P::ttl>, Scope::instances, {},
-     "an instance ends when it has been in use for so long"},
-    {times, "idle", duration<&S::pool, &P::idle>, Scope::instances, {},
-     "an instance ends when no byte has passed for so long",
+     "an instance ends this long after its first client has come"},
+    {times, "idle", duration<&S::pool, &P::idle>, Scope::instances, "10m (with io socket: no limit)",
+     "an instance ends after this long without a byte",
      {.conflict = unseen}},
     {times, "linger", duration<&S::pool, &P::linger>, Scope::instances, "0 with open, else 5m",
      "how long an instance waits for its owner to come back after the last connection ended; here 0 means not at all"},
