@@ -11,7 +11,6 @@
 #include <instancer/identity.hpp>
 
 #include "daemon/system.hpp"
-#include "modes/modes.hpp"
 #include "options/options.hpp"
 
 namespace instancer::daemon {

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <exception>
 #include <span>
-#include <variant>
 
 #include <asio/co_spawn.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
