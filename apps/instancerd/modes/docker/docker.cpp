@@ -58,9 +58,10 @@ constinit const ModeEntry docker_mode{
     .use = "to run containers",
     .command = {.words = "docker",
                 .forms = {"--listen ADDR --image IMAGE (--port N | --stdio) [options] [-- COMMAND...]"},
-                .purpose = "Each client gets a container of its own, which reaches neither the host nor its neighbours "
-                           "nor, without --egress, the outside. Whoever may use the Docker engine is root on its host, "
-                           "and so is this daemon.",
+                .purpose =
+                    "Each client gets a container of its own, which reaches neither the host nor its neighbours "
+                    "nor, without --egress, the outside. Anybody who may use the Docker engine is root on its host, "
+                    "and so is this daemon.",
                 .examples = {"docker --listen :1337 --image chall --port 9000 --ttl 10m",
                              "docker --listen :1337 --image chall --stdio"},
                 .stray = "the command to run comes last, after --",

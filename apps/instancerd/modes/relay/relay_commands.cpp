@@ -128,7 +128,7 @@ asio::awaitable<std::string> RelayCommands::print_channels()
     for (const auto& channel : channels) {
         text += "  " + channel.name + ": " + count_of(channel.members.size(), "members");
         if (channel.held > 0)
-            text += ", " + count_of(channel.held, "bytes wait for who joins next");
+            text += ", " + count_of(channel.held, "bytes wait for the next member");
         text += "\n";
         for (const auto& member : channel.members) {
             text += "    " + std::to_string(member.session) + " " + member.client;
