@@ -39,7 +39,7 @@ TEST_CASE("help and version go to standard output with exit code 0")
         const Finished help(arguments);
         CHECK(help.code == 0);
         CHECK(help.says("--when-full refuse|queue|cull-oldest|cull-idle"));
-        CHECK(help.says("[10m]"));
+        CHECK(help.says("[30s]"));
     }
 }
 

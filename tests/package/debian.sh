@@ -123,11 +123,15 @@ completed() {
 [ "$(completed exec --auth '')" = 'open source token prompt' ] || fail "bash offers for --auth: $(completed exec --auth '')"
 [ -z "$(completed forward --ima)" ] || fail "bash offers an option of another command"
 [ "$(completed check --config /etc/hostn)" = /etc/hostname ] || fail "bash offers no files"
+[ "$(completed tunnel server -t /etc/hostn)" = /etc/hostname ] || fail "bash offers no files after a short option"
+[[ " $(completed tunnel server -) " == *' -t --routing '* ]] || fail "bash offers no short options"
+[[ "$(completed exec --pty '')" == 'off echo raw --'* ]] || fail "bash offers for --pty: $(completed exec --pty '')"
 # In place of what zsh would do with them, the offers are shown.
 offered=$(zsh -f -c '_arguments() { print -l -- "$@" }; compadd() { print -l -- "$@" }
     file=$1; shift; words=("$@"); CURRENT=$#; . $file' zsh "$root/usr/share/zsh/vendor-completions/_instancerd" \
     instancerd exec --aut)
 grep -q '^--auth\[.*\]:open|source|token|prompt:(open source token prompt)$' <<<"$offered" || fail "zsh offers: $offered"
+grep -q '^(-l --log)-l\[' <<<"$offered" || fail "zsh offers no short options: $offered"
 grep -qF -- "'__fish_seen_subcommand_from exec' -l auth -x -a 'open source token prompt'" \
     "$root/usr/share/fish/vendor_completions.d/instancerd.fish" || fail "fish is offered nothing for --auth"
 grep -q '"when-full"' "$root/usr/share/instancerd/instancerd.schema.json" || fail "The schema knows no --when-full"

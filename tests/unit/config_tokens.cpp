@@ -72,7 +72,7 @@ TEST_CASE("a pipe is read once, and gives the same again; one that gives nothing
     const auto path = directory.path("pipe");
     REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
     CHECK(read_file(path, std::chrono::milliseconds(1)).error() ==
-          "cannot read " + path + ": it is a pipe, and who writes to it does not come to an end");
+          "cannot read " + path + ": it is a pipe whose writer does not come to an end");
     CHECK_FALSE(was_read_once(path));
     std::thread writer([&] { std::ofstream(path) << token_a << "\n"; });
     const auto tokens = load_tokens(path, Auth::token);

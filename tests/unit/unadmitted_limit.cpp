@@ -169,3 +169,18 @@ TEST_CASE("unadmitted limit: whatever comes and goes, it decides as one who look
         REQUIRE(room.limit.count() == expected.size());
     }
 }
+
+TEST_CASE("unadmitted limit: a lower limit displaces those that are too many, and none displaces nobody")
+{
+    Room room(0);
+    room.enter("uncounted", "192.0.2.1");
+    room.limit.set_limit(3);
+    room.enter("one", "192.0.2.1");
+    room.enter("two", "192.0.2.1");
+    room.enter("three", "192.0.2.2");
+    room.limit.set_limit(2);
+    CHECK(room.displaced == Names{"one"});
+    room.limit.set_limit(0);
+    CHECK(room.displaced == Names{"one"});
+    CHECK(room.limit.count() == 2);
+}

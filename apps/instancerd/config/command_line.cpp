@@ -278,9 +278,9 @@ private:
         auto bare = std::string_view(argument).substr(0, argument.find('='));
         bare.remove_prefix(std::min(bare.find_first_not_of('-'), bare.size()));
         std::vector<std::string_view> knowing;
-        for (const auto* other : all_modes())
-            if (find_option(bare, scope_of(other->mode)))
-                knowing.push_back(other->command.words);
+        for (const auto& other : commands())
+            if (other.has_own(bare))
+                knowing.push_back(other.words);
         if (!knowing.empty())
             return "--" + std::string(bare) + " works only with instancerd " + alternatives(knowing) +
                    "; remove it or use that";

@@ -130,7 +130,7 @@ private:
         const auto& key = member.name();
         if (!find(key, Scope::anywhere) && !is_service_word(key) && !find_option(key))
             return unknown(member.place(), key, names(Scope::any_service, service_words));
-        ServiceSettings of_some_mode({}, find(key, Scope::any_service) ? mode_with(key) : modes.front());
+        ServiceSettings of_some_mode({}, find(key, Scope::any_service) ? mode_with(key) : all_modes().front()->mode);
         read_member(of_some_mode, member);
     }
 
@@ -152,9 +152,9 @@ private:
         if (!expect(found->value(), Kind::string, remedy))
             return std::nullopt;
         const auto& text = found->value().text();
-        for (const auto mode : modes)
-            if (text == name_of(mode))
-                return mode;
+        for (const auto* mode : all_modes())
+            if (text == mode->name)
+                return mode->mode;
         problem(found->place(), in_quotes(text) + " is no mode; " + remedy);
         return std::nullopt;
     }
@@ -209,19 +209,19 @@ private:
     static std::string modes_with(std::string_view key)
     {
         std::vector<std::string> names;
-        for (const auto mode : modes)
-            if (find(key, scope_of(mode)))
-                names.push_back("\"" + std::string(name_of(mode)) + "\"");
+        for (const auto* mode : all_modes())
+            if (find(key, scope_of(mode->mode)))
+                names.push_back("\"" + std::string(mode->name) + "\"");
         return alternatives({names.begin(), names.end()});
     }
 
     /// The first mode that has the option.
     static Mode mode_with(std::string_view key)
     {
-        for (const auto mode : modes)
-            if (find(key, scope_of(mode)))
-                return mode;
-        return modes.front();
+        for (const auto* mode : all_modes())
+            if (find(key, scope_of(mode->mode)))
+                return mode->mode;
+        return all_modes().front()->mode;
     }
 
     /// How an option is written that is called otherwise on the command line.

@@ -11,7 +11,6 @@
 #include <instancer/identity.hpp>
 
 #include "daemon/system.hpp"
-#include "modes/modes.hpp"
 #include "options/options.hpp"
 
 namespace instancer::daemon {
@@ -23,8 +22,6 @@ std::size_t processors()
         return static_cast<std::size_t>(CPU_COUNT(&set));
     return std::max(std::thread::hardware_concurrency(), 1u);
 }
-
-std::string_view name_of(Mode mode) { return entry_of(mode).name; }
 
 Parsed<Verbosity> parse_verbosity(const std::string& text)
 {

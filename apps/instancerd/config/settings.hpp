@@ -28,21 +28,11 @@
 
 #include "config/problem.hpp"
 #include "files/access.hpp"
+#include "modes/mode.hpp"
 #include "modes/tunnel/tunnel_settings.hpp"
 #include "options/values.hpp"
 
 namespace instancer::daemon {
-
-enum class Mode { exec, docker, forward, relay, tunnel_server, tunnel_agent };
-
-/// In the order in which they are explained.
-inline constexpr std::array modes = {Mode::exec,  Mode::docker,        Mode::forward,
-                                     Mode::relay, Mode::tunnel_server, Mode::tunnel_agent};
-
-/// The word for it in the configuration.
-std::string_view name_of(Mode mode);
-
-constexpr bool is_tunnel(Mode mode) { return mode == Mode::tunnel_server || mode == Mode::tunnel_agent; }
 
 enum class Auth { open, source, token, prompt };
 
@@ -154,7 +144,7 @@ public:
     std::size_t max_per_source = 0;
     std::vector<std::optional<Network>> accept_proxy;
 
-    PoolOptions pool;
+    PoolOptions pool;  ///< Its defaults, such as that of `--idle`, are those of `pool_options.hpp`, and of `complete`.
     std::optional<std::chrono::milliseconds> drain_timeout;
 
     StderrTo stderr_to = StderrTo::log;

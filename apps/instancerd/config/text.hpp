@@ -28,6 +28,16 @@ std::string suggestion(std::string_view word, const std::vector<std::string_view
 /// `1 token`, `2 tokens`; `plural` is for a word that has another one than with an s.
 std::string counted(std::size_t count, std::string_view thing, std::string_view plural = {});
 
+/// `a, b`, or with something else between the words.
+template <class Words>
+std::string joined(const Words& words, std::string_view between = ", ")
+{
+    std::string text;
+    for (const auto& word : words)
+        text += (text.empty() ? std::string() : std::string(between)) + std::string(word);
+    return text;
+}
+
 /// `a, b or c`
 std::string alternatives(const std::vector<std::string_view>& words);
 

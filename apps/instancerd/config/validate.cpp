@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <ranges>
 
 #include <sys/un.h>
 #include <unistd.h>
@@ -41,15 +43,6 @@ std::vector<Listener> listeners_of(const ServiceSettings& service)
         listeners.insert(listeners.end(), further.begin(), further.end());
     }
     return listeners;
-}
-
-/// `A, B`
-std::string names_of(const std::vector<std::pair<std::string, std::string>>& entries)
-{
-    std::string names;
-    for (const auto& [name, value] : entries)
-        names += (names.empty() ? "" : ", ") + name;
-    return names;
 }
 
 void check_listen(Checker& checker)
@@ -137,9 +130,9 @@ void check_access(Checker& checker)
         if (const auto rules = load_access(service.access_file); !rules)
             checker.refuse("access-file", rules.error());
     if (service.max_connections != 0 && service.max_per_source > service.max_connections)
-        checker.refuse("max-per-source",
-                       "is more than " + checker.say(service.mode == Mode::relay ? "max-total" : "max-connections") +
-                           ", " + std::to_string(service.max_connections) + "; lower it or raise that");
+        checker.refuse("max-per-source", "is more than " + checker.say(entry_of(service.mode).connections_option) +
+                                             ", " + std::to_string(service.max_connections) +
+                                             "; lower it or raise that");
 }
 
 void check_tokens(Checker& checker)
@@ -206,19 +199,53 @@ void check_service(Checker& checker)
     entry_of(service.mode).check(checker);
 }
 
+/// Addresses that differ by their ports alone, which follow each other: `:20000-20009`.
+class AddressRange {
+public:
+    explicit AddressRange(const Address& only) : first_(only), last_port_(only.port()) {}
+
+    bool goes_on_with(const Address& next) const
+    {
+        return first_.kind() == Address::Kind::tcp && next.kind() == first_.kind() && next.name() == first_.name() &&
+               next.port() == last_port_ + 1;
+    }
+
+    void extend() { ++last_port_; }
+
+    /// The ports alone.
+    std::string ports() const { return to_last(std::to_string(first_.port())); }
+    std::string text() const { return to_last(first_.text()); }
+
+private:
+    std::string to_last(const std::string& first) const
+    {
+        return last_port_ == first_.port() ? first : first + "-" + std::to_string(last_port_);
+    }
+
+    Address first_;
+    std::uint16_t last_port_;
+};
+
 /// Checks that the instances of `service` do not get the ports on which `other` listens.
 void check_ports(const ServiceSettings& service, const ServiceSettings& other, Problems& problems)
 {
     if (!service.ports)
         return;
-    for (const auto& [option, address] : listeners_of(other))
-        if (address.kind() == Address::Kind::tcp && address.port() >= service.ports->first() &&
-            address.port() <= service.ports->last())
-            problems.emplace_back(place_of(service, "ports"),
-                                  print_ports(*service.ports) + " holds " + std::to_string(address.port()) +
-                                      ", on which " +
-                                      (&service == &other ? "the service itself" : "service " + other.name) +
-                                      " listens; choose another range");
+    std::vector<AddressRange> taken;
+    for (const auto& [option, address] : listeners_of(other)) {
+        if (address.kind() != Address::Kind::tcp || address.port() < service.ports->first() ||
+            address.port() > service.ports->last())
+            continue;
+        if (!taken.empty() && taken.back().goes_on_with(address))
+            taken.back().extend();
+        else
+            taken.emplace_back(address);
+    }
+    for (const auto& range : taken)
+        problems.emplace_back(place_of(service, "ports"),
+                              print_ports(*service.ports) + " holds " + range.ports() + ", on which " +
+                                  (&service == &other ? "the service itself" : "service " + other.name) +
+                                  " listens; choose another range");
 }
 
 /// Users of a range are an instance's own: no other service may start anything as one of them.
@@ -235,6 +262,58 @@ void check_neighbours_users(const ServiceSettings& service, const ServiceSetting
                               "some of these users are those of service " + other.name + "; choose separate ranges");
 }
 
+/// Addresses of a service that another one has already.
+class Collision {
+public:
+    Collision(const Listener& own, const Listener& other)
+        : option_(own.first), taken_by_(other.first), ours_(own.second), theirs_(other.second)
+    {
+    }
+
+    /// Adds the next two where they go on with the ranges.
+    bool takes(const Listener& own, const Listener& other)
+    {
+        if (own.first != option_ || other.first != taken_by_ || !ours_.goes_on_with(own.second) ||
+            !theirs_.goes_on_with(other.second))
+            return false;
+        ours_.extend();
+        theirs_.extend();
+        return true;
+    }
+
+    /// `whose`: of which service the other addresses are.
+    void tell(const Settings& settings, const ServiceSettings& service, const std::string& whose,
+              Problems& problems) const
+    {
+        const auto by = taken_by_ == "listen" ? "" : " (" + settings.say(taken_by_) + ")";
+        problems.emplace_back(place_of(service, option_),
+                              ours_.text() + " is taken by " + theirs_.text() + " of " + whose + by +
+                                  "; choose another" + (service.has(option_) ? "" : " by " + settings.say(option_)));
+    }
+
+private:
+    std::string_view option_, taken_by_;
+    AddressRange ours_, theirs_;
+};
+
+/// Compares the addresses of a service with those of another one, or with its own.
+void check_addresses(const Settings& settings, const ServiceSettings& service, const ServiceSettings& other,
+                     const std::string& whose, Problems& problems)
+{
+    const auto ours = listeners_of(service), theirs = listeners_of(other);
+    std::vector<Collision> collisions;
+    for (std::size_t i = 0; i < ours.size(); ++i) {
+        const auto end = theirs.begin() + static_cast<std::ptrdiff_t>(&service == &other ? i : theirs.size());
+        const auto taken = std::find_if(theirs.begin(), end, [&mine = ours[i].second](const auto& listener) {
+            return listener.second.collides(mine);
+        });
+        if (taken != end && (collisions.empty() || !collisions.back().takes(ours[i], *taken)))
+            collisions.emplace_back(ours[i], *taken);
+    }
+    for (const auto& collision : collisions)
+        collision.tell(settings, service, whose, problems);
+}
+
 /// Checks what a service shares with those before it, and its own addresses with each other.
 void check_neighbours(const Settings& settings, std::size_t index, Problems& problems)
 {
@@ -243,28 +322,15 @@ void check_neighbours(const Settings& settings, std::size_t index, Problems& pro
         const auto& other = settings.services[other_index];
         const bool same = other_index == index;
         const auto whose = same ? "the same service" : "service " + other.name;
-        const auto ours = listeners_of(service), theirs = listeners_of(other);
-        for (std::size_t i = 0; i < ours.size(); ++i) {
-            const auto& [option, address] = ours[i];
-            const auto end = theirs.begin() + static_cast<std::ptrdiff_t>(same ? i : theirs.size());
-            const auto taken = std::find_if(theirs.begin(), end, [&mine = address](const auto& listener) {
-                return listener.second.collides(mine);
-            });
-            if (taken == end)
-                continue;
-            const auto by = taken->first == "listen" ? "" : " (" + settings.say(taken->first) + ")";
-            problems.emplace_back(place_of(service, option),
-                                  address.text() + " is taken by " + taken->second.text() + " of " + whose + by +
-                                      "; choose another" + (service.has(option) ? "" : " by " + settings.say(option)));
-        }
+        check_addresses(settings, service, other, whose, problems);
         check_ports(service, other, problems);
-        if (!same) {
-            check_ports(other, service, problems);
-            check_neighbours_users(service, other, problems);
-            if (!other.users || !service.users)
-                check_neighbours_users(other, service, problems);
-        }
-        if (!same && service.ports && other.ports && service.ports->first() <= other.ports->last() &&
+        if (same)
+            continue;
+        check_ports(other, service, problems);
+        check_neighbours_users(service, other, problems);
+        if (!other.users || !service.users)
+            check_neighbours_users(other, service, problems);
+        if (service.ports && other.ports && service.ports->first() <= other.ports->last() &&
             other.ports->first() <= service.ports->last())
             problems.emplace_back(place_of(service, "ports"), print_ports(*service.ports) + " overlaps " +
                                                                   print_ports(*other.ports) + " of " + whose +
@@ -305,7 +371,7 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
             warnings.push_back("every user of this machine can read " + *file + "; chmod o-r it");
     if (!service.env.empty() && !settings.file.empty() && is_readable_by_all(settings.file))
         warnings.push_back("every user of this machine can read " + settings.file + ", and in it the values of " +
-                           names_of(service.env) + "; chmod o-r it if one of them is a secret");
+                           joined(std::views::keys(service.env)) + "; chmod o-r it if one of them is a secret");
     if (has_tokens(service.auth))
         if (auto remark = remark_on_tokens(service.tokens, service.auth); !remark.empty())
             warnings.push_back(std::move(remark));

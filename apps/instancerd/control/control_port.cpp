@@ -6,7 +6,6 @@
 #include <chrono>
 #include <exception>
 #include <span>
-#include <variant>
 
 #include <asio/co_spawn.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
@@ -76,6 +75,11 @@ CommandLines::Line CommandLines::take()
         line_.pop_back();
     browser_ = {};
     return Line(std::exchange(line_, {}), std::exchange(too_long_, false));
+}
+
+bool is_local(std::string_view address)
+{
+    return address.starts_with("127.") || address.starts_with("[::1]") || address.starts_with("unix:");
 }
 
 std::string ControlCommands::too_long() const

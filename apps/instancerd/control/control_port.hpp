@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <list>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -83,6 +82,9 @@ private:
     BrowserLine browser_;
     bool too_long_ = false;
 };
+
+/// Whether only this machine reaches the address of a listener.
+bool is_local(std::string_view address);
 
 /// What a command is answered with.
 class ControlReply {

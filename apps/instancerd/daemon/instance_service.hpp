@@ -7,26 +7,24 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <asio/awaitable.hpp>
 
 #include <instancer/acceptor/access_control.hpp>
 #include <instancer/acceptor/unadmitted_limit.hpp>
-#include <instancer/backend/upstream_backend.hpp>
+#include <instancer/authenticator.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/pool/instance_pool.hpp>
-#include <instancer/relay/relay_authenticator.hpp>
 #include <instancer/server.hpp>
-#include <instancer/workers.hpp>
 
 #include "config/settings.hpp"
 #include "daemon/listen.hpp"
+#include "daemon/preparation.hpp"
 #include "daemon/running_service.hpp"
-#include "modes/relay/relay_commands.hpp"
-#include "modes/relay/relay_log.hpp"
 #include "observe/log.hpp"
 
 namespace instancer::daemon {
@@ -48,13 +46,45 @@ void reload_rules(AccessControl& access, Parsed<AccessRules> rules, const Servic
 ServerOptions make_server_options(const std::string& name, const ServiceSettings& service,
                                   std::shared_ptr<UnadmittedLimit> unadmitted);
 
-/// What a relay needs besides.
-class RelayParts {
+/// What an InstanceService is put together from. A mode adds its backend, and what it does not leave to the settings.
+class InstanceParts {
 public:
-    std::string authentication;
-    Acceptors control;  ///< Of its control prompt.
+    /// Binds the addresses of `service` and reads its files.
+    static Parsed<InstanceParts> prepare(const ServiceSettings& service, ServiceContext& context);
 
-    RelayParts() = default;
+    /// Makes the backend.
+    template <class Backend, class... Arguments>
+    Backend& use_backend(Arguments&&... arguments)
+    {
+        return replace<Backend>(backend, std::forward<Arguments>(arguments)...);
+    }
+
+    /// Makes the authenticator, whatever the settings say.
+    template <class Kind, class... Arguments>
+    Kind& use_authenticator(Arguments&&... arguments)
+    {
+        return replace<Kind>(authenticator, std::forward<Arguments>(arguments)...);
+    }
+
+    Acceptors acceptors;
+    std::vector<std::string> tokens;  ///< Where clients show one.
+    AccessRules rules;
+    PoolOptions pool;
+    std::shared_ptr<InstanceBudget> budget;  ///< None: its instances do not count.
+    std::unique_ptr<InstanceBackend> backend;
+    std::unique_ptr<Authenticator> authenticator;  ///< None: as the settings say.
+
+private:
+    InstanceParts() = default;
+
+    template <class Kind, class Role, class... Arguments>
+    static Kind& replace(std::unique_ptr<Role>& role, Arguments&&... arguments)
+    {
+        auto made = std::make_unique<Kind>(std::forward<Arguments>(arguments)...);
+        auto& kind = *made;
+        role = std::move(made);
+        return kind;
+    }
 };
 
 /// One service as it runs: the library's objects, put together as the settings say.
@@ -62,13 +92,8 @@ public:
 /// Threads: the control executor of the workers.
 class InstanceService final : public RunningService {
 public:
-    /// `acceptors` listen already. `tokens` are used where clients show one, `upstreams` if they come from a file,
-    /// `relay` with Mode::relay.
-    /// `settings` and `service` must outlive this.
-    InstanceService(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
-                    std::vector<std::string> tokens, AccessRules rules, std::vector<Upstream> upstreams,
-                    RelayParts relay, std::shared_ptr<InstanceBudget> budget,
-                    std::shared_ptr<UnadmittedLimit> unadmitted, Log& log);
+    /// `parts` have a backend.
+    InstanceService(const OwnedSettings& settings, ServiceContext& context, InstanceParts parts);
 
     /// Serves until drained or stopped.
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
@@ -78,10 +103,10 @@ public:
 
     asio::awaitable<void> reload(HelperThreads& reader) override;
 
-    /// Logs every instance, or every upstream.
-    void report() override;
+    /// Logs every instance and every session.
+    asio::awaitable<void> report() override;
 
-    const std::string& name() const noexcept override { return name_; }
+    Server& server() noexcept { return *server_; }
 
 private:
     std::string deal_with_removed(const std::set<std::string>& owners);
@@ -90,35 +115,20 @@ private:
 
     Files read_files() const;
     void reload_tokens(Parsed<std::vector<std::string>> tokens, const std::string& remark);
-    std::unique_ptr<Authenticator> make_authenticator(const ServiceSettings& service, std::vector<std::string> tokens,
-                                                      std::string authentication);
-    void reload_authentication(Parsed<std::string> text);
-    void install_prompt(RelayBackend& relay);
-
-    asio::awaitable<void> reload_upstreams(Parsed<std::vector<Upstream>> list);
-    void note_available(bool available);
+    std::unique_ptr<Authenticator> make_authenticator(const ServiceSettings& service, std::vector<std::string> tokens);
     void report_instances();
-    asio::awaitable<void> report_sessions();
 
-    const Settings& settings_;
     const ServiceSettings& service_;
-    std::string name_;
+    const std::string& name_;
     std::chrono::milliseconds drain_timeout_;
-    asio::any_io_executor control_;
     Log& log_;
-    Acceptors control_acceptors_;
-    std::unique_ptr<RelayLog> relay_log_;  ///< None without a relay, and so are those below.
     std::unique_ptr<InstanceBackend> backend_;
-    UpstreamBackend* upstreams_ = nullptr;  ///< The backend, if it is one.
     std::unique_ptr<InstancePool> pool_;
     std::unique_ptr<Bridge> bridge_;
     std::function<void(std::vector<std::string>)> set_tokens_;  ///< Of the server's authenticator, if it has any.
     std::set<std::string> owners_;                              ///< Of the tokens, as hashes.
     std::shared_ptr<AccessControl> access_;                     ///< None where everybody is let in.
-    RelayAuthenticator* relay_authenticator_ = nullptr;
     std::unique_ptr<Server> server_;
-    std::unique_ptr<RelayCommands> commands_;
-    std::unique_ptr<ControlPort> control_port_;
 };
 
 }  // namespace instancer::daemon

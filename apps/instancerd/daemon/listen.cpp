@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "daemon/listen.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <thread>
 
 #include <asio/ip/tcp.hpp>
@@ -195,6 +197,27 @@ Parsed<Acceptors> listen_on(const asio::any_io_executor& executor, const Address
                      "systemd socket unit with FileDescriptorName=" +
                      address.name());
     return acceptors;
+}
+
+Parsed<Acceptors> listen_on_all(const asio::any_io_executor& executor, const ServiceSettings& service,
+                                InheritedSockets& inherited)
+{
+    const auto permissions = unix_permissions_of(service);
+    if (!permissions)
+        return wrong(permissions.error());
+    Acceptors acceptors;
+    for (const auto& address : service.listen)
+        if (const auto done = append(acceptors, listen_on(executor, address, *permissions, inherited)); !done)
+            return wrong(done.error());
+    return acceptors;
+}
+
+Parsed<void> append(Acceptors& to, Parsed<Acceptors> opened)
+{
+    if (!opened)
+        return wrong(opened.error());
+    std::move(opened->begin(), opened->end(), std::back_inserter(to));
+    return {};
 }
 
 Parsed<UniqueFd> claim_name(const std::string& name)

@@ -41,6 +41,13 @@ Parsed<UnixPermissions> unix_permissions_of(const ServiceSettings& service);
 Parsed<Acceptors> listen_on(const asio::any_io_executor& executor, const Address& address,
                             const UnixPermissions& permissions, InheritedSockets& inherited);
 
+/// Listens on all addresses of `service`.
+Parsed<Acceptors> listen_on_all(const asio::any_io_executor& executor, const ServiceSettings& service,
+                                InheritedSockets& inherited);
+
+/// Adds those that were opened, or says why they were not.
+Parsed<void> append(Acceptors& to, Parsed<Acceptors> opened);
+
 /// A socket that at most one live process on this machine has for a given name of a daemon.
 Parsed<instancer::UniqueFd> claim_name(const std::string& name);
 

@@ -1,22 +1,46 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include <asio/awaitable.hpp>
 
 #include <instancer/async/helper_threads.hpp>
 #include <instancer/result.hpp>
 
+#include "config/settings.hpp"
+
 namespace instancer::daemon {
 
-/// A service of the daemon as it runs, and what signals do to it.
+/// The settings of one service, with those of the daemon that they came with. They never change, and stay for as long
+/// as any copy of this: a configuration that is read later has settings of its own.
+class OwnedSettings {
+public:
+    OwnedSettings(std::shared_ptr<const Settings> daemon, std::size_t index)
+        : daemon_(std::move(daemon)), service_(&daemon_->services[index])
+    {
+    }
+
+    const Settings& daemon() const noexcept { return *daemon_; }
+    const ServiceSettings& service() const noexcept { return *service_; }
+
+private:
+    std::shared_ptr<const Settings> daemon_;
+    const ServiceSettings* service_;
+};
+
+/// A service of the daemon, and what signals do to it. It is made with its files read and its addresses bound; what
+/// can fail only with time, such as to reach an engine and to pull an image, is the beginning of `run`.
 ///
+/// Lifetime: it may be destroyed once `run` has completed, and what was posted to the workers until then has run.
 /// Threads: the control executor of the workers.
 class RunningService {
 public:
-    RunningService() = default;
+    explicit RunningService(OwnedSettings settings) : own_(std::move(settings)) {}
     RunningService(const RunningService&) = delete;
     RunningService& operator=(const RunningService&) = delete;
     virtual ~RunningService() = default;
@@ -34,9 +58,13 @@ public:
     virtual asio::awaitable<void> reload(HelperThreads& reader) = 0;
 
     /// Logs what is there now.
-    virtual void report() = 0;
+    virtual asio::awaitable<void> report() = 0;
 
-    virtual const std::string& name() const noexcept = 0;
+    const OwnedSettings& settings() const noexcept { return own_; }
+    const std::string& name() const noexcept { return own_.service().name; }
+
+private:
+    const OwnedSettings own_;
 };
 
 }  // namespace instancer::daemon

@@ -77,7 +77,7 @@ Parsed<std::string> read_all(int fd, std::chrono::steady_clock::time_point deadl
     std::string text;
     for (std::array<char, 16 * 1024> part;;) {
         if (!wait_for_bytes(fd, deadline))
-            return wrong("it is a pipe, and who writes to it does not come to an end");
+            return wrong("it is a pipe whose writer does not come to an end");
         const auto count = ::read(fd, part.data(), part.size());
         if (count < 0 && (errno == EINTR || errno == EAGAIN))
             continue;

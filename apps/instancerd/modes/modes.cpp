@@ -26,6 +26,8 @@ constexpr const ModeEntry* list[] = {
 
 std::span<const ModeEntry* const> all_modes() { return list; }
 
+std::string_view name_of(Mode mode) { return entry_of(mode).name; }
+
 const ModeEntry& entry_of(Mode mode)
 {
     return **std::find_if(std::begin(list), std::end(list), [&](const auto* entry) { return entry->mode == mode; });

@@ -9,18 +9,17 @@
 #include <utility>
 #include <vector>
 
-#include <asio/any_io_executor.hpp>
-
-#include <instancer/instance_backend.hpp>
-
 #include "config/checker.hpp"
 #include "config/settings.hpp"
+#include "modes/mode.hpp"
 #include "options/commands.hpp"
 #include "options/option.hpp"
 
 namespace instancer::daemon {
 
-class Log;
+class OwnedSettings;
+class RunningService;
+class ServiceContext;
 
 /// An address that a service listens on, with the option that says so.
 using Listener = std::pair<std::string_view, Address>;
@@ -43,9 +42,11 @@ public:
     /// Where it listens besides `listen`. None for nowhere.
     std::vector<Listener> (*listeners)(const ServiceSettings&) = nullptr;
 
-    /// What starts its instances. None where the service needs more than that of its backend.
-    std::unique_ptr<InstanceBackend> (*make_backend)(const asio::any_io_executor& control, const Settings&,
-                                                     const ServiceSettings&, Log&) = nullptr;
+    /// Makes a service of it: reads its files and binds its addresses, so that it can run. The error says what failed.
+    Parsed<std::unique_ptr<RunningService>> (*prepare)(const OwnedSettings&, ServiceContext&);
+
+    /// What the operator calls the cap on all connections to the service.
+    std::string_view connections_option = "max-connections";
 };
 
 /// In the order in which they are explained.

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
-#include <string>
 #include <string_view>
 
 #include <nlohmann/json_fwd.hpp>

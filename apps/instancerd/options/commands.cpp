@@ -2,8 +2,14 @@
 #include "options/commands.hpp"
 
 #include "modes/modes.hpp"
+#include "options/options.hpp"
 
 namespace instancer::daemon {
+
+bool CommandEntry::has_own(std::string_view option) const
+{
+    return reads_configuration() ? option == "config" : find_option(option, scope) != nullptr;
+}
 
 std::vector<CommandEntry> commands()
 {

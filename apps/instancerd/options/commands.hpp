@@ -3,7 +3,6 @@
 #pragma once
 
 #include <array>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -24,6 +23,8 @@ public:
     Scope scope = Scope::daemon;                    ///< Of its options, besides those of the daemon.
 
     bool reads_configuration() const { return scope == Scope::daemon; }
+    /// Whether it takes the option, which others need not.
+    bool has_own(std::string_view option) const;
     bool knows(const Option& option) const
     {
         return includes(option.scope, scope) || includes(option.scope, Scope::daemon);

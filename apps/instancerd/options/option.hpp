@@ -3,7 +3,8 @@
 #pragma once
 
 #include <array>
-#include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -89,10 +90,62 @@ public:
     /// All words that it may be; empty where there are others.
     std::span<const std::string_view> choices = {};
 
+    /// The least and the largest number, of a whole one, a duration or a size.
+    std::uint64_t least = 0;
+    std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+
+    /// Whether it may be 0 as well, below the least.
+    bool or_zero = false;
+
+    /// Whether a number may have a fraction.
+    bool has_fraction = false;
+
+    /// The units of a duration, as alternatives of a pattern.
+    std::string_view units = "ms|s|m|h";
+
+    /// What it is in a mode; none where that is the same in all.
+    const Type& (*in)(Mode) = nullptr;
+
     constexpr Type called(std::string_view name) const
     {
         auto other = *this;
         other.placeholder = name;
+        return other;
+    }
+
+    constexpr Type within(std::uint64_t smallest, std::uint64_t largest) const
+    {
+        auto other = *this;
+        other.least = smallest;
+        other.most = largest;
+        return other;
+    }
+
+    constexpr Type or_none() const
+    {
+        auto other = *this;
+        other.or_zero = true;
+        return other;
+    }
+
+    constexpr Type with_units(std::string_view names) const
+    {
+        auto other = *this;
+        other.units = names;
+        return other;
+    }
+
+    constexpr Type with_fraction() const
+    {
+        auto other = *this;
+        other.has_fraction = true;
+        return other;
+    }
+
+    constexpr Type by_mode(const Type& (*choose)(Mode)) const
+    {
+        auto other = *this;
+        other.in = choose;
         return other;
     }
 
@@ -140,6 +193,7 @@ public:
         bool zero_is_off = false;   ///< With 0 it needs nothing.
         bool reload = false;        ///< SIGHUP reads the file that it names again.
         bool secret = false;        ///< Its value is shown nowhere.
+        bool no_key = false;        ///< A configuration cannot have it.
         std::string_view key = {};  ///< Path below the service in the configuration; empty where it is the name.
     };
 

@@ -29,7 +29,7 @@ constexpr Choice<TerminalMode> terminals[] = {{"true", TerminalMode::cooked},
                                               {"off", TerminalMode::none},
                                               {"echo", TerminalMode::echo},
                                               {"raw", TerminalMode::raw}};
-constexpr std::string_view terminal_words[] = {"echo", "raw"};
+constexpr std::string_view terminal_words[] = {"off", "echo", "raw"};
 constexpr Choice<bool> switches[] = {{"on", true}, {"off", false}};
 constexpr Choice<TrafficLogFormat> traffic_formats[] = {
     {"off", TrafficLogFormat::off}, {"text", TrafficLogFormat::text}, {"hex", TrafficLogFormat::hex}};
@@ -219,10 +219,10 @@ constexpr Option before_modes[] = {
      "group that the files of Unix sockets belong to"},
 
     {access, "allow", custom<Shape::list, add_rule<true>>.called("RULE"), Scope::service, {},
-     "who may connect, and when: [CIDR|ADDRESS|all] [DAYS] [HH:MM-HH:MM], as in 10.0.0.0/8, all sat,sun or "
+     "clients that may connect, and when: [CIDR|ADDRESS|all] [DAYS] [HH:MM-HH:MM], as in 10.0.0.0/8, all sat,sun or "
      "2001:db8::/32 mon-fri 08:00-18:00. The rule for the smallest network decides; with any allow, nobody else may"},
     {access, "deny", custom<Shape::list, add_rule<false>>.called("RULE"), Scope::service, {},
-     "who may not connect, and when, written as for allow; wins over an allow for the same network"},
+     "clients that may not connect, and when, written as for allow; wins over an allow for the same network"},
     {access, "access-file", file<&S::access_file>, Scope::service, {},
      "further access rules, one a line, each after the word allow or deny; # starts a comment",
      {.reload = true}},
@@ -230,28 +230,28 @@ constexpr Option before_modes[] = {
      "whose clock the rules go by, as in Europe/Berlin",
      {.needs = with_rules}},
     {access, "denied", choice<when_denied, &S::when_denied>, Scope::service, {},
-     "what happens to who may not connect: a reset; silence until it leaves, for an hour at most and for 1000 clients "
-     "at once; an end without a byte",
+     "what happens to a client that may not connect: a reset; silence until it leaves, for an hour at most and for "
+     "1000 clients at once; an end without a byte",
      {.needs = with_rules}},
     {access, "max-connections", max_connections, Scope::service, {},
-     "connections to the service at once; 0: no limit. Who is too many is reset. With relay: members of one channel, as "
-     "the original calls it; who is too many is told so (all connections: max-total)"},
+     "connections to the service at once; 0: no limit. One too many is reset. With relay: members of one channel, as "
+     "the original calls it; one too many is told so (all connections: max-total)"},
     {access, "max-total", count<&S::max_connections>, Scope::relay, {},
-     "connections to the relay at once; 0: no limit. Who is too many is reset"},
+     "connections to the relay at once; 0: no limit. One too many is reset"},
     {access, "max-per-source", count<&S::max_per_source>, Scope::service, {},
      "connections from one address at once (IPv6: source-prefix), or of one user of a Unix socket; 0: no limit"},
     {access, "max-unadmitted", count<&Settings::max_unadmitted>, Scope::daemon, "a quarter of the descriptors that are free at the start",
      "connections to all services together of clients that have yet to say who they are, or are held (denied); 0: no "
      "limit. One more resets the oldest of the source (address, IPv6: source-prefix) that has most of them"},
     {access, "accept-proxy", custom<Shape::list, add_proxy>.called("CIDR|ADDRESS|all"), Scope::service, {},
-     "proxies that must say first for whom they connect, by a PROXY header of version 1 or 2 (HAProxy's "
-     "proxy-protocol.txt), of 4 KiB at most, within auth-timeout; that client is meant from then on"},
+     "proxies that must name their client first, by a PROXY header of version 1 or 2 (HAProxy's proxy-protocol.txt), "
+     "of 4 KiB at most, within auth-timeout; that client counts from then on"},
 
     {clients, "auth", choice<auths, &S::auth>, Scope::instances, {},
      "how clients are told apart: not at all, every connection gets a new instance; by source address (by user id on "
      "a Unix socket); by the 130-byte token greeting; by a token that they are asked to type, for nc and telnet"},
     {clients, "source-prefix", count_in<1, 128, &S::source_prefix>.called("BITS"), Scope::service, {},
-     "IPv6 clients that share so many leading bits count as one",
+     "IPv6 clients that share this many leading bits count as one",
      {.needs = with_sources}},
     {clients, "tokens", file<&S::tokens>, Scope::instances, {},
      "accepted tokens, one a line: 128 characters, or hex: and 256 digits; with prompt whatever is typed, 256 "
@@ -296,20 +296,20 @@ constexpr Option before_modes[] = {
      {.conflict = {{"io", "socket"}, "the process starts with the client's socket", {"io", "stdio"}}}},
 
     {times, "ttl", duration<&S::pool, &P::ttl>, Scope::instances, {},
-     "an instance ends when it has been in use for so long"},
-    {times, "idle", duration<&S::pool, &P::idle>, Scope::instances, {},
-     "an instance ends when no byte has passed for so long",
+     "an instance ends this long after its first client has come"},
+    {times, "idle", duration<&S::pool, &P::idle>, Scope::instances, "10m (with io socket: no limit)",
+     "an instance ends after this long without a byte",
      {.conflict = unseen}},
     {times, "linger", duration<&S::pool, &P::linger>, Scope::instances, "0 with open, else 5m",
      "how long an instance waits for its owner to come back after the last connection ended; here 0 means not at all"},
     {times, "session-idle", duration<&S::session_idle>, Scope::service, {},
-     "a connection ends when no byte has passed for so long",
+     "a connection ends after this long without a byte",
      {.conflict = unseen}},
     {times, "half-close-timeout", duration<&S::half_close_timeout>, Scope::service, {},
-     "a connection ends so long after one direction has ended, if the other one has not",
+     "a connection ends this long after one direction has ended, if the other one has not",
      {.needs = {{{{"half-close", "stay"}, {"half-close", "pass"}}}}, .conflict = unseen}},
     {times, "session-timeout", duration<&S::session_timeout>, Scope::service, {},
-     "a connection ends when it has lasted for so long"},
+     "a connection ends after this long"},
     {times, "start-timeout", duration<&S::pool, &P::start_timeout>, Scope::instances, {},
      "how long an instance may take until it accepts connections"},
     {times, "stop-grace", custom<Shape::duration, set_stop_grace, show<&S::stop_grace>>.called("DURATION"), Scope::instances, {},
@@ -353,7 +353,7 @@ constexpr Option after_modes[] = {
      "largest recording of one session; the session goes on; 0: no limit",
      {.needs = with_record}},
     {traffic, "record-total", size<&S::record, &RecordSettings::total>, Scope::service, {},
-     "what the recordings of the service may take up of the disk; the oldest are deleted first; 0: no limit",
+     "disk space for the recordings of the service; the oldest are deleted first; 0: no limit",
      {.needs = with_record}},
 
     {limits, "limit-memory", limit_memory, Scope::instances, {},
@@ -381,12 +381,12 @@ constexpr Option after_modes[] = {
     {whole, "name",
      custom<Shape::text, set_name, show<&Settings::name>>.called("NAME"),
      Scope::daemon, "made from the machine, and the listen addresses or the path of the configuration",
-     "what a later start of the same daemon finds its leftovers by"},
+     "the name by which a later start of the same daemon finds its leftovers"},
     {whole, "init", file<&Settings::init>.called("PATH"), Scope::daemon, "looked for beside instancerd, and in libexec/instancer",
      "the program instancer-init, which starts an instance of exec that has a user"},
     {whole, "threads", count_in<1, 1024, &Settings::threads>, Scope::daemon, "number of cores",
      "threads that serve"},
-    {whole, "busy-poll", custom<Shape::duration, set_busy_poll, show<&Settings::busy_poll>>.called("DURATION"), Scope::daemon, {},
+    {whole, "busy-poll", custom<Shape::duration, set_busy_poll, show<&Settings::busy_poll>>.called("DURATION").with_units("us|ms|s|m|h"), Scope::daemon, {},
      "how long a thread looks for more bytes, with a whole processor, before it sleeps; 100us or so make answers faster "
      "where they come within microseconds, at most 10ms"},
     {whole, "log-level", choice<log_levels, &Settings::log_level>, Scope::daemon, {},
@@ -405,14 +405,6 @@ std::string escaped(std::string_view text)
     for (const char c : text)
         cell += c == '|' ? std::string("\\|") : std::string(1, c);
     return cell;
-}
-
-std::string joined(std::span<const std::string_view> words, std::string_view between)
-{
-    std::string text;
-    for (const auto word : words)
-        text += (text.empty() ? "" : std::string(between)) + std::string(word);
-    return text;
 }
 
 /// What it is before anything is said about it; in quotes where it holds a blank.
@@ -448,15 +440,15 @@ std::string Option::default_value() const
         return initial_value(*this, nullptr);
     // That of the first mode, and what others have instead.
     std::string text, usual;
-    for (const auto mode : modes) {
-        if (!includes(scope, scope_of(mode)))
+    for (const auto* mode : all_modes()) {
+        if (!includes(scope, scope_of(mode->mode)))
             continue;
-        const ServiceSettings service({}, mode);
+        const ServiceSettings service({}, mode->mode);
         const auto own = initial_value(*this, &service);
         if (text.empty())
             text = usual = own.empty() ? "-" : own;
         else if (!own.empty() && own != usual)
-            text += "; " + std::string(name_of(mode)) + ": " + own;
+            text += "; " + std::string(mode->name) + ": " + own;
     }
     return text;
 }
@@ -501,7 +493,7 @@ std::string key_of(std::string_view name)
 
 std::string no_choice(const std::string& text, std::span<const std::string_view> names)
 {
-    return "'" + text + "' is none of " + joined(names, ", ") + suggestion(text, {names.begin(), names.end()});
+    return "'" + text + "' is none of " + joined(names) + suggestion(text, {names.begin(), names.end()});
 }
 
 std::string markdown_table()

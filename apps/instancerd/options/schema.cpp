@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "options/schema.hpp"
 
-#include <vector>
+#include <string>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -16,16 +17,37 @@ using Json = nlohmann::ordered_json;
 
 Json strings() { return {{"type", "array"}, {"items", {{"type", "string"}}}}; }
 
+/// A number, or a text of that pattern.
+Json number_or_text(Json number, const std::string& pattern)
+{
+    return {{"anyOf", {std::move(number), {{"type", "string"}, {"pattern", "^" + pattern + "$"}}}}};
+}
+
+/// Digits that stand for a number of the type, as far as a pattern can say.
+std::string digits_of(const Type& type) { return type.least == 0 || type.or_zero ? "[0-9]+" : "0*[1-9][0-9]*"; }
+
+Json within(const Type& type)
+{
+    const Json bounds = {{"type", "integer"}, {"minimum", type.least}, {"maximum", type.most}};
+    return type.or_zero ? Json{{"anyOf", {{{"const", 0}}, bounds}}} : bounds;
+}
+
+/// A longest duration, and a least size where that is written with a unit, are left to the parser.
 Json schema_of(const Type& type)
 {
     switch (type.shape) {
     case Shape::text: return type.choices.empty() ? Json{{"type", "string"}} : Json{{"enum", type.choices}};
-    case Shape::number: return {{"type", "number"}};
-    case Shape::duration:
-        return {{"anyOf", {{{"const", 0}}, {{"type", "string"}, {"pattern", "^(0|[0-9]+(us|ms|s|m|h))$"}}}}};
-    case Shape::size:
-        return {
-            {"anyOf", {{{"type", "integer"}, {"minimum", 0}}, {{"type", "string"}, {"pattern", "^[0-9]+[kmg]?$"}}}}};
+    case Shape::number:
+        if (type.has_fraction)
+            return {{"anyOf", {{{"const", 0}}, {{"type", "number"}, {"minimum", least_cpus}, {"maximum", most_cpus}}}}};
+        return within(type);
+    case Shape::duration: {
+        const auto units = "(" + std::string(type.units) + ")";
+        if (type.least > 0)
+            return {{"type", "string"}, {"pattern", "^" + digits_of(type) + units + "$"}};
+        return number_or_text({{"const", 0}}, "(0|" + digits_of(type) + units + ")");
+    }
+    case Shape::size: return number_or_text(within(type), digits_of(type) + "[kmg]?");
     case Shape::flag: return {{"type", "boolean"}};
     case Shape::variant: {
         auto words = Json::array({true, false});
@@ -34,20 +56,23 @@ Json schema_of(const Type& type)
         return {{"enum", words}};
     }
     case Shape::list: return {{"anyOf", {{{"type", "string"}}, strings()}}};
-    case Shape::map: return {{"type", "object"}, {"additionalProperties", {{"type", "string"}}}};
+    case Shape::map:
+        return {{"type", "object"},
+                {"propertyNames", {{"pattern", "^[^=]+$"}}},
+                {"additionalProperties", {{"type", "string"}}}};
     }
     return {};
 }
 
 Json object() { return {{"type", "object"}, {"properties", Json::object()}, {"additionalProperties", false}}; }
 
-/// Adds the keys of that scope.
-void add_options(Json& parent, Scope scope)
+/// Adds the keys of a mode, or of the top level.
+void add_options(Json& parent, Scope scope, const Mode* mode = nullptr)
 {
     for (const auto& option : options()) {
-        if (!includes(option.scope, scope))
+        if (!includes(option.scope, scope) || option.traits.no_key)
             continue;
-        auto value = schema_of(option.type);
+        auto value = schema_of(mode && option.type.in ? option.type.in(*mode) : option.type);
         value["description"] = option.description();
         if (option.traits.secret)
             value["writeOnly"] = true;
@@ -71,7 +96,7 @@ Json schema_of(const ModeEntry& mode)
     const auto scope = scope_of(mode.mode);
     if (includes(Scope::instances, scope))
         service["properties"]["command"] = strings();
-    add_options(service, scope);
+    add_options(service, scope, &mode.mode);
     return service;
 }
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <type_traits>
 
@@ -142,10 +144,12 @@ inline constexpr Type address{
     show<members...>};
 
 template <std::uint64_t least, std::uint64_t most, auto... members>
-inline constexpr Type count_in{
-    Shape::number, "N",
-    [](Target to, const std::string& text) { return set(field<members...>(to), parse_count(text, least, most)); },
-    show<members...>};
+inline constexpr Type count_in = Type{Shape::number, "N",
+                                      [](Target to, const std::string& text) {
+                                          return set(field<members...>(to), parse_count(text, least, most));
+                                      },
+                                      show<members...>}
+                                     .within(least, most);
 
 inline constexpr std::uint64_t many = 1'000'000'000;
 
@@ -153,9 +157,12 @@ template <auto... members>
 inline constexpr Type count = count_in<0, many, members...>;
 
 template <auto... members>
-inline constexpr Type cpus{
-    Shape::number, "N", [](Target to, const std::string& text) { return set(field<members...>(to), parse_cpus(text)); },
-    show<members...>};
+inline constexpr Type cpus = Type{Shape::number, "N",
+                                  [](Target to, const std::string& text) {
+                                      return set(field<members...>(to), parse_cpus(text));
+                                  },
+                                  show<members...>}
+                                 .with_fraction();
 
 template <auto... members>
 inline constexpr Type duration{
@@ -165,15 +172,16 @@ inline constexpr Type duration{
 
 /// A duration that cannot be 0.
 template <auto... members>
-inline constexpr Type some_duration{Shape::duration, "DURATION",
-                                    [](Target to, const std::string& text) -> Parsed<void> {
-                                        const auto value = parse_duration(text);
-                                        if (value && *value == value->zero())
-                                            return wrong("must be longer than 0; write " +
-                                                         show_default<members...>(to));
-                                        return set(field<members...>(to), value);
-                                    },
-                                    show<members...>};
+inline constexpr Type some_duration = Type{Shape::duration, "DURATION",
+                                           [](Target to, const std::string& text) -> Parsed<void> {
+                                               const auto value = parse_duration(text);
+                                               if (value && *value == value->zero())
+                                                   return wrong("must be longer than 0; write " +
+                                                                show_default<members...>(to));
+                                               return set(field<members...>(to), value);
+                                           },
+                                           show<members...>}
+                                          .within(1, std::numeric_limits<std::int64_t>::max());
 
 template <auto... members>
 inline constexpr Type size{
@@ -183,15 +191,17 @@ inline constexpr Type size{
 
 /// A size that is 0, for none, or no smaller than the least that works.
 template <std::uint64_t least, auto... members>
-inline constexpr Type size_from{Shape::size, "SIZE",
-                                [](Target to, const std::string& text) -> Parsed<void> {
-                                    const auto value = parse_size(text);
-                                    if (value && *value != 0 && *value < least)
-                                        return wrong("'" + text + "' is too little to work; write " +
-                                                     print_size(least) + " or more, or 0");
-                                    return set(field<members...>(to), value);
-                                },
-                                show_size<members...>};
+inline constexpr Type size_from = Type{Shape::size, "SIZE",
+                                       [](Target to, const std::string& text) -> Parsed<void> {
+                                           const auto value = parse_size(text);
+                                           if (value && *value != 0 && *value < least)
+                                               return wrong("'" + text + "' is too little to work; write " +
+                                                            print_size(least) + " or more, or 0");
+                                           return set(field<members...>(to), value);
+                                       },
+                                       show_size<members...>}
+                                      .within(least, std::numeric_limits<std::int64_t>::max())
+                                      .or_none();
 
 template <auto... members>
 inline constexpr Type flag{Shape::flag,
@@ -233,19 +243,21 @@ inline constexpr Type choice{Shape::text,
 
 /// One type in that mode, and another one in all others.
 template <Mode mode, const Type& ours, const Type& others>
-inline constexpr Type by_mode{
+inline constexpr Type by_mode = Type{
     ours.shape, ours.placeholder,
     [](Target to, const std::string& text) { return (to.service->mode == mode ? ours : others).parse(to, text); },
-    [](const View& from) { return (from.service->mode == mode ? ours : others).print(from); }};
+    [](const View& from) {
+        return (from.service->mode == mode ? ours : others).print(from);
+    }}.by_mode([](Mode here) -> const Type& { return here == mode ? ours : others; });
 
 /// Of a service, or at the top level of all.
 template <const Type& service, const Type& daemon>
-inline constexpr Type service_or_daemon{
+inline constexpr Type service_or_daemon = Type{
     service.shape, service.placeholder,
     [](Target to, const std::string& text) { return (to.service ? service : daemon).parse(to, text); },
     [](const View& from) {
         auto own = from.service ? service.print(from) : std::string();
         return own.empty() ? daemon.print(from) : own;
-    }};
+    }}.within(service.least, service.most);
 
 }  // namespace instancer::daemon

@@ -130,10 +130,9 @@ Parsed<double> parse_cpus(std::string_view text)
     double value = 0;
     const auto end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
-    if (text.empty() || error != std::errc() || stop != end || !(value >= 0 && value <= 4096))
+    if (text.empty() || error != std::errc() || stop != end || !(value >= 0 && value <= most_cpus))
         return wrong(in_quotes(text) + " is not a number of processors; write 0.5 or 2");
-    // The kernel's shortest share of a processor is 1 ms in 100.
-    if (value != 0 && value < 0.01)
+    if (value != 0 && value < least_cpus)
         return wrong(in_quotes(text) + " is too little to work; write 0.01 or more, or 0 for no limit");
     return value;
 }

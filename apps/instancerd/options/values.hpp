@@ -2,7 +2,6 @@
 // The values that options take, from text. Every failure says what is wrong and how to write it right.
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -35,6 +34,9 @@ Parsed<std::uint64_t> parse_size(std::string_view text);
 
 /// A whole number from `least` to `most`.
 Parsed<std::uint64_t> parse_count(std::string_view text, std::uint64_t least, std::uint64_t most);
+
+/// The kernel's shortest share of a processor is 1 ms in 100; the largest is a guess.
+inline constexpr double least_cpus = 0.01, most_cpus = 4096;
 
 /// A number of processors: `2`, `0.5`, or `0`.
 Parsed<double> parse_cpus(std::string_view text);

@@ -1,38 +1,23 @@
 // SPDX-License-Identifier: MIT
 // Completions for the shells.
+#include "generate.hpp"
+
 #include <iostream>
 #include <map>
+#include <string>
 #include <string_view>
-
-#include "config/text.hpp"
-#include "generate.hpp"
+#include <vector>
 
 namespace generate {
 
 namespace {
-
-using instancer::daemon::CommandEntry;
-using instancer::daemon::commands;
-using instancer::daemon::first_words;
-using instancer::daemon::Option;
-using instancer::daemon::options;
-using instancer::daemon::Shape;
-
-template <class Words>
-std::string joined(const Words& words)
-{
-    std::string text;
-    for (const auto& word : words)
-        text += (text.empty() ? "" : " ") + std::string(word);
-    return text;
-}
 
 /// The second words of the commands that begin with each word and have two.
 std::map<std::string, std::vector<std::string>> second_words()
 {
     std::map<std::string, std::vector<std::string>> result;
     for (const auto& command : commands())
-        if (const auto words = instancer::daemon::split(command.words, ' '); words.size() == 2)
+        if (const auto words = split(command.words, ' '); words.size() == 2)
             result[words[0]].push_back(words[1]);
     return result;
 }
@@ -76,18 +61,64 @@ std::string zsh(std::string_view text)
     return result;
 }
 
+/// `--log`, or `-l --log`.
+std::vector<std::string> flags_of(const Option& option)
+{
+    std::vector<std::string> flags;
+    if (option.traits.letter)
+        flags.push_back(std::string("-") + option.traits.letter);
+    flags.push_back("--" + std::string(option.name));
+    return flags;
+}
+
+/// The words that the shell is to offer for the value.
+std::string choices_of(const Option& option) { return joined(option.type.choices, " "); }
+
+/// What zsh does for the value.
+std::string zsh_action(const Option& option)
+{
+    if (!option.type.choices.empty())
+        return "(" + choices_of(option) + ")";
+    return takes_file(option) ? "_files" : takes_directory(option) ? "_files -/" : " ";
+}
+
 std::string zsh_spec(const Option& option)
 {
-    auto spec = (option.repeats() ? "*--" : "--") + std::string(option.name) + "[" + zsh(option.help) + "]";
+    const auto flags = flags_of(option);
+    auto spec = option.repeats()    ? "'*'" + flags.back()
+                : flags.size() == 1 ? flags.back()
+                                    : "'(" + joined(flags, " ") + ")'{" + joined(flags, ",") + "}";
+    spec += "'[" + zsh(option.help) + "]";
     if (option.type.shape == Shape::variant)
-        return spec + "::" + zsh(option.value()) + ":(" + joined(option.type.choices) + ")";
-    if (!takes_value(option))
-        return spec;
-    return spec + ":" + zsh(option.value()) + ":" +
-           (!option.type.choices.empty() ? "(" + joined(option.type.choices) + ")"
-            : takes_file(option)         ? "_files"
-            : takes_directory(option)    ? "_files -/"
-                                         : " ");
+        spec += "::" + zsh(option.value()) + ":" + zsh_action(option);
+    else if (takes_value(option))
+        spec += ":" + zsh(option.value()) + ":" + zsh_action(option);
+    return spec + "'";
+}
+
+/// Patterns of bash for `COMMAND:FLAG`. A letter may be another command's for something else.
+std::string bash_patterns(const Option& option)
+{
+    std::string patterns = "*:--" + std::string(option.name);
+    if (option.traits.letter)
+        for (const auto& command : commands())
+            if (command.knows(option))
+                patterns += " | '" + std::string(command.words) + ":-" + option.traits.letter + "'";
+    return patterns;
+}
+
+/// What bash does after an option; empty for one that takes no value.
+std::string bash_action(const Option& option)
+{
+    if (option.type.shape == Shape::flag)
+        return {};
+    if (option.type.shape == Shape::variant)
+        return "words='" + choices_of(option) + " '";
+    if (!option.type.choices.empty())
+        return "COMPREPLY=($(compgen -W \"" + choices_of(option) + "\" -- \"$word\")); return";
+    if (takes_file(option) || takes_directory(option))
+        return std::string("COMPREPLY=($(compgen ") + (takes_file(option) ? "-f" : "-d") + " -- \"$word\")); return";
+    return "return";
 }
 
 std::string fish_option(const Option& option)
@@ -96,7 +127,7 @@ std::string fish_option(const Option& option)
     if (option.traits.letter)
         line += std::string(" -s ") + option.traits.letter;
     if (!option.type.choices.empty())
-        line += (takes_value(option) ? " -x -a " : " -f -a ") + fish(joined(option.type.choices));
+        line += (takes_value(option) ? " -x -a " : " -f -a ") + fish(choices_of(option));
     else if (takes_file(option))
         line += " -r -F";
     else if (takes_directory(option))
@@ -129,7 +160,7 @@ _instancerd()
     done
     if ((COMP_CWORD == 1)); then
         COMPREPLY=($(compgen -W ")"
-              << joined(first_words()) << R"( --help --version" -- "$word"))
+              << joined(first_words(), " ") << R"( --help --version" -- "$word"))
         return
     fi
 )";
@@ -137,35 +168,23 @@ _instancerd()
         std::cout << "    if [[ $command == " << first << R"( ]]; then
         if ((COMP_CWORD == 2)); then
             COMPREPLY=($(compgen -W ")"
-                  << joined(words) << R"(" -- "$word"))
+                  << joined(words, " ") << R"(" -- "$word"))
             return
         fi
         command+=" ${COMP_WORDS[2]}"
     fi
 )";
-    std::cout << "    case $previous in\n";
-    std::string files = instancer::daemon::find_option("config") ? "" : "--config", directories, others;
-    const auto add = [](std::string& list, const Option& option) {
-        list += (list.empty() ? "--" : " | --") + std::string(option.name);
-    };
-    for (const auto& option : options()) {
-        if (!takes_value(option))
-            continue;
-        if (!option.type.choices.empty())
-            std::cout << "        --" << option.name << ") COMPREPLY=($(compgen -W \"" << joined(option.type.choices)
-                      << "\" -- \"$word\")); return ;;\n";
-        else
-            add(takes_file(option) ? files : takes_directory(option) ? directories : others, option);
-    }
-    std::cout << "        " << files << ") COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
-              << "        " << directories << ") COMPREPLY=($(compgen -d -- \"$word\")); return ;;\n"
-              << "        " << others << ") return ;;\n";
+    std::cout << "    case $command:$previous in\n"
+              << "        run:--config | check:--config) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n";
+    for (const auto& option : options())
+        if (const auto action = bash_action(option); !action.empty())
+            std::cout << "        " << bash_patterns(option) << ") " << action << " ;;\n";
     std::cout << "    esac\n    case $command in\n";
     for (const auto& command : commands()) {
         std::string names = command.reads_configuration() ? "--config " : "";
         for (const auto* option : options_of(command))
-            names += "--" + std::string(option->name) + " ";
-        std::cout << "        '" << command.words << "') words='" << names << "--help' ;;\n";
+            names += joined(flags_of(*option), " ") + " ";
+        std::cout << "        '" << command.words << "') words+='" << names << "--help' ;;\n";
     }
     std::cout << R"(    esac
     COMPREPLY=($(compgen -W "$words" -- "$word"))
@@ -178,11 +197,11 @@ complete -o filenames -F _instancerd instancerd
 void write_zsh()
 {
     std::cout << "#compdef instancerd\n\nlocal command=$words[2]\nlocal -a specs\n"
-              << "if (( CURRENT == 2 )); then\n    compadd -- " << joined(first_words())
+              << "if (( CURRENT == 2 )); then\n    compadd -- " << joined(first_words(), " ")
               << " --help --version\n    return\nfi\n";
     for (const auto& [first, words] : second_words())
         std::cout << "if [[ $command == " << first << " ]]; then\n    if (( CURRENT == 3 )); then\n        compadd -- "
-                  << joined(words) << "\n        return\n    fi\n    command+=\" $words[3]\"\n    shift words\n"
+                  << joined(words, " ") << "\n        return\n    fi\n    command+=\" $words[3]\"\n    shift words\n"
                   << "    (( CURRENT-- ))\nfi\n";
     std::cout << "shift words\n(( CURRENT-- ))\ncase $command in\n";
     for (const auto& command : commands()) {
@@ -190,7 +209,7 @@ void write_zsh()
         if (command.reads_configuration())
             std::cout << "            '--config[the configuration]:FILE:_files'\n";
         for (const auto* option : options_of(command))
-            std::cout << "            '" << zsh_spec(*option) << "'\n";
+            std::cout << "            " << zsh_spec(*option) << "\n";
         std::cout << "        ) ;;\n";
     }
     std::cout << "esac\n_arguments -S $specs '--help[show the options]' '*:::program:_normal'\n";
@@ -207,11 +226,11 @@ void write_fish()
     for (const auto word : first_words())
         complete("__fish_use_subcommand", " -a " + std::string(word));
     for (const auto& [first, words] : second_words())
-        complete("__fish_seen_subcommand_from " + first + "; and not __fish_seen_subcommand_from " + joined(words),
-                 " -a " + fish(joined(words)));
+        complete("__fish_seen_subcommand_from " + first + "; and not __fish_seen_subcommand_from " + joined(words, " "),
+                 " -a " + fish(joined(words, " ")));
     for (const auto& command : commands()) {
         std::string when;
-        for (const auto& word : instancer::daemon::split(command.words, ' '))
+        for (const auto& word : split(command.words, ' '))
             when += (when.empty() ? "" : "; and ") + ("__fish_seen_subcommand_from " + word);
         if (command.reads_configuration())
             complete(when, " -l config -r -F -d 'the configuration'");

@@ -4,6 +4,7 @@
 #include "generate.hpp"
 
 #include <iostream>
+#include <string>
 
 #include "options/schema.hpp"
 

@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: MIT
 // The manual pages.
+#include "generate.hpp"
+
 #include <algorithm>
 #include <iostream>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include <instancer/version.hpp>
 
 #include "config/command_line.hpp"
-#include "config/text.hpp"
-#include "generate.hpp"
 
 namespace generate {
 
 namespace {
-
-using instancer::daemon::commands;
-using instancer::daemon::Option;
-using instancer::daemon::options;
-using instancer::daemon::Shape;
-using instancer::daemon::split;
 
 /// The paragraph of --help that follows the options.
 std::vector<std::string> notes()
@@ -72,11 +68,11 @@ std::string description(const Option& option)
 /// The commands that know the option: `exec, docker`.
 std::string where(const Option& option)
 {
-    std::string text;
+    std::vector<std::string_view> knowing;
     for (const auto& command : commands())
         if (command.knows(option))
-            text += (text.empty() ? "" : ", ") + std::string(command.words);
-    return text;
+            knowing.push_back(command.words);
+    return joined(knowing);
 }
 
 constexpr std::string_view about = R"(.SH DESCRIPTION
@@ -216,6 +212,8 @@ belongs to the user instancerd; Unix sockets belong into the latter.
         << ".SH KEYS\n";
     std::string_view group;
     for (const auto& option : options()) {
+        if (option.traits.no_key)
+            continue;
         if (option.group != group) {
             group = option.group;
             std::cout << ".SS " << roff(group) << "\n";

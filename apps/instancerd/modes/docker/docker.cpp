@@ -3,7 +3,7 @@
 
 #include <instancer/backend/docker_backend.hpp>
 
-#include "observe/log.hpp"
+#include "daemon/instance_service.hpp"
 
 namespace instancer::daemon {
 
@@ -40,10 +40,14 @@ DockerOptions backend_options(const Settings& settings, const ServiceSettings& s
     return options;
 }
 
-std::unique_ptr<InstanceBackend> make_backend(const asio::any_io_executor& control, const Settings& settings,
-                                              const ServiceSettings& service, Log& log)
+Parsed<std::unique_ptr<RunningService>> prepare(const OwnedSettings& settings, ServiceContext& context)
 {
-    return std::make_unique<DockerBackend>(control, service.name, backend_options(settings, service), log);
+    auto parts = InstanceParts::prepare(settings.service(), context);
+    if (!parts)
+        return wrong(parts.error());
+    parts->use_backend<DockerBackend>(context.workers.control(), settings.service().name,
+                                      backend_options(settings.daemon(), settings.service()), context.log);
+    return std::make_unique<InstanceService>(settings, context, std::move(*parts));
 }
 
 }  // namespace
@@ -54,9 +58,10 @@ constinit const ModeEntry docker_mode{
     .use = "to run containers",
     .command = {.words = "docker",
                 .forms = {"--listen ADDR --image IMAGE (--port N | --stdio) [options] [-- COMMAND...]"},
-                .purpose = "Each client gets a container of its own, which reaches neither the host nor its neighbours "
-                           "nor, without --egress, the outside. Whoever may use the Docker engine is root on its host, "
-                           "and so is this daemon.",
+                .purpose =
+                    "Each client gets a container of its own, which reaches neither the host nor its neighbours "
+                    "nor, without --egress, the outside. Anybody who may use the Docker engine is root on its host, "
+                    "and so is this daemon.",
                 .examples = {"docker --listen :1337 --image chall --port 9000 --ttl 10m",
                              "docker --listen :1337 --image chall --stdio"},
                 .stray = "the command to run comes last, after --",
@@ -64,7 +69,7 @@ constinit const ModeEntry docker_mode{
     .options = docker_options,
     .check = check_docker,
     .warn = warn,
-    .make_backend = make_backend,
+    .prepare = prepare,
 };
 
 }  // namespace instancer::daemon

@@ -75,7 +75,7 @@ constexpr std::string_view group = "Containers (docker)";
 // clang-format off
 constexpr Option table[] = {
     {group, "image", text<&S::docker, &D::image>.called("IMAGE"), Scope::docker, {}, "image of the containers"},
-    {group, "port", custom<Shape::number, count_in<1, 65535, &S::docker, &D::port>.parse, show_port>.called("N"), Scope::docker,
+    {group, "port", custom<Shape::number, count_in<1, 65535, &S::docker, &D::port>.parse, show_port>.called("N").within(1, 65535), Scope::docker,
      "the only one that the image exposes",
      "port that the program in the container listens on",
      {.conflict = {{"stdio"}}}},

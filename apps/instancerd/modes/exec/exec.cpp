@@ -8,8 +8,8 @@
 
 #include <instancer/backend/process_backend.hpp>
 
+#include "daemon/instance_service.hpp"
 #include "daemon/system.hpp"
-#include "observe/log.hpp"
 
 namespace instancer::daemon {
 
@@ -66,10 +66,14 @@ ProcessOptions process_options(const Settings& settings, const ServiceSettings& 
     return options;
 }
 
-std::unique_ptr<InstanceBackend> make_backend(const asio::any_io_executor& control, const Settings& settings,
-                                              const ServiceSettings& service, Log& log)
+Parsed<std::unique_ptr<RunningService>> prepare(const OwnedSettings& settings, ServiceContext& context)
 {
-    return std::make_unique<ProcessBackend>(control, service.name, process_options(settings, service), log);
+    auto parts = InstanceParts::prepare(settings.service(), context);
+    if (!parts)
+        return wrong(parts.error());
+    parts->use_backend<ProcessBackend>(context.workers.control(), settings.service().name,
+                                       process_options(settings.daemon(), settings.service()), context.log);
+    return std::make_unique<InstanceService>(settings, context, std::move(*parts));
 }
 
 }  // namespace
@@ -89,7 +93,7 @@ constinit const ModeEntry exec_mode{
     .options = exec_options,
     .check = check_exec,
     .warn = warn,
-    .make_backend = make_backend,
+    .prepare = prepare,
 };
 
 }  // namespace instancer::daemon

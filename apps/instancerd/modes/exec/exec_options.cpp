@@ -36,8 +36,8 @@ constexpr Option table[] = {
      "the current directory, in a configuration its own; {dir} with dir-template",
      "working directory of the processes; may begin with {dir}"},
     {group, "dir-template", directory<&S::dir_template>, Scope::exec, {},
-     "what {dir} is a copy of: a fresh private directory of each instance, used by {dir} in the arguments; empty at "
-     "first without a template"},
+     "a directory to copy: each instance has a fresh private copy, named by {dir} in the arguments; without a "
+     "template it begins empty"},
 };
 // clang-format on
 

@@ -1,7 +1,29 @@
 // SPDX-License-Identifier: MIT
 #include "modes/forward/forward.hpp"
 
+#include <utility>
+
+#include "files/upstreams.hpp"
+#include "modes/forward/forward_service.hpp"
+
 namespace instancer::daemon {
+
+namespace {
+
+Parsed<std::unique_ptr<RunningService>> prepare(const OwnedSettings& settings, ServiceContext& context)
+{
+    const auto& service = settings.service();
+    auto parts = InstanceParts::prepare(service, context);
+    if (!parts)
+        return wrong(parts.error());
+    auto upstreams = service.upstreams_file.empty() ? Parsed<std::vector<Upstream>>()
+                                                    : load_upstreams(settings.daemon(), service.upstreams_file);
+    if (!upstreams)
+        return wrong(upstreams.error());
+    return std::make_unique<ForwardService>(settings, context, std::move(*parts), std::move(*upstreams));
+}
+
+}  // namespace
 
 constinit const ModeEntry forward_mode{
     .mode = Mode::forward,
@@ -17,6 +39,7 @@ constinit const ModeEntry forward_mode{
                 .scope = Scope::forward},
     .options = forward_options,
     .check = check_forward,
+    .prepare = prepare,
 };
 
 }  // namespace instancer::daemon

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "modes/relay/relay.hpp"
 
+#include <utility>
+
 #include "daemon/system.hpp"
+#include "modes/relay/relay_service.hpp"
 
 namespace instancer::daemon {
 
@@ -24,6 +27,23 @@ std::vector<Listener> listeners(const ServiceSettings& service)
     return prompt;
 }
 
+Parsed<std::unique_ptr<RunningService>> prepare(const OwnedSettings& settings, ServiceContext& context)
+{
+    const auto& relay = settings.service().relay;
+    auto parts = InstanceParts::prepare(settings.service(), context);
+    if (!parts)
+        return wrong(parts.error());
+    auto authentication = load_authentication(relay);
+    if (!authentication)
+        return wrong(authentication.error());
+    auto control = relay.control ? listen_on(context.workers.control(), *relay.control, 0600, context.inherited)
+                                 : Parsed<Acceptors>();
+    if (!control)
+        return wrong(control.error());
+    return std::make_unique<RelayService>(settings, context, std::move(*parts), std::move(*authentication),
+                                          std::move(*control));
+}
+
 }  // namespace
 
 constinit const ModeEntry relay_mode{
@@ -43,6 +63,8 @@ constinit const ModeEntry relay_mode{
     .check = check_relay,
     .warn = warn,
     .listeners = listeners,
+    .prepare = prepare,
+    .connections_option = "max-total",
 };
 
 std::vector<std::string> spell_out_relay(const std::vector<std::string>& words)

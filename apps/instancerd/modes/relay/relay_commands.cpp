@@ -28,14 +28,6 @@ constexpr auto help =
     "help                 this list\n"
     "Words may be shortened, as in: p con\n";
 
-std::string list_of(const std::vector<std::string_view>& words)
-{
-    std::string text;
-    for (const auto word : words)
-        text += (text.empty() ? "" : ", ") + std::string(word);
-    return text;
-}
-
 std::string count_of(std::size_t number, const std::string& what) { return std::to_string(number) + " " + what; }
 
 std::string line_of(const SessionStatus& session)
@@ -69,8 +61,8 @@ Parsed<std::string_view> complete_word(std::string_view start, const std::vector
     if (meant.size() == 1)
         return meant.front();
     if (meant.empty())
-        return wrong(in_quotes(start) + " is none of " + list_of(words) + suggestion(start, words));
-    return wrong(in_quotes(start) + " could be " + list_of(meant) + "; write more of it");
+        return wrong(in_quotes(start) + " is none of " + joined(words) + suggestion(start, words));
+    return wrong(in_quotes(start) + " could be " + joined(meant) + "; write more of it");
 }
 
 asio::awaitable<ControlReply> RelayCommands::obey(std::string line)
@@ -136,7 +128,7 @@ asio::awaitable<std::string> RelayCommands::print_channels()
     for (const auto& channel : channels) {
         text += "  " + channel.name + ": " + count_of(channel.members.size(), "members");
         if (channel.held > 0)
-            text += ", " + count_of(channel.held, "bytes wait for who joins next");
+            text += ", " + count_of(channel.held, "bytes wait for the next member");
         text += "\n";
         for (const auto& member : channel.members) {
             text += "    " + std::to_string(member.session) + " " + member.client;

@@ -32,16 +32,16 @@ constexpr std::string_view group = "Channels (relay)";
 // clang-format off
 constexpr Option table[] = {
     {group, "auth-string", text<&S::relay, &R::auth_string>, Scope::relay, {},
-     "what every client must say first. Other users of this machine can see it in the list of processes: better use "
-     "auth-file",
+     "the text that every client must send first. Other users of this machine can see it in the list of processes: "
+     "better use auth-file",
      {.secret = true}},
     {group, "auth-file", file<&S::relay, &R::auth_file>, Scope::relay, {},
-     "a file that holds what every client must say first; the end of its last line does not belong to it",
+     "a file that holds the text that every client must send first, without the end of its last line",
      {.conflict = {{"auth-string"}, "they are two of one kind"}, .reload = true}},
     {group, "max-pairs", count_in<0, 0xffffffff, &S::relay, &R::greeting, &G::max_channel>, Scope::relay, {},
      "the largest number of a channel, the first one being 0; clients write it with as many hexadecimal digits as this has"},
     {group, "digit-pause", some_duration<&S::relay, &R::greeting, &G::digit_pause>, Scope::relay, {},
-     "a channel number with fewer digits is complete when nothing has followed for so long"},
+     "a channel number with fewer digits is complete after this long without another one"},
     {group, "dialect", custom<Shape::text, set_dialect, choice<dialects, &S::relay, &R::greeting, &G::newline>.print>.offering(names_of<dialects>), Scope::relay, {},
      "how clients are greeted: as the original's code does, with a newline after the banner and READY on joining, or as "
      "its documentation says, with neither"},
@@ -57,10 +57,10 @@ constexpr Option table[] = {
      "how much may be queued for one member",
      {.needs = {{{{"slow", "queue"}}}}}},
     {group, "alone", choice<sent_alone, &S::relay, &R::channels, &O::alone>, Scope::relay, {},
-     "what becomes of bytes that are sent while nobody else is in the channel: nobody gets them; or who joins next gets "
-     "them, and the sender waits when there are more than alone-limit"},
+     "what becomes of bytes that are sent while nobody else is in the channel: nobody gets them; or the next member "
+     "gets them, and the sender waits when there are more than alone-limit"},
     {group, "alone-limit", size<&S::relay, &R::channels, &O::alone_limit>, Scope::relay, {},
-     "how much is held for who joins next",
+     "how much is held for the next member",
      {.needs = {{{{"alone", "hold"}}}}}},
     {group, "half-close", choice<member_ends, &S::relay, &R::channels, &O::end>, Scope::relay, {},
      "what the end of a member's sending means: it leaves, after it has got what was sent before; or it stays and "

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "modes/tunnel/tunnel.hpp"
 
+#include <utility>
+
+#include "modes/tunnel/tunnel_service.hpp"
 #include "modes/tunnel/tunnel_settings.hpp"
 
 namespace instancer::daemon {
@@ -24,6 +27,24 @@ std::vector<Listener> server_listeners(const ServiceSettings& service)
     return listeners;
 }
 
+Parsed<std::unique_ptr<RunningService>> prepare_server(const OwnedSettings& settings, ServiceContext& context)
+{
+    const auto& service = settings.service();
+    const auto home = context.next_home();
+    auto listeners = TunnelListeners::open(service, context.workers.control(), home, context.inherited);
+    if (!listeners)
+        return wrong(listeners.error());
+    auto rules = load_rules(service.access, service.access_file, service.time_zone);
+    if (!rules)
+        return wrong(rules.error());
+    return std::make_unique<TunnelServerService>(settings, context, home, std::move(*listeners), std::move(*rules));
+}
+
+Parsed<std::unique_ptr<RunningService>> prepare_agent(const OwnedSettings& settings, ServiceContext& context)
+{
+    return std::make_unique<TunnelAgentService>(settings, context);
+}
+
 constexpr std::array<std::string_view, 2> examples = {
     "tunnel server -p :8443 --route ':8080 10.0.0.1:80' --agents 203.0.113.7 --any-user",
     "tunnel agent  -p tunnel.example:8443"};
@@ -44,6 +65,7 @@ constinit const ModeEntry tunnel_server_mode{
     .options = tunnel_options,
     .check = check_tunnel_server,
     .listeners = server_listeners,
+    .prepare = prepare_server,
 };
 
 constinit const ModeEntry tunnel_agent_mode{
@@ -59,6 +81,7 @@ constinit const ModeEntry tunnel_agent_mode{
                 .scope = Scope::tunnel_agent},
     .options = tunnel_options,
     .check = check_tunnel_agent,
+    .prepare = prepare_agent,
 };
 
 }  // namespace instancer::daemon

@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "modes/tunnel/tunnel_commands.hpp"
 
-#include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include <asio/ip/address.hpp>
-#include <asio/post.hpp>
-#include <asio/this_coro.hpp>
-
-#include <instancer/async/one_shot.hpp>
 
 #include "config/text.hpp"
+#include "modes/tunnel/call_on.hpp"
 
 namespace instancer::daemon {
 
@@ -42,15 +38,6 @@ TunnelCommands::TunnelCommands(std::string service, TunnelServer& tunnel, asio::
 {
 }
 
-template <class Call>
-asio::awaitable<std::invoke_result_t<Call&>> TunnelCommands::at_home(Call call)
-{
-    const auto executor = co_await asio::this_coro::executor;
-    const auto done = std::make_shared<OneShot<std::invoke_result_t<Call&>>>(executor);
-    asio::post(home_, [done, call = std::move(call)]() mutable { done->complete(call()); });
-    co_return co_await done->wait_uncancelled();
-}
-
 asio::awaitable<ControlReply> TunnelCommands::obey(std::string line)
 {
     const auto words = words_of(line);
@@ -76,7 +63,7 @@ asio::awaitable<ControlReply> TunnelCommands::obey(std::string line)
 asio::awaitable<std::string> TunnelCommands::disconnect(std::string address)
 {
     auto call = [this, address] { return tunnel_.disconnect(address); };
-    auto asked = at_home(std::move(call));
+    auto asked = call_on(home_, std::move(call));
     const bool found = co_await std::move(asked);
     if (!found)
         co_return "error: there is no session of " + in_quotes(address) + "\n";
@@ -87,7 +74,7 @@ asio::awaitable<std::string> TunnelCommands::disconnect(std::string address)
 asio::awaitable<std::string> TunnelCommands::list_sessions()
 {
     auto look = [this] { return tunnel_.sessions(); };
-    auto asked = at_home(std::move(look));
+    auto asked = call_on(home_, std::move(look));
     const auto sessions = co_await std::move(asked);
     std::string text = "tunnel_dict:\n";
     for (const auto& session : sessions) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include <asio/any_io_executor.hpp>
@@ -27,10 +26,6 @@ public:
     asio::awaitable<ControlReply> obey(std::string line) override;
 
 private:
-    /// Runs `call` where the tunnel lives.
-    template <class Call>
-    asio::awaitable<std::invoke_result_t<Call&>> at_home(Call call);
-
     asio::awaitable<std::string> list_sessions();
     asio::awaitable<std::string> disconnect(std::string address);
     asio::awaitable<std::string> set_userip(std::vector<std::string> arguments);

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <cstdint>
+#include <limits>
+
 #include "files/access.hpp"
 #include "modes/tunnel/tunnel.hpp"
 #include "options/types.hpp"
@@ -71,10 +74,12 @@ Parsed<void> add_targets(Target to, const std::string& text)
     return {};
 }
 
+constexpr std::uint64_t least_session_buffer = 16 << 10, most_session_buffer = 1 << 30;
+
 Parsed<void> set_session_buffer(Target to, const std::string& text)
 {
     const auto size = parse_size(text);
-    if (size && (*size < 16 * 1024 || *size > (std::uint64_t{1} << 30)))
+    if (size && (*size < least_session_buffer || *size > most_session_buffer))
         return wrong("'" + text + "' does not fit; write a size from 16k to 1g");
     return set(to.service->tunnel.link.session_buffer, size);
 }
@@ -120,11 +125,11 @@ constexpr Option table[] = {
      "agents",
      {.letter = 'c', .reload = true}},
     {group, "db", file<&S::tunnel, &T::database>, Scope::tunnel_server, {},
-     "SQLite database of users: who connects from the ip of one of them is let in",
+     "SQLite database of users: clients that connect from the ip of one of them are let in",
      {.letter = 'd'}},
     {group, "any-user", flag<&S::tunnel, &T::any_user>, Scope::tunnel_server, {},
      "let everybody in, as far as the access rules do, instead of known users",
-     {.conflict = {{"db"}, "it lets in whom that does not know"}}},
+     {.conflict = {{"db"}, "it lets in users that the database does not know"}}},
     {group, "agents", custom<Shape::list, add_agents>.called("CIDR|ADDRESS|all"), Scope::tunnel_server, {},
      "where agents may come from, beside proxy_client_whitelist"},
     {group, "second-agent", choice<second_agents, &S::tunnel, &T::second_agent>, Scope::tunnel_server, {},
@@ -141,25 +146,25 @@ constexpr Option table[] = {
     {group, "half-close-hold", some_duration<&S::tunnel, &T::link, &L::half_close_hold>, Scope::tunnel, {},
      "toward an end of the original, which knows no half-close: how long the other direction may be silent until the "
      "session ends"},
-    {group, "session-buffer", custom<Shape::size, set_session_buffer, show_size<&S::tunnel, &T::link, &L::session_buffer>>.called("SIZE"), Scope::tunnel, {},
-     "what is kept of a session whose receiver is slow. Between two of ours no more is sent; toward the original the "
-     "whole link waits for a moment"},
-    {group, "total-buffer", custom<Shape::size, set_total_buffer, show_size<&S::tunnel, &T::link, &L::total_buffer>>.called("SIZE"), Scope::tunnel, {},
-     "what is kept of all sessions of a link together; beyond it the session ends of which most is kept. Toward the "
-     "original the whole link waits for a moment"},
+    {group, "session-buffer", custom<Shape::size, set_session_buffer, show_size<&S::tunnel, &T::link, &L::session_buffer>>.called("SIZE").within(least_session_buffer, most_session_buffer), Scope::tunnel, {},
+     "bytes to keep of a session whose receiver is slow. Between two of ours no more is sent; toward the original "
+     "the whole link waits for a moment"},
+    {group, "total-buffer", custom<Shape::size, set_total_buffer, show_size<&S::tunnel, &T::link, &L::total_buffer>>.called("SIZE").within(1, std::numeric_limits<std::int64_t>::max()), Scope::tunnel, {},
+     "bytes to keep of all sessions of a link together; beyond that the session that holds most of them ends. Toward "
+     "the original the whole link waits for a moment"},
     {group, "stall-timeout", some_duration<&S::tunnel, &T::link, &L::stall_timeout>, Scope::tunnel, {},
-     "how long a slow receiver of a session may hold up others; then the session is disconnected whose receiver has "
-     "not taken half of session-buffer"},
+     "how long a slow receiver of a session may hold up others; then a session whose receiver has not taken half of "
+     "session-buffer is disconnected"},
     {group, "targets", custom<Shape::list, add_targets>.called("CIDR|ADDRESS|all[:PORT]"), Scope::tunnel_agent, "all",
      "which targets the server may have the agent connect to, as in 10.0.0.0/8 or 10.0.0.1:80"},
     {group, "keep-alive", some_duration<&S::tunnel, &T::link, &L::keep_alive>, Scope::tunnel_agent, {},
-     "after so long without traffic the agent asks the server for a sign of life, which may take 20s"},
+     "after this long without traffic the agent asks the server for a sign of life, which may take 20s"},
     {group, "reconnect", some_duration<&S::tunnel, &T::reconnect>, Scope::tunnel_agent, {},
      "how long the agent waits before it tries its server again"},
     {group, "verbose", custom<Shape::number, set_verbosity>.called("N"), Scope::tunnel, "20",
      "what is logged, as log-level: 10 (debug), 20 (info), 30 (warning), 40 (error), 50; or 1 to 4, from errors "
      "alone to everything",
-     {.letter = 'v', .conflict = {{"log-level"}, "they say the same"}}},
+     {.letter = 'v', .conflict = {{"log-level"}, "they say the same"}, .no_key = true}},
 };
 // clang-format on
 

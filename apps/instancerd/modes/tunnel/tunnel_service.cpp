@@ -5,17 +5,18 @@
 #include <exception>
 
 #include <asio/co_spawn.hpp>
-#include <asio/detached.hpp>
 
 #include <instancer/acceptor/controlled_acceptor.hpp>
 #include <instancer/authenticator/shared.hpp>
 #include <instancer/backend/upstream_backend.hpp>
 #include <instancer/bridge/pair_bridge.hpp>
+#include <instancer/pool/instance_pool.hpp>
 #include <instancer/text/exception_text.hpp>
 #include <instancer/tunnel/tunnel_authenticator.hpp>
 #include <instancer/tunnel/tunnel_backend.hpp>
 
 #include "daemon/instance_service.hpp"
+#include "modes/tunnel/call_on.hpp"
 #include "observe/traffic.hpp"
 
 namespace instancer::daemon {
@@ -24,20 +25,6 @@ namespace {
 
 /// A guess: operators, and connections that they forgot.
 constexpr std::size_t max_control_connections = 32;
-
-/// Whether only this machine reaches the address of a listener.
-bool is_local(std::string_view address)
-{
-    return address.starts_with("127.") || address.starts_with("[::1]") || address.starts_with("unix:");
-}
-
-Parsed<void> append(Acceptors& to, Parsed<Acceptors> opened)
-{
-    if (!opened)
-        return wrong(opened.error());
-    std::move(opened->begin(), opened->end(), std::back_inserter(to));
-    return {};
-}
 
 TunnelServerOptions server_options(const ServiceSettings& service, std::function<bool(const asio::ip::address&)> admits)
 {
@@ -113,44 +100,44 @@ public:
     Server server;
 };
 
-TunnelServerService::TunnelServerService(const Settings& settings, const ServiceSettings& service, Workers& workers,
-                                         asio::any_io_executor home, TunnelListeners listeners, AccessRules rules,
-                                         std::shared_ptr<UnadmittedLimit> unadmitted, Log& log)
-    : service_(service),
-      name_(service.name),
-      drain_timeout_(service.drain_timeout.value_or(settings.drain_timeout)),
-      control_(workers.control()),
+TunnelServerService::TunnelServerService(const OwnedSettings& settings, ServiceContext& context,
+                                         asio::any_io_executor home, TunnelListeners listeners, AccessRules rules)
+    : RunningService(settings),
+      service_(settings.service()),
+      name_(service_.name),
+      drain_timeout_(service_.drain_timeout.value_or(settings.daemon().drain_timeout)),
+      control_(context.workers.control()),
       home_(std::move(home)),
-      log_(log),
-      users_(name_, std::move(listeners.files), std::move(listeners.users), log),
+      log_(context.log),
+      users_(name_, std::move(listeners.files), std::move(listeners.users), log_),
       tunnel_(home_, name_,
-              server_options(service, [this](const auto& address) { return users_.files()->admits_agent(address); }),
-              std::move(listeners.agents), log),
-      bridge_(make_bridge(service, log)),
+              server_options(service_, [this](const auto& address) { return users_.files()->admits_agent(address); }),
+              std::move(listeners.agents), log_),
+      bridge_(make_bridge(service_, log_)),
       control_acceptors_(std::move(listeners.control)),
-      commands_(name_, tunnel_, home_, users_, log),
+      commands_(name_, tunnel_, home_, users_, log_),
       control_port_(control_, commands_, max_control_connections),
       routes_over_(control_),
       tunnel_over_(control_)
 {
-    if (service.needs_access_control())
-        access_ = make_access_control(control_, service, std::move(rules), unadmitted);
+    if (service_.needs_access_control())
+        access_ = make_access_control(control_, service_, std::move(rules), context.unadmitted);
     for (std::size_t i = 0; i < listeners.routes.size(); ++i) {
         auto& acceptors = listeners.routes[i];
         if (access_)
             for (auto& acceptor : acceptors)
                 acceptor = std::make_unique<ControlledAcceptor>(std::move(acceptor), access_);
         std::unique_ptr<Authenticator> authenticator;
-        if (service.tunnel.any_user)
+        if (service_.tunnel.any_user)
             authenticator = std::make_unique<SharedAuthenticator>();
         else
             authenticator = std::make_unique<TunnelAuthenticator>(
                 [this](asio::ip::address address) { return users_.knows(address); });
         // Sessions are numbered in each server, so that each needs a name of its own.
         const auto name = listeners.routes.size() == 1 ? name_ : name_ + "-" + std::to_string(i + 1);
-        routes_.push_back(std::make_unique<Route>(*this, make_server_options(name, service, unadmitted), workers,
-                                                  std::move(acceptors), users_.files()->routes[i].target,
-                                                  std::move(authenticator)));
+        routes_.push_back(std::make_unique<Route>(*this, make_server_options(name, service_, context.unadmitted),
+                                                  context.workers, std::move(acceptors),
+                                                  users_.files()->routes[i].target, std::move(authenticator)));
     }
 }
 
@@ -247,18 +234,13 @@ void TunnelServerService::use(Parsed<TunnelFiles> files)
     users_.replace(std::move(*files));
 }
 
-void TunnelServerService::report()
+asio::awaitable<void> TunnelServerService::report()
 {
-    asio::post(home_, [this] {
-        log_.notice(name_, (tunnel_.agent().empty() ? "no agent is" : "agent " + tunnel_.agent() + " is") +
-                               " connected, " + counted(tunnel_.sessions().size(), "session"));
-    });
-    asio::co_spawn(control_, report_sessions(), asio::detached);
-}
-
-asio::awaitable<void> TunnelServerService::report_sessions()
-{
-    co_await asio::this_coro::throw_if_cancelled(false);
+    auto look = [this] { return std::pair(tunnel_.agent(), tunnel_.sessions().size()); };
+    auto asked = call_on(home_, std::move(look));
+    const auto [agent, count] = co_await std::move(asked);
+    log_.notice(name_, (agent.empty() ? "no agent is" : "agent " + agent + " is") + " connected, " +
+                           counted(count, "session"));
     for (const auto& route : routes_) {
         const auto sessions = co_await route->server.snapshot();
         for (const auto& session : sessions)
@@ -268,15 +250,14 @@ asio::awaitable<void> TunnelServerService::report_sessions()
 
 // The agent.
 
-TunnelAgentService::TunnelAgentService(const Settings& settings, const ServiceSettings& service,
-                                       asio::any_io_executor control, asio::any_io_executor home, Log& log)
-    : name_(service.name),
-      drain_timeout_(service.drain_timeout.value_or(settings.drain_timeout)),
-      control_(std::move(control)),
-      home_(std::move(home)),
-      log_(log),
+TunnelAgentService::TunnelAgentService(const OwnedSettings& settings, ServiceContext& context)
+    : RunningService(settings),
+      drain_timeout_(settings.service().drain_timeout.value_or(settings.daemon().drain_timeout)),
+      control_(context.workers.control()),
+      home_(context.next_home()),
+      log_(context.log),
       bridge_(std::make_unique<PairBridge>()),
-      agent_(home_, name_, agent_options(service), *bridge_, log)
+      agent_(home_, name(), agent_options(settings.service()), *bridge_, log_)
 {
 }
 
@@ -302,12 +283,13 @@ void TunnelAgentService::stop()
     asio::post(home_, [this] { agent_.stop(); });
 }
 
-void TunnelAgentService::report()
+asio::awaitable<void> TunnelAgentService::report()
 {
-    asio::post(home_, [this] {
-        log_.notice(name_, (agent_.connected() ? "connected to " : "not connected to ") + agent_.server() + ", " +
-                               counted(agent_.sessions(), "session"));
-    });
+    auto look = [this] { return std::pair(agent_.connected(), agent_.sessions()); };
+    auto asked = call_on(home_, std::move(look));
+    const auto [connected, count] = co_await std::move(asked);
+    log_.notice(name(), (connected ? "connected to " : "not connected to ") + agent_.server() + ", " +
+                            counted(count, "session"));
 }
 
 }  // namespace instancer::daemon

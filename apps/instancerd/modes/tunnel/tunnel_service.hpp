@@ -5,7 +5,6 @@
 #include <exception>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,20 +12,18 @@
 #include <asio/post.hpp>
 
 #include <instancer/acceptor/access_control.hpp>
-#include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/async/async_event.hpp>
 #include <instancer/async/helper_threads.hpp>
 #include <instancer/async/one_shot.hpp>
 #include <instancer/bridge.hpp>
-#include <instancer/pool/instance_pool.hpp>
 #include <instancer/server.hpp>
 #include <instancer/tunnel/tunnel_agent.hpp>
 #include <instancer/tunnel/tunnel_server.hpp>
-#include <instancer/workers.hpp>
 
 #include "config/settings.hpp"
 #include "control/control_port.hpp"
 #include "daemon/listen.hpp"
+#include "daemon/preparation.hpp"
 #include "daemon/running_service.hpp"
 #include "modes/tunnel/tunnel_commands.hpp"
 #include "modes/tunnel/tunnel_settings.hpp"
@@ -54,29 +51,26 @@ public:
 /// A server with its routes and its control port.
 class TunnelServerService final : public RunningService {
 public:
-    /// `settings` and `service` must outlive this. `home` is where the link lives.
-    TunnelServerService(const Settings& settings, const ServiceSettings& service, Workers& workers,
-                        asio::any_io_executor home, TunnelListeners listeners, AccessRules rules,
-                        std::shared_ptr<UnadmittedLimit> unadmitted, Log& log);
+    /// `home` is where the link lives.
+    TunnelServerService(const OwnedSettings& settings, ServiceContext& context, asio::any_io_executor home,
+                        TunnelListeners listeners, AccessRules rules);
     ~TunnelServerService() override;
 
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
     void drain() override;
     void stop() override;
     asio::awaitable<void> reload(HelperThreads& reader) override;
-    void report() override;
-    const std::string& name() const noexcept override { return name_; }
+    asio::awaitable<void> report() override;
 
 private:
     /// One route as it runs.
     class Route;
 
     void use(Parsed<TunnelFiles> files);
-    asio::awaitable<void> report_sessions();
     void route_ended(std::exception_ptr failure, const Result<void>& result);
 
     const ServiceSettings& service_;
-    const std::string name_;
+    const std::string& name_;
     const std::chrono::milliseconds drain_timeout_;
     const asio::any_io_executor control_, home_;
     Log& log_;
@@ -97,19 +91,15 @@ private:
 /// An agent.
 class TunnelAgentService final : public RunningService {
 public:
-    /// `settings` and `service` must outlive this.
-    TunnelAgentService(const Settings& settings, const ServiceSettings& service, asio::any_io_executor control,
-                       asio::any_io_executor home, Log& log);
+    TunnelAgentService(const OwnedSettings& settings, ServiceContext& context);
 
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
     void drain() override;
     void stop() override;
     asio::awaitable<void> reload(HelperThreads&) override { co_return; }
-    void report() override;
-    const std::string& name() const noexcept override { return name_; }
+    asio::awaitable<void> report() override;
 
 private:
-    const std::string name_;
     const std::chrono::milliseconds drain_timeout_;
     const asio::any_io_executor control_, home_;
     Log& log_;

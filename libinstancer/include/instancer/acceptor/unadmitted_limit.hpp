@@ -41,6 +41,9 @@ public:
     /// Time: logarithmic in the number of places, as all that can be done with a place.
     Place enter(const Source& source, std::function<void()> on_displaced);
 
+    /// Takes another limit, 0 for none; connections beyond it are displaced.
+    void set_limit(std::size_t limit);
+
     /// Places that are taken.
     std::size_t count() const
     {
@@ -97,8 +100,8 @@ private:
 
     void change_source(std::uint64_t number, const Source& source);
 
-    const std::size_t limit_;
     mutable std::mutex mutex_;  ///< Guards what follows.
+    std::size_t limit_;
     std::uint64_t last_number_ = 0;
     std::unordered_map<std::uint64_t, Connection> connections_;
     Sources sources_;

@@ -28,9 +28,16 @@ INSTANCER_DECL void UnadmittedLimit::remove(std::uint64_t number, Sources::itera
         give_rank(std::move(rank), numbers);
 }
 
+INSTANCER_DECL void UnadmittedLimit::set_limit(std::size_t limit)
+{
+    const std::lock_guard lock(mutex_);
+    limit_ = limit;
+    displace_surplus();
+}
+
 INSTANCER_DECL void UnadmittedLimit::displace_surplus()
 {
-    while (connections_.size() > limit_ && !ranking_.empty()) {
+    while (limit_ != 0 && connections_.size() > limit_ && !ranking_.empty()) {
         const auto busiest = std::prev(ranking_.end())->second;
         const auto oldest = connections_.find(*busiest->second.begin());
         const auto on_displaced = std::move(oldest->second.on_displaced);
@@ -68,9 +75,9 @@ INSTANCER_DECL void UnadmittedLimit::change_source(std::uint64_t number, const S
 INSTANCER_DECL UnadmittedLimit::Place UnadmittedLimit::enter(const Source& source, std::function<void()> on_displaced)
 {
     Place place;
+    const std::lock_guard lock(mutex_);
     if (limit_ == 0)
         return place;
-    const std::lock_guard lock(mutex_);
     const auto number = ++last_number_;
     const auto where = sources_.try_emplace(source).first;
     connections_.try_emplace(number, where, std::move(on_displaced));

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+#include "daemon/preparation.hpp"
+
+#include "modes/modes.hpp"
+
+namespace instancer::daemon {
+
+Parsed<PreparedServices> prepare_services(const std::shared_ptr<const Settings>& settings, ServiceContext& context)
+{
+    PreparedServices prepared;
+    for (std::size_t i = 0; i < settings->services.size(); ++i) {
+        const OwnedSettings own(settings, i);
+        auto service = entry_of(own.service().mode).prepare(own, context);
+        if (!service)
+            return wrong((settings->file.empty() ? "" : own.service().name + ": ") + service.error());
+        prepared.push_back(std::move(*service));
+    }
+    return prepared;
+}
+
+}  // namespace instancer::daemon

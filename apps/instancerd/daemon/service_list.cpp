@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+#include "daemon/service_list.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <functional>
+#include <utility>
+
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/post.hpp>
+
+#include <instancer/async/async_event.hpp>
+#include <instancer/async/one_shot.hpp>
+#include <instancer/text/exception_text.hpp>
+
+#include "daemon/system.hpp"
+
+namespace instancer::daemon {
+
+/// Shared with every coroutine that uses the service, so that the last of them destroys it.
+class ServiceList::Entry {
+public:
+    Entry(Id number, std::unique_ptr<RunningService> prepared, const asio::any_io_executor& control)
+        : id(number), service(std::move(prepared)), gone(control)
+    {
+    }
+
+    void drain()
+    {
+        state = State::ending;
+        if (!over)
+            service->drain();
+    }
+
+    void stop()
+    {
+        state = State::ending;
+        if (!over)
+            service->stop();
+    }
+
+    const Id id;
+    const std::unique_ptr<RunningService> service;
+    State state = State::starting;
+    bool over = false;  ///< Its run has completed.
+    bool reload_wanted = false;
+    bool reloading = false;
+    AsyncEvent gone;
+};
+
+ServiceList::Id ServiceList::add(std::unique_ptr<RunningService> prepared)
+{
+    const auto control = workers_.control();
+    const auto entry = std::make_shared<Entry>(++last_id_, std::move(prepared), control);
+    entries_.push_back(entry);
+    asio::co_spawn(control, serve(entry), asio::detached);
+    return entry->id;
+}
+
+asio::awaitable<void> ServiceList::serve(EntryPtr entry)
+{
+    co_await asio::this_coro::throw_if_cancelled(false);
+    auto running = run(*entry);
+    const auto failure = co_await std::move(running);
+    entry->state = State::ending;
+    entry->over = true;
+    if (failure.empty())
+        observer_.ended(*entry->service);
+    else
+        observer_.failed(*entry->service, failure);
+    co_await settle();
+    entries_.erase(std::find(entries_.begin(), entries_.end(), entry));
+    entry->gone.set();
+}
+
+asio::awaitable<std::string> ServiceList::run(Entry& entry)
+{
+    try {
+        std::function<void()> serving = [this, &entry] { note_serving(entry); };
+        auto task = entry.service->run(std::move(serving));
+        const auto result = co_await std::move(task);
+        co_return result ? std::string() : result.error().message();
+    } catch (...) {
+        co_return exception_text(std::current_exception());
+    }
+}
+
+asio::awaitable<void> ServiceList::settle()
+{
+    for (std::size_t i = 0; i < workers_.size(); ++i) {
+        const auto turn = std::make_shared<OneShot<bool>>(workers_.control());
+        asio::post(workers_.executor(i), [turn] { turn->complete(true); });
+        co_await turn->wait_uncancelled();
+    }
+}
+
+void ServiceList::note_serving(Entry& entry)
+{
+    if (entry.state == State::starting)
+        entry.state = State::serving;
+    observer_.serving(*entry.service);
+}
+
+ServiceList::EntryPtr ServiceList::find(Id id) const
+{
+    const auto found =
+        std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry->id == id; });
+    return found == entries_.end() ? nullptr : *found;
+}
+
+bool ServiceList::drain(Id id)
+{
+    const auto entry = find(id);
+    if (entry)
+        entry->drain();
+    return entry != nullptr;
+}
+
+bool ServiceList::stop(Id id)
+{
+    const auto entry = find(id);
+    if (entry)
+        entry->stop();
+    return entry != nullptr;
+}
+
+void ServiceList::drain_all()
+{
+    for (const auto& entry : entries_)
+        entry->drain();
+}
+
+void ServiceList::stop_all()
+{
+    for (const auto& entry : entries_)
+        entry->stop();
+}
+
+void ServiceList::reload_all(HelperThreads& reader)
+{
+    for (const auto& entry : entries_) {
+        entry->reload_wanted = true;
+        if (entry->over || std::exchange(entry->reloading, true))
+            continue;
+        asio::co_spawn(workers_.control(), reload(entry, reader), [this, entry](std::exception_ptr failure) {
+            entry->reloading = false;
+            if (failure)
+                log_.warning(entry->service->name(), "reading its files again failed: " + exception_text(failure));
+        });
+    }
+}
+
+asio::awaitable<void> ServiceList::reload(EntryPtr entry, HelperThreads& reader)
+{
+    auto& service = *entry->service;
+    while (std::exchange(entry->reload_wanted, false)) {
+        for (const auto& file : files_of(service.settings().daemon(), service.settings().service()))
+            if (was_read_once(file))
+                log_.notice(service.name(), file + " gives what it holds once, and is not read again");
+        auto task = service.reload(reader);
+        co_await std::move(task);
+    }
+}
+
+void ServiceList::report_all()
+{
+    for (const auto& entry : entries_)
+        if (!entry->over)
+            asio::co_spawn(workers_.control(), entry->service->report(), [entry](std::exception_ptr) {});
+}
+
+std::vector<ServiceList::Status> ServiceList::snapshot() const
+{
+    std::vector<Status> all;
+    for (const auto& entry : entries_)
+        all.emplace_back(entry->id, entry->service->name(), entry->state);
+    return all;
+}
+
+bool ServiceList::none_starting() const
+{
+    return std::none_of(entries_.begin(), entries_.end(),
+                        [](const auto& entry) { return entry->state == State::starting; });
+}
+
+asio::awaitable<void> ServiceList::wait_empty()
+{
+    while (!entries_.empty()) {
+        const auto entry = entries_.front();
+        co_await entry->gone.wait();
+    }
+}
+
+}  // namespace instancer::daemon
