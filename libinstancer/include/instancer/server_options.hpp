@@ -30,6 +30,7 @@ public:
     unsigned source_prefix = 64;                  ///< IPv6 clients that share so many bits count as one address.
     std::shared_ptr<UnadmittedLimit> unadmitted;  ///< Where clients take places until they are admitted; may be null.
     /// What clients pass, in this order, between their introduction by a proxy and their authentication.
+    unsigned source_prefix4 = 32;                 ///< IPv4 clients that share so many bits count as one address.
     std::vector<std::shared_ptr<AdmissionStage>> stages;
     /// What clients pass, in this order, after their authentication.
     std::vector<std::shared_ptr<AdmissionStage>> identified_stages;

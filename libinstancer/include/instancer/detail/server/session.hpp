@@ -157,7 +157,10 @@ private:
 
     asio::any_io_executor executor() const { return environment_.workers.executor(worker_); }
 
-    Source source() const { return Source(info_, environment_.options.source_prefix); }
+    Source source() const
+    {
+        return Source(info_, environment_.options.source_prefix, environment_.options.source_prefix4);
+    }
 
     bool hands_over_socket() const { return environment_.pool.traits().takes_client_socket(); }
 

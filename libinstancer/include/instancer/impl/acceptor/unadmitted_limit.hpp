@@ -28,16 +28,21 @@ INSTANCER_DECL void UnadmittedLimit::remove(std::uint64_t number, Sources::itera
         give_rank(std::move(rank), numbers);
 }
 
-INSTANCER_DECL void UnadmittedLimit::displace_surplus()
+INSTANCER_DECL void UnadmittedLimit::displace_oldest(Sources::iterator source)
 {
-    while (connections_.size() > limit_ && !ranking_.empty()) {
-        const auto busiest = std::prev(ranking_.end())->second;
-        const auto oldest = connections_.find(*busiest->second.begin());
-        const auto on_displaced = std::move(oldest->second.on_displaced);
-        remove(oldest->first, busiest);
-        connections_.erase(oldest);
-        on_displaced();
-    }
+    const auto oldest = connections_.find(*source->second.begin());
+    const auto on_displaced = std::move(oldest->second.on_displaced);
+    remove(oldest->first, source);
+    connections_.erase(oldest);
+    on_displaced();
+}
+
+INSTANCER_DECL void UnadmittedLimit::displace_surplus(Sources::iterator source)
+{
+    if (is_over(source->second.size(), per_source_))
+        displace_oldest(source);
+    while (is_over(connections_.size(), limit_) && !ranking_.empty())
+        displace_oldest(std::prev(ranking_.end())->second);
 }
 
 INSTANCER_DECL bool UnadmittedLimit::leave(std::uint64_t number) noexcept
@@ -63,12 +68,13 @@ INSTANCER_DECL void UnadmittedLimit::change_source(std::uint64_t number, const S
         return;
     remove(number, from);
     add(number, to);
+    displace_surplus(to);
 }
 
 INSTANCER_DECL UnadmittedLimit::Place UnadmittedLimit::enter(const Source& source, std::function<void()> on_displaced)
 {
     Place place;
-    if (limit_ == 0)
+    if (limit_ == 0 && per_source_ == 0)
         return place;
     const std::lock_guard lock(mutex_);
     const auto number = ++last_number_;
@@ -76,7 +82,7 @@ INSTANCER_DECL UnadmittedLimit::Place UnadmittedLimit::enter(const Source& sourc
     connections_.try_emplace(number, where, std::move(on_displaced));
     place = Place(*this, number);
     add(number, where);
-    displace_surplus();
+    displace_surplus(where);
     return place;
 }
 
