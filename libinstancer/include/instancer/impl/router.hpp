@@ -109,9 +109,11 @@ INSTANCER_DECL void Router::conclude(Visit& visit, std::exception_ptr thrown, co
 {
     if (thrown)
         return turn_away(visit, SessionEnd::failed, exception_text(thrown));
-    if (!server)
+    if (!server) {
+        detail::note_rejection(visit.context.slot(), visit.accepted.info(), server.error());
         return turn_away(visit, detail::reject_client(visit.accepted.stream(), server.error()),
                          server.error().message());
+    }
     hand_over(visit, *server);
 }
 

@@ -16,7 +16,7 @@ INSTANCER_DECL asio::awaitable<Result<Admission>> PromptAuthenticator::do_authen
         co_return fail(std::move(asked.error()));
     auto token = co_await read_token(client);
     if (!token && token.error() == asio::error::make_error_code(asio::error::eof))
-        co_return fail(Errc::rejected, "the client left before it had named a token");
+        co_return fail(Errc::cancelled, "the client left before it had named a token");
     if (!token)
         co_return fail(std::move(token.error()));
     if (!tokens_.contains(*token)) {

@@ -201,6 +201,7 @@ INSTANCER_DECL SessionEnd Session::reject(const Error& error)
 {
     if (cause_.is_set())
         return SessionEnd::stopped;
+    note_rejection(slot_.get(), info_, error);
     detail_ = error.message();
     return reject_client(client_, error);
 }
