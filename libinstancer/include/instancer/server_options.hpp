@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <instancer/acceptor/unadmitted_limit.hpp>
+#include <instancer/admission/place_budget.hpp>
 #include <instancer/admission/stage.hpp>
 
 namespace instancer {
@@ -29,6 +30,8 @@ public:
     Duration delivery_timeout = std::chrono::seconds(100);
     unsigned source_prefix = 64;                  ///< IPv6 clients that share so many bits count as one address.
     std::shared_ptr<UnadmittedLimit> unadmitted;  ///< Where clients take places until they are admitted; may be null.
+    /// Where clients take places while they say who they are; may be null.
+    std::shared_ptr<PlaceBudget> authenticating;
     /// What clients pass, in this order, between their introduction by a proxy and their authentication.
     unsigned source_prefix4 = 32;                 ///< IPv4 clients that share so many bits count as one address.
     std::vector<std::shared_ptr<AdmissionStage>> stages;
