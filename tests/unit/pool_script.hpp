@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <string>
 #include <string_view>
@@ -218,6 +219,9 @@ private:
             return "refuse " + client + " " + error_name(action.error);
         case PoolAction::Kind::revoke: return "revoke " + name(action.slot) + end;
         case PoolAction::Kind::stop: return "stop " + name(action.slot) + end;
+        case PoolAction::Kind::warn:
+            return "warn " + name(action.slot) + " " +
+                   std::to_string(std::chrono::duration_cast<std::chrono::seconds>(action.expiry - now).count()) + "s";
         case PoolAction::Kind::check_activity: return "check " + name(action.slot);
         }
         return "?";

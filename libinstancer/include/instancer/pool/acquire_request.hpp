@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 #include <instancer/client.hpp>
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
+#include <instancer/pool/queue_place.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer {
@@ -63,12 +65,34 @@ public:
         return *this;
     }
 
+    /// Called on the pool's control executor when the client waits for room, and when its place has changed; not more
+    /// often than twice a second.
+    const std::function<void(const QueuePlace&)>& on_queue() const noexcept { return on_queue_; }
+    /// Sets what is called with the client's place in the queue.
+    AcquireRequest& on_queue(std::function<void(const QueuePlace&)> callback)
+    {
+        on_queue_ = std::move(callback);
+        return *this;
+    }
+
+    /// Called on the pool's control executor, `PoolOptions::warn_before` the instance's time to live is over, with what
+    /// is left of it; again when that was extended.
+    std::function<void(std::chrono::steady_clock::duration)>& on_warning() noexcept { return on_warning_; }
+    /// Sets what is called before the instance's time is over.
+    AcquireRequest& on_warning(std::function<void(std::chrono::steady_clock::duration)> callback)
+    {
+        on_warning_ = std::move(callback);
+        return *this;
+    }
+
 private:
     Identity identity_;
     ClientInfo client_;
     std::string label_;
     UniqueFd client_socket_;
     std::function<void(InstanceEnd)> on_end_;
+    std::function<void(const QueuePlace&)> on_queue_;
+    std::function<void(std::chrono::steady_clock::duration)> on_warning_;
     bool reset_ = false;
     bool join_only_ = false;
 };

@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <instancer/detail/pool/timer_wheel.hpp>
 #include <instancer/events.hpp>
@@ -167,6 +168,11 @@ public:
 
     /// Clients that wait for room.
     std::size_t queued() const noexcept { return queue_.size(); }
+
+    /// Their names, in the order in which they would be served if nothing else happened.
+    ///
+    /// Time: by their number.
+    std::vector<WaiterId> queue_order() const;
 
 private:
     static constexpr std::uint32_t none = detail::no_index;
@@ -394,6 +400,9 @@ private:
     }
 
     void fire(Time now, std::uint32_t index);
+
+    /// The sessions of an instance are told when its time is over.
+    void warn(std::uint32_t index);
 
     /// Whether an instance goes with its last client.
     bool ends_unused(const InstanceEntry& entry, Time now) const

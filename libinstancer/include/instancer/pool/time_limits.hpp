@@ -30,7 +30,7 @@ public:
     /// Time: by the number of different limits that were set before.
     void set(const PoolOptions& options)
     {
-        const Set wanted{options.ttl, options.idle, options.linger};
+        const Set wanted{options.ttl, options.idle, options.linger, options.warn_before};
         const auto found = std::find(sets_.begin(), sets_.end(), wanted);
         current_ = static_cast<std::uint32_t>(found - sets_.begin());
         if (found == sets_.end())
@@ -74,9 +74,19 @@ public:
         return std::max(due, entry.kept_until);
     }
 
+    /// When its sessions are to be warned of its end by time; the end of time when they are not to be, or have been.
+    Time warning_due(const InstanceEntry& entry) const
+    {
+        const bool warns = of(entry).ttl != Duration::zero() && of(entry).warn_before != Duration::zero();
+        return warns && !entry.warned ? expiry(entry) - of(entry).warn_before : Time::max();
+    }
+
+    /// When the time to live of an instance is over that has one.
+    Time expiry(const InstanceEntry& entry) const { return std::max(entry.claimed + of(entry).ttl, entry.kept_until); }
+
 private:
     struct Set {
-        Duration ttl, idle, linger;
+        Duration ttl, idle, linger, warn_before;
         friend bool operator==(const Set&, const Set&) = default;
     };
 

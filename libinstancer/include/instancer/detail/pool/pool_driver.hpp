@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -52,7 +53,9 @@ public:
         AcquireRequest& request() noexcept { return request_; }
         LeaseOneShot& lease() const noexcept { return *lease_; }
 
-        WaiterId waiter = 0;  ///< The control executor's own.
+        // The control executor's own.
+        WaiterId waiter = 0;
+        QueuePlace place;  ///< What was told of it last.
 
     private:
         asio::any_io_executor executor_;
@@ -129,6 +132,15 @@ public:
     std::vector<InstanceInfo> snapshot() const;
 
 private:
+    /// How often clients are told their places in the queue at most: somebody is to read that. A guess.
+    static constexpr std::chrono::milliseconds place_pause{500};
+
+    /// A session that wants to know of the end of its instance.
+    struct Warning {
+        std::function<void(Clock::duration)> tell;
+        Clock::time_point told;  ///< Of which end it knows.
+    };
+
     /// What there is to an instance beside what the state knows.
     struct Record {
         explicit Record(const asio::any_io_executor& control) : wake(control, Clock::time_point::max()) {}
@@ -147,6 +159,7 @@ private:
         Stream first;  ///< The connection that proved it ready, until somebody takes it.
         std::shared_ptr<Usage> usage = std::make_shared<Usage>();
         NumberedList<std::function<void(InstanceEnd)>> sessions;  ///< What is called when it is taken from them.
+        std::map<std::uint32_t, Warning> warnings;                ///< By session.
         std::optional<Identity> claimed_by;                       ///< Of a warm instance that was claimed.
         std::string owner;
         Clock::time_point since = Clock::now();
@@ -175,6 +188,7 @@ private:
         while (auto action = state_.next_action())
             execute_action(*action);
         schedule();
+        tell_places_later();
         if (draining_ && state_.empty() && records_.empty())
             empty_.set();
     }
@@ -206,6 +220,8 @@ private:
     void assign(const PoolAction& action);
 
     void grant(const PoolAction& action);
+
+    void warn(const PoolAction& action);
 
     /// A server may lose patience with a connection that waited for its client.
     static bool has_hung_up(const Stream& stream)
@@ -284,6 +300,11 @@ private:
         execute_actions();
     }
 
+    /// Some time after the queue may have changed, or at once if that has not been for a while.
+    void tell_places_later();
+
+    void tell_places();
+
     /// Keeps the timer at or before the state's next deadline.
     void schedule();
 
@@ -303,6 +324,10 @@ private:
     std::unordered_map<std::uint64_t, RecordPtr> records_;
     std::unordered_map<WaiterId, std::shared_ptr<Pending>> pending_;
     std::string refusal_detail_;  ///< Why the start failed whose clients are being refused.
+    asio::steady_timer place_timer_;
+    Clock::time_point places_told_{};
+    bool tells_places_ = false;  ///< Some client wants to know.
+    bool places_due_ = false;    ///< The timer runs.
     bool armed_ = false;
     bool preparing_ = false;
     bool draining_ = false;

@@ -171,6 +171,7 @@ INSTANCER_DECL bool PoolState::extend(SlotId slot, Time until)
     if (index == none || table_[index].state == SlotState::stopping)
         return false;
     table_[index].kept_until = until;
+    table_[index].warned = false;
     if (table_[index].state == SlotState::ready && !table_[index].warm)
         arm(index);
     return true;
@@ -279,6 +280,14 @@ INSTANCER_DECL std::optional<SlotId> PoolState::wants_activity(Time now, const I
     if (index == none || !victims_.is_unsure(index, now))
         return std::nullopt;
     return table_.slot_of(index);
+}
+
+INSTANCER_DECL std::vector<WaiterId> PoolState::queue_order() const
+{
+    std::vector<WaiterId> names;
+    for (const std::uint32_t client : queue_.order())
+        names.push_back(waiters_.id(client));
+    return names;
 }
 
 INSTANCER_DECL void PoolState::unlink(std::uint32_t index)
@@ -571,6 +580,17 @@ INSTANCER_DECL void PoolState::grant(Time now, std::uint32_t index, WaiterId wai
     action.waiter = waiter;
     action.slot = table_.slot_of(index);
     actions_.push_back(action);
+    if (entry.warned)
+        warn(index);
+}
+
+INSTANCER_DECL void PoolState::warn(std::uint32_t index)
+{
+    table_[index].warned = true;
+    PoolAction action(PoolAction::Kind::warn);
+    action.slot = table_.slot_of(index);
+    action.expiry = limits_.expiry(table_[index]);
+    actions_.push_back(action);
 }
 
 INSTANCER_DECL void PoolState::end_now(std::uint32_t index)
@@ -628,6 +648,8 @@ INSTANCER_DECL void PoolState::fire(Time now, std::uint32_t index)
     } else if (!kept && limits_.has_lingered(entry, now)) {
         stop(index, InstanceEnd::unused);
     } else if (kept || !limits_.is_idle(entry, now)) {
+        if (limits_.warning_due(entry) <= now)
+            warn(index);
         arm(index);
     } else if (entry.clients == 0) {
         stop(index, InstanceEnd::idle);
@@ -641,7 +663,7 @@ INSTANCER_DECL void PoolState::fire(Time now, std::uint32_t index)
 INSTANCER_DECL void PoolState::arm(std::uint32_t index)
 {
     const InstanceEntry& entry = table_[index];
-    const Time due = limits_.due(entry);
+    const Time due = std::min(limits_.due(entry), limits_.warning_due(entry));
     if (due == Time::max()) {
         wheel_.disarm(index);
         return;

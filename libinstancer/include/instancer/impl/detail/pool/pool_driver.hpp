@@ -23,7 +23,8 @@ INSTANCER_DECL PoolDriver::PoolDriver(asio::any_io_executor control, std::string
       state_(adapted(options, traits_), Clock::now(), budget_.get()),
       timer_(control_),
       started_(control_),
-      empty_(control_)
+      empty_(control_),
+      place_timer_(control_)
 {
 }
 
@@ -88,6 +89,7 @@ INSTANCER_DECL void PoolDriver::acquire(const std::shared_ptr<Pending>& pending)
     const auto now = Clock::now();
     while (const auto slot = state_.wants_activity(now, request.identity()))
         state_.active(now, *slot, record(*slot)->usage->last_active());
+    tells_places_ = tells_places_ || request.on_queue();
     pending->waiter = state_.acquire(now, request.identity(), request.reset());
     pending_.emplace(pending->waiter, pending);
     execute_actions();
@@ -158,6 +160,7 @@ INSTANCER_DECL void PoolDriver::execute_action(PoolAction& action)
         break;
     case PoolAction::Kind::revoke: revoke(record(action.slot), action.end); break;
     case PoolAction::Kind::stop: request_stop(record(action.slot), action.end); break;
+    case PoolAction::Kind::warn: warn(action); break;
     case PoolAction::Kind::check_activity:
         state_.active(Clock::now(), action.slot, record(action.slot)->usage->last_active());
         break;
@@ -226,8 +229,17 @@ INSTANCER_DECL void PoolDriver::grant(const PoolAction& action)
     if (stream && !stream.rebind(pending->executor()))
         stream = Stream();
     const auto session = record->sessions.add(pending->request().on_end());
+    if (auto& tell = pending->request().on_warning())
+        record->warnings.emplace(session, Warning{std::move(tell), {}});
     pending->lease().complete(
         Lease(record->instance, record->usage, std::move(stream), weak_from_this(), action.slot.key(), session));
+}
+
+INSTANCER_DECL void PoolDriver::warn(const PoolAction& action)
+{
+    for (auto& [session, warning] : record(action.slot)->warnings)
+        if (std::exchange(warning.told, action.expiry) != action.expiry)
+            warning.tell(action.expiry - Clock::now());
 }
 
 INSTANCER_DECL void PoolDriver::release(std::uint64_t instance, std::uint32_t session, bool in_order)
@@ -236,6 +248,7 @@ INSTANCER_DECL void PoolDriver::release(std::uint64_t instance, std::uint32_t se
     if (found == records_.end())
         return;
     found->second->sessions.erase(session);
+    found->second->warnings.erase(session);
     found->second->served_in_order = in_order;
     state_.release(Clock::now(), found->second->slot);
     execute_actions();
@@ -438,6 +451,32 @@ INSTANCER_DECL void PoolDriver::report_and_erase(const RecordPtr& record)
     summary.bytes_down = record->usage->bytes_down();
     events_.instance_ended(summary);
     records_.erase(record->slot.key());
+}
+
+INSTANCER_DECL void PoolDriver::tell_places_later()
+{
+    if (!tells_places_ || state_.queued() == 0 || std::exchange(places_due_, true))
+        return;
+    place_timer_.expires_at(std::max(places_told_ + place_pause, Clock::now()));
+    place_timer_.async_wait([weak = weak_from_this()](const asio::error_code&) {
+        if (const auto self = weak.lock())
+            self->tell_places();
+    });
+}
+
+INSTANCER_DECL void PoolDriver::tell_places()
+{
+    places_due_ = false;
+    places_told_ = Clock::now();
+    const auto order = state_.queue_order();
+    for (std::size_t i = 0; i < order.size(); ++i) {
+        const auto found = pending_.find(order[i]);
+        if (found == pending_.end() || !found->second->request().on_queue())
+            continue;
+        const QueuePlace place(i + 1, order.size());
+        if (std::exchange(found->second->place, place) != place)
+            found->second->request().on_queue()(place);
+    }
 }
 
 INSTANCER_DECL void PoolDriver::schedule()
