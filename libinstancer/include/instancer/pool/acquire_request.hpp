@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -24,6 +25,15 @@ public:
     const Identity& identity() const noexcept { return identity_; }
     /// For whom.
     const ClientInfo& client() const noexcept { return client_; }
+
+    /// The owner as all pools of an InstanceBudget know it; empty where what it has in others does not count.
+    const std::optional<Digest>& common_owner() const noexcept { return common_owner_; }
+    /// Sets by what all pools know the owner.
+    AcquireRequest& common_owner(const Digest& owner)
+    {
+        common_owner_ = owner;
+        return *this;
+    }
 
     /// Every instance of the owner goes first.
     bool reset() const noexcept { return reset_; }
@@ -89,6 +99,7 @@ private:
     Identity identity_;
     ClientInfo client_;
     std::string label_;
+    std::optional<Digest> common_owner_;
     UniqueFd client_socket_;
     std::function<void(InstanceEnd)> on_end_;
     std::function<void(const QueuePlace&)> on_queue_;

@@ -81,9 +81,14 @@ public:
     InstanceEntry() = default;
 };
 
+class OwnerAccount;
+
 /// What counts against an owner.
 class InstanceOwner {
 public:
+    /// What it has in all pools, where that counts.
+    OwnerAccount* account = nullptr;
+
     Digest digest;                ///< Who it is.
     detail::IndexList live;       ///< Instances that have room and are not being stopped, newest first.
     std::uint32_t entries = 0;    ///< Instances, and identities that wait for one.

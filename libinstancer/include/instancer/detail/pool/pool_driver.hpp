@@ -75,6 +75,9 @@ public:
     };
     Users& users() noexcept { return users_; }
 
+    /// Whether it counts what the owners of its clients have in other pools.
+    bool counts_common_owners() const noexcept { return budget_ && budget_->owners().limited(); }
+
     /// Starts once; whoever calls it later shares the result.
     asio::awaitable<Result<void>> start();
 

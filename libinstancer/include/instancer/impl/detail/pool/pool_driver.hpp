@@ -90,7 +90,7 @@ INSTANCER_DECL void PoolDriver::acquire(const std::shared_ptr<Pending>& pending)
     while (const auto slot = state_.wants_activity(now, request.identity()))
         state_.active(now, *slot, record(*slot)->usage->last_active());
     tells_places_ = tells_places_ || request.on_queue();
-    pending->waiter = state_.acquire(now, request.identity(), request.reset());
+    pending->waiter = state_.acquire(now, request.identity(), request.reset(), request.common_owner());
     pending_.emplace(pending->waiter, pending);
     execute_actions();
 }

@@ -283,6 +283,8 @@ INSTANCER_DECL Result<AcquireRequest> Session::make_request(const Progress& prog
     request.reset(progress.reset);
     request.join_only(!progress.may_start);
     request.label(progress.admission().label());
+    if (environment_.pool.counts_common_owners() && progress.admission().returning())
+        request.common_owner(Identity({}, progress.admission().owner(), {}).owner());
     ++attempt_;
     instance_exited_ = false;
     request.on_end(environment_.table.instance_listener(*this, attempt_));
