@@ -27,6 +27,7 @@
 #include <instancer/relay/relay_options.hpp>
 
 #include "config/problem.hpp"
+#include "crowd/crowd_settings.hpp"
 #include "files/access.hpp"
 #include "modes/tunnel/tunnel_settings.hpp"
 #include "options/values.hpp"
@@ -139,6 +140,7 @@ public:
 
     Auth auth = Auth::open;
     unsigned source_prefix = 64;
+    unsigned source_prefix4 = 32;
     std::string tokens;
     OnRemoved on_removed = OnRemoved::keep;
     std::string prompt = "token: ";
@@ -153,6 +155,7 @@ public:
     std::size_t max_connections = 0;
     std::size_t max_per_source = 0;
     std::vector<std::optional<Network>> accept_proxy;
+    CrowdSettings crowd;
 
     PoolOptions pool;
     std::optional<std::chrono::milliseconds> drain_timeout;
@@ -193,7 +196,7 @@ public:
     bool needs_access_control() const
     {
         return !access.empty() || !access_file.empty() || max_connections != 0 || max_per_source != 0 ||
-               !accept_proxy.empty();
+               !accept_proxy.empty() || !crowd.connect_rate.unlimited() || crowd.bans();
     }
 
     /// Whether an instance serves one connection and goes with it.
@@ -223,6 +226,7 @@ public:
     std::chrono::microseconds busy_poll{0};
     std::size_t max_instances = 0;
     std::optional<std::size_t> max_unadmitted;  ///< None: as many as the limit of descriptors allows.
+    std::size_t max_unadmitted_per_source = 0;
     std::chrono::milliseconds drain_timeout{30'000};
     std::vector<ServiceSettings> services;
 

@@ -12,6 +12,7 @@
 #include <instancer/backend/unbound_limits.hpp>
 
 #include "config/checker.hpp"
+#include "crowd/crowd.hpp"
 #include "daemon/system.hpp"
 #include "files/access.hpp"
 #include "files/tokens.hpp"
@@ -196,6 +197,7 @@ void check_service(Checker& checker)
     if (service.mode != Mode::tunnel_agent) {
         check_traffic(checker);
         check_access(checker);
+        check_crowd(checker);
     }
     if (includes(Scope::instances, scope_of(service.mode))) {
         check_tokens(checker);

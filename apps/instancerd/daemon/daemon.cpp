@@ -136,7 +136,8 @@ public:
             return wrong(name.error());
         name_ = std::move(*name);
 
-        const auto unadmitted = std::make_shared<UnadmittedLimit>(max_unadmitted());
+        const auto unadmitted =
+            std::make_shared<UnadmittedLimit>(max_unadmitted(), settings_.max_unadmitted_per_source);
         for (std::size_t i = 0; i < listeners.size(); ++i) {
             const auto& service = settings_.services[i];
             for (const auto& warning : warnings_of(settings_, service))

@@ -17,6 +17,7 @@
 #include <instancer/authenticator/token.hpp>
 
 #include "control/control_terminal.hpp"
+#include "crowd/crowd.hpp"
 #include "daemon/system.hpp"
 #include "files/tokens.hpp"
 #include "files/upstreams.hpp"
@@ -28,7 +29,7 @@ namespace instancer::daemon {
 
 std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& executor,
                                                    const ServiceSettings& service, AccessRules rules,
-                                                   std::shared_ptr<UnadmittedLimit> unadmitted)
+                                                   std::shared_ptr<UnadmittedLimit> unadmitted, const BanKeeper* bans)
 {
     AccessControlOptions options;
     options.rules = std::move(rules);
@@ -41,6 +42,8 @@ std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& 
     for (const auto& network : service.accept_proxy)
         options.proxies.add(true, network);
     options.unadmitted = std::move(unadmitted);
+    options.bans = bans ? bans->bans() : nullptr;
+    add_crowd(options, service);
     return std::make_shared<AccessControl>(executor, std::move(options));
 }
 
@@ -71,6 +74,7 @@ ServerOptions make_server_options(const std::string& name, const ServiceSettings
     options.session_timeout = service.session_timeout;
     options.source_prefix = service.source_prefix;
     options.unadmitted = std::move(unadmitted);
+    add_crowd(options, service);
     return options;
 }
 
@@ -85,7 +89,8 @@ InstanceService::InstanceService(const Settings& settings, const ServiceSettings
       drain_timeout_(service.drain_timeout.value_or(settings.drain_timeout)),
       control_(workers.control()),
       log_(log),
-      control_acceptors_(std::move(relay.control))
+      control_acceptors_(std::move(relay.control)),
+      bans_(keep_bans(service, log))
 {
     const auto control = control_;
     auto pool = service.pool;
@@ -119,7 +124,7 @@ InstanceService::InstanceService(const Settings& settings, const ServiceSettings
     pool_ = std::make_unique<InstancePool>(control, name_, pool, *backend_, log, std::move(budget));
     bridge_ = make_bridge(service, log);
     if (service.needs_access_control()) {
-        access_ = make_access_control(control, service, std::move(rules), unadmitted);
+        access_ = make_access_control(control, service, std::move(rules), unadmitted, bans_.get());
         for (auto& acceptor : acceptors)
             acceptor = std::make_unique<ControlledAcceptor>(std::move(acceptor), access_);
     }
@@ -177,7 +182,8 @@ std::unique_ptr<Authenticator> InstanceService::make_authenticator(const Service
     if (service.mode == Mode::forward)
         return std::make_unique<SharedAuthenticator>();
     switch (service.auth) {
-    case Auth::source: return std::make_unique<SourceAddressAuthenticator>(service.source_prefix);
+    case Auth::source:
+        return std::make_unique<SourceAddressAuthenticator>(service.source_prefix, service.source_prefix4);
     case Auth::token: {
         const auto to_tokens = [](const std::vector<std::string>& all) {
             return std::vector<Token>(all.begin(), all.end());
@@ -224,6 +230,8 @@ InstanceService::Files InstanceService::read_files() const
 
 asio::awaitable<void> InstanceService::reload(HelperThreads& reader)
 {
+    if (bans_)
+        bans_->reload();
     auto read = [this] { return read_files(); };
     auto call = reader.run(std::move(read));
     auto files = co_await std::move(call);

@@ -23,6 +23,7 @@
 #include <instancer/workers.hpp>
 
 #include "config/settings.hpp"
+#include "crowd/ban_file.hpp"
 #include "daemon/listen.hpp"
 #include "daemon/running_service.hpp"
 #include "modes/relay/relay_commands.hpp"
@@ -34,7 +35,7 @@ namespace instancer::daemon {
 /// Who may connect to a service.
 std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& executor,
                                                    const ServiceSettings& service, AccessRules rules,
-                                                   std::shared_ptr<UnadmittedLimit> unadmitted);
+                                                   std::shared_ptr<UnadmittedLimit> unadmitted, const BanKeeper* bans);
 
 /// What the file of access rules holds now; none where there is no such file.
 ///
@@ -114,6 +115,7 @@ private:
     std::unique_ptr<Bridge> bridge_;
     std::function<void(std::vector<std::string>)> set_tokens_;  ///< Of the server's authenticator, if it has any.
     std::set<std::string> owners_;                              ///< Of the tokens, as hashes.
+    std::unique_ptr<BanKeeper> bans_;                           ///< None where nobody is banned.
     std::shared_ptr<AccessControl> access_;                     ///< None where everybody is let in.
     RelayAuthenticator* relay_authenticator_ = nullptr;
     std::unique_ptr<Server> server_;

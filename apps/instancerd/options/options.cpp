@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "crowd/crowd.hpp"
 #include "files/access.hpp"
 #include "modes/modes.hpp"
 #include "options/types.hpp"
@@ -187,13 +188,15 @@ constexpr Type limit_memory = by_mode<Mode::docker, size_from<least_of_container
                                       size_from<least_of_process, &S::limits, &Limits::memory>>;
 
 constexpr Needs with_rules = {{{{"allow"}, {"deny"}, {"access-file"}}}, "rules"};
+constexpr Needs with_denials = {with_rules.any_of, "rules", {{{"connect-rate"}, {"ban-after"}, {"ban-file"}}}};
 constexpr Needs with_tokens = {{{{"auth", "token"}, {"auth", "prompt"}}}};
 constexpr Needs with_owners = {{{{"auth", "source"}, {"auth", "prompt"}, {"auth", "token"}}},
                                "clients that can be told apart"};
-constexpr Needs with_sources = {{{{"auth", "source"}, {"max-per-source"}}},
-                                {},
-                                {{{"auth", "token"}, {"auth", "prompt"}, {"accept-proxy"}}},
-                                Scope::unrelayed};
+constexpr Needs with_sources = {
+    {{{"auth", "source"}, {"max-per-source"}}},
+    {},
+    {{{"auth", "token"}, {"auth", "prompt"}, {"accept-proxy"}, {"connect-rate"}, {"ban-after"}, {"start-rate"}}},
+    Scope::unrelayed};
 constexpr Needs with_dialogue = {{{{"auth", "token"}, {"auth", "prompt"}, {"accept-proxy"}}}, {}, {}, Scope::unrelayed};
 constexpr Needs with_queue = {{{{"when-full", "queue"}, {"max-per-upstream"}}}};
 constexpr Needs with_traffic_log = {{{{"traffic-log", "text"}, {"traffic-log", "hex"}}}};
@@ -232,7 +235,7 @@ constexpr Option before_modes[] = {
     {access, "denied", choice<when_denied, &S::when_denied>, Scope::service, {},
      "what happens to who may not connect: a reset; silence until it leaves, for an hour at most and for 1000 clients "
      "at once; an end without a byte",
-     {.needs = with_rules}},
+     {.needs = with_denials}},
     {access, "max-connections", max_connections, Scope::service, {},
      "connections to the service at once; 0: no limit. Who is too many is reset. With relay: members of one channel, as "
      "the original calls it; who is too many is told so (all connections: max-total)"},
@@ -252,6 +255,9 @@ constexpr Option before_modes[] = {
      "a Unix socket); by the 130-byte token greeting; by a token that they are asked to type, for nc and telnet"},
     {clients, "source-prefix", count_in<1, 128, &S::source_prefix>.called("BITS"), Scope::service, {},
      "IPv6 clients that share so many leading bits count as one",
+     {.needs = with_sources}},
+    {clients, "source-prefix4", count_in<1, 32, &S::source_prefix4>.called("BITS"), Scope::service, {},
+     "IPv4 clients that share so many leading bits count as one",
      {.needs = with_sources}},
     {clients, "tokens", file<&S::tokens>, Scope::instances, {},
      "accepted tokens, one a line: 128 characters, or hex: and 256 digits; with prompt whatever is typed, 256 "
@@ -470,6 +476,7 @@ const std::vector<Option>& options()
 {
     static const auto all = [] {
         std::vector<Option> rows(std::begin(before_modes), std::end(before_modes));
+        rows.insert(rows.end(), crowd_options().begin(), crowd_options().end());
         const Option* last = nullptr;
         for (const auto* mode : all_modes()) {
             const auto of_mode = mode->options();

@@ -145,13 +145,14 @@ TunnelServerService::TunnelServerService(const Settings& settings, const Service
               server_options(service, [this](const auto& address) { return files()->admits_agent(address); }),
               std::move(listeners.agents), log),
       bridge_(make_bridge(service, log)),
+      bans_(keep_bans(service, log)),
       control_acceptors_(std::move(listeners.control)),
       control_port_(control_, *this, max_control_connections),
       routes_over_(control_),
       tunnel_over_(control_)
 {
     if (service.needs_access_control())
-        access_ = make_access_control(control_, service, std::move(rules), unadmitted);
+        access_ = make_access_control(control_, service, std::move(rules), unadmitted, bans_.get());
     for (std::size_t i = 0; i < listeners.routes.size(); ++i) {
         auto& acceptors = listeners.routes[i];
         if (access_)
@@ -236,6 +237,8 @@ void TunnelServerService::stop()
 asio::awaitable<void> TunnelServerService::reload(HelperThreads& reader)
 {
     const auto& tunnel = service_.tunnel;
+    if (bans_)
+        bans_->reload();
     if (access_) {
         auto read = [this] { return read_rules(service_); };
         auto call = reader.run(std::move(read));

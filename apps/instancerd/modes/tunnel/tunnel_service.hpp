@@ -28,6 +28,7 @@
 
 #include "config/settings.hpp"
 #include "control/control_port.hpp"
+#include "crowd/ban_file.hpp"
 #include "daemon/listen.hpp"
 #include "daemon/running_service.hpp"
 #include "modes/tunnel/tunnel_settings.hpp"
@@ -109,6 +110,7 @@ private:
     HelperThreads database_thread_{1};
     TunnelServer tunnel_;
     std::unique_ptr<Bridge> bridge_;
+    std::unique_ptr<BanKeeper> bans_;  ///< None where nobody is banned.
     std::shared_ptr<AccessControl> access_;
     std::vector<std::unique_ptr<Route>> routes_;
     Acceptors control_acceptors_;
