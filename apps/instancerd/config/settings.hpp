@@ -227,6 +227,7 @@ public:
     std::size_t max_instances = 0;
     std::optional<std::size_t> max_unadmitted;  ///< None: as many as the limit of descriptors allows.
     std::size_t max_unadmitted_per_source = 0;
+    std::size_t max_per_owner = 0;
     std::chrono::milliseconds drain_timeout{30'000};
     std::vector<ServiceSettings> services;
 

@@ -110,7 +110,7 @@ public:
         // says more than a taken name.
         auto name = claim_name(settings_.daemon_name());
         InheritedSockets inherited;
-        const auto budget = std::make_shared<InstanceBudget>(settings_.max_instances);
+        const auto budget = std::make_shared<InstanceBudget>(settings_.max_instances, settings_.max_per_owner);
         std::vector<Acceptors> listeners;
         std::map<std::size_t, Tunnel> tunnels;
         for (const auto& service : settings_.services) {

@@ -180,6 +180,7 @@ constexpr Type queue_size = by_mode<Mode::forward, count<&S::upstream, &Upstream
 constexpr Type queue_timeout = by_mode<Mode::forward, duration<&S::upstream, &UpstreamOptions::queue_timeout>,
                                        duration<&S::pool, &P::queue_timeout>>;
 constexpr Type max_instances = service_or_daemon<count<&S::pool, &P::max_instances>, count<&Settings::max_instances>>;
+constexpr Type max_per_owner = service_or_daemon<count<&S::pool, &P::max_per_owner>, count<&Settings::max_per_owner>>;
 constexpr Type drain_timeout = service_or_daemon<duration<&S::drain_timeout>, duration<&Settings::drain_timeout>>;
 constexpr Type terminal =
     custom<Shape::variant, set_terminal, choice<terminals, &S::pty>.print>.called("[echo|raw]").offering(terminal_words);
@@ -279,8 +280,9 @@ constexpr Option before_modes[] = {
 
     {instances, "max-instances", max_instances, Scope::both, {},
      "instances at once; 0: no limit. At the top level of a configuration: of all services together, default 0"},
-    {instances, "max-per-owner", count<&S::pool, &P::max_per_owner>, Scope::instances, "4 (with open: no limit)",
-     "instances of one token or source address; 0: no limit",
+    {instances, "max-per-owner", max_per_owner, Scope::both, "4 (with open: no limit)",
+     "instances of one token or source address; 0: no limit. At the top level of a configuration: in all services "
+     "together, default 0",
      {.needs = with_owners, .zero_is_off = true}},
     {instances, "max-sessions", max_sessions, Scope::holders, {},
      "connections to one instance at once; 0: no limit. With a tunnel's agent: sessions at once; it refuses the server "
