@@ -15,6 +15,12 @@ using namespace daemon_test;
 
 namespace {
 
+/// Options of a service whose instances send each client back what that sends first.
+const std::string answering = R"("io": "port", "auth": "source", "command": ["python3", "-c", ")"
+                              R"(import socket, sys\nserver = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n)"
+                              R"(while True:\n  client = server.accept()[0]\n  client.sendall(client.recv(9))\n)"
+                              R"(  client.close();", "{port}"])";
+
 /// Two services that share room for one instance, on ports of their own.
 class TwoServices {
 public:
@@ -79,13 +85,37 @@ TEST_CASE("budget: a service with a queue does not starve the only client of ano
 
 TEST_CASE("budget: an instance that nobody uses makes room for a client of another service")
 {
-    TwoServices services(R"("io": "port", "auth": "source", "command": ["python3", "-c", ")"
-                         R"(import socket, sys\nserver = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n)"
-                         R"(while True:\n  client = server.accept()[0]\n  client.sendall(client.recv(9))\n)"
-                         R"(  client.close();", "{port}"])");
+    TwoServices services(answering);
     CHECK(services.join("busy", "a\n")->receive_line() == "a");
     REQUIRE(services.daemon().wait_for_line("session ended: ") != "");
     CHECK(services.join("quiet", "q\n")->receive_line() == "q");
     CHECK(services.daemon().wait_for_line("instance ended: culled: it had no client").find("busy/") !=
           std::string::npos);
+}
+
+TEST_CASE("budget: one owner may have so many instances in all services, and the unused ones make room")
+{
+    const TemporaryDirectory directory;
+    const auto service = R"({ "mode": "exec", "listen": "127.0.0.1:0", )" + answering + " }";
+    const auto config = directory.file("c.json", "{ \"max-per-owner\": 1, \"services\": { \"a\": " + service +
+                                                     ", \"b\": " + service + " } }");
+    Daemon daemon({"run", "--config", config}, 2);
+    // It has its instance as long as it says nothing.
+    RawClient one(daemon.port(1));
+    REQUIRE(daemon.wait_for_line("instance started") != "");
+    RawClient refused(daemon.port(2));
+    CHECK(refused.receive_all() == "");
+    CHECK(daemon.wait_for_line("refused: its owner has as many as one may have in all services (the daemon's "
+                               "max-per-owner): 1 in all") != "");
+    RawClient other(daemon.port(2), "127.0.0.2");
+    CHECK(other.send("other"));
+    CHECK(other.receive(5) == "other");
+    CHECK(one.send("one"));
+    CHECK(one.receive_all() == "one");
+    one.close();
+    REQUIRE(daemon.wait_for_line("client=127.0.0.1:", 2) != "");
+    RawClient again(daemon.port(2));
+    CHECK(again.send("again"));
+    CHECK(again.receive(5) == "again");
+    CHECK(daemon.wait_for_line("instance ended: culled: it had no client") != "");
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <string>
 #include <string_view>
@@ -57,7 +58,9 @@ public:
 
     std::string acquire(std::string_view who, bool reset = false)
     {
-        clients_.push_back(state.acquire(now, identity(who), reset));
+        const auto owner = Identity({}, who.substr(0, who.find('/')), {}).owner();
+        clients_.push_back(
+            state.acquire(now, identity(who), reset, names_owners ? std::optional(owner) : std::nullopt));
         return actions();
     }
     std::string abandon(int client)
@@ -166,6 +169,7 @@ public:
 
     PoolState::Time now = PoolState::Time() + 1000h;
     PoolState state;
+    bool names_owners = false;  ///< To the other pools of the budget.
     std::string limit;          ///< Why the last refusal was,
     std::size_t instances = 0;  ///< how many instances counted then,
     std::size_t unused = 0;     ///< and how many of them were unused.
@@ -218,6 +222,9 @@ private:
             return "refuse " + client + " " + error_name(action.error);
         case PoolAction::Kind::revoke: return "revoke " + name(action.slot) + end;
         case PoolAction::Kind::stop: return "stop " + name(action.slot) + end;
+        case PoolAction::Kind::warn:
+            return "warn " + name(action.slot) + " " +
+                   std::to_string(std::chrono::duration_cast<std::chrono::seconds>(action.expiry - now).count()) + "s";
         case PoolAction::Kind::check_activity: return "check " + name(action.slot);
         }
         return "?";

@@ -298,6 +298,7 @@ private:
             slot.stopping = true;
             break;
         }
+        case PoolAction::Kind::warn: REQUIRE_FALSE(known(action.slot).stopping); break;
         case PoolAction::Kind::check_activity: {
             REQUIRE(known(action.slot).sessions != 0);
             state_.active(now_, action.slot, now_ - std::chrono::seconds(dice_.below(1000)));

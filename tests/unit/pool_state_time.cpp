@@ -271,3 +271,43 @@ TEST_CASE("pool state: what is adopted counts against the caps, even beyond them
     CHECK(pool.stopped(2) == "start i3 for c2");
     CHECK(budget.used() == 1);
 }
+
+TEST_CASE("pool state: sessions are warned before the time of their instance is over, and only then")
+{
+    auto options = unlimited();
+    options.ttl = 1h;
+    options.warn_before = 5min;
+    PoolScript pool(options);
+    pool.served("ann");
+    CHECK(pool.pass(55min - 1ms) == "");
+    CHECK(pool.pass(1ms) == "warn i1 300s");
+    CHECK(pool.pass(2min) == "");
+    // Who comes later hears of it too.
+    CHECK(pool.acquire("ann") == "grant c2 i1, warn i1 180s");
+    CHECK(pool.pass(3min) == "revoke i1 expired, stop i1 expired");
+}
+
+TEST_CASE("pool state: who was warned is warned again when the time was extended")
+{
+    auto options = unlimited();
+    options.ttl = 1h;
+    options.warn_before = 5min;
+    PoolScript pool(options);
+    pool.served("ann");
+    CHECK(pool.pass(55min) == "warn i1 300s");
+    CHECK(pool.extend(1, 30min) == "");
+    CHECK(pool.state.deadline_of(pool.slot(1)) == pool.now + 30min);
+    CHECK(pool.pass(25min) == "warn i1 300s");
+    CHECK(pool.pass(5min) == "revoke i1 expired, stop i1 expired");
+}
+
+TEST_CASE("pool state: nobody is warned of another end than that by time to live")
+{
+    auto options = unlimited();
+    options.warn_before = 5min;
+    options.idle = 10min;
+    PoolScript pool(options);
+    pool.served("ann");
+    CHECK(pool.pass(10min) == "check i1");
+    CHECK(pool.active(1, 10min) == "revoke i1 idle, stop i1 idle");
+}

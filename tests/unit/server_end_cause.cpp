@@ -36,7 +36,7 @@ const std::vector<ErrorCell> error_cells{
     {Errc::instance_gone, SessionEnd::failed, SessionEnd::start_failed},
     {Errc::reset, SessionEnd::failed, SessionEnd::reset},
     {Errc::stopping, SessionEnd::stopped, SessionEnd::stopped},
-    {Errc::cancelled, SessionEnd::client_left, SessionEnd::client_left},
+    {Errc::cancelled, SessionEnd::authentication_failed, SessionEnd::client_left},
     {Errc::not_supported, SessionEnd::failed, SessionEnd::failed},
     {std::error_code(asio::error::operation_aborted), SessionEnd::stopped, SessionEnd::start_failed},
     {std::error_code(asio::error::connection_reset), SessionEnd::client_left, SessionEnd::start_failed},

@@ -262,7 +262,7 @@ TEST_CASE("a service that cannot be prepared leaves nothing bound, whatever was 
     }
     Workers workers(1);
     Log log(LogLevel::error, LogFormat::text);
-    ServiceContext context(workers, 0, log);
+    ServiceContext context(workers, Settings(), log);
     const auto refused = prepare_services(settings, context);
     REQUIRE_FALSE(refused);
     CHECK(refused.error().find("two: cannot listen on " + busy.address()) == 0);

@@ -28,7 +28,7 @@ Source source(const char* address) { return Source(client(address), 64); }
 /// Connections by name, and which of them lost their places, in that order.
 class Room {
 public:
-    explicit Room(std::size_t most) : limit(most) {}
+    explicit Room(std::size_t most, std::size_t of_one = 0) : limit(most, of_one) {}
 
     void enter(const std::string& name, const Source& from)
     {
@@ -120,6 +120,29 @@ TEST_CASE("unadmitted limit: sources are addresses, IPv6 networks, users, and al
     CHECK(Source(ClientInfo(), 64) == Source(ClientInfo("/a"), 64));
     CHECK(source("2001:db8::1").to_string() == "2001:db8::/64");
     CHECK(Source(ClientInfo(), 64).to_string() == "unknown clients");
+}
+
+TEST_CASE("unadmitted limit: IPv4 clients of one network can be one source")
+{
+    CHECK(Source(client("192.0.2.1"), 64, 24) == Source(client("192.0.2.2"), 64, 24));
+    CHECK(Source(client("192.0.2.1"), 64, 24).to_string() == "192.0.2.0/24");
+    CHECK(Source(client("192.0.2.1"), 64, 24) != Source(client("192.0.3.1"), 64, 24));
+    CHECK(Source(client("2001:db8::1"), 64, 24) == source("2001:db8::2"));
+}
+
+TEST_CASE("unadmitted limit: a source that has as many as it may makes room for its next one itself")
+{
+    Room room(0, 2);
+    room.enter("one 1", "192.0.2.1");
+    room.enter("many 1", "192.0.2.2");
+    room.enter("many 2", "192.0.2.2");
+    CHECK(room.displaced.empty());
+    room.enter("many 3", "192.0.2.2");
+    CHECK(room.displaced == Names{"many 1"});
+    room.places["one 1"].change_source(source("192.0.2.2"));
+    CHECK(room.displaced == Names{"many 1", "one 1"});
+    room.enter("other", "192.0.2.3");
+    CHECK(room.limit.count() == 3);
 }
 
 TEST_CASE("unadmitted limit: none")

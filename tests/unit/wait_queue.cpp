@@ -137,3 +137,17 @@ TEST_CASE("wait queue: counts and choices are those of a plain list, whatever ha
         REQUIRE(std::none_of(at + 1, model.end(), [&](auto& one) { return one.second == at->second; }));
     }
 }
+
+TEST_CASE("wait queue: it tells the order of the turns without ending any")
+{
+    WaitQueue queue;
+    const std::map<std::uint32_t, std::uint32_t> owner_of = {{0, 7}, {1, 7}, {2, 7}, {3, 2}, {4, 5}, {5, 2}};
+    for (const auto& [client, owner] : owner_of)
+        queue.push(client, owner, never);
+    CHECK(queue.order() == std::vector<std::uint32_t>{0, 3, 4, 1, 5, 2});
+    queue.hold(7);
+    CHECK(queue.order() == std::vector<std::uint32_t>{3, 4, 5, 0, 1, 2});
+    queue.erase(4);
+    CHECK(queue.order() == std::vector<std::uint32_t>{3, 5, 0, 1, 2});
+    CHECK(WaitQueue().order().empty());
+}

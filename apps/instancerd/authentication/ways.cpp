@@ -21,7 +21,8 @@ constexpr Way open_way{.auth = Auth::open, .make = [](const ServiceSettings&, Ev
                        }};
 
 constexpr Way source_way{.auth = Auth::source, .make = [](const ServiceSettings& service, Events&) {
-                             return Authentication(std::make_unique<SourceAddressAuthenticator>(service.source_prefix));
+                             return Authentication(std::make_unique<SourceAddressAuthenticator>(
+                                 service.source_prefix, service.source_prefix4));
                          }};
 
 constexpr Way shared_way{

@@ -28,6 +28,7 @@
 
 #include "authentication/settings.hpp"
 #include "config/problem.hpp"
+#include "crowd/crowd_settings.hpp"
 #include "files/access.hpp"
 #include "modes/mode.hpp"
 #include "modes/tunnel/tunnel_settings.hpp"
@@ -134,6 +135,7 @@ public:
 
     Auth auth = Auth::open;
     unsigned source_prefix = 64;
+    unsigned source_prefix4 = 32;
     std::string tokens;
     OnRemoved on_removed = OnRemoved::keep;
     std::string prompt = "token: ";  ///< Empty: nothing is asked.
@@ -149,6 +151,7 @@ public:
     std::size_t max_connections = 0;
     std::size_t max_per_source = 0;
     std::vector<std::optional<Network>> accept_proxy;
+    CrowdSettings crowd;
 
     PoolOptions pool;  ///< Its defaults, such as that of `--idle`, are those of `pool_options.hpp`, and of `complete`.
     std::optional<std::chrono::milliseconds> drain_timeout;
@@ -189,7 +192,7 @@ public:
     bool needs_access_control() const
     {
         return !access.empty() || !access_file.empty() || max_connections != 0 || max_per_source != 0 ||
-               !accept_proxy.empty();
+               !accept_proxy.empty() || !crowd.connect_rate.unlimited() || crowd.bans();
     }
 
     /// Whether an instance serves one connection and goes with it.
@@ -219,6 +222,8 @@ public:
     std::chrono::microseconds busy_poll{0};
     std::size_t max_instances = 0;
     std::optional<std::size_t> max_unadmitted;  ///< None: as many as the limit of descriptors allows.
+    std::size_t max_unadmitted_per_source = 0;
+    std::size_t max_per_owner = 0;
     std::chrono::milliseconds drain_timeout{30'000};
     std::vector<ServiceSettings> services;
 

@@ -15,6 +15,7 @@
 
 #include "authentication/ways.hpp"
 #include "config/checker.hpp"
+#include "crowd/crowd.hpp"
 #include "daemon/system.hpp"
 #include "files/access.hpp"
 #include "modes/modes.hpp"
@@ -177,6 +178,7 @@ void check_service(Checker& checker)
     if (service.mode != Mode::tunnel_agent) {
         check_traffic(checker);
         check_access(checker);
+        check_crowd(checker);
     }
     if (includes(Scope::instances, scope_of(service.mode))) {
         if (const auto check = way_of(service.auth).check)

@@ -89,7 +89,7 @@ public:
           log_(log),
           workers_(settings_->threads),
           signals_(workers_.control()),
-          context_(workers_, settings_->max_instances, log),
+          context_(workers_, *settings_, log),
           services_(workers_, *this, log)
     {
         workers_.busy_poll(settings_->busy_poll);

@@ -6,6 +6,7 @@
 #include <instancer/acceptor/controlled_acceptor.hpp>
 
 #include "authentication/menu/menu_stage.hpp"
+#include "crowd/crowd.hpp"
 #include "modes/modes.hpp"
 #include "observe/traffic.hpp"
 
@@ -13,7 +14,7 @@ namespace instancer::daemon {
 
 std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& executor,
                                                    const ServiceSettings& service, AccessRules rules,
-                                                   std::shared_ptr<UnadmittedLimit> unadmitted)
+                                                   std::shared_ptr<UnadmittedLimit> unadmitted, const BanKeeper* bans)
 {
     AccessControlOptions options;
     options.rules = std::move(rules);
@@ -25,6 +26,8 @@ std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& 
     for (const auto& network : service.accept_proxy)
         options.proxies.add(true, network);
     options.unadmitted = std::move(unadmitted);
+    options.bans = bans ? bans->bans() : nullptr;
+    add_crowd(options, service);
     return std::make_shared<AccessControl>(executor, std::move(options));
 }
 
@@ -55,6 +58,7 @@ ServerOptions make_server_options(const std::string& name, const ServiceSettings
     options.session_timeout = service.session_timeout;
     options.source_prefix = service.source_prefix;
     options.unadmitted = std::move(unadmitted);
+    add_crowd(options, service);
     return options;
 }
 
@@ -85,14 +89,15 @@ InstanceService::InstanceService(const OwnedSettings& settings, ServiceContext& 
       drain_timeout_(service_.drain_timeout.value_or(settings.daemon().drain_timeout)),
       log_(context.log),
       authentication_(std::move(*parts.authentication)),
-      backend_(std::move(parts.backend))
+      backend_(std::move(parts.backend)),
+      bans_(keep_bans(service_, log_))
 {
     const auto control = context.workers.control();
     log_.name_owners(name_, authentication_.owners());
     pool_ = std::make_unique<InstancePool>(control, name_, parts.pool, *backend_, log_, std::move(parts.budget));
     bridge_ = make_bridge(service_, log_);
     if (service_.needs_access_control()) {
-        access_ = make_access_control(control, service_, std::move(parts.rules), context.unadmitted);
+        access_ = make_access_control(control, service_, std::move(parts.rules), context.unadmitted, bans_.get());
         for (auto& acceptor : parts.acceptors)
             acceptor = std::make_unique<ControlledAcceptor>(std::move(acceptor), access_);
     }
@@ -128,6 +133,8 @@ InstanceService::Files InstanceService::read_files() const
 
 asio::awaitable<void> InstanceService::reload(HelperThreads& reader)
 {
+    if (bans_)
+        bans_->reload();
     auto read = [this] { return read_files(); };
     auto call = reader.run(std::move(read));
     auto files = co_await std::move(call);

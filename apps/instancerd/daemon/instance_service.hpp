@@ -22,6 +22,7 @@
 
 #include "authentication/authentication.hpp"
 #include "config/settings.hpp"
+#include "crowd/ban_file.hpp"
 #include "daemon/listen.hpp"
 #include "daemon/preparation.hpp"
 #include "daemon/running_service.hpp"
@@ -32,7 +33,7 @@ namespace instancer::daemon {
 /// Who may connect to a service.
 std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& executor,
                                                    const ServiceSettings& service, AccessRules rules,
-                                                   std::shared_ptr<UnadmittedLimit> unadmitted);
+                                                   std::shared_ptr<UnadmittedLimit> unadmitted, const BanKeeper* bans);
 
 /// What the file of access rules holds now; none where there is no such file.
 ///
@@ -123,6 +124,7 @@ private:
     std::unique_ptr<InstanceBackend> backend_;
     std::unique_ptr<InstancePool> pool_;
     std::unique_ptr<Bridge> bridge_;
+    std::unique_ptr<BanKeeper> bans_;        ///< None where nobody is banned.
     std::shared_ptr<AccessControl> access_;  ///< None where everybody is let in.
     std::unique_ptr<Server> server_;
 };

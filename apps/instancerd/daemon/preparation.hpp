@@ -11,6 +11,7 @@
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/workers.hpp>
 
+#include "config/settings.hpp"
 #include "daemon/listen.hpp"
 #include "daemon/running_service.hpp"
 #include "observe/log.hpp"
@@ -23,9 +24,12 @@ namespace instancer::daemon {
 /// Threads: the control executor.
 class ServiceContext {
 public:
-    /// `max_instances`: of all services together; 0: no limit.
-    ServiceContext(Workers& all_workers, std::size_t max_instances, Log& to)
-        : workers(all_workers), budget(std::make_shared<InstanceBudget>(max_instances)), log(to)
+    /// With the limits that `settings` have for all services together, but for `max_unadmitted`.
+    ServiceContext(Workers& all_workers, const Settings& settings, Log& to)
+        : workers(all_workers),
+          budget(std::make_shared<InstanceBudget>(settings.max_instances, settings.max_per_owner)),
+          unadmitted(std::make_shared<UnadmittedLimit>(0, settings.max_unadmitted_per_source)),
+          log(to)
     {
     }
 
@@ -35,7 +39,7 @@ public:
     Workers& workers;
     InheritedSockets inherited;
     const std::shared_ptr<InstanceBudget> budget;
-    const std::shared_ptr<UnadmittedLimit> unadmitted = std::make_shared<UnadmittedLimit>(0);
+    const std::shared_ptr<UnadmittedLimit> unadmitted;
     Log& log;
 
 private:

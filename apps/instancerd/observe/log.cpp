@@ -163,7 +163,8 @@ void Log::report_displaced(std::chrono::seconds pause)
         return;
     write(LogLevel::warning, {}, {},
           "clients that had not said who they are were reset, to make room for others: " +
-              std::to_string(displaced_.exchange(0)) + "; limit who may connect, or raise max-unadmitted");
+              std::to_string(displaced_.exchange(0)) +
+              "; limit who may connect, or raise max-unadmitted or max-unadmitted-per-source");
 }
 
 bool Log::wants(LogLevel level) const { return logger_->should_log(to_spdlog(level)); }

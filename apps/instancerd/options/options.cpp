@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "authentication/authentication_options.hpp"
+#include "crowd/crowd.hpp"
 #include "files/access.hpp"
 #include "modes/modes.hpp"
 #include "options/types.hpp"
@@ -187,6 +188,7 @@ constexpr Type queue_size = by_mode<Mode::forward, count<&S::upstream, &Upstream
 constexpr Type queue_timeout = by_mode<Mode::forward, duration<&S::upstream, &UpstreamOptions::queue_timeout>,
                                        duration<&S::pool, &P::queue_timeout>>;
 constexpr Type max_instances = service_or_daemon<count<&S::pool, &P::max_instances>, count<&Settings::max_instances>>;
+constexpr Type max_per_owner = service_or_daemon<count<&S::pool, &P::max_per_owner>, count<&Settings::max_per_owner>>;
 constexpr Type drain_timeout = service_or_daemon<duration<&S::drain_timeout>, duration<&Settings::drain_timeout>>;
 constexpr Type terminal =
     custom<Shape::variant, set_terminal, choice<terminals, &S::pty>.print>.called("[echo|raw]").offering(terminal_words);
@@ -195,6 +197,7 @@ constexpr Type limit_memory = by_mode<Mode::docker, size_from<least_of_container
                                       size_from<least_of_process, &S::limits, &Limits::memory>>;
 
 constexpr Needs with_rules = {{{{"allow"}, {"deny"}, {"access-file"}}}, "rules"};
+constexpr Needs with_denials = {with_rules.any_of, "rules", {{{"connect-rate"}, {"ban-after"}, {"ban-file"}}}};
 constexpr Needs with_tokens = {{{{"auth", "token"}, {"auth", "prompt"}}}};
 constexpr Needs with_owners = {{{{"auth", "source"}, {"auth", "prompt"}, {"auth", "token"}}},
                                "clients that can be told apart",
@@ -204,6 +207,9 @@ constexpr Needs with_sources = {{{{"auth", "source"}, {"max-per-source"}}},
                                 {{{"auth", "token"},
                                   {"auth", "prompt"},
                                   {"accept-proxy"},
+                                  {"connect-rate"},
+                                  {"ban-after"},
+                                  {"start-rate"},
                                   {"auth", "signed"},
                                   {"auth", "webhook"},
                                   {"auth", "ctfd"},
@@ -250,7 +256,7 @@ constexpr Option before_modes[] = {
     {access, "denied", choice<when_denied, &S::when_denied>, Scope::service, {},
      "what happens to a client that may not connect: a reset; silence until it leaves, for an hour at most and for "
      "1000 clients at once; an end without a byte",
-     {.needs = with_rules}},
+     {.needs = with_denials}},
     {access, "max-connections", max_connections, Scope::service, {},
      "connections to the service at once; 0: no limit. One too many is reset. With relay: members of one channel, as "
      "the original calls it; one too many is told so (all connections: max-total)"},
@@ -272,6 +278,9 @@ constexpr Option before_modes[] = {
     {clients, "source-prefix", count_in<1, 128, &S::source_prefix>.called("BITS"), Scope::service, {},
      "IPv6 clients that share this many leading bits count as one",
      {.needs = with_sources}},
+    {clients, "source-prefix4", count_in<1, 32, &S::source_prefix4>.called("BITS"), Scope::service, {},
+     "IPv4 clients that share this many leading bits count as one",
+     {.needs = with_sources}},
     {clients, "tokens", file<&S::tokens>, Scope::instances, {},
      "accepted tokens, one a line: 128 characters, or hex: and 256 digits; with prompt whatever is typed, 256 "
      "characters at most. A name for the log may follow a token behind a tab; # starts a comment",
@@ -292,8 +301,9 @@ constexpr Option before_modes[] = {
 
     {instances, "max-instances", max_instances, Scope::both, {},
      "instances at once; 0: no limit. At the top level of a configuration: of all services together, default 0"},
-    {instances, "max-per-owner", count<&S::pool, &P::max_per_owner>, Scope::instances, "4 (with open: no limit)",
-     "instances of one token or source address; 0: no limit",
+    {instances, "max-per-owner", max_per_owner, Scope::both, "4 (with open: no limit)",
+     "instances of one token or source address; 0: no limit. At the top level of a configuration: in all services "
+     "together, default 0",
      {.needs = with_owners, .zero_is_off = true}},
     {instances, "max-sessions", max_sessions, Scope::holders, {},
      "connections to one instance at once; 0: no limit. With a tunnel's agent: sessions at once; it refuses the server "
@@ -481,6 +491,7 @@ const std::vector<Option>& options()
 {
     static const auto all = [] {
         std::vector<Option> rows(std::begin(before_modes), std::end(before_modes));
+        rows.insert(rows.end(), crowd_options().begin(), crowd_options().end());
         const Option* last = nullptr;
         for (const auto* mode : all_modes()) {
             const auto of_mode = mode->options();

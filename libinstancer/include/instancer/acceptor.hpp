@@ -37,9 +37,13 @@ public:
     /// stream may be gone.
     asio::awaitable<Result<void>> introduce(Stream& client, ClientInfo& info) { return do_introduce(client, info); }
 
+    /// The client, of whom `info` is known by now, was refused by Errc::rejected: it did not prove what it had to.
+    void note_rejection(const ClientInfo& info, const Error& error) { do_note_rejection(info, error); }
+
 private:
     virtual bool do_needs_introduction() const = 0;
     virtual asio::awaitable<Result<void>> do_introduce(Stream& client, ClientInfo& info) = 0;
+    virtual void do_note_rejection(const ClientInfo&, const Error&) {}
 };
 
 /// A client that an Acceptor took in.

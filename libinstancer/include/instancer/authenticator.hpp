@@ -102,7 +102,8 @@ public:
     ///
     /// Concurrency: any number of calls may be outstanding.
     /// Cancellation: terminal.
-    /// Errors: Errc::rejected with a text that never holds the secret; what the stream reports.
+    /// Errors: Errc::rejected with a text that never holds the secret; Errc::cancelled for a client that leaves before
+    /// it has said all; what the stream reports.
     asio::awaitable<Result<Admission>> authenticate(Stream& client, const ClientInfo& info)
     {
         return do_authenticate(client, info);

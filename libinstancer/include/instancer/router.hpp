@@ -46,9 +46,9 @@ public:
     /// Names the server that gets a client. Threads: the client's worker, several at once.
     using Choose = std::function<std::string(const AdmissionContext&)>;
 
-    /// Of `options` count the service (a name for the log), the stages, `auth_timeout`, `unadmitted` and
-    /// `source_prefix`. The introduction by a proxy is the first stage here too; who a client is, the stages of its
-    /// server say.
+    /// Of `options` count the service (a name for the log), the stages, `auth_timeout`, `unadmitted`, `source_prefix`
+    /// and `source_prefix4`. The introduction by a proxy is the first stage here too; who a client is, the stages of
+    /// its server say.
     Router(Workers& workers, const ServerOptions& options, std::vector<std::unique_ptr<Acceptor>> acceptors,
            Choose choose, Events& events);
     Router(const Router&) = delete;
@@ -111,7 +111,7 @@ private:
     const std::string name_;
     const detail::AdmissionSequence stages_;
     const std::shared_ptr<UnadmittedLimit> unadmitted_;
-    const unsigned source_prefix_;
+    const unsigned source_prefix_, source_prefix4_;
     const Choose choose_;
     Events& events_;
     std::map<std::string, std::shared_ptr<detail::RoutedClients>, std::less<>> servers_;

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include <instancer/acceptor/unadmitted_limit.hpp>
+#include <instancer/admission/place_budget.hpp>
 #include <instancer/admission/stage.hpp>
+#include <instancer/client_texts.hpp>
 
 namespace instancer {
 
@@ -28,7 +30,14 @@ public:
     /// after which Linux gives up the connection of a server that has ended.
     Duration delivery_timeout = std::chrono::seconds(100);
     unsigned source_prefix = 64;                  ///< IPv6 clients that share so many bits count as one address.
+    unsigned source_prefix4 = 32;                 ///< IPv4 clients that share so many bits count as one address.
     std::shared_ptr<UnadmittedLimit> unadmitted;  ///< Where clients take places until they are admitted; may be null.
+    /// Where clients take places while they say who they are; may be null.
+    std::shared_ptr<PlaceBudget> authenticating;
+    /// What clients are told that wait or are refused. Null: not a byte, but what authenticators and stages say.
+    std::shared_ptr<const ClientTexts> tell;
+    /// What clients are told at `PoolOptions::warn_before`, `{wait}` before the end. Empty: nothing.
+    std::string warning;
     /// What clients pass, in this order, between their introduction by a proxy and their authentication.
     std::vector<std::shared_ptr<AdmissionStage>> stages;
     /// What clients pass, in this order, after their authentication.

@@ -45,7 +45,7 @@ asio::awaitable<Result<void>> MenuStage::do_run(Stream& client, AdmissionContext
             co_return fail(std::move(asked.error()));
         auto line = co_await read_typed_line(client, max_line);
         if (!line && line.error() == asio::error::make_error_code(asio::error::eof))
-            co_return fail(Errc::rejected, "the client left before it went on");
+            co_return fail(Errc::cancelled, "the client left before it went on");
         if (!line)
             co_return fail(std::move(line.error()));
         if (line->empty())

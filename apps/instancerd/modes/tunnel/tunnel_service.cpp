@@ -114,6 +114,7 @@ TunnelServerService::TunnelServerService(const OwnedSettings& settings, ServiceC
               server_options(service_, [this](const auto& address) { return users_.files()->admits_agent(address); }),
               std::move(listeners.agents), log_),
       bridge_(make_bridge(service_, log_)),
+      bans_(keep_bans(service_, log_)),
       control_acceptors_(std::move(listeners.control)),
       commands_(name_, tunnel_, home_, users_, log_),
       control_port_(control_, commands_, max_control_connections),
@@ -121,7 +122,7 @@ TunnelServerService::TunnelServerService(const OwnedSettings& settings, ServiceC
       tunnel_over_(control_)
 {
     if (service_.needs_access_control())
-        access_ = make_access_control(control_, service_, std::move(rules), context.unadmitted);
+        access_ = make_access_control(control_, service_, std::move(rules), context.unadmitted, bans_.get());
     for (std::size_t i = 0; i < listeners.routes.size(); ++i) {
         auto& acceptors = listeners.routes[i];
         if (access_)
@@ -200,6 +201,8 @@ void TunnelServerService::stop()
 asio::awaitable<void> TunnelServerService::reload(HelperThreads& reader)
 {
     const auto& tunnel = service_.tunnel;
+    if (bans_)
+        bans_->reload();
     if (access_) {
         auto read = [this] { return read_rules(service_); };
         auto call = reader.run(std::move(read));

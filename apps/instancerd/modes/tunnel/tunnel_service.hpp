@@ -22,6 +22,7 @@
 
 #include "config/settings.hpp"
 #include "control/control_port.hpp"
+#include "crowd/ban_file.hpp"
 #include "daemon/listen.hpp"
 #include "daemon/preparation.hpp"
 #include "daemon/running_service.hpp"
@@ -77,6 +78,7 @@ private:
     TunnelUsers users_;
     TunnelServer tunnel_;
     std::unique_ptr<Bridge> bridge_;
+    std::unique_ptr<BanKeeper> bans_;  ///< None where nobody is banned.
     std::shared_ptr<AccessControl> access_;
     std::vector<std::unique_ptr<Route>> routes_;
     Acceptors control_acceptors_;

@@ -23,6 +23,8 @@
 #include <instancer/acceptor/proxy_protocol.hpp>
 #include <instancer/acceptor/source.hpp>
 #include <instancer/acceptor/unadmitted_limit.hpp>
+#include <instancer/admission/bans.hpp>
+#include <instancer/admission/source_rate.hpp>
 #include <instancer/client.hpp>
 #include <instancer/lingering_close.hpp>
 #include <instancer/result.hpp>
@@ -48,17 +50,21 @@ public:
     std::size_t max_connections = 0;                                        ///< At once; 0 means no limit.
     std::string limit_name = "max-connections";  ///< What the operator calls `max_connections`.
     std::size_t max_per_source = 0;              ///< Of one address, or of one user of a Unix socket; 0 means no limit.
+    Rate connect_rate;                           ///< Connections of each source, in time; more are denied.
     unsigned source_prefix = 64;                 ///< IPv6 clients that share so many bits count as one address.
+    unsigned source_prefix4 = 32;                ///< IPv4 clients that share so many bits count as one address.
+    std::shared_ptr<Bans> bans;                  ///< Sources that are denied for now; may be null.
     AccessRules proxies;  ///< Peers that match these rules must send a PROXY header first. Empty: none.
     std::shared_ptr<UnadmittedLimit> unadmitted;  ///< Where held clients take places; may be null.
 
     AccessControlOptions() = default;
 };
 
-/// Lets clients of one service in, or not: by rules, by number, and after hearing from a proxy who they are.
+/// Lets clients of one service in, or not: by rules, bans, rate and number, and after hearing from a proxy who they
+/// are.
 ///
-/// All acceptors of the service share it; see `ControlledAcceptor`. With a PROXY header, rules and the limit per source
-/// refer to the client that the header names, the limit of connections to the connection itself.
+/// All acceptors of the service share it; see `ControlledAcceptor`. With a PROXY header, all but the limit of
+/// connections refers to the client that the header names; the proxy itself is never banned.
 ///
 /// Lifetime: lives in a std::shared_ptr; every client that was let in holds one.
 /// Threads: `receive` and `close` on the executor that it was made with; `set_rules` on any.
@@ -66,7 +72,10 @@ class AccessControl : public std::enable_shared_from_this<AccessControl> {
 public:
     /// Its clocks and timers run on `executor`.
     AccessControl(const asio::any_io_executor& executor, AccessControlOptions options)
-        : options_(std::move(options)), rules_(std::make_shared<const AccessRules>(options_.rules)), sweep_(executor)
+        : options_(std::move(options)),
+          connect_rate_(options_.connect_rate),
+          rules_(std::make_shared<const AccessRules>(options_.rules)),
+          sweep_(executor)
     {
     }
 
@@ -98,7 +107,7 @@ private:
     class CountedSlot final : public ConnectionSlot {
     public:
         CountedSlot(std::shared_ptr<AccessControl> access, bool by_proxy)
-            : access_(std::move(access)), by_proxy_(by_proxy)
+            : access_(std::move(access)), by_proxy_(by_proxy), is_proxy_(by_proxy)
         {
         }
 
@@ -113,23 +122,32 @@ private:
 
         asio::awaitable<Result<void>> do_introduce(Stream& client, ClientInfo& info) override;
 
+        void do_note_rejection(const ClientInfo& info, const Error& error) override
+        {
+            if (access_->options_.bans && !is_proxy_)
+                access_->options_.bans->note_failure(info, error.message());
+        }
+
         std::shared_ptr<AccessControl> access_;
         std::optional<Source> source_;
         bool by_proxy_;  ///< And its header has yet to come.
+        bool is_proxy_;  ///< As far as is known, the client is the proxy itself.
         bool entered_ = false;
     };
 
     static AccessRules::Time now() { return std::chrono::system_clock::now(); }
 
-    Result<void> check_rules(const ClientInfo& client)
+    Source source_of(const ClientInfo& client) const
     {
-        std::shared_ptr<const AccessRules> rules;
-        {
-            const std::lock_guard lock(mutex_);
-            rules = rules_;
-        }
-        return rules->check(client, now());
+        return Source(client, options_.source_prefix, options_.source_prefix4);
     }
+
+    /// By rules, bans and rate; `is_proxy` for a connection that a proxy makes for itself.
+    Result<void> judge(const ClientInfo& client, bool is_proxy);
+
+    Result<void> check_rules(const ClientInfo& client);
+
+    Result<void> check_rate(const ClientInfo& client);
 
     /// The end of a client that is denied.
     void turn_away(Stream& client, const ClientInfo& info);
@@ -163,6 +181,7 @@ private:
     }
 
     const AccessControlOptions options_;
+    SourceRate connect_rate_;
     std::mutex mutex_;  ///< Guards what follows, but for the timer.
     std::shared_ptr<const AccessRules> rules_;
     std::size_t connections_ = 0;

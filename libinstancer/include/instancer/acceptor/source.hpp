@@ -16,18 +16,19 @@ namespace instancer {
 /// is known are one source together.
 class Source {
 public:
-    /// The source of `client`; IPv6 clients that share `prefix` bits count as one address.
-    Source(const ClientInfo& client, unsigned prefix)
+    /// The source of `client`; IPv6 clients that share `prefix` bits, and IPv4 clients that share `prefix4`, count as
+    /// one address.
+    Source(const ClientInfo& client, unsigned prefix, unsigned prefix4 = 32)
     {
         if (const auto& peer = client.peer()) {
             const Network address(peer->address());
-            who_ = address.is_v4() ? address : address.widened(prefix);
+            who_ = address.widened(address.is_v4() ? prefix4 : prefix);
         } else if (const auto uid = client.uid()) {
             who_ = *uid;
         }
     }
 
-    /// `192.0.2.1`, `2001:db8::/64`, `uid 1000` or `unknown clients`.
+    /// `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/64`, `uid 1000` or `unknown clients`.
     std::string to_string() const
     {
         if (const auto* network = std::get_if<Network>(&who_))

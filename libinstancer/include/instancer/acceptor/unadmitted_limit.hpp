@@ -20,7 +20,8 @@ namespace instancer {
 /// cannot use up the descriptors that all others need.
 ///
 /// A newcomer always gets a place. Where that is one too many, the oldest connection of the source that has most is
-/// displaced; of sources that have the same number, the one whose connection is the oldest.
+/// displaced; of sources that have the same number, the one whose connection is the oldest. A source may have a limit
+/// of its own besides, beyond which its oldest connection is displaced.
 ///
 /// Lifetime: must outlive its places.
 /// Threads: any.
@@ -28,8 +29,8 @@ class UnadmittedLimit {
 public:
     class Place;
 
-    /// `limit` of 0 means no limit.
-    explicit UnadmittedLimit(std::size_t limit) : limit_(limit) {}
+    /// `limit` connections at once, and `per_source` of each source; 0 means no limit.
+    explicit UnadmittedLimit(std::size_t limit, std::size_t per_source = 0) : per_source_(per_source), limit_(limit) {}
     UnadmittedLimit(const UnadmittedLimit&) = delete;
     UnadmittedLimit& operator=(const UnadmittedLimit&) = delete;
 
@@ -94,12 +95,21 @@ private:
         ranking_.insert(std::move(rank));
     }
 
+    static bool is_over(std::size_t count, std::size_t limit) noexcept { return limit != 0 && count > limit; }
+
+    void displace_oldest(Sources::iterator source);
+
+    /// Those that are too many of all.
     void displace_surplus();
+
+    /// Those that are too many of `source`, and of all.
+    void displace_surplus(Sources::iterator source);
 
     bool leave(std::uint64_t number) noexcept;
 
     void change_source(std::uint64_t number, const Source& source);
 
+    const std::size_t per_source_;
     mutable std::mutex mutex_;  ///< Guards what follows.
     std::size_t limit_;
     std::uint64_t last_number_ = 0;

@@ -14,9 +14,11 @@ namespace instancer {
 /// Has an Authenticator say who the client is, unless an earlier stage has. Every server has it.
 class AuthenticationStage final : public AdmissionStage {
 public:
-    /// Asks `authenticator`.
-    explicit AuthenticationStage(std::unique_ptr<Authenticator> authenticator)
-        : AdmissionStage("authentication"), authenticator_(std::move(authenticator))
+    /// Asks `authenticator`, for as many clients at once as `budget` has places.
+    explicit AuthenticationStage(std::unique_ptr<Authenticator> authenticator,
+                                 std::shared_ptr<PlaceBudget> budget = nullptr)
+        : AdmissionStage("authentication", Duration::zero(), std::move(budget)),
+          authenticator_(std::move(authenticator))
     {
     }
 

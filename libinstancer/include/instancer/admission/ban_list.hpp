@@ -68,8 +68,12 @@ public:
     std::optional<Ban> note_failure(const asio::ip::address& address, const std::string& reason, Clock::time_point now,
                                     Ban::Time time);
 
-    /// Adds or replaces the ban of a network.
-    void add(const Ban& ban) { put(ban, 1); }
+    /// Adds or replaces the ban of a network, which stays as often banned as it was.
+    void add(const Ban& ban)
+    {
+        const auto before = records_.find(ban.network);
+        put(ban, before == records_.end() ? 1 : before->second.times);
+    }
 
     /// Ends the ban of exactly that network and forgets it; false when there is none.
     bool remove(const Network& network)

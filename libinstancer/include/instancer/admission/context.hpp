@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -42,6 +43,11 @@ public:
     /// Says who the client is. The Authenticator is not asked any more then.
     void admit(Admission admission) { admission_ = std::move(admission); }
 
+    /// When a client that is refused may come back; 0 when nobody knows.
+    std::chrono::steady_clock::duration retry_after() const noexcept { return retry_after_; }
+    /// Says when. For stages that refuse the client.
+    void retry_after(std::chrono::steady_clock::duration wait) noexcept { retry_after_ = wait; }
+
     /// What stages have learned besides, such as the name of the server that the client wants.
     const Attributes& attributes() const noexcept { return attributes_; }
     /// One attribute; empty when no stage has learned it.
@@ -57,6 +63,7 @@ private:
     ClientInfo& client_;
     ConnectionSlot* slot_;
     std::optional<Admission> admission_;
+    std::chrono::steady_clock::duration retry_after_{0};
     Attributes attributes_;
 };
 

@@ -22,9 +22,10 @@ class PlaceBudget {
 public:
     using Place = UnadmittedLimit::Place;  ///< One place, which destroying gives back.
 
-    /// `limit` places; 0 means no limit. IPv6 clients that share `source_prefix` bits count as one source.
-    explicit PlaceBudget(std::size_t limit, unsigned source_prefix = 64)
-        : limit_(limit), source_prefix_(source_prefix), places_(limit)
+    /// `limit` places; 0 means no limit. IPv6 clients that share `source_prefix` bits, and IPv4 clients that share
+    /// `source_prefix4`, count as one source.
+    explicit PlaceBudget(std::size_t limit, unsigned source_prefix = 64, unsigned source_prefix4 = 32)
+        : limit_(limit), source_prefix_(source_prefix), source_prefix4_(source_prefix4), places_(limit)
     {
     }
 
@@ -32,7 +33,7 @@ public:
     /// it may only post.
     Place take(const ClientInfo& client, std::function<void()> on_displaced)
     {
-        return places_.enter(Source(client, source_prefix_), std::move(on_displaced));
+        return places_.enter(Source(client, source_prefix_, source_prefix4_), std::move(on_displaced));
     }
 
     /// How many there are; 0 means no limit.
@@ -42,7 +43,7 @@ public:
 
 private:
     const std::size_t limit_;
-    const unsigned source_prefix_;
+    const unsigned source_prefix_, source_prefix4_;
     UnadmittedLimit places_;
 };
 

@@ -57,8 +57,9 @@ public:
     ///
     /// Concurrency: any number of calls may be outstanding.
     /// Cancellation: terminal.
-    /// Errors: Errc::rejected, timeout (the client gets the end of the stream, without a byte); Errc::denied, full and
-    /// what the stream reports (the client is reset). The text never holds a secret.
+    /// Errors: Errc::rejected, cancelled, timeout (the client gets the end of the stream, without a byte);
+    /// Errc::denied, full and what the stream reports (the client is reset). Errc::rejected counts against the client's
+    /// source, which may be banned; Errc::cancelled is for a client that gave up. The text never holds a secret.
     /// Lifetime: `client` and `context` must stay until completion.
     asio::awaitable<Result<void>> run(Stream& client, AdmissionContext& context) { return do_run(client, context); }
 

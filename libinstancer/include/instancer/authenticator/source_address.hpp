@@ -9,12 +9,14 @@
 
 namespace instancer {
 
-/// Tells clients apart by the address that they connect from: an IPv4 address, an IPv6 prefix, or the user id at the
-/// other end of a Unix socket.
+/// Tells clients apart by the address or the network that they connect from, or by the user id at the other end of a
+/// Unix socket.
 class SourceAddressAuthenticator final : public Authenticator {
 public:
-    /// One client usually has a whole IPv6 prefix; `v6_prefix_bits` of the address count, 0 to 128.
-    explicit SourceAddressAuthenticator(unsigned v6_prefix_bits = 64) : v6_prefix_bits_(std::min(v6_prefix_bits, 128u))
+    /// One client usually has a whole IPv6 prefix; `v6_prefix_bits` of the address count, 0 to 128, and of an IPv4
+    /// address `v4_prefix_bits`, 0 to 32.
+    explicit SourceAddressAuthenticator(unsigned v6_prefix_bits = 64, unsigned v4_prefix_bits = 32)
+        : v6_prefix_bits_(std::min(v6_prefix_bits, 128u)), v4_prefix_bits_(std::min(v4_prefix_bits, 32u))
     {
     }
 
@@ -33,10 +35,11 @@ private:
     std::string owner(const asio::ip::address& address) const
     {
         const Network exact(address);
-        return exact.is_v4() ? exact.to_string() : exact.widened(v6_prefix_bits_).to_string();
+        return exact.widened(exact.is_v4() ? v4_prefix_bits_ : v6_prefix_bits_).to_string();
     }
 
     unsigned v6_prefix_bits_;
+    unsigned v4_prefix_bits_;
 };
 
 }  // namespace instancer

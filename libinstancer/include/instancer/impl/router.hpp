@@ -68,6 +68,7 @@ INSTANCER_DECL Router::Router(Workers& workers, const ServerOptions& options,
       stages_(detail::AdmissionSequence::after_introduction(options.stages), options.auth_timeout),
       unadmitted_(options.unadmitted),
       source_prefix_(options.source_prefix),
+      source_prefix4_(options.source_prefix4),
       choose_(std::move(choose)),
       events_(events),
       over_(workers.control()),
@@ -144,9 +145,11 @@ INSTANCER_DECL void Router::conclude(const VisitPtr& visit, std::exception_ptr t
 {
     if (thrown)
         return turn_away(visit, SessionEnd::failed, exception_text(thrown));
-    if (!server)
+    if (!server) {
+        detail::note_rejection(visit->context.slot(), visit->accepted.info(), server.error());
         return turn_away(visit, detail::reject_client(visit->accepted.stream(), server.error()),
                          server.error().message());
+    }
     const auto found = servers_.find(*server);
     if (found == servers_.end())
         return turn_away(visit, SessionEnd::access_denied, "no server is called \"" + *server + "\"");
@@ -223,7 +226,10 @@ INSTANCER_DECL void Router::forget(std::uint64_t id)
     check_over();
 }
 
-INSTANCER_DECL Source Router::source(Visit& visit) const { return Source(visit.accepted.info(), source_prefix_); }
+INSTANCER_DECL Source Router::source(Visit& visit) const
+{
+    return Source(visit.accepted.info(), source_prefix_, source_prefix4_);
+}
 
 INSTANCER_DECL void Router::take_place(const VisitPtr& visit)
 {

@@ -78,7 +78,7 @@ INSTANCER_DECL detail::AdmissionSequence Server::admission(const ServerOptions& 
                                                            std::unique_ptr<Authenticator> authenticator)
 {
     auto all = detail::AdmissionSequence::after_introduction(options.stages);
-    all.push_back(std::make_shared<AuthenticationStage>(std::move(authenticator)));
+    all.push_back(std::make_shared<AuthenticationStage>(std::move(authenticator), options.authenticating));
     all.insert(all.end(), options.identified_stages.begin(), options.identified_stages.end());
     return {std::move(all), options.auth_timeout};
 }

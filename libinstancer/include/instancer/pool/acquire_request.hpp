@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include <instancer/client.hpp>
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
+#include <instancer/pool/queue_place.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer {
@@ -22,6 +25,15 @@ public:
     const Identity& identity() const noexcept { return identity_; }
     /// For whom.
     const ClientInfo& client() const noexcept { return client_; }
+
+    /// The owner as all pools of an InstanceBudget know it; empty where what it has in others does not count.
+    const std::optional<Digest>& common_owner() const noexcept { return common_owner_; }
+    /// Sets by what all pools know the owner.
+    AcquireRequest& common_owner(const Digest& owner)
+    {
+        common_owner_ = owner;
+        return *this;
+    }
 
     /// Every instance of the owner goes first.
     bool reset() const noexcept { return reset_; }
@@ -63,12 +75,35 @@ public:
         return *this;
     }
 
+    /// Called on the pool's control executor when the client waits for room, and when its place has changed; not more
+    /// often than twice a second.
+    const std::function<void(const QueuePlace&)>& on_queue() const noexcept { return on_queue_; }
+    /// Sets what is called with the client's place in the queue.
+    AcquireRequest& on_queue(std::function<void(const QueuePlace&)> callback)
+    {
+        on_queue_ = std::move(callback);
+        return *this;
+    }
+
+    /// Called on the pool's control executor, `PoolOptions::warn_before` the instance's time to live is over, with what
+    /// is left of it; again when that was extended.
+    std::function<void(std::chrono::steady_clock::duration)>& on_warning() noexcept { return on_warning_; }
+    /// Sets what is called before the instance's time is over.
+    AcquireRequest& on_warning(std::function<void(std::chrono::steady_clock::duration)> callback)
+    {
+        on_warning_ = std::move(callback);
+        return *this;
+    }
+
 private:
     Identity identity_;
     ClientInfo client_;
     std::string label_;
+    std::optional<Digest> common_owner_;
     UniqueFd client_socket_;
     std::function<void(InstanceEnd)> on_end_;
+    std::function<void(const QueuePlace&)> on_queue_;
+    std::function<void(std::chrono::steady_clock::duration)> on_warning_;
     bool reset_ = false;
     bool join_only_ = false;
 };

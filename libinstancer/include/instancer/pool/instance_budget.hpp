@@ -8,6 +8,8 @@
 #include <optional>
 #include <vector>
 
+#include <instancer/pool/owner_budget.hpp>
+
 namespace instancer {
 
 /// A cap on instances that several pools share. Room that comes free goes to the pools that wait for it, in turn; to
@@ -47,8 +49,12 @@ public:
         ~Member() = default;
     };
 
-    /// `limit` of 0 means no limit.
-    explicit InstanceBudget(std::size_t limit) : limit_(limit) {}
+    /// `limit` instances in all, and `per_owner` of each owner that clients name (`AcquireRequest::common_owner`); 0
+    /// means no limit.
+    explicit InstanceBudget(std::size_t limit, std::size_t per_owner = 0) : limit_(limit), owners_(per_owner) {}
+
+    /// What each owner may have.
+    OwnerBudget& owners() noexcept { return owners_; }
 
     /// `member` takes part.
     ///
@@ -178,6 +184,7 @@ private:
     }
 
     std::size_t limit_;
+    OwnerBudget owners_;
     std::size_t used_ = 0;
     std::vector<Member*> members_;
     Line clients_;  ///< Pools whose clients wait, in turn.

@@ -103,6 +103,9 @@ public:
     /// What there is, an entry for each instance.
     std::vector<InstanceInfo> snapshot() const { return driver_->snapshot(); }
 
+    /// Whether it counts what the owners of its clients have in other pools of its budget.
+    bool counts_common_owners() const noexcept { return driver_->counts_common_owners(); }
+
     /// Whether each instance serves one session: then no session finds the instance of another.
     bool single_use() const noexcept { return single_use_; }
 

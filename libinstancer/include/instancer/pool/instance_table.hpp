@@ -66,6 +66,7 @@ public:
     bool after_stops = false;                ///< Must not start before every stop of its owner is done.
     bool queued = false;                     ///< Waits for room, and is counted among those who do.
     bool listed = false;                     ///< Its identity finds it.
+    bool warned = false;                     ///< Of its end by time.
     bool has_permit = false;                 ///< Counts as starting, also while a start that was given up is undone.
     detail::IndexList waiters;               ///< Clients that wait for it.
     Time last_used{};                        ///< Last known byte, or when the last client left.
@@ -80,9 +81,14 @@ public:
     InstanceEntry() = default;
 };
 
+class OwnerAccount;
+
 /// What counts against an owner.
 class InstanceOwner {
 public:
+    /// What it has in all pools, where that counts.
+    OwnerAccount* account = nullptr;
+
     Digest digest;                ///< Who it is.
     detail::IndexList live;       ///< Instances that have room and are not being stopped, newest first.
     std::uint32_t entries = 0;    ///< Instances, and identities that wait for one.

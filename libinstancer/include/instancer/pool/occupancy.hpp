@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include <instancer/pool/instance_table.hpp>
+#include <instancer/pool/owner_budget.hpp>
 
 namespace instancer {
 
@@ -83,18 +84,22 @@ public:
         change_owner(index, [](InstanceOwner& owner) { --owner.waiting; });
     }
 
-    /// Whether an owner has as many instances as one may have.
-    bool owner_is_full(std::uint32_t owner) const
+    /// Whether an owner has as many instances as one may have here.
+    bool owner_is_full_here(std::uint32_t owner) const
     {
         return max_per_owner_ != 0 && table_.owner(owner).rooms >= max_per_owner_;
     }
+    /// Whether an owner has as many instances as one may have here, or in all pools.
+    bool owner_is_full(std::uint32_t owner) const { return owner_is_full_here(owner) || account_is_full(owner); }
     /// Whether there are as many instances as there may be.
     bool is_full() const noexcept { return max_instances_ != 0 && instances_ >= max_instances_; }
 
     /// Whether the stops of an owner make enough room for its identities that wait.
     bool comes_to_owner(std::uint32_t owner) const
     {
-        return table_.owner(owner).stopping >= table_.owner(owner).waiting;
+        const InstanceOwner& one = table_.owner(owner);
+        return (!owner_is_full_here(owner) || one.stopping >= one.waiting) &&
+               (!account_is_full(owner) || one.account->comes_to_all());
     }
     /// Whether all stops together make enough room for all that wait.
     bool comes_to_all() const noexcept { return stopping_ >= demand_; }
@@ -108,6 +113,12 @@ public:
 
 private:
     static constexpr std::uint32_t none = detail::no_index;
+
+    bool account_is_full(std::uint32_t owner) const
+    {
+        const OwnerAccount* const account = table_.owner(owner).account;
+        return account && account->is_full();
+    }
 
     void remove_from_live(std::uint32_t index)
     {
@@ -124,7 +135,8 @@ private:
         return std::min<std::size_t>(owner.waiting, max_per_owner_ - kept);
     }
 
-    /// Keeps `demand_` right while `change` is made to the owner of an entry, if it has one.
+    /// Keeps `demand_` and the account of the owner right while `change` is made to the owner of an entry, if it has
+    /// one.
     template <class Change>
     void change_owner(std::uint32_t index, const Change& change)
     {
@@ -132,7 +144,11 @@ private:
             return;
         InstanceOwner& owner = table_.owner_of(index);
         demand_ -= demand_of(owner);
+        if (owner.account)
+            owner.account->subtract(owner);
         change(owner);
+        if (owner.account)
+            owner.account->add(owner);
         demand_ += demand_of(owner);
     }
 

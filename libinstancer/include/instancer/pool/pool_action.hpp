@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 
 #include <instancer/events.hpp>
@@ -22,6 +23,7 @@ public:
         refuse,  ///< `waiter` gets `error`.
         revoke,  ///< End every session on `slot`, because of `end`.
         stop,    ///< Stop the instance in `slot`, because of `end`. Answer: stopped.
+        warn,    ///< Tell the sessions on `slot` that its time is over at `expiry`.
         check_activity,  ///< Answer: active, with the time of the last byte on `slot`.
     };
 
@@ -37,6 +39,8 @@ public:
     std::size_t instances = 0;              ///< Instances that count against that limit, and
     std::size_t unused = 0;                 ///< those of them that have no client.
     InstanceEnd end = InstanceEnd::exited;  ///< Why an instance is stopped.
+    /// When the time of an instance is over.
+    std::chrono::steady_clock::time_point expiry;
 };
 
 }  // namespace instancer

@@ -32,6 +32,7 @@ public:
     Duration ttl{0};                                    ///< From the first owner's claim to the end, used or not.
     Duration idle = std::chrono::minutes(10);   ///< Without a byte in either direction, clients connected or not.
     Duration linger = std::chrono::minutes(5);  ///< After the last client left; 0 means the instance goes at once.
+    Duration warn_before{0};                    ///< How long before the end by `ttl` sessions are warned of it.
     std::size_t warm = 0;                       ///< Started instances that wait for an owner.
     bool single_use = false;                    ///< An instance serves one session.
 

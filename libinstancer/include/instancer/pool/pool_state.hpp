@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <instancer/detail/pool/timer_wheel.hpp>
 #include <instancer/events.hpp>
@@ -34,7 +35,7 @@ namespace instancer {
 /// Time: every event takes constant time, on average over many, and apart from what it does for the clients and the
 /// instances that it names; `drain` and `close` visit all.
 /// Threads: one at a time.
-class PoolState final : private InstanceBudget::Member {
+class PoolState final : private InstanceBudget::Member, private OwnerBudgetMember {
 public:
     /// The clock of all limits.
     using Clock = std::chrono::steady_clock;
@@ -47,19 +48,17 @@ public:
     PoolState(const PoolOptions& options, Time now, InstanceBudget* budget = nullptr);
     PoolState(const PoolState&) = delete;
     PoolState& operator=(const PoolState&) = delete;
-    ~PoolState()
-    {
-        if (budget_)
-            budget_->remove(*this);
-    }
+    ~PoolState();
 
     /// Sets what is called when other pools of the budget make it necessary to `tick`; it must not do so at once.
     void on_wake(std::function<void()> callback) { on_wake_ = std::move(callback); }
 
     // Events.
 
-    /// A client wants a session. With `reset` every instance of its owner goes first.
-    WaiterId acquire(Time now, const Identity& identity, bool reset = false);
+    /// A client wants a session. With `reset` every instance of its owner goes first. The pools of the budget know its
+    /// owner as `common_owner`; without one, what that has elsewhere does not count.
+    WaiterId acquire(Time now, const Identity& identity, bool reset = false,
+                     const std::optional<Digest>& common_owner = std::nullopt);
 
     /// The client left before it was granted or refused anything.
     void abandon(Time now, WaiterId waiter);
@@ -168,6 +167,11 @@ public:
     /// Clients that wait for room.
     std::size_t queued() const noexcept { return queue_.size(); }
 
+    /// Their names, in the order in which they would be served if nothing else happened.
+    ///
+    /// Time: by their number.
+    std::vector<WaiterId> queue_order() const;
+
 private:
     static constexpr std::uint32_t none = detail::no_index;
 
@@ -215,6 +219,24 @@ private:
         return true;
     }
 
+    void owner_may_go_on(std::uint32_t owner) override
+    {
+        if (table_.owner(owner).waiting == 0)
+            return;
+        queue_.resume(owner);
+        wake();
+    }
+
+    bool stop_unused_of(std::uint32_t owner) override
+    {
+        const std::uint32_t index = victims_.longest_unused(owner);
+        if (index == none)
+            return false;
+        stop(index, InstanceEnd::culled);
+        wake();
+        return true;
+    }
+
     std::size_t stopping() const override { return occupancy_.stopping(); }
     std::size_t waiting() const override { return occupancy_.demand(); }
 
@@ -232,8 +254,16 @@ private:
     {
         dequeue(index);
         unlink(index);
+        const std::uint32_t owner = table_[index].owner;
+        if (owner != none && table_.owner(owner).entries == 1)
+            leave_account(owner);
         table_.remove(index);
     }
+
+    /// What the owner has here counts for all pools from now on.
+    void join_account(std::uint32_t owner, const std::optional<Digest>& common_owner);
+
+    void leave_account(std::uint32_t owner);
 
     // Clients that wait.
 
@@ -292,8 +322,11 @@ private:
     void give_up_room(std::uint32_t index)
     {
         occupancy_.give_up(index);
-        if (table_[index].owner != none)
-            queue_.resume(table_[index].owner);
+        if (const std::uint32_t owner = table_[index].owner; owner != none) {
+            queue_.resume(owner);
+            if (table_.owner(owner).account)
+                table_.owner(owner).account->wake();
+        }
         if (budget_)
             budget_->give_back();
     }
@@ -323,7 +356,8 @@ private:
     void stop_owner(const Digest& digest);
 
     /// The first client of an identity that has no instance.
-    void let_in(Time now, const Identity& identity, std::uint32_t client, bool after_stops);
+    void let_in(Time now, const Identity& identity, std::uint32_t client, bool after_stops,
+                const std::optional<Digest>& common_owner);
 
     /// Tries to move an entry on from `waiting`. What it lacks.
     Limit admit(Time now, std::uint32_t index);
@@ -394,6 +428,9 @@ private:
     }
 
     void fire(Time now, std::uint32_t index);
+
+    /// The sessions of an instance are told when its time is over.
+    void warn(std::uint32_t index);
 
     /// Whether an instance goes with its last client.
     bool ends_unused(const InstanceEntry& entry, Time now) const

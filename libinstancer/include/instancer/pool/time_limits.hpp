@@ -81,13 +81,26 @@ public:
         return std::max(due, entry.kept_until);
     }
 
+    /// When its sessions are to be warned of its end by time; the end of time when they are not to be, or have been.
+    Time warning_due(const InstanceEntry& entry) const
+    {
+        const bool warns = of(entry).ttl != Duration::zero() && of(entry).warn_before != Duration::zero();
+        return warns && !entry.warned ? expiry(entry) - of(entry).warn_before : Time::max();
+    }
+
+    /// When the time to live of an instance is over that has one.
+    Time expiry(const InstanceEntry& entry) const { return std::max(entry.claimed + of(entry).ttl, entry.kept_until); }
+
 private:
     struct Set {
-        Duration ttl, idle, linger;
+        Duration ttl, idle, linger, warn_before;
         friend bool operator==(const Set&, const Set&) = default;
     };
 
-    static Set set_of(const PoolOptions& options) { return {options.ttl, options.idle, options.linger}; }
+    static Set set_of(const PoolOptions& options)
+    {
+        return {options.ttl, options.idle, options.linger, options.warn_before};
+    }
 
     std::vector<Set>::iterator find_unused(const InstanceTable& table)
     {

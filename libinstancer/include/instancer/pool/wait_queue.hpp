@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include <instancer/detail/pool/index_list.hpp>
 #include <instancer/detail/pool/large_vector.hpp>
@@ -67,6 +68,12 @@ public:
     {
         return owner < owners_.size() ? owners_[owner].clients.size() : 0;
     }
+
+    /// The clients in the order of their turns, as if nobody came or left; those of owners that are passed over come
+    /// last, as they came.
+    ///
+    /// Time: by their number.
+    std::vector<std::uint32_t> order() const;
 
     /// Clients that wait.
     std::size_t size() const noexcept { return by_deadline_.size(); }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
 #include <instancer/instance.hpp>
+#include <instancer/pool/acquire_request.hpp>
 #include <instancer/pool/instance_info.hpp>
 #include <instancer/pool/instance_table.hpp>
 #include <instancer/stream.hpp>
@@ -49,6 +51,14 @@ public:
     /// The connection that proved it ready, for use on `executor`. Empty when it has been taken, or is of no use.
     Stream take_first(const asio::any_io_executor& executor);
 
+    /// Notes the session of a client that is given the instance. The session's number comes back.
+    std::uint32_t add_session(AcquireRequest& request);
+
+    void remove_session(std::uint32_t session);
+
+    /// Tells the sessions that want to know that their time is over at `expiry`; each once.
+    void warn(Clock::time_point expiry);
+
     /// Ends its sessions, because of `why`.
     void revoke(InstanceEnd why);
 
@@ -82,8 +92,16 @@ public:
     std::string detail;
 
 private:
+    /// A session that wants to know of the end of its instance by time.
+    struct Warning {
+        std::function<void(Clock::duration)> tell;
+        Clock::time_point told;  ///< Of which end it knows.
+    };
+
     /// Nothing has gone wrong, so there is nothing to explain.
     bool ended_in_order() const noexcept;
+
+    std::map<std::uint32_t, Warning> warnings_;  ///< By session.
 };
 
 using InstanceRecordPtr = std::shared_ptr<InstanceRecord>;

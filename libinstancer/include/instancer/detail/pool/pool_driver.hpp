@@ -16,6 +16,7 @@
 #include <instancer/async/async_event.hpp>
 #include <instancer/detail/pool/instance_record.hpp>
 #include <instancer/detail/pool/instance_runner.hpp>
+#include <instancer/detail/pool/queue_teller.hpp>
 #include <instancer/detail/pool/waiting_clients.hpp>
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
@@ -48,6 +49,9 @@ public:
         bool begun = false;  ///< One of them has started, drained or closed the pool.
     };
     Users& users() noexcept { return users_; }
+
+    /// Whether it counts what the owners of its clients have in other pools.
+    bool counts_common_owners() const noexcept { return budget_ && budget_->owners().limited(); }
 
     /// Starts once; whoever calls it later shares the result.
     asio::awaitable<Result<void>> start();
@@ -125,6 +129,7 @@ private:
         while (auto action = state_.next_action())
             execute_action(*action);
         schedule();
+        queue_teller_.tell_later(weak_from_this());
         if (draining_ && state_.empty() && records_.empty())
             empty_.set();
     }
@@ -192,6 +197,7 @@ private:
     bool starting_ = false;
     std::unordered_map<std::uint64_t, InstanceRecordPtr> records_;
     WaitingClients clients_;
+    QueueTeller queue_teller_;
     InstanceRunner runner_;
     std::string start_failure_;  ///< Why the start failed whose clients are being refused.
     bool armed_ = false;

@@ -13,6 +13,7 @@
 #include <instancer/lease.hpp>
 #include <instancer/pool/acquire_request.hpp>
 #include <instancer/pool/pool_action.hpp>
+#include <instancer/pool/queue_place.hpp>
 #include <instancer/pool/waiter_table.hpp>
 #include <instancer/result.hpp>
 
@@ -30,7 +31,9 @@ public:
     AcquireRequest& request() noexcept { return request_; }
     OneShot<Result<Lease>>& lease() const noexcept { return *lease_; }
 
-    WaiterId waiter = 0;  ///< The control executor's own.
+    // The control executor's own.
+    WaiterId waiter = 0;
+    QueuePlace place;  ///< What it was told last.
 
 private:
     asio::any_io_executor executor_;

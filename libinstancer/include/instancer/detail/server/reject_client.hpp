@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <instancer/acceptor.hpp>
+#include <instancer/client.hpp>
 #include <instancer/detail/server/end_cause.hpp>
 #include <instancer/lingering_close.hpp>
 #include <instancer/result.hpp>
@@ -17,6 +19,13 @@ inline SessionEnd reject_client(Stream& client, const Error& error)
     if (end == SessionEnd::auth_timeout || end == SessionEnd::authentication_failed || end == SessionEnd::unavailable)
         lingering_close(client);
     return end;
+}
+
+/// Tells what the acceptor keeps of the client, if anything, that the client failed to prove something.
+inline void note_rejection(ConnectionSlot* slot, const ClientInfo& client, const Error& error)
+{
+    if (slot && error == Errc::rejected)
+        slot->note_rejection(client, error);
 }
 
 }  // namespace instancer::detail

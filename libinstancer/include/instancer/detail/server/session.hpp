@@ -164,7 +164,10 @@ private:
 
     asio::any_io_executor executor() const { return environment_.workers.executor(worker_); }
 
-    Source source() const { return Source(info_, environment_.options.source_prefix); }
+    Source source() const
+    {
+        return Source(info_, environment_.options.source_prefix, environment_.options.source_prefix4);
+    }
 
     bool hands_over_socket() const { return environment_.pool.traits().takes_client_socket(); }
 
@@ -196,7 +199,10 @@ private:
 
     asio::awaitable<Result<void>> pass(const AdmissionSequence& stages, Progress& progress);
 
-    SessionEnd reject(const Error& error);
+    SessionEnd reject(const Error& error, ServerOptions::Duration retry_after = {});
+
+    /// Tells the client why it is refused, and ends it in order; false where clients are not told.
+    bool take_leave(const Error& error, ServerOptions::Duration retry_after);
 
     Identity identify(const Admission& admission) const;
 
@@ -208,10 +214,18 @@ private:
 
     Result<AcquireRequest> make_request(const Progress& progress);
 
+    /// Has the pool tell of the client's place in the queue and of the end of its instance, where it is to know.
+    void listen_to_pool(AcquireRequest& request);
+
+    /// Best effort, as all that is told while something else goes on.
+    void tell_place(const QueuePlace& place);
+
+    void warn(ServerOptions::Duration left);
+
     /// Waits for the lease, and gives up when the client leaves before.
     asio::awaitable<Result<Lease>> acquire(AcquireRequest request);
 
-    SessionEnd refuse(const Admission& admission, const Error& error);
+    SessionEnd refuse(const Admission& admission, const Error& error, ServerOptions::Duration retry_after = {});
 
     /// Nothing when the session is where its instance wants it.
     std::optional<std::size_t> next_worker() const;

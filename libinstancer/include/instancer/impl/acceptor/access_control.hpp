@@ -18,11 +18,11 @@ INSTANCER_DECL void AccessControl::receive(Accepted& accepted)
 {
     const bool by_proxy = options_.proxies.size() > 0 && options_.proxies.check(accepted.info(), now());
     if (!by_proxy) {
-        if (auto allowed = check_rules(accepted.info()); !allowed) {
+        if (auto allowed = judge(accepted.info(), false); !allowed) {
             turn_away(accepted.stream(), accepted.info());
             return accepted.refuse(std::move(allowed.error()));
         }
-        if (options_.max_connections == 0 && options_.max_per_source == 0)
+        if (options_.max_connections == 0 && options_.max_per_source == 0 && !options_.bans)
             return;
     }
     auto slot = std::make_unique<CountedSlot>(shared_from_this(), by_proxy);
@@ -72,7 +72,7 @@ INSTANCER_DECL Result<void> AccessControl::CountedSlot::take_place(const ClientI
     const auto limit = access_->options_.max_per_source;
     if (limit == 0)
         return {};
-    const Source source(client, access_->options_.source_prefix);
+    const Source source = access_->source_of(client);
     const std::lock_guard lock(access_->mutex_);
     auto& count = access_->sources_[source];
     if (count >= limit)
@@ -103,14 +103,47 @@ INSTANCER_DECL asio::awaitable<Result<void>> AccessControl::CountedSlot::do_intr
         co_return fail(Errc::rejected,
                        "the PROXY header of " + info.to_string() + " is malformed: " + std::string(header.error()));
     by_proxy_ = false;
+    is_proxy_ = !header.client();
     if (header.client())
         info = *header.client();
-    auto allowed = access_->check_rules(info);
+    auto allowed = access_->judge(info, is_proxy_);
     if (!allowed)
         access_->turn_away(client, info);
     else
         allowed = take_place(info);
     co_return allowed;
+}
+
+INSTANCER_DECL Result<void> AccessControl::judge(const ClientInfo& client, bool is_proxy)
+{
+    if (auto allowed = check_rules(client); !allowed || is_proxy)
+        return allowed;
+    if (options_.bans)
+        if (auto allowed = options_.bans->check(client); !allowed)
+            return allowed;
+    return check_rate(client);
+}
+
+INSTANCER_DECL Result<void> AccessControl::check_rules(const ClientInfo& client)
+{
+    std::shared_ptr<const AccessRules> rules;
+    {
+        const std::lock_guard lock(mutex_);
+        rules = rules_;
+    }
+    return rules->check(client, now());
+}
+
+INSTANCER_DECL Result<void> AccessControl::check_rate(const ClientInfo& client)
+{
+    const auto& rate = connect_rate_.rate();
+    if (rate.unlimited())
+        return {};
+    const auto source = source_of(client).to_string();
+    if (connect_rate_.take(source) == Rate::Duration::zero())
+        return {};
+    return fail(Errc::denied,
+                "more connections of " + source + " at once than " + std::to_string(rate.count()) + " (connect-rate)");
 }
 
 INSTANCER_DECL void AccessControl::turn_away(Stream& client, const ClientInfo& info)
@@ -147,7 +180,7 @@ INSTANCER_DECL UnadmittedLimit::Place AccessControl::unadmitted_place(const Clie
                 self->let_go(number);
         });
     };
-    return options_.unadmitted->enter(Source(client, options_.source_prefix), std::move(displaced));
+    return options_.unadmitted->enter(source_of(client), std::move(displaced));
 }
 
 INSTANCER_DECL void AccessControl::sweep_later()

@@ -35,16 +35,26 @@ INSTANCER_DECL void UnadmittedLimit::set_limit(std::size_t limit)
     displace_surplus();
 }
 
+INSTANCER_DECL void UnadmittedLimit::displace_oldest(Sources::iterator source)
+{
+    const auto oldest = connections_.find(*source->second.begin());
+    const auto on_displaced = std::move(oldest->second.on_displaced);
+    remove(oldest->first, source);
+    connections_.erase(oldest);
+    on_displaced();
+}
+
 INSTANCER_DECL void UnadmittedLimit::displace_surplus()
 {
-    while (limit_ != 0 && connections_.size() > limit_ && !ranking_.empty()) {
-        const auto busiest = std::prev(ranking_.end())->second;
-        const auto oldest = connections_.find(*busiest->second.begin());
-        const auto on_displaced = std::move(oldest->second.on_displaced);
-        remove(oldest->first, busiest);
-        connections_.erase(oldest);
-        on_displaced();
-    }
+    while (is_over(connections_.size(), limit_) && !ranking_.empty())
+        displace_oldest(std::prev(ranking_.end())->second);
+}
+
+INSTANCER_DECL void UnadmittedLimit::displace_surplus(Sources::iterator source)
+{
+    if (is_over(source->second.size(), per_source_))
+        displace_oldest(source);
+    displace_surplus();
 }
 
 INSTANCER_DECL bool UnadmittedLimit::leave(std::uint64_t number) noexcept
@@ -70,20 +80,21 @@ INSTANCER_DECL void UnadmittedLimit::change_source(std::uint64_t number, const S
         return;
     remove(number, from);
     add(number, to);
+    displace_surplus(to);
 }
 
 INSTANCER_DECL UnadmittedLimit::Place UnadmittedLimit::enter(const Source& source, std::function<void()> on_displaced)
 {
     Place place;
     const std::lock_guard lock(mutex_);
-    if (limit_ == 0)
+    if (limit_ == 0 && per_source_ == 0)
         return place;
     const auto number = ++last_number_;
     const auto where = sources_.try_emplace(source).first;
     connections_.try_emplace(number, where, std::move(on_displaced));
     place = Place(*this, number);
     add(number, where);
-    displace_surplus();
+    displace_surplus(where);
     return place;
 }
 

@@ -17,7 +17,7 @@ INSTANCER_DECL asio::awaitable<Result<Admission>> PromptAuthenticator::do_authen
             co_return fail(std::move(asked.error()));
     auto token = co_await read_typed_line(client, max_line_);
     if (!token && token.error() == asio::error::make_error_code(asio::error::eof))
-        co_return fail(Errc::rejected, "the client left before it had named a token");
+        co_return fail(Errc::cancelled, "the client left before it had named a token");
     if (!token)
         co_return fail(std::move(token.error()));
     auto admission = co_await verifier_->verify(std::move(*token), info);

@@ -14,8 +14,8 @@ INSTANCER_DECL asio::awaitable<Result<Admission>> TokenAuthenticator::do_authent
         if (!count)
             co_return fail(count.error());
         if (*count == 0)
-            co_return fail(Errc::rejected, "the client left after " + std::to_string(greeting.received()) +
-                                               " of the greeting's " + std::to_string(greeting.size) + " bytes");
+            co_return fail(Errc::cancelled, "the client left after " + std::to_string(greeting.received()) +
+                                                " of the greeting's " + std::to_string(greeting.size) + " bytes");
         greeting.add(*count);
     }
     if (!tokens_.contains(greeting.token()))

@@ -21,7 +21,17 @@ INSTANCER_DECL PoolState::PoolState(const PoolOptions& options, Time now, Instan
         budget_->add(*this);
 }
 
-INSTANCER_DECL WaiterId PoolState::acquire(Time now, const Identity& identity, bool reset)
+INSTANCER_DECL PoolState::~PoolState()
+{
+    if (!budget_)
+        return;
+    for (std::uint32_t owner = 0; owner < table_.owner_places(); ++owner)
+        leave_account(owner);
+    budget_->remove(*this);
+}
+
+INSTANCER_DECL WaiterId PoolState::acquire(Time now, const Identity& identity, bool reset,
+                                           const std::optional<Digest>& common_owner)
 {
     const std::uint32_t client = waiters_.add();
     const WaiterId waiter = waiters_.id(client);
@@ -37,8 +47,10 @@ INSTANCER_DECL WaiterId PoolState::acquire(Time now, const Identity& identity, b
         admit_waiting(now);
     }
     const std::uint32_t found = table_.find(identity.id());
+    if (found != none)
+        join_account(table_[found].owner, common_owner);
     if (found == none)
-        let_in(now, identity, client, reset);
+        let_in(now, identity, client, reset, common_owner);
     else if (table_[found].state == SlotState::ready)
         grant(now, found, waiters_.remove(client));
     else if (table_[found].queued && queue_is_full() && !evict_queued(queue_.waiting_of(table_[found].owner) + 1))
@@ -171,6 +183,7 @@ INSTANCER_DECL bool PoolState::extend(SlotId slot, Time until)
     if (index == none || table_[index].state == SlotState::stopping)
         return false;
     table_[index].kept_until = until;
+    table_[index].warned = false;
     if (table_[index].state == SlotState::ready && !table_[index].warm)
         arm(index);
     return true;
@@ -281,6 +294,14 @@ INSTANCER_DECL std::optional<SlotId> PoolState::wants_activity(Time now, const I
     return table_.slot_of(index);
 }
 
+INSTANCER_DECL std::vector<WaiterId> PoolState::queue_order() const
+{
+    std::vector<WaiterId> names;
+    for (const std::uint32_t client : queue_.order())
+        names.push_back(waiters_.id(client));
+    return names;
+}
+
 INSTANCER_DECL void PoolState::unlink(std::uint32_t index)
 {
     const InstanceEntry& entry = table_[index];
@@ -291,6 +312,25 @@ INSTANCER_DECL void PoolState::unlink(std::uint32_t index)
     else if (!entry.warm)
         victims_.remove(index);
     wheel_.disarm(index);
+}
+
+INSTANCER_DECL void PoolState::join_account(std::uint32_t owner, const std::optional<Digest>& common_owner)
+{
+    InstanceOwner& one = table_.owner(owner);
+    if (one.account || !common_owner || !budget_ || !budget_->owners().limited())
+        return;
+    one.account = &budget_->owners().join(*common_owner, *this, owner);
+    one.account->add(one);
+}
+
+INSTANCER_DECL void PoolState::leave_account(std::uint32_t owner)
+{
+    InstanceOwner& one = table_.owner(owner);
+    OwnerAccount* const account = std::exchange(one.account, nullptr);
+    if (!account)
+        return;
+    account->subtract(one);
+    budget_->owners().leave(*account, *this);
 }
 
 INSTANCER_DECL void PoolState::enqueue(Time now, std::uint32_t index)
@@ -325,6 +365,10 @@ INSTANCER_DECL void PoolState::refuse(WaiterId waiter, Errc error, Limit limit, 
     case Limit::owner:
         action.instances = table_.owner(owner).rooms;
         action.unused = victims_.count_unused(owner);
+        if (!occupancy_.owner_is_full_here(owner)) {
+            action.limit = "its owner has as many as one may have in all services (the daemon's max-per-owner)";
+            action.instances = table_.owner(owner).account->rooms();
+        }
         break;
     case Limit::service:
     case Limit::queue:
@@ -375,8 +419,10 @@ INSTANCER_DECL bool PoolState::evict(Limit lacking, std::uint32_t owner)
     if (lacking == Limit::budget)
         return budget_->reclaim();
     const std::uint32_t index = victims_.longest_unused(lacking == Limit::owner ? owner : none);
-    if (index == none)
-        return false;
+    if (index == none) {
+        OwnerAccount* const account = lacking == Limit::owner ? table_.owner(owner).account : nullptr;
+        return account && account->is_full() && account->reclaim();
+    }
     stop(index, InstanceEnd::culled);
     return true;
 }
@@ -423,12 +469,14 @@ INSTANCER_DECL void PoolState::stop_owner(const Digest& digest)
     }
 }
 
-INSTANCER_DECL void PoolState::let_in(Time now, const Identity& identity, std::uint32_t client, bool after_stops)
+INSTANCER_DECL void PoolState::let_in(Time now, const Identity& identity, std::uint32_t client, bool after_stops,
+                                      const std::optional<Digest>& common_owner)
 {
     if (budget_)
         admit_waiting(now);  // Room in the budget comes free unseen; who waits already is served first.
     const std::uint32_t index = table_.add(identity);
     table_[index].after_stops = after_stops;
+    join_account(table_[index].owner, common_owner);
     waiters_.wait(client, index);
     const Limit lacking = admit(now, index);
     if (lacking == Limit::nothing)
@@ -571,6 +619,17 @@ INSTANCER_DECL void PoolState::grant(Time now, std::uint32_t index, WaiterId wai
     action.waiter = waiter;
     action.slot = table_.slot_of(index);
     actions_.push_back(action);
+    if (entry.warned)
+        warn(index);
+}
+
+INSTANCER_DECL void PoolState::warn(std::uint32_t index)
+{
+    table_[index].warned = true;
+    PoolAction action(PoolAction::Kind::warn);
+    action.slot = table_.slot_of(index);
+    action.expiry = limits_.expiry(table_[index]);
+    actions_.push_back(action);
 }
 
 INSTANCER_DECL void PoolState::end_now(std::uint32_t index)
@@ -628,6 +687,8 @@ INSTANCER_DECL void PoolState::fire(Time now, std::uint32_t index)
     } else if (!kept && limits_.has_lingered(entry, now)) {
         stop(index, InstanceEnd::unused);
     } else if (kept || !limits_.is_idle(entry, now)) {
+        if (limits_.warning_due(entry) <= now)
+            warn(index);
         arm(index);
     } else if (entry.clients == 0) {
         stop(index, InstanceEnd::idle);
@@ -641,7 +702,7 @@ INSTANCER_DECL void PoolState::fire(Time now, std::uint32_t index)
 INSTANCER_DECL void PoolState::arm(std::uint32_t index)
 {
     const InstanceEntry& entry = table_[index];
-    const Time due = limits_.due(entry);
+    const Time due = std::min(limits_.due(entry), limits_.warning_due(entry));
     if (due == Time::max()) {
         wheel_.disarm(index);
         return;

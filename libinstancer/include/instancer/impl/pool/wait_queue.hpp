@@ -55,6 +55,24 @@ INSTANCER_DECL void WaitQueue::resume(std::uint32_t owner)
     turns_.push_front(owner, detail::links_in<&Owner::turn>(owners_));
 }
 
+INSTANCER_DECL std::vector<std::uint32_t> WaitQueue::order() const
+{
+    std::vector<std::uint32_t> all, round;
+    all.reserve(size());
+    for (auto owner = turns_.first(); owner != none; owner = owners_[owner].turn.next)
+        round.push_back(owners_[owner].clients.first());
+    while (!round.empty()) {
+        all.insert(all.end(), round.begin(), round.end());
+        for (auto& client : round)
+            client = clients_[client].of_owner.next;
+        std::erase(round, none);
+    }
+    for (auto client = by_deadline_.first(); client != none; client = clients_[client].of_deadlines.next)
+        if (owners_[clients_[client].owner].held)
+            all.push_back(client);
+    return all;
+}
+
 INSTANCER_DECL void WaitQueue::recount(std::uint32_t owner, int change)
 {
     const std::uint32_t count = owners_[owner].clients.size();

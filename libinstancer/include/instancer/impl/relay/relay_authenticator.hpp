@@ -27,9 +27,9 @@ INSTANCER_DECL asio::awaitable<Result<Admission>> RelayAuthenticator::do_authent
         if (*count == 0)
             handshake.pause();
         if (*count == 0 && !handshake.is_over())
-            co_return fail(Errc::rejected, handshake.state() == State::authentication
-                                               ? "the client left before it had said all of the authentication string"
-                                               : "the client left before it had said which channel");
+            co_return fail(Errc::cancelled, handshake.state() == State::authentication
+                                                ? "the client left before it had said all of the authentication string"
+                                                : "the client left before it had said which channel");
         const std::string_view bytes(buffer.data(), *count);
         client.unread(bytes.substr(handshake.feed(bytes)));
     }

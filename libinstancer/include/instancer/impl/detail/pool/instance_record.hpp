@@ -52,6 +52,27 @@ INSTANCER_DECL Stream InstanceRecord::take_first(const asio::any_io_executor& ex
     return stream;
 }
 
+INSTANCER_DECL std::uint32_t InstanceRecord::add_session(AcquireRequest& request)
+{
+    const auto session = sessions.add(request.on_end());
+    if (auto& tell = request.on_warning())
+        warnings_.emplace(session, Warning{std::move(tell), {}});
+    return session;
+}
+
+INSTANCER_DECL void InstanceRecord::remove_session(std::uint32_t session)
+{
+    sessions.erase(session);
+    warnings_.erase(session);
+}
+
+INSTANCER_DECL void InstanceRecord::warn(Clock::time_point expiry)
+{
+    for (auto& [session, warning] : warnings_)
+        if (std::exchange(warning.told, expiry) != expiry)
+            warning.tell(expiry - Clock::now());
+}
+
 INSTANCER_DECL void InstanceRecord::revoke(InstanceEnd why)
 {
     for (auto& on_end : sessions)

@@ -22,6 +22,7 @@ INSTANCER_DECL PoolDriver::PoolDriver(asio::any_io_executor control, std::string
       timer_(control_),
       started_(control_),
       empty_(control_),
+      queue_teller_(control_, state_, clients_),
       runner_(control_, service_, backend, events, *this)
 {
 }
@@ -102,7 +103,9 @@ INSTANCER_DECL void PoolDriver::acquire(const WaitingClientPtr& client)
     const auto now = Clock::now();
     while (const auto slot = state_.wants_activity(now, request.identity()))
         state_.active(now, *slot, record(*slot)->usage->last_active());
-    clients_.add(state_.acquire(now, request.identity(), request.reset()), client);
+    if (request.on_queue())
+        queue_teller_.enable();
+    clients_.add(state_.acquire(now, request.identity(), request.reset(), request.common_owner()), client);
     execute_actions();
 }
 
@@ -158,6 +161,7 @@ INSTANCER_DECL void PoolDriver::execute_action(PoolAction& action)
     case PoolAction::Kind::refuse: clients_.refuse(action, start_failure_); break;
     case PoolAction::Kind::revoke: record(action.slot)->revoke(action.end); break;
     case PoolAction::Kind::stop: record(action.slot)->request_stop(action.end); break;
+    case PoolAction::Kind::warn: record(action.slot)->warn(action.expiry); break;
     case PoolAction::Kind::check_activity:
         state_.active(Clock::now(), action.slot, record(action.slot)->usage->last_active());
         break;
@@ -191,7 +195,7 @@ INSTANCER_DECL void PoolDriver::grant(const PoolAction& action)
     }
     const auto& record = this->record(action.slot);
     auto stream = record->take_first(client->executor());
-    const auto session = record->sessions.add(client->request().on_end());
+    const auto session = record->add_session(client->request());
     client->lease().complete(
         Lease(record->instance, record->usage, std::move(stream), weak_from_this(), action.slot.key(), session));
 }
@@ -201,7 +205,7 @@ INSTANCER_DECL void PoolDriver::release(std::uint64_t instance, std::uint32_t se
     const auto found = records_.find(instance);
     if (found == records_.end())
         return;
-    found->second->sessions.erase(session);
+    found->second->remove_session(session);
     found->second->served_in_order = in_order;
     state_.release(Clock::now(), found->second->slot);
     execute_actions();

@@ -12,6 +12,7 @@
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/crypto/random_bytes.hpp>
 #include <instancer/detail/server/displacement.hpp>
+#include <instancer/detail/server/farewell.hpp>
 #include <instancer/detail/server/reject_client.hpp>
 #include <instancer/detail/server/session.hpp>
 #include <instancer/detail/server/session_table.hpp>
@@ -165,7 +166,7 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::admit(Progres
     const auto admitted = co_await pass(environment_.admission, progress);
     const bool displaced = !progress.place.give_back();
     if (!admitted)
-        co_return reject(admitted.error());
+        co_return reject(admitted.error(), progress.context.retry_after());
     if (displaced)
         co_return SessionEnd::displaced;
     progress.identity = identify(progress.admission());
@@ -186,9 +187,10 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::admit_to_star
         co_return SessionEnd::displaced;
     if (admitted)
         co_return std::nullopt;
+    const auto retry_after = progress.context.retry_after();
     // A stage has words of its own for clients that it rejects.
-    co_return admitted.error() == Errc::full ? refuse(progress.admission(), admitted.error())
-                                             : reject(admitted.error());
+    co_return admitted.error() == Errc::full ? refuse(progress.admission(), admitted.error(), retry_after)
+                                             : reject(admitted.error(), retry_after);
 }
 
 INSTANCER_DECL asio::awaitable<Result<void>> Session::pass(const AdmissionSequence& stages, Progress& progress)
@@ -198,12 +200,25 @@ INSTANCER_DECL asio::awaitable<Result<void>> Session::pass(const AdmissionSequen
     return stages.run(client_, progress.context, std::move(between_stages), displacement(shared_from_this()));
 }
 
-INSTANCER_DECL SessionEnd Session::reject(const Error& error)
+INSTANCER_DECL SessionEnd Session::reject(const Error& error, ServerOptions::Duration retry_after)
 {
     if (cause_.is_set())
         return SessionEnd::stopped;
+    note_rejection(slot_.get(), info_, error);
     detail_ = error.message();
-    return reject_client(client_, error);
+    return take_leave(error, retry_after) ? end_of_admission(error) : reject_client(client_, error);
+}
+
+INSTANCER_DECL bool Session::take_leave(const Error& error, ServerOptions::Duration retry_after)
+{
+    const auto& texts = environment_.options.tell;
+    auto line = texts && client_ ? texts->line_for(error, retry_after) : std::string();
+    if (line.empty())
+        return false;
+    if (hands_over_socket())
+        forbid_waiting_close(client_.native_handle());
+    say_farewell(std::move(client_), std::move(line));
+    return true;
 }
 
 INSTANCER_DECL Identity Session::identify(const Admission& admission) const
@@ -269,9 +284,13 @@ INSTANCER_DECL Result<AcquireRequest> Session::make_request(const Progress& prog
     request.reset(progress.reset);
     request.join_only(!progress.may_start);
     request.label(progress.admission().label());
+    if (environment_.pool.counts_common_owners() && progress.admission().returning())
+        request.common_owner(Identity({}, progress.admission().owner(), {}).owner());
     ++attempt_;
     instance_exited_ = false;
     request.on_end(environment_.table.instance_listener(*this, attempt_));
+    if (!hands_over_socket())
+        listen_to_pool(request);
     if (!hands_over_socket() || request.join_only())
         return request;
     const int socket = client_.native_handle();
@@ -286,6 +305,33 @@ INSTANCER_DECL Result<AcquireRequest> Session::make_request(const Progress& prog
     return request;
 }
 
+INSTANCER_DECL void Session::listen_to_pool(AcquireRequest& request)
+{
+    if (environment_.options.tell && !environment_.options.tell->queued.empty())
+        request.on_queue([weak = weak_from_this()](const QueuePlace& place) {
+            if (const auto self = weak.lock())
+                self->on_worker([place](Session& one) { one.tell_place(place); });
+        });
+    if (!environment_.options.warning.empty())
+        request.on_warning([weak = weak_from_this()](ServerOptions::Duration left) {
+            if (const auto self = weak.lock())
+                self->on_worker([left](Session& one) { one.warn(left); });
+        });
+}
+
+INSTANCER_DECL void Session::tell_place(const QueuePlace& place)
+{
+    if (stage_ == Stage::acquiring && client_)
+        static_cast<void>(client_.try_write(environment_.options.tell->line_for(place)));
+}
+
+INSTANCER_DECL void Session::warn(ServerOptions::Duration left)
+{
+    // Only a descriptor takes bytes between those that the bridge is just writing.
+    if (stage_ == Stage::serving && link_ && link_->client().native_handle() >= 0)
+        static_cast<void>(link_->client().try_write(line_with_wait(environment_.options.warning, left)));
+}
+
 INSTANCER_DECL asio::awaitable<Result<Lease>> Session::acquire(AcquireRequest request)
 {
     using namespace asio::experimental::awaitable_operators;
@@ -298,9 +344,13 @@ INSTANCER_DECL asio::awaitable<Result<Lease>> Session::acquire(AcquireRequest re
     co_return fail(Errc::cancelled, "the client left");
 }
 
-INSTANCER_DECL SessionEnd Session::refuse(const Admission& admission, const Error& error)
+INSTANCER_DECL SessionEnd Session::refuse(const Admission& admission, const Error& error,
+                                          ServerOptions::Duration retry_after)
 {
     detail_ = error.message();
+    // The operator's words count for more than the protocol's.
+    if (take_leave(error, retry_after))
+        return end_of_connecting(error);
     if (const auto text = admission.on_refusal(error); !text.empty()) {
         if (hands_over_socket())
             forbid_waiting_close(client_.native_handle());

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+#include "crowd/ban_file.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <instancer/text/utc_time.hpp>
+#include <instancer/unique_fd.hpp>
+
+#include "config/text.hpp"
+#include "daemon/system.hpp"
+#include "files/access.hpp"
+#include "files/lines.hpp"
+#include "observe/log.hpp"
+
+namespace instancer::daemon {
+
+namespace {
+
+Parsed<Ban> parse_ban(std::string_view line)
+{
+    const auto mark = std::min(line.find('#'), line.size());
+    const auto words = words_of(line.substr(0, mark));
+    if (words.size() != 4 || words[0] != "deny" || words[2] != "until")
+        return wrong("is no ban; write deny NETWORK until TIME # reason, as in deny 192.0.2.1 until "
+                     "2026-11-30T08:15:00Z # guesses");
+    const auto network = parse_network(words[1]);
+    if (!network)
+        return wrong(network.error());
+    if (!*network)
+        return wrong("everybody would be banned; write a network, or deny all among the access rules");
+    const auto until = from_utc(words[3]);
+    if (!until)
+        return wrong(in_quotes(words[3]) + " is no time; write it in UTC, as in 2026-11-30T08:15:00Z");
+    const auto reason = line.substr(std::min(line.find_first_not_of("# \t", mark), line.size()));
+    return Ban(**network, *until, reason.empty() ? "an operator banned it" : std::string(reason));
+}
+
+bool exists(const std::string& file)
+{
+    struct stat status {};
+    return ::stat(file.c_str(), &status) == 0 || errno != ENOENT;
+}
+
+Parsed<std::string> read_if_there(const std::string& file) { return exists(file) ? read_file(file) : std::string(); }
+
+/// All of it or nothing. It keeps its permissions, and at first nobody else may read it: addresses are personal data.
+Parsed<void> replace_file(const std::string& file, const std::string& text)
+{
+    const auto fresh = file + ".new";
+    const auto failed = [&] { return wrong(file + " cannot be written: " + std::strerror(errno)); };
+    struct stat old {};
+    const mode_t mode = ::stat(file.c_str(), &old) == 0 ? old.st_mode & 0777 : 0600;
+    const UniqueFd fd(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!fd || ::fchmod(fd.get(), mode) != 0)
+        return failed();
+    for (std::string_view left = text; !left.empty();) {
+        const auto count = ::write(fd.get(), left.data(), left.size());
+        if (count < 0)
+            return failed();
+        left.remove_prefix(static_cast<std::size_t>(count));
+    }
+    if (::fsync(fd.get()) != 0 || std::rename(fresh.c_str(), file.c_str()) != 0)
+        return failed();
+    return {};
+}
+
+AccessRules exempt_of(const ServiceSettings& service)
+{
+    AccessRules rules;
+    for (const auto& network : service.crowd.ban_exempt)
+        rules.add(true, network);
+    return rules;
+}
+
+BanOptions options_of(const ServiceSettings& service)
+{
+    BanOptions options;
+    options.after = service.crowd.ban_after;
+    options.duration = std::chrono::ceil<std::chrono::seconds>(service.crowd.ban_for);
+    options.source_prefix = service.source_prefix;
+    options.source_prefix4 = service.source_prefix4;
+    return options;
+}
+
+/// How long a ban that has just begun takes.
+std::string duration_of(const Ban& ban)
+{
+    return print_duration(std::chrono::round<std::chrono::seconds>(ban.until - std::chrono::system_clock::now()));
+}
+
+}  // namespace
+
+Parsed<std::vector<Ban>> parse_bans(std::string_view text, const std::string& file)
+{
+    return parse_lines<Ban>(text, file, Comments::whole_line,
+                            [](std::string_view line, const auto&) { return parse_ban(line); });
+}
+
+std::string print_bans(const std::vector<Ban>& bans)
+{
+    std::string text;
+    for (const auto& ban : bans)
+        text += "deny " + ban.network.to_string() + " until " + to_utc(ban.until) + " # " + one_line(ban.reason) + "\n";
+    return text;
+}
+
+Parsed<std::vector<Ban>> load_bans(const std::string& file)
+{
+    const auto text = read_if_there(file);
+    return text ? parse_bans(*text, file) : wrong(text.error());
+}
+
+BanKeeper::BanKeeper(const ServiceSettings& service, Log& log)
+    : service_(service),
+      log_(log),
+      bans_(std::make_shared<Bans>(options_of(service), exempt_of(service), [this](const Ban& ban) { note(ban); }))
+{
+    if (!service.crowd.ban_file.empty())
+        adopt(read_if_there(service.crowd.ban_file), {}, false);
+}
+
+std::unique_ptr<BanKeeper> keep_bans(const ServiceSettings& service, Log& log)
+{
+    return service.crowd.bans() ? std::make_unique<BanKeeper>(service, log) : nullptr;
+}
+
+void BanKeeper::reload()
+{
+    if (!service_.crowd.ban_file.empty())
+        thread_.post([this] { synchronize(true); });
+}
+
+void BanKeeper::note(const Ban& ban)
+{
+    log_.notice(service_.name, "banned " + ban.network.to_string() + " for " + duration_of(ban) + ": " + ban.reason);
+    if (service_.crowd.ban_file.empty())
+        return;
+    {
+        const std::lock_guard lock(mutex_);
+        fresh_.push_back(ban);
+    }
+    thread_.post([this] { synchronize(false); });
+}
+
+void BanKeeper::synchronize(bool tell)
+{
+    const auto& file = service_.crowd.ban_file;
+    std::vector<Ban> fresh;
+    {
+        const std::lock_guard lock(mutex_);
+        fresh.swap(fresh_);
+    }
+    if (fresh.empty() && !tell)
+        return;
+    const auto text = read_if_there(file);
+    const bool changed = !text || *text != written_;
+    if ((changed || tell) && !adopt(text, fresh, tell)) {
+        const std::lock_guard lock(mutex_);
+        fresh_.insert(fresh_.begin(), fresh.begin(), fresh.end());
+        return;
+    }
+    auto now = print_bans(bans_->list());
+    if (now == *text)
+        return;
+    if (const auto done = replace_file(file, now); !done)
+        log_.warning(service_.name, done.error() + "; bans hold until the daemon ends");
+    else
+        written_ = std::move(now);
+}
+
+bool BanKeeper::adopt(const Parsed<std::string>& text, const std::vector<Ban>& fresh, bool tell)
+{
+    const auto& file = service_.crowd.ban_file;
+    auto bans = text ? parse_bans(*text, file) : wrong(text.error());
+    if (!bans) {
+        log_.warning(service_.name, bans.error() + "; the bans stay as they were, and are not written");
+        return false;
+    }
+    const auto count = bans->size();
+    bans->insert(bans->end(), fresh.begin(), fresh.end());
+    bans_->replace(*bans);
+    written_ = *text;
+    if (tell)
+        log_.notice(service_.name, "read " + counted(count, "ban") + " from " + file);
+    return true;
+}
+
+}  // namespace instancer::daemon

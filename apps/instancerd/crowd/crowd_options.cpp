@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#include "crowd/crowd.hpp"
+#include "files/access.hpp"
+#include "options/types.hpp"
+
+namespace instancer::daemon {
+
+namespace {
+
+using S = ServiceSettings;
+using C = CrowdSettings;
+
+Parsed<Rate> parse_rate(const std::string& text)
+{
+    if (text == "0")
+        return Rate();
+    const auto slash = text.find('/');
+    const auto count = parse_count(text.substr(0, slash), 1, 1'000'000);
+    const auto span = parse_duration(slash == text.npos ? "" : text.substr(slash + 1));
+    if (!count || !span || span->count() == 0)
+        return wrong(in_quotes(text) + " is no rate; write how many in which time, as in 10/1m");
+    return Rate(static_cast<std::uint32_t>(*count), *span);
+}
+
+std::string print_rate(const Rate& rate)
+{
+    if (rate.unlimited())
+        return "0";
+    return std::to_string(rate.count()) + "/" +
+           print_duration(std::chrono::duration_cast<std::chrono::microseconds>(rate.span()));
+}
+
+template <auto... members>
+constexpr Type rate{Shape::text, "N/DURATION",
+                    [](Target to, const std::string& text) { return set(field<members...>(to), parse_rate(text)); },
+                    [](const View& from) { return print_rate(field<members...>(from)); }};
+
+Parsed<void> add_exempt(Target to, const std::string& text)
+{
+    const auto network = parse_network(text);
+    if (!network)
+        return wrong(network.error());
+    to.service->crowd.ban_exempt.push_back(*network);
+    return {};
+}
+
+Parsed<void> set_ban_time(Target to, const std::string& text)
+{
+    const auto span = parse_duration(text);
+    if (span && (*span < std::chrono::seconds(1) || *span > std::chrono::hours(24)))
+        return wrong(in_quotes(text) + " is no time to ban somebody; write 1s to 24h, as in 10m");
+    return set(to.service->crowd.ban_for, span);
+}
+
+/// The text that the operator calls `name`; none when there is no such.
+std::string* text_of(CrowdSettings& crowd, std::string_view name)
+{
+    const std::pair<std::string_view, std::string*> texts[] = {{"queued", &crowd.texts.queued},
+                                                               {"full", &crowd.texts.full},
+                                                               {"often", &crowd.texts.often},
+                                                               {"late", &crowd.texts.late},
+                                                               {"rejected", &crowd.texts.rejected},
+                                                               {"silent", &crowd.texts.silent},
+                                                               {"unavailable", &crowd.texts.unavailable},
+                                                               {"stopping", &crowd.texts.stopping},
+                                                               {"warning", &crowd.warning}};
+    const auto found = std::find_if(std::begin(texts), std::end(texts), [&](const auto& t) { return t.first == name; });
+    return found == std::end(texts) ? nullptr : found->second;
+}
+
+Parsed<void> set_text(Target to, const std::string& text)
+{
+    const auto assignment = parse_assignment(text);
+    if (!assignment)
+        return wrong(assignment.error());
+    auto* const place = text_of(to.service->crowd, assignment->first);
+    if (!place)
+        return wrong(
+            in_quotes(assignment->first) +
+            " is no text; write queued, full, often, late, rejected, silent, unavailable, stopping or warning");
+    return set(*place, parse_escaped(assignment->second));
+}
+
+constexpr Needs with_bans = {{{{"ban-after", {}, "N/DURATION"}}}};
+
+constexpr std::string_view limits = "Rates, bans and places", told = "What clients are told";
+
+// group, name, type, scope, default, help, traits
+// clang-format off
+constexpr Option table[] = {
+    {limits, "connect-rate", rate<&S::crowd, &C::connect_rate>, Scope::service, {},
+     "connections from one address (source-prefix, source-prefix4) or of one user of a Unix socket in a time, as in "
+     "10/1m; all of them may come at once; 0: no limit. Who comes more often meets what denied says"},
+    {limits, "start-rate", rate<&S::crowd, &C::start_rate>, Scope::instances, {},
+     "instances that are started, or given from those that are warm, for one owner in a time, as in 5/1m; with auth open "
+     "for one address (source-prefix, source-prefix4). All of them may come at once; 0: no limit. Who is too many is "
+     "refused; who finds the own instance running does not count"},
+    {limits, "ban-after", rate<&S::crowd, &C::ban_after>, Scope::service, {},
+     "ban an address (source-prefix, source-prefix4) whose clients fail more often than that to prove who they are, or "
+     "what else is asked of them, as in 5/1m; 0: nobody is banned. Leaving is no failure"},
+    {limits, "ban-for", custom<Shape::duration, set_ban_time, show<&S::crowd, &C::ban_for>>.called("DURATION"), Scope::service, {},
+     "how long a ban takes, 1s to 24h; each further one of the same address twice as long, up to a day",
+     {.needs = with_bans}},
+    {limits, "ban-exempt", custom<Shape::list, add_exempt>.called("CIDR|ADDRESS"), Scope::service, {},
+     "clients that are never banned",
+     {.needs = {{{{"ban-after", {}, "N/DURATION"}, {"ban-file", {}, "FILE"}}}}}},
+    {limits, "ban-file", file<&S::crowd, &C::ban_file>, Scope::service, {},
+     "where bans are kept over restarts, one a line: deny NETWORK until TIME # reason, with a TIME as in "
+     "2026-11-30T08:15:00Z; lines may be added, changed and removed",
+     {.reload = true}},
+    {limits, "max-unadmitted-per-source", count<&Settings::max_unadmitted_per_source>, Scope::daemon, {},
+     "of the connections that max-unadmitted counts, how many may be from one address (source-prefix, source-prefix4); "
+     "0: no limit. One more resets the oldest of them"},
+    {limits, "max-authenticating", count<&S::crowd, &C::max_authenticating>, Scope::instances, {},
+     "clients that may be saying who they are at once; 0: no limit. One more resets the oldest of the source (address, "
+     "source-prefix, source-prefix4) that has most of them"},
+
+    {told, "tell", flag<&S::crowd, &C::tell>, Scope::queued, {},
+     "tell clients in a line why they are refused, and their place in the queue whenever it changes. Without it they "
+     "get no byte"},
+    {told, "tell-text", custom<Shape::map, set_text>.called("NAME=TEXT"), Scope::queued, {},
+     "another text for queued, full, often, late, rejected, silent, unavailable, stopping or warning, with the escapes "
+     "of C; empty: nothing is said. {position} and {waiting} stand for a place in the queue, {wait} for how long it takes",
+     {.needs = {{{{"tell"}, {"warn-before", {}, "DURATION"}}}}}},
+    {told, "warn-before", duration<&S::pool, &PoolOptions::warn_before>, Scope::instances, {},
+     "write a line into each session so long before its instance ends by ttl; 0: none",
+     {.needs = {{{{"ttl", {}, "DURATION"}}}}, .conflict = {{"io", "socket"}, "the program alone speaks to its client", {"io", "stdio"}}, .zero_is_off = true}},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Option> crowd_options() { return table; }
+
+}  // namespace instancer::daemon

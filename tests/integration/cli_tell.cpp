@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+// Clients that are told why they wait, are refused or are about to lose their instance, where a service does so.
+#include <optional>
+
+#include <doctest/doctest.h>
+
+#include <daemon.hpp>
+#include <raw_client.hpp>
+#include <service.hpp>
+
+using namespace daemon_test;
+using service_test::eventually;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+Words echo(const Words& options)
+{
+    Words words = {"exec", "--listen", "127.0.0.1:0"};
+    words.insert(words.end(), options.begin(), options.end());
+    words.insert(words.end(), {"--", "/bin/cat"});
+    return words;
+}
+
+/// Sends and gets an answer, so that its instance runs.
+bool is_served(RawClient& client) { return client.send("echo") && client.receive(4) == "echo"; }
+
+}  // namespace
+
+TEST_CASE("tell: a client that finds everything taken reads why, though it goes on sending")
+{
+    Daemon daemon(echo({"--max-instances", "1", "--tell"}));
+    RawClient first(daemon.port());
+    REQUIRE(is_served(first));
+    for (int i = 0; i < 20; ++i) {
+        RawClient client(daemon.port());
+        client.send("GET / HTTP/1.0\r\n\r\n");
+        REQUIRE(daemon.wait_for_line("session ended: refused", static_cast<std::size_t>(i) + 1) != "");
+        CHECK(client.send("what comes too late"));
+        CHECK(client.send("and later still"));
+        CHECK(client.receive_all() == "all places are taken; come back later\n");
+        CHECK(client.ended_in_order());
+    }
+}
+
+TEST_CASE("tell: without it nobody gets a byte")
+{
+    Daemon daemon(echo({"--max-instances", "1", "--when-full", "queue", "--queue-timeout", "300ms"}));
+    RawClient first(daemon.port());
+    REQUIRE(is_served(first));
+    RawClient client(daemon.port());
+    CHECK(client.receive_all() == "");
+    CHECK(client.ended_by_reset());
+}
+
+TEST_CASE("tell: clients in the queue hear their place as it changes, and then they are served")
+{
+    Daemon daemon(echo({"--max-instances", "1", "--when-full", "queue", "--tell"}));
+    std::optional<RawClient> first(daemon.port());
+    REQUIRE(is_served(*first));
+    RawClient second(daemon.port());
+    CHECK(second.receive_line() == "queue: 1 of 1");
+    RawClient third(daemon.port());
+    CHECK(third.receive_line() == "queue: 2 of 2");
+    CHECK(second.receive_line() == "queue: 1 of 2");
+    first.reset();
+    CHECK(is_served(second));
+    CHECK(third.receive_line() == "queue: 1 of 1");
+    second.reset();
+    CHECK(is_served(third));
+}
+
+TEST_CASE("tell: a queue that does not move, in the operator's own words")
+{
+    Daemon daemon(echo({"--max-instances", "1", "--when-full", "queue", "--queue-timeout", "300ms", "--tell",
+                        "--tell-text", "queued=before you: {position}", "--tell-text", "late=nobody left\\r"}));
+    RawClient first(daemon.port());
+    REQUIRE(is_served(first));
+    RawClient client(daemon.port());
+    CHECK(client.receive_all() == "before you: 1\nnobody left\r\n");
+    CHECK(client.ended_in_order());
+}
+
+TEST_CASE("tell: a program that gets its client's socket, and one that cannot be started")
+{
+    Daemon daemon(
+        {"exec", "--listen", "127.0.0.1:0", "--io", "socket", "--max-instances", "1", "--tell", "--", "/bin/cat"});
+    RawClient first(daemon.port());
+    REQUIRE(is_served(first));
+    RawClient client(daemon.port());
+    CHECK(client.receive_all() == "all places are taken; come back later\n");
+    CHECK(client.ended_in_order());
+
+    Daemon failing({"exec", "--listen", "127.0.0.1:0", "--io", "port", "--tell", "--", "/bin/false"});
+    RawClient refused(failing.port());
+    CHECK(refused.receive_all() == "no instance can be started; come back in a while\n");
+    CHECK(refused.ended_in_order());
+}
+
+TEST_CASE("warn: a line comes into the session before the time of its instance is over")
+{
+    Daemon daemon(echo({"--ttl", "2500ms", "--warn-before", "2s", "--tell-text", "warning=-- {wait} left --"}));
+    RawClient client(daemon.port());
+    REQUIRE(is_served(client));
+    CHECK(client.receive_line() == "-- 2s left --");
+    CHECK(is_served(client));
+    CHECK(client.receive_all() == "");
+    CHECK(client.ended_by_reset());
+}
