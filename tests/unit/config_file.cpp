@@ -61,6 +61,7 @@ TEST_CASE("every option can be set in a configuration")
     const auto settings = read(R"({
   "name": "box", "threads": 3, "busy-poll": "100us", "log-level": "debug", "log-format": "json", "log": "l",
   "max-instances": 50, "init": "init", "max-unadmitted": 70,
+  "max-unadmitted-per-source": 5, "max-per-owner": 9,
   "drain-timeout": "1m",
   "services": {
     "e": { "mode": "exec", "listen": ["127.0.0.1:1", "unix:e.sock"], "unix-mode": "0600",
@@ -99,7 +100,11 @@ TEST_CASE("every option can be set in a configuration")
            "session-buffer": "64k", "total-buffer": "128k", "stall-timeout": "4s", "max-connections": 5 },
     "j": { "mode": "tunnel-agent", "proxy": "host:9", "targets": ["10.0.0.0/8:80", "all"], "keep-alive": "5s",
            "reconnect": "6s", "connect-timeout": "7s", "max-sessions": 8 },
-    "k": { "mode": "exec", "listen": ":10", "command": ["a"], "auth": "prompt", "tokens": "t", "prompt": "who? " }
+    "k": { "mode": "exec", "listen": ":10", "command": ["a"], "auth": "prompt", "tokens": "t", "prompt": "who? " },
+    "crowded": { "mode": "exec", "listen": ":11", "command": ["a"], "ttl": "1h", "source-prefix4": 24,
+                 "connect-rate": "10/1m", "start-rate": "5/1h", "ban-after": "3/30s", "ban-for": "5m",
+                 "ban-exempt": ["10.0.0.0/8", "::1"], "ban-file": "bans", "max-authenticating": 6, "tell": true,
+                 "tell-text": {"full": "no\\r\\nroom", "warning": "soon"}, "warn-before": "2m" }
   }
 })");
     CHECK(settings.name == "box");
@@ -110,6 +115,8 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(settings.log_file == "/etc/instancer/l");
     CHECK(settings.max_instances == 50);
     CHECK(settings.max_unadmitted == 70);
+    CHECK(settings.max_unadmitted_per_source == 5);
+    CHECK(settings.max_per_owner == 9);
     CHECK(settings.init == "/etc/instancer/init");
     CHECK(settings.drain_timeout == 1min);
 
@@ -271,6 +278,21 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(k.auth == Auth::prompt);
     CHECK(k.prompt == "who? ");
     CHECK(k.auth_timeout == 1min);
+    const auto& crowded = settings.services.at(8);
+    CHECK(crowded.source_prefix4 == 24);
+    CHECK(crowded.pool.max_per_owner == 0);
+    CHECK(crowded.pool.warn_before == 2min);
+    const auto& crowd = crowded.crowd;
+    CHECK(crowd.connect_rate.count() == 10);
+    CHECK(crowd.start_rate.span() == 1h);
+    CHECK(crowd.ban_after.span() == 30s);
+    CHECK(crowd.ban_for == 5min);
+    CHECK(crowd.ban_exempt.size() == 2);
+    CHECK(crowd.ban_file == "/etc/instancer/bans");
+    CHECK(crowd.max_authenticating == 6);
+    CHECK(crowd.tell);
+    CHECK(crowd.texts.full == "no\r\nroom");
+    CHECK(crowd.warning == "soon");
 
     for (const auto& option : options()) {
         CAPTURE(option.name);
