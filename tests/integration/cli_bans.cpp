@@ -278,18 +278,20 @@ TEST_CASE("unadmitted: a source that has as many as it may makes room for its ne
     CHECK(other.receives_nothing());
 }
 
-TEST_CASE("places: no more clients say who they are at once than may, and the log names the stage")
+TEST_CASE("places: one client too many that says who it is resets the oldest of the source that has most")
 {
     const TemporaryDirectory directory;
-    Daemon daemon(asking(directory, {"--max-authenticating", "1"}));
-    RawClient first(daemon.port());
-    CHECK(first.receive(7) == "token: ");
-    RawClient second(daemon.port(), "127.0.0.2");
-    CHECK(second.receive_all() == "");
-    CHECK(second.ended_by_reset());
-    CHECK(
-        holds(daemon.wait_for_line("session ended: refused"), "refused: authentication: as many clients as there may"));
-    first.send("secret\nx");
-    CHECK(first.receive(1) == "x");
-    CHECK(answer(daemon, "secret", "127.0.0.2") == "served");
+    Daemon daemon(asking(directory, {"--max-authenticating", "2", "--log-level", "debug"}));
+    RawClient other(daemon.port(), "127.0.0.2"), first(daemon.port());
+    for (auto* client : {&other, &first})
+        CHECK(client->receive(7) == "token: ");
+    RawClient second(daemon.port());
+    CHECK(second.receive(7) == "token: ");
+    CHECK(first.receive_all() == "");
+    CHECK(first.ended_by_reset());
+    CHECK(daemon.wait_for_line("session ended: displaced") != "");
+    for (auto* client : {&other, &second}) {
+        client->send("secret\nx");
+        CHECK(client->receive(1) == "x");
+    }
 }

@@ -104,7 +104,11 @@ TEST_CASE("every option can be set in a configuration")
     "crowded": { "mode": "exec", "listen": ":11", "command": ["a"], "ttl": "1h", "source-prefix4": 24,
                  "connect-rate": "10/1m", "start-rate": "5/1h", "ban-after": "3/30s", "ban-for": "5m",
                  "ban-exempt": ["10.0.0.0/8", "::1"], "ban-file": "bans", "max-authenticating": 6, "tell": true,
-                 "tell-text": {"full": "no\\r\\nroom", "warning": "soon"}, "warn-before": "2m" }
+                 "tell-text": {"full": "no\\r\\nroom", "warning": "soon"}, "warn-before": "2m" },
+    "signed": { "mode": "exec", "listen": ":12", "command": ["a"], "auth": "signed", "auth-key": ["k.pem", "shared"],
+                "menu": true },
+    "web": { "mode": "exec", "listen": ":13", "command": ["a"], "auth": "webhook", "auth-url": "https://a.example/whose",
+             "auth-url-timeout": "2s", "auth-url-cache": "3m", "auth-url-down": "cached" }
   }
 })");
     CHECK(settings.name == "box");
@@ -293,6 +297,14 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(crowd.tell);
     CHECK(crowd.texts.full == "no\r\nroom");
     CHECK(crowd.warning == "soon");
+    const auto& signed_tokens = settings.services.at(9).authentication;
+    CHECK(signed_tokens.keys == std::vector<std::string>{"/etc/instancer/k.pem", "/etc/instancer/shared"});
+    CHECK(signed_tokens.menu);
+    const auto& web = settings.services.at(10).authentication.web;
+    CHECK(web.url == "https://a.example/whose");
+    CHECK(web.timeout == 2s);
+    CHECK(web.cache == 3min);
+    CHECK(web.when_down == WhenUnreachable::cached);
 
     for (const auto& option : options()) {
         CAPTURE(option.name);

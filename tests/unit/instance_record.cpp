@@ -166,3 +166,29 @@ TEST_CASE("instance record: a connection that waited for its client and was clos
     SUBCASE("closed, but nobody let it wait") { far.reset(); }
     CHECK(static_cast<bool>(record.take_first(fixture.loop.executor())) == is_useful);
 }
+
+TEST_CASE("instance record: sessions that want to know are warned once of each end, until they are removed")
+{
+    Fixture fixture;
+    auto& record = fixture.record;
+    int warnings = 0;
+    AcquireRequest curious(Identity("service", "ann", ""), ClientInfo()), other(curious.identity(), ClientInfo());
+    curious.on_warning([&](InstanceRecord::Clock::duration left) {
+        CHECK(left > 59min);
+        CHECK(left <= 1h);
+        ++warnings;
+    });
+    const auto session = record.add_session(curious);
+    record.add_session(other);
+    CHECK(record.info().clients == 2);
+    const auto expiry = InstanceRecord::Clock::now() + 1h;
+    record.warn(expiry);
+    record.warn(expiry);
+    CHECK(warnings == 1);
+    record.warn(expiry - 1s);
+    CHECK(warnings == 2);
+    record.remove_session(session);
+    record.warn(expiry);
+    CHECK(warnings == 2);
+    CHECK(record.info().clients == 1);
+}

@@ -41,3 +41,20 @@ TEST_CASE("time limits: an instance keeps its own, and limits that no instance h
     CHECK(limits.due(table[young]) == table[young].claimed + 1000h);
     CHECK(limits.count() == 2);
 }
+
+TEST_CASE("time limits: an instance keeps the time of its warning, too")
+{
+    InstanceTable table;
+    auto options = living(1h);
+    TimeLimits limits(options);
+    const auto silent = table.add();
+    limits.apply(table[silent]);
+    options.warn_before = 5min;
+    limits.set(options, table);
+    const auto warned = table.add();
+    limits.apply(table[warned]);
+    CHECK(limits.warning_due(table[silent]) == std::chrono::steady_clock::time_point::max());
+    CHECK(limits.warning_due(table[warned]) == table[warned].claimed + 55min);
+    table[warned].warned = true;
+    CHECK(limits.warning_due(table[warned]) == std::chrono::steady_clock::time_point::max());
+}

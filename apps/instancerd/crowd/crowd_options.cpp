@@ -90,11 +90,11 @@ constexpr std::string_view limits = "Rates, bans and places", told = "What clien
 constexpr Option table[] = {
     {limits, "connect-rate", rate<&S::crowd, &C::connect_rate>, Scope::service, {},
      "connections from one address (source-prefix, source-prefix4) or of one user of a Unix socket in a time, as in "
-     "10/1m; all of them may come at once; 0: no limit. Who comes more often meets what denied says"},
+     "10/1m; all of them may come at once; 0: no limit. Further ones are denied, as denied says"},
     {limits, "start-rate", rate<&S::crowd, &C::start_rate>, Scope::instances, {},
      "instances that are started, or given from those that are warm, for one owner in a time, as in 5/1m; with auth open "
-     "for one address (source-prefix, source-prefix4). All of them may come at once; 0: no limit. Who is too many is "
-     "refused; who finds the own instance running does not count"},
+     "for one address (source-prefix, source-prefix4). All of them may come at once; 0: no limit. One client too many is "
+     "refused; a client that finds its own instance running does not count"},
     {limits, "ban-after", rate<&S::crowd, &C::ban_after>, Scope::service, {},
      "ban an address (source-prefix, source-prefix4) whose clients fail more often than that to prove who they are, or "
      "what else is asked of them, as in 5/1m; 0: nobody is banned. Leaving is no failure"},
@@ -123,7 +123,7 @@ constexpr Option table[] = {
      "of C; empty: nothing is said. {position} and {waiting} stand for a place in the queue, {wait} for how long it takes",
      {.needs = {{{{"tell"}, {"warn-before", {}, "DURATION"}}}}}},
     {told, "warn-before", duration<&S::pool, &PoolOptions::warn_before>, Scope::instances, {},
-     "write a line into each session so long before its instance ends by ttl; 0: none",
+     "write a line into each session this long before its instance ends by ttl; 0: none",
      {.needs = {{{{"ttl", {}, "DURATION"}}}}, .conflict = {{"io", "socket"}, "the program alone speaks to its client", {"io", "stdio"}}, .zero_is_off = true}},
 };
 // clang-format on
