@@ -81,6 +81,10 @@ INSTANCER_DECL asio::awaitable<Result<void>> PoolDriver::prepare()
 INSTANCER_DECL void PoolDriver::acquire(const std::shared_ptr<Pending>& pending)
 {
     const auto& request = pending->request();
+    if (request.join_only() && state_.would_start(request.identity(), request.reset())) {
+        pending->lease().complete(fail(Errc::no_instance));
+        return;
+    }
     const auto now = Clock::now();
     while (const auto slot = state_.wants_activity(now, request.identity()))
         state_.active(now, *slot, record(*slot)->usage->last_active());
