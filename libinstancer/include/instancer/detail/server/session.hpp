@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <asio/any_io_executor.hpp>
@@ -214,10 +215,13 @@ private:
 
     asio::awaitable<Result<Stream>> reach(Identity identity);
 
-    asio::awaitable<std::optional<SessionEnd>> join(const Admission& admission, Stream instance);
+    asio::awaitable<std::optional<SessionEnd>> join(const Progress& progress, Stream instance);
 
-    /// Sends the client the banner, if there is one. Nothing when that worked.
-    asio::awaitable<std::optional<BridgeEnd>> greet(Link& link, const Admission& admission);
+    /// What the client gets before the first byte of its instance.
+    std::string greeting(const Progress& progress) const;
+
+    /// Sends the client that, if it is anything. Nothing when that worked.
+    static asio::awaitable<std::optional<BridgeEnd>> greet(Link& link, std::string_view text);
 
     // Its end.
 
