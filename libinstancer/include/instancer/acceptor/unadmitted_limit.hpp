@@ -41,6 +41,9 @@ public:
     /// Time: logarithmic in the number of places, as all that can be done with a place.
     Place enter(const Source& source, std::function<void()> on_displaced);
 
+    /// How many there are; 0 means no limit.
+    std::size_t limit() const noexcept { return limit_; }
+
     /// Places that are taken.
     std::size_t count() const
     {

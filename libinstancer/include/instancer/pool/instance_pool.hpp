@@ -20,6 +20,7 @@
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/pool/instance_info.hpp>
 #include <instancer/pool/lease_ticket.hpp>
+#include <instancer/pool/pool_load.hpp>
 #include <instancer/pool/pool_options.hpp>
 
 namespace instancer {
@@ -102,6 +103,9 @@ public:
 
     /// What there is, an entry for each instance.
     std::vector<InstanceInfo> snapshot() const { return driver_->snapshot(); }
+
+    /// How busy it is.
+    PoolLoad load() const noexcept { return driver_->load(); }
 
     /// Whether each instance serves one session: then no session finds the instance of another.
     bool single_use() const noexcept { return single_use_; }

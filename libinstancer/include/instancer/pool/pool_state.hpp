@@ -16,6 +16,7 @@
 #include <instancer/pool/instance_table.hpp>
 #include <instancer/pool/occupancy.hpp>
 #include <instancer/pool/pool_action.hpp>
+#include <instancer/pool/pool_load.hpp>
 #include <instancer/pool/pool_options.hpp>
 #include <instancer/pool/time_limits.hpp>
 #include <instancer/pool/victims.hpp>
@@ -167,6 +168,16 @@ public:
 
     /// Clients that wait for room.
     std::size_t queued() const noexcept { return queue_.size(); }
+
+    /// How busy it is.
+    PoolLoad load() const noexcept
+    {
+        PoolLoad load;
+        load.delayed_starts = queued() + permits_.size();
+        load.in_use = instances() - unused();
+        load.max_instances = options_.max_instances;
+        return load;
+    }
 
 private:
     static constexpr std::uint32_t none = detail::no_index;

@@ -128,6 +128,8 @@ public:
 
     std::vector<InstanceInfo> snapshot() const;
 
+    PoolLoad load() const noexcept { return state_.load(); }
+
 private:
     /// What there is to an instance beside what the state knows.
     struct Record {
