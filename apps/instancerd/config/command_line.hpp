@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/problem.hpp"
@@ -17,6 +19,7 @@ public:
         misuse,  ///< Print `text` as an error.
         serve,   ///< Run `settings`, if there are no `problems`.
         check,   ///< Report `problems`.
+        act,     ///< Call `act` for the exit code.
     };
 
     explicit Command(Kind command_kind, std::string output = {}) : kind(command_kind), text(std::move(output)) {}
@@ -25,6 +28,7 @@ public:
     std::string text;
     Settings settings;
     Problems problems;
+    std::function<int()> act;
 };
 
 /// `arguments` are those after the program's name. Reads the configuration file that they name.

@@ -2,6 +2,7 @@
 #include "options/commands.hpp"
 
 #include "modes/modes.hpp"
+#include "proof/proof.hpp"
 
 namespace instancer::daemon {
 
@@ -18,6 +19,8 @@ std::vector<CommandEntry> commands()
                    .forms = {"--config FILE"},
                    .brief = "say what is wrong with it; exit 2, or 0 when all is well",
                    .purpose = "Says what is wrong with a configuration, by line and path, and starts nothing."});
+    for (const auto& command : proof_commands())
+        all.push_back(command);
     return all;
 }
 
