@@ -30,6 +30,7 @@
 #include "files/access.hpp"
 #include "modes/tunnel/tunnel_settings.hpp"
 #include "options/values.hpp"
+#include "proof/proof_settings.hpp"
 
 namespace instancer::daemon {
 
@@ -182,6 +183,8 @@ public:
 
     TrafficLogSettings traffic_log;
     RecordSettings record;
+
+    ProofSettings proof;
 
     /// Whether the user wrote the option, rather than leaving it at its default.
     bool has(std::string_view option) const { return given.find(option) != given.end(); }

@@ -16,6 +16,7 @@
 #include "files/access.hpp"
 #include "files/tokens.hpp"
 #include "modes/modes.hpp"
+#include "proof/proof.hpp"
 
 namespace instancer::daemon {
 
@@ -202,6 +203,7 @@ void check_service(Checker& checker)
         check_instances(checker);
         check_listen_port(checker);
     }
+    check_proof(checker);
     checker.check_table();
     entry_of(service.mode).check(checker);
 }
@@ -306,6 +308,8 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
     if (!service.env.empty() && !settings.file.empty() && is_readable_by_all(settings.file))
         warnings.push_back("every user of this machine can read " + settings.file + ", and in it the values of " +
                            names_of(service.env) + "; chmod o-r it if one of them is a secret");
+    for (auto& warning : warnings_of_proof(service))
+        warnings.push_back(std::move(warning));
     if (has_tokens(service.auth))
         if (auto remark = remark_on_tokens(service.tokens, service.auth); !remark.empty())
             warnings.push_back(std::move(remark));

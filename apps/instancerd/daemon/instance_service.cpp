@@ -124,9 +124,16 @@ InstanceService::InstanceService(const Settings& settings, const ServiceSettings
             acceptor = std::make_unique<ControlledAcceptor>(std::move(acceptor), access_);
     }
     owners_ = owners_of(name_, tokens);
-    server_ = std::make_unique<Server>(
-        workers, make_server_options(name_, service, std::move(unadmitted)), std::move(acceptors),
-        make_authenticator(service, std::move(tokens), std::move(relay.authentication)), *pool_, *bridge_, log);
+    events_.add(log);
+    auto options = make_server_options(name_, service, unadmitted);
+    if (service.proof.is_asked()) {
+        proof_ = std::make_unique<ProofGate>(control, service, *pool_, std::move(unadmitted), log);
+        proof_->add_to(options);
+        events_.add(*proof_);
+    }
+    server_ = std::make_unique<Server>(workers, std::move(options), std::move(acceptors),
+                                       make_authenticator(service, std::move(tokens), std::move(relay.authentication)),
+                                       *pool_, *bridge_, events_);
     if (channels)
         install_prompt(*channels);
 }

@@ -15,6 +15,7 @@
 #include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/backend/upstream_backend.hpp>
 #include <instancer/bridge.hpp>
+#include <instancer/event_list.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/pool/instance_pool.hpp>
@@ -28,6 +29,7 @@
 #include "modes/relay/relay_commands.hpp"
 #include "modes/relay/relay_log.hpp"
 #include "observe/log.hpp"
+#include "proof/proof_gate.hpp"
 
 namespace instancer::daemon {
 
@@ -116,6 +118,8 @@ private:
     std::set<std::string> owners_;                              ///< Of the tokens, as hashes.
     std::shared_ptr<AccessControl> access_;                     ///< None where everybody is let in.
     RelayAuthenticator* relay_authenticator_ = nullptr;
+    std::unique_ptr<ProofGate> proof_;  ///< None where no proof of work is asked for.
+    EventList events_;                  ///< Of the server.
     std::unique_ptr<Server> server_;
     std::unique_ptr<RelayCommands> commands_;
     std::unique_ptr<ControlPort> control_port_;
