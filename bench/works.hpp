@@ -12,6 +12,7 @@ Outcome first_byte(int rounds);
 Outcome crowd(int rounds);
 Outcome docker_start(int rounds);
 std::vector<Outcome> pool(int rounds);
+Outcome proof(int rounds);
 std::vector<Outcome> forward(int rounds);
 std::vector<Outcome> relay(int rounds);
 std::vector<Outcome> tunnel(int rounds);

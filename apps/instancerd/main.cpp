@@ -17,6 +17,7 @@ int main(int argc, char** argv)
     switch (command.kind) {
     case Command::Kind::print: std::cout << command.text << std::flush; return 0;
     case Command::Kind::misuse: std::cerr << "instancerd: " << command.text << std::endl; return 2;
+    case Command::Kind::act: return command.act();
     case Command::Kind::serve:
     case Command::Kind::check:
     case Command::Kind::owners: break;

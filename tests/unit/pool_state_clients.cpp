@@ -63,6 +63,35 @@ TEST_CASE("pool state: a client would start an instance where there is none that
     CHECK_FALSE(would_start("dan"));
 }
 
+TEST_CASE("pool state: its load is what cannot make room, and the starts that wait")
+{
+    auto options = unlimited();
+    options.max_instances = 3;
+    options.max_starting = 1;
+    options.when_full = WhenFull::queue;
+    PoolScript pool(options);
+    const auto load = [&pool] {
+        const auto now = pool.state.load();
+        CHECK(now.max_instances == 3);
+        return std::to_string(now.in_use) + " in use, " + std::to_string(now.delayed_starts) + " wait";
+    };
+    CHECK(load() == "0 in use, 0 wait");
+    pool.acquire("ann");
+    CHECK(load() == "1 in use, 0 wait");
+    pool.acquire("bob");
+    pool.acquire("cat");
+    CHECK(load() == "3 in use, 2 wait");
+    pool.acquire("dan");
+    CHECK(load() == "3 in use, 3 wait");
+    pool.ready(1);
+    pool.ready(2);
+    CHECK(load() == "3 in use, 1 wait");
+    pool.abandon(4);
+    pool.ready(3);
+    pool.release(1);
+    CHECK(load() == "2 in use, 0 wait");
+}
+
 TEST_CASE("pool state: an identity that cannot come back loses its instance at once")
 {
     PoolScript pool;

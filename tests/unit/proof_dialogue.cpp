@@ -30,6 +30,7 @@ TEST_CASE("proof dialogue: kCTF's words")
           "== proof-of-work: enabled ==\nplease solve a pow first\nYou can run the solver with:\n"
           "    python3 <(curl -sSL https://goo.gle/kctf-pow) solve s.AAAB.AQIDBAUGBwgJCgsMDQ4P\n"
           "===================\n\nSolution? ");
+    CHECK(dialogue.challenge() == "s.AAAB.AQIDBAUGBwgJCgsMDQ4P");
     CHECK(dialogue.accepted() == "Correct\n");
     CHECK(dialogue.refused() == "Proof-of-work fail\npow fail\n");
     CHECK(ProofDialogue::not_asked(ProofStyle::kctf) == "== proof-of-work: disabled ==\n");

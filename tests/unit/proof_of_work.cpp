@@ -9,9 +9,7 @@
 #include <instancer/detail/crypto/base64.hpp>
 #include <instancer/detail/crypto/mersenne_1279.hpp>
 #include <instancer/detail/crypto/sha1.hpp>
-#include <instancer/proof_of_work/hashcash_challenge.hpp>
-#include <instancer/proof_of_work/sloth_challenge.hpp>
-#include <instancer/proof_of_work/suffix_challenge.hpp>
+#include <instancer/proof_of_work/proof_challenge.hpp>
 #include <instancer/text/hex.hpp>
 
 namespace {
@@ -177,6 +175,27 @@ TEST_CASE("proof of work: a hashcash stamp")
     for (const auto* wrong :
          {"", "1", "1:20:foo", ":::::::", "1:20:261129:foo::x:0", "1:99999999999999999999:1:foo:::"})
         CHECK_FALSE_MESSAGE(challenge.verify(wrong), wrong);
+}
+
+TEST_CASE("proof of work: a challenge of any kind is known by its form, and solved")
+{
+    for (const std::string text :
+         {"s.AAAB.AQIDBAUGBwgJCgsMDQ4P", "s.AAAAAQ==.AQIDBAUGBwgJCgsMDQ4P",
+          "please give S such that sha256(unhex(\"541ca361107f4a2a\" + S)) ends with 5 zero bits (see pow-solver.cpp).",
+          "hashcash -mb6 0123456789abcdef"}) {
+        const auto challenge = parse_challenge(text);
+        REQUIRE_MESSAGE(challenge, text);
+        const auto answer = solve(*challenge);
+        CHECK_MESSAGE(verify(*challenge, answer), text << ": " << answer);
+        CHECK_FALSE(verify(*challenge, "s.AAAB"));
+    }
+    for (const auto* text : {"", "hashcash", "hashcash -mb foo", "hashcash -mb0 foo", "hashcash -mb65 foo",
+                             "hashcash -mb6", "hashcash -mb6 ", "hashcash -mb6 a b", "hashcash -mb6 a:b", "please",
+                             "please give S such that sha256(unhex(\"54\" + S)) ends with 5 zero bits",
+                             "please give S such that sha256(unhex(\"541ca361107f4a2a\" + S)) ends with x zero bits",
+                             "please give S such that sha256(unhex(\"541ca361107f4a2a\" + S)) ends with 65 zero bits",
+                             "please give S such that sha256(unhex(\"541ca361107f4a2a\" + S)) ends with 5"})
+        CHECK_FALSE_MESSAGE(parse_challenge(text), text);
 }
 
 TEST_CASE("proof of work: the examples of FIPS 180-4 for SHA-1")

@@ -14,6 +14,7 @@
 #include "modes/relay/relay.hpp"
 #include "options/commands.hpp"
 #include "options/options.hpp"
+#include "proof/proof.hpp"
 
 namespace instancer::daemon {
 
@@ -355,6 +356,8 @@ Command parse_command_line(std::vector<std::string> arguments)
 
     if (arguments.size() == 2 && arguments[0] == "tunnel" && (arguments[1] == "--help" || arguments[1] == "-h"))
         return Command(Command::Kind::print, std::string(tunnel_help));
+    if (!arguments.empty() && arguments.front() == "pow")
+        return parse_proof_command({arguments.begin() + 1, arguments.end()});
     if (const auto joined = join_tunnel(arguments); !joined)
         return misuse(joined.error());
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/problem.hpp"
@@ -18,6 +20,7 @@ public:
         serve,   ///< Run `settings`, if there are no `problems`.
         check,   ///< Report `problems`.
         owners,  ///< List whose tokens are accepted.
+        act,     ///< Call `act` for the exit code.
     };
 
     explicit Command(Kind command_kind, std::string output = {}) : kind(command_kind), text(std::move(output)) {}
@@ -26,6 +29,7 @@ public:
     std::string text;
     Settings settings;
     Problems problems;
+    std::function<int()> act;
 };
 
 /// `arguments` are those after the program's name. Reads the configuration file that they name.

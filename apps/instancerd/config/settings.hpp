@@ -33,6 +33,7 @@
 #include "modes/mode.hpp"
 #include "modes/tunnel/tunnel_settings.hpp"
 #include "options/values.hpp"
+#include "proof/proof_settings.hpp"
 
 namespace instancer::daemon {
 
@@ -181,6 +182,8 @@ public:
 
     TrafficLogSettings traffic_log;
     RecordSettings record;
+
+    ProofSettings proof;
 
     /// Whether the user wrote the option, rather than leaving it at its default.
     bool has(std::string_view option) const { return given.find(option) != given.end(); }

@@ -19,6 +19,7 @@
 #include "daemon/system.hpp"
 #include "files/access.hpp"
 #include "modes/modes.hpp"
+#include "proof/proof.hpp"
 
 namespace instancer::daemon {
 
@@ -186,6 +187,7 @@ void check_service(Checker& checker)
         check_instances(checker);
         check_listen_port(checker);
     }
+    check_proof(checker);
     checker.check_table();
     entry_of(service.mode).check(checker);
 }
@@ -363,6 +365,8 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
     if (!service.env.empty() && !settings.file.empty() && is_readable_by_all(settings.file))
         warnings.push_back("every user of this machine can read " + settings.file + ", and in it the values of " +
                            joined(std::views::keys(service.env)) + "; chmod o-r it if one of them is a secret");
+    for (auto& warning : warnings_of_proof(service))
+        warnings.push_back(std::move(warning));
     if (const auto warn_of_way = way_of(service.auth).warn)
         for (auto& warning : warn_of_way(service))
             warnings.push_back(std::move(warning));

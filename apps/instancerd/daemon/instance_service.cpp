@@ -101,12 +101,18 @@ InstanceService::InstanceService(const OwnedSettings& settings, ServiceContext& 
         for (auto& acceptor : parts.acceptors)
             acceptor = std::make_unique<ControlledAcceptor>(std::move(acceptor), access_);
     }
+    events_.add(log_);
     auto options = make_server_options(name_, service_, context.unadmitted);
+    if (service_.proof.is_asked()) {
+        proof_ = std::make_unique<ProofGate>(control, service_, *pool_, context.unadmitted, log_);
+        proof_->add_to(options);
+        events_.add(*proof_);
+    }
     if (service_.authentication.menu)
         options.identified_stages.push_back(std::make_shared<MenuStage>(name_, control, *pool_));
     auto authenticator = parts.authenticator ? std::move(parts.authenticator) : authentication_.take_authenticator();
     server_ = std::make_unique<Server>(context.workers, std::move(options), std::move(parts.acceptors),
-                                       std::move(authenticator), *pool_, *bridge_, log_);
+                                       std::move(authenticator), *pool_, *bridge_, events_);
 }
 
 asio::awaitable<Result<void>> InstanceService::run(std::function<void()> serving)

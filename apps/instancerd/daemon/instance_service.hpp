@@ -15,6 +15,7 @@
 #include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/authenticator.hpp>
 #include <instancer/bridge.hpp>
+#include <instancer/event_list.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/pool/instance_pool.hpp>
@@ -27,6 +28,7 @@
 #include "daemon/preparation.hpp"
 #include "daemon/running_service.hpp"
 #include "observe/log.hpp"
+#include "proof/proof_gate.hpp"
 
 namespace instancer::daemon {
 
@@ -126,6 +128,8 @@ private:
     std::unique_ptr<Bridge> bridge_;
     std::unique_ptr<BanKeeper> bans_;        ///< None where nobody is banned.
     std::shared_ptr<AccessControl> access_;  ///< None where everybody is let in.
+    std::unique_ptr<ProofGate> proof_;       ///< None where no proof of work is asked for.
+    EventList events_;                       ///< Of the server.
     std::unique_ptr<Server> server_;
 };
 

@@ -3,6 +3,7 @@
 
 #include "modes/modes.hpp"
 #include "options/options.hpp"
+#include "proof/proof.hpp"
 
 namespace instancer::daemon {
 
@@ -28,6 +29,8 @@ std::vector<CommandEntry> commands()
                    .forms = {"--config FILE"},
                    .brief = "list the owners of accepted tokens, as the log names them",
                    .purpose = "Lists each owner's hash, service and label, so that a line of the log can be traced."});
+    for (const auto& command : proof_commands())
+        all.push_back(command);
     return all;
 }
 

@@ -13,6 +13,8 @@ namespace instancer::daemon {
 /// What the user can tell instancerd to do.
 class CommandEntry {
 public:
+    static constexpr Scope no_options{};  ///< Of a command that serves nothing.
+
     std::string_view words;                 ///< As in `tunnel server`.
     std::array<std::string_view, 3> forms;  ///< What may follow these words; the first is the usual one.
     std::string_view brief = {};            ///< Beside the usual form, where that does not say it.
@@ -27,11 +29,11 @@ public:
     bool has_own(std::string_view option) const;
     bool knows(const Option& option) const
     {
-        return includes(option.scope, scope) || includes(option.scope, Scope::daemon);
+        return scope != no_options && (includes(option.scope, scope) || includes(option.scope, Scope::daemon));
     }
 };
 
-/// Those of all modes, in their order, then `run`, `check` and `owners`.
+/// Those of all modes, in their order, then those that read a configuration, then those that serve nothing.
 std::vector<CommandEntry> commands();
 
 /// The first word of each command.

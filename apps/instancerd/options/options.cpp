@@ -9,6 +9,7 @@
 #include "files/access.hpp"
 #include "modes/modes.hpp"
 #include "options/types.hpp"
+#include "proof/proof.hpp"
 
 namespace instancer::daemon {
 
@@ -492,6 +493,7 @@ const std::vector<Option>& options()
     static const auto all = [] {
         std::vector<Option> rows(std::begin(before_modes), std::end(before_modes));
         rows.insert(rows.end(), crowd_options().begin(), crowd_options().end());
+        rows.insert(rows.end(), proof_options().begin(), proof_options().end());
         const Option* last = nullptr;
         for (const auto* mode : all_modes()) {
             const auto of_mode = mode->options();

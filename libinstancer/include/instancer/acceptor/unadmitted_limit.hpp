@@ -45,6 +45,13 @@ public:
     /// Takes another limit, 0 for none; connections beyond it are displaced.
     void set_limit(std::size_t limit);
 
+    /// How many there are; 0 means no limit.
+    std::size_t limit() const
+    {
+        const std::lock_guard lock(mutex_);
+        return limit_;
+    }
+
     /// Places that are taken.
     std::size_t count() const
     {

@@ -81,6 +81,17 @@ public:
         return place.source == source ? wait_of(place, now) : Duration::zero();
     }
 
+    /// How many events of `source` still count.
+    std::uint32_t counted(std::uint64_t source, Time now)
+    {
+        if (rate_.unlimited())
+            return 0;
+        const Place& place = place_of(source);
+        if (place.source != source || place.full_at <= now)
+            return 0;
+        return static_cast<std::uint32_t>((place.full_at - now + rate_.interval() - Duration(1)) / rate_.interval());
+    }
+
 private:
     /// Places that are looked at for a source. Of eight that are all taken the calmest one is seldom busy.
     static constexpr std::size_t ways = 8;

@@ -52,6 +52,10 @@ public:
     /// `ServerOptions::unadmitted`.
     bool waits() const noexcept { return do_waits(); }
 
+    /// For a stage before a start: bytes for a client that joins its instance and so need not pass it. None unless the
+    /// protocol demands it.
+    std::string unneeded() const { return do_unneeded(); }
+
     /// Lets the client pass, or refuses it. What it learns it writes into `context`; a stage that wraps the connection
     /// replaces `client`. A refused client keeps the stream that it has then, by which the server ends it.
     ///
@@ -66,6 +70,7 @@ public:
 private:
     virtual bool do_applies(const AdmissionContext&) const { return true; }
     virtual bool do_waits() const noexcept { return true; }
+    virtual std::string do_unneeded() const { return {}; }
     virtual asio::awaitable<Result<void>> do_run(Stream& client, AdmissionContext& context) = 0;
 
     const std::string name_;

@@ -20,6 +20,7 @@
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/pool/instance_info.hpp>
 #include <instancer/pool/lease_ticket.hpp>
+#include <instancer/pool/pool_load.hpp>
 #include <instancer/pool/pool_options.hpp>
 
 namespace instancer {
@@ -105,6 +106,9 @@ public:
 
     /// Whether it counts what the owners of its clients have in other pools of its budget.
     bool counts_common_owners() const noexcept { return driver_->counts_common_owners(); }
+
+    /// How busy it is.
+    PoolLoad load() const noexcept { return driver_->load(); }
 
     /// Whether each instance serves one session: then no session finds the instance of another.
     bool single_use() const noexcept { return single_use_; }

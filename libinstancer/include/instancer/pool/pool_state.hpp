@@ -17,6 +17,7 @@
 #include <instancer/pool/instance_table.hpp>
 #include <instancer/pool/occupancy.hpp>
 #include <instancer/pool/pool_action.hpp>
+#include <instancer/pool/pool_load.hpp>
 #include <instancer/pool/pool_options.hpp>
 #include <instancer/pool/time_limits.hpp>
 #include <instancer/pool/victims.hpp>
@@ -171,6 +172,16 @@ public:
     ///
     /// Time: by their number.
     std::vector<WaiterId> queue_order() const;
+
+    /// How busy it is.
+    PoolLoad load() const noexcept
+    {
+        PoolLoad load;
+        load.delayed_starts = queued() + permits_.size();
+        load.in_use = instances() - unused();
+        load.max_instances = options_.max_instances;
+        return load;
+    }
 
 private:
     static constexpr std::uint32_t none = detail::no_index;

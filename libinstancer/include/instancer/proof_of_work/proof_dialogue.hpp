@@ -13,9 +13,7 @@
 #include <variant>
 
 #include <instancer/detail/crypto/random_bytes.hpp>
-#include <instancer/proof_of_work/hashcash_challenge.hpp>
-#include <instancer/proof_of_work/sloth_challenge.hpp>
-#include <instancer/proof_of_work/suffix_challenge.hpp>
+#include <instancer/proof_of_work/proof_challenge.hpp>
 #include <instancer/text/hex.hpp>
 
 namespace instancer {
@@ -55,10 +53,13 @@ public:
     {
     }
 
+    /// The challenge alone, as the question holds it.
+    std::string challenge() const { return std::visit(Text(style_), challenge_); }
+
     /// What the client gets first.
     std::string question() const
     {
-        const auto asked = std::visit(Text(style_), challenge_);
+        const auto asked = challenge();
         switch (style_) {
         case ProofStyle::kctf:
             return "== proof-of-work: enabled ==\n"
@@ -102,10 +103,7 @@ public:
     /// Whether the answer is right. A second try would be a second chance: ask another question instead.
     ///
     /// Time: that of the challenge's own `verify`: call it on a helper thread.
-    bool verify(std::string_view answer) const
-    {
-        return std::visit([answer](const auto& challenge) { return challenge.verify(answer); }, challenge_);
-    }
+    bool verify(std::string_view answer) const { return instancer::verify(challenge_, answer); }
 
     /// What the client gets for a right answer, before the first byte of its instance.
     std::string_view accepted() const { return style_ == ProofStyle::kctf ? "Correct\n" : ""; }
@@ -123,8 +121,6 @@ public:
     }
 
 private:
-    using Challenge = std::variant<SlothChallenge, SuffixChallenge, HashcashChallenge>;
-
     /// A challenge in the encoding of its style.
     struct Text {
         explicit Text(ProofStyle of) : style(of) {}
@@ -146,7 +142,7 @@ private:
         ProofStyle style;
     };
 
-    static Challenge make_challenge(ProofStyle style, Seconds time, std::string_view random)
+    static ProofChallenge make_challenge(ProofStyle style, Seconds time, std::string_view random)
     {
         const auto bits = static_cast<unsigned>(
             std::clamp(std::round(std::log2(std::max(time.count(), 1e-6) * hashes_per_second)), 1.0, 64.0));
@@ -166,7 +162,7 @@ private:
     }
 
     ProofStyle style_;
-    Challenge challenge_;
+    ProofChallenge challenge_;
 };
 
 }  // namespace instancer

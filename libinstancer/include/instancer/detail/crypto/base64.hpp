@@ -48,7 +48,7 @@ inline std::optional<std::string> base64_decode(std::string_view text)
             bytes += static_cast<char>(group >> shift & 255);
         group = 0;
     }
-    bytes.resize(bytes.size() - padding);
+    bytes.erase(bytes.size() - padding);
     // Bits that no byte takes must be 0, or two texts would mean the same.
     return base64_encode(bytes) == text ? std::optional(bytes) : std::nullopt;
 }

@@ -109,6 +109,8 @@ public:
 
     std::vector<InstanceInfo> snapshot() const;
 
+    PoolLoad load() const noexcept { return state_.load(); }
+
 private:
     /// The start itself.
     asio::awaitable<Result<void>> prepare();

@@ -5,6 +5,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -36,6 +37,9 @@ public:
 
     /// Whether there is a stage that waits for this client.
     bool waits_for(const AdmissionContext& context) const;
+
+    /// What a client gets that joins its instance and so need not pass the stages that apply to it.
+    std::string unneeded(const AdmissionContext& context) const;
 
     /// Takes the client through the stages that apply to it. `between_stages` is called before each of them but the
     /// first; `on_displaced`, on any thread, when others need the client's place in a stage. It cancels this soon.

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <asio/any_io_executor.hpp>
@@ -235,10 +236,13 @@ private:
 
     asio::awaitable<Result<Stream>> reach(Identity identity);
 
-    asio::awaitable<std::optional<SessionEnd>> join(const Admission& admission, Stream instance);
+    asio::awaitable<std::optional<SessionEnd>> join(const Progress& progress, Stream instance);
 
-    /// Sends the client the banner, if there is one. False when the client has left.
-    asio::awaitable<bool> greet(Link& link, const Admission& admission);
+    /// What the client gets before the first byte of its instance.
+    std::string greeting(const Progress& progress) const;
+
+    /// Sends the client that, if it is anything. False when the client has left.
+    static asio::awaitable<bool> greet(Link& link, std::string_view text);
 
     // Its end.
 

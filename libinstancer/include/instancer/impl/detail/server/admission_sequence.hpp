@@ -47,6 +47,15 @@ INSTANCER_DECL bool AdmissionSequence::waits_for(const AdmissionContext& context
                        [&context](const auto& stage) { return stage->waits() && stage->applies(context); });
 }
 
+INSTANCER_DECL std::string AdmissionSequence::unneeded(const AdmissionContext& context) const
+{
+    std::string text;
+    for (const auto& stage : stages_)
+        if (stage->applies(context))
+            text += stage->unneeded();
+    return text;
+}
+
 INSTANCER_DECL asio::awaitable<Result<void>> AdmissionSequence::run(Stream& client, AdmissionContext& context,
                                                                     std::function<void()> between_stages,
                                                                     std::function<void()> on_displaced) const

@@ -264,7 +264,7 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::connect_insta
         }
         auto instance = co_await reach(progress.identity);
         if (instance)
-            co_return co_await join(progress.admission(), std::move(*instance));
+            co_return co_await join(progress, std::move(*instance));
         // It was ready once: it is about to end, as a rule, and then there is room for another one.
         const bool ending = instance.error() == Errc::not_ready || instance.error() == Errc::instance_gone;
         if (cause_.is_set() || !ending || progress.pause > last_pause)
@@ -400,10 +400,11 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> Session::reach(Identity identity)
     co_return co_await environment_.pool.backend().open(lease_.instance(), std::move(request));
 }
 
-INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::join(const Admission& admission, Stream instance)
+INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::join(const Progress& progress, Stream instance)
 {
     auto& link = link_.emplace(std::move(client_), std::move(instance), lease_.usage(), state_);
-    const bool greeted = co_await greet(link, admission);
+    const auto text = greeting(progress);
+    const bool greeted = co_await greet(link, text);
     if (!greeted || cause_.is_set()) {
         link.client().abort();
         link.instance().abort();
@@ -424,9 +425,14 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::join(const Ad
     co_return end_of_bridge(how, instance_exited_);
 }
 
-INSTANCER_DECL asio::awaitable<bool> Session::greet(Link& link, const Admission& admission)
+INSTANCER_DECL std::string Session::greeting(const Progress& progress) const
 {
-    const auto& text = admission.banner();
+    const auto& banner = progress.admission().banner();
+    return progress.may_start ? banner : environment_.start_admission.unneeded(progress.context) + banner;
+}
+
+INSTANCER_DECL asio::awaitable<bool> Session::greet(Link& link, std::string_view text)
+{
     if (text.empty())
         co_return true;
     const auto sent = co_await link.client().write_all(text);

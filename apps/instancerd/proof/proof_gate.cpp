@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#include "proof/proof_gate.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "daemon/system.hpp"
+#include "observe/log.hpp"
+#include "options/option.hpp"
+
+namespace instancer::daemon {
+
+namespace {
+
+/// Verifying must leave processors to those who are served.
+std::size_t verifying_threads() { return std::max<std::size_t>(processors() / 2, 1); }
+
+bool starts_instances(const ServiceSettings& service) { return includes(Scope::instances, scope_of(service.mode)); }
+
+std::string description_of(const PriceChange& change)
+{
+    const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(change.now);
+    return (time == time.zero() ? "no proof of work is asked for now"
+                                : "a proof of work now takes " + print_duration(time) + " of a solver's time") +
+           ": " + change.why;
+}
+
+}  // namespace
+
+Parsed<SignatureBypass> load_bypass(const std::string& file)
+{
+    const auto pem = read_file(file);
+    if (!pem)
+        return wrong(pem.error());
+    auto bypass = SignatureBypass::from_pem(*pem);
+    if (!bypass)
+        return wrong(file + ": " + bypass.error().message());
+    return std::move(*bypass);
+}
+
+ProofGate::ProofGate(asio::any_io_executor control, const ServiceSettings& service, const InstancePool& pool,
+                     std::shared_ptr<UnadmittedLimit> unadmitted, Log& log)
+    : service_(service),
+      pool_(pool),
+      unadmitted_(std::move(unadmitted)),
+      log_(log),
+      timer_(std::move(control)),
+      price_(service.proof.price, std::max(service.proof.most, service.proof.price)),
+      failures_(static_cast<std::uint32_t>(std::max<std::size_t>(price_.steps(), 1)), failure_remembered)
+{
+    if (service.proof.is_adaptive())
+        watch_load();
+}
+
+void ProofGate::add_to(ServerOptions& server)
+{
+    const bool at_start = starts_instances(service_) && service_.proof.of == ProofFor::start;
+    auto& stages = at_start ? server.start_stages : server.stages;
+    stages.push_back(std::make_shared<ProofStage>(options()));
+}
+
+void ProofGate::session_ended(const SessionSummary& summary)
+{
+    if (summary.service != service_.name || summary.end != SessionEnd::authentication_failed)
+        return;
+    const std::lock_guard lock(mutex_);
+    failures_.note(source_of(summary.client), Clock::now());
+}
+
+ProofOptions ProofGate::options()
+{
+    ProofOptions options;
+    options.style = service_.proof.style;
+    options.price = [this](const ClientInfo& client) { return price_for(client); };
+    options.timeout = service_.proof.timeout;
+    options.verifier = std::make_shared<ProofVerifier>(verifying_threads());
+    options.source_prefix = service_.source_prefix;
+    if (service_.proof.bypass.empty())
+        return options;
+    auto bypass = load_bypass(service_.proof.bypass);
+    if (!bypass)
+        throw std::runtime_error(bypass.error());
+    options.bypass = std::move(*bypass);
+    return options;
+}
+
+AdaptivePrice::Seconds ProofGate::price_for(const ClientInfo& client)
+{
+    const std::lock_guard lock(mutex_);
+    return price_.price(failures_.recent(source_of(client), Clock::now()));
+}
+
+void ProofGate::watch_load()
+{
+    timer_.expires_after(interval);
+    timer_.async_wait([this](const asio::error_code& error) {
+        if (error)
+            return;
+        update_price();
+        watch_load();
+    });
+}
+
+void ProofGate::update_price()
+{
+    ServiceLoad load;
+    if (starts_instances(service_))
+        static_cast<PoolLoad&>(load) = pool_.load();
+    load.unadmitted = unadmitted_->count();
+    load.max_unadmitted = unadmitted_->limit();
+    std::unique_lock lock(mutex_);
+    const auto change = price_.update(load, Clock::now());
+    lock.unlock();
+    if (change)
+        log_.notice(service_.name, description_of(*change));
+}
+
+}  // namespace instancer::daemon

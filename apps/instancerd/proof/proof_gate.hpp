@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/steady_timer.hpp>
+
+#include <instancer/acceptor/unadmitted_limit.hpp>
+#include <instancer/admission/failure_counts.hpp>
+#include <instancer/admission/proof_stage.hpp>
+#include <instancer/events.hpp>
+#include <instancer/pool/instance_pool.hpp>
+#include <instancer/proof_of_work/adaptive_price.hpp>
+#include <instancer/proof_of_work/signature_bypass.hpp>
+#include <instancer/server_options.hpp>
+
+#include "config/settings.hpp"
+
+namespace instancer::daemon {
+
+class Log;
+
+/// Reads a public key for health checks. The error names the file.
+Parsed<SignatureBypass> load_bypass(const std::string& file);
+
+/// Asks the clients of one service for proofs of work, at a price that may follow the load.
+///
+/// Lifetime: what it is made of must outlive it, and it the server.
+/// Threads: the control executor; what it hears, and the price, on any.
+class ProofGate final : public Events {
+public:
+    /// Throws when the key for health checks cannot be read any more.
+    ProofGate(asio::any_io_executor control, const ServiceSettings& service, const InstancePool& pool,
+              std::shared_ptr<UnadmittedLimit> unadmitted, Log& log);
+
+    /// Adds its stage to those of the server, where the settings have it.
+    void add_to(ServerOptions& options);
+
+    void session_ended(const SessionSummary& summary) override;
+
+private:
+    using Clock = std::chrono::steady_clock;
+
+    static constexpr std::chrono::seconds interval{1};            ///< Between two looks at the load.
+    static constexpr std::chrono::minutes failure_remembered{2};  ///< A guess.
+
+    ProofOptions options();
+
+    AdaptivePrice::Seconds price_for(const ClientInfo& client);
+
+    /// Looks at the load now and then, from now on.
+    void watch_load();
+
+    void update_price();
+
+    Source source_of(const ClientInfo& client) const { return Source(client, service_.source_prefix); }
+
+    const ServiceSettings& service_;
+    const InstancePool& pool_;
+    const std::shared_ptr<UnadmittedLimit> unadmitted_;
+    Log& log_;
+    asio::steady_timer timer_;
+    std::mutex mutex_;  ///< Guards what follows.
+    AdaptivePrice price_;
+    FailureCounts failures_;
+};
+
+}  // namespace instancer::daemon

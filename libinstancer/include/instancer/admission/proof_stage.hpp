@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <asio/awaitable.hpp>
+
+#include <instancer/admission/place_budget.hpp>
+#include <instancer/admission/proof_verifier.hpp>
+#include <instancer/admission/stage.hpp>
+#include <instancer/client.hpp>
+#include <instancer/proof_of_work/proof_dialogue.hpp>
+
+namespace instancer {
+
+/// What a proof of work is like, and who need not give one.
+class ProofOptions {
+public:
+    /// A solver's time.
+    using Seconds = ProofDialogue::Seconds;
+
+    ProofStyle style = ProofStyle::kctf;  ///< In whose words clients are asked.
+    /// How long the proof of that client takes its solver; 0: it is asked for none. Called on workers, several at once.
+    std::function<Seconds(const ClientInfo&)> price = [](const ClientInfo&) { return Seconds(1); };
+    std::chrono::steady_clock::duration timeout = std::chrono::minutes(5);  ///< For solving and verifying together.
+    std::shared_ptr<PlaceBudget> places;  ///< Where clients take places while they solve; may be null.
+    std::shared_ptr<ProofVerifier> verifier = std::make_shared<ProofVerifier>();  ///< Several stages may share one.
+    /// Whether an answer passes for something else than work; may be empty. Called on the verifier's threads.
+    std::function<bool(std::string_view challenge, std::string_view answer)> bypass;
+    unsigned source_prefix = 64;  ///< IPv6 clients that share so many bits take turns at the verifier as one source.
+
+    ProofOptions() = default;
+};
+
+/// Asks for a proof of work, and refuses a client whose first answer is wrong.
+///
+/// Exactly the lines of the answer are read from the stream: what follows stays there for the instance.
+class ProofStage final : public AdmissionStage {
+public:
+    /// Asks as `options` say.
+    explicit ProofStage(ProofOptions options)
+        : AdmissionStage("proof of work", options.timeout, options.places), options_(std::move(options))
+    {
+    }
+
+private:
+    std::string do_unneeded() const override { return std::string(ProofDialogue::not_asked(options_.style)); }
+
+    asio::awaitable<Result<void>> do_run(Stream& client, AdmissionContext& context) override;
+
+    using DialoguePtr = std::shared_ptr<const ProofDialogue>;
+
+    static asio::awaitable<Result<std::string>> read_answer(Stream& client, const ProofDialogue& dialogue);
+
+    asio::awaitable<Result<bool>> verify(DialoguePtr dialogue, std::string answer, const ClientInfo& client) const;
+
+    const ProofOptions options_;
+};
+
+}  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/admission/proof_stage.hpp>
+#endif

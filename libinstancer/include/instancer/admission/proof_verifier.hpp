@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+#include <asio/awaitable.hpp>
+
+#include <instancer/acceptor/source.hpp>
+#include <instancer/async/helper_threads.hpp>
+#include <instancer/async/one_shot.hpp>
+#include <instancer/detail/container/fair_queue.hpp>
+#include <instancer/result.hpp>
+
+namespace instancer {
+
+/// Verifies answers on threads of its own, as many at once as it has threads. Sources of clients take turns, so that
+/// wrong answers of one source do not keep others waiting.
+///
+/// Lifetime: whoever waits holds it.
+/// Threads: any.
+class ProofVerifier {
+public:
+    /// Starts `threads` threads.
+    explicit ProofVerifier(std::size_t threads = 1) : threads_(threads) {}
+    ProofVerifier(const ProofVerifier&) = delete;
+    ProofVerifier& operator=(const ProofVerifier&) = delete;
+
+    /// What `check` returns, called on a thread of the verifier when the client's turn comes; false when it throws.
+    ///
+    /// Cancellation: terminal; a check that has not begun is not made.
+    /// Errors: asio::error::operation_aborted.
+    asio::awaitable<Result<bool>> verify(Source source, std::function<bool()> check);
+
+private:
+    /// One answer. Nobody waits for it any more once the weak pointer has expired.
+    struct Job {
+        std::function<bool()> check;
+        std::weak_ptr<OneShot<bool>> verdict;
+    };
+
+    void do_next();
+
+    std::mutex mutex_;  ///< Guards the queue.
+    detail::FairQueue<Source, Job> queue_;
+    HelperThreads threads_;  ///< The first to go: its calls use the rest.
+};
+
+}  // namespace instancer
+
+#if !defined(INSTANCER_SEPARATE_COMPILATION)
+#include <instancer/impl/admission/proof_verifier.hpp>
+#endif

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <optional>
+#include <utility>
+
+#include <asio/error.hpp>
+#include <asio/this_coro.hpp>
+
+#include <instancer/admission/proof_verifier.hpp>
+#include <instancer/detail/config.hpp>
+
+namespace instancer {
+
+INSTANCER_DECL asio::awaitable<Result<bool>> ProofVerifier::verify(Source source, std::function<bool()> check)
+{
+    const auto executor = co_await asio::this_coro::executor;
+    const auto verdict = std::make_shared<OneShot<bool>>(executor);
+    {
+        const std::lock_guard lock(mutex_);
+        queue_.push(source, Job{std::move(check), verdict});
+    }
+    threads_.post([this] { do_next(); });
+    const auto right = co_await verdict->wait();
+    if (!right)
+        co_return fail(std::error_code(asio::error::operation_aborted));
+    co_return *right;
+}
+
+INSTANCER_DECL void ProofVerifier::do_next()
+{
+    std::optional<Job> job;
+    {
+        const std::lock_guard lock(mutex_);
+        job = queue_.pop();
+    }
+    const auto verdict = job ? job->verdict.lock() : nullptr;
+    if (!verdict)
+        return;
+    bool right = false;
+    try {
+        right = job->check();
+    } catch (...) {
+        // Out of memory: the client may try again.
+    }
+    verdict->complete(right);
+}
+
+}  // namespace instancer

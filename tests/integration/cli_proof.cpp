@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+// instancerd asks for proofs of work, which `instancerd pow solve` gives.
+#include <cstdlib>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <instancer/text/hex.hpp>
+
+#include <daemon.hpp>
+#include <pcap_reader.hpp>
+#include <raw_client.hpp>
+#include <service.hpp>
+#include <temporary_directory.hpp>
+
+using namespace daemon_test;
+using service_test::eventually;
+
+namespace {
+
+using Words = std::vector<std::string>;
+
+const std::string disabled = "== proof-of-work: disabled ==\n";
+
+/// An instancerd with these options, whose instances echo.
+Words echoing(const Words& options)
+{
+    Words words = {"exec", "--listen", "127.0.0.1:0"};
+    words.insert(words.end(), options.begin(), options.end());
+    words.insert(words.end(), {"--", "/bin/cat"});
+    return words;
+}
+
+/// The same with one instance for all connections of an owner.
+Words sharing(const Words& options)
+{
+    const std::string program = "import socketserver, sys\n"
+                                "class Echo(socketserver.BaseRequestHandler):\n"
+                                "    def handle(self):\n"
+                                "        while data := self.request.recv(4096):\n"
+                                "            self.request.sendall(data)\n"
+                                "address = ('127.0.0.1', int(sys.argv[1]))\n"
+                                "socketserver.ThreadingTCPServer(address, Echo).serve_forever()\n";
+    Words words = {"exec", "--listen", "127.0.0.1:0", "--io", "port"};
+    words.insert(words.end(), options.begin(), options.end());
+    words.insert(words.end(), {"--", "python3", "-c", program, "{port}"});
+    return words;
+}
+
+/// What `instancerd pow` prints, and its exit code.
+std::pair<std::string, int> pow(const Words& words)
+{
+    Words all = {"pow"};
+    all.insert(all.end(), words.begin(), words.end());
+    Child child(instancerd(all));
+    const auto code = child.wait();
+    REQUIRE(code);
+    auto text = child.whole_log();
+    if (!text.empty() && text.back() == '\n')
+        text.pop_back();
+    return {text, *code};
+}
+
+/// Reads kCTF's question; the challenge.
+std::string challenge_for(RawClient& client)
+{
+    std::string text;
+    while (text.find("Solution? ") == text.npos) {
+        const auto byte = client.receive(1);
+        REQUIRE_MESSAGE(byte.size() == 1, "no question: " << text);
+        text += byte;
+    }
+    const auto begin = text.rfind(" solve ") + 7;
+    return text.substr(begin, text.find('\n', begin) - begin);
+}
+
+bool prove(RawClient& client)
+{
+    client.send(pow({"solve", challenge_for(client)}).first + "\n");
+    return client.receive(8) == "Correct\n";
+}
+
+bool echoes(RawClient& client)
+{
+    client.send("ping");
+    return client.receive(4) == "ping";
+}
+
+}  // namespace
+
+TEST_CASE("proof of work: asked before a start, and not of a client that comes back to its instance")
+{
+    Daemon daemon(sharing({"--auth", "source", "--pow", "20ms"}));
+    RawClient first(daemon.port());
+    CHECK(prove(first));
+    CHECK(echoes(first));
+    RawClient second(daemon.port());
+    CHECK(second.receive(disabled.size()) == disabled);
+    CHECK(echoes(second));
+    first.close();
+    second.half_close();
+    CHECK(second.receive_all().empty());
+    RawClient third(daemon.port());
+    CHECK(third.receive(disabled.size()) == disabled);
+    CHECK(echoes(third));
+    CHECK(daemon.count("instance started") == 1);
+    // Somebody else has none.
+    RawClient other(daemon.port(), "127.0.0.2");
+    CHECK(prove(other));
+    CHECK(echoes(other));
+}
+
+TEST_CASE("proof of work: for a warm instance too")
+{
+    Daemon daemon(echoing({"--pow", "20ms", "--warm", "1"}));
+    REQUIRE(daemon.wait_for_line("instance started") != "");
+    RawClient client(daemon.port());
+    CHECK(prove(client));
+    CHECK(echoes(client));
+}
+
+TEST_CASE("proof of work: the socket is handed over without the proof, and with all that follows it")
+{
+    Daemon daemon(echoing({"--io", "socket", "--pow", "20ms"}));
+    RawClient client(daemon.port());
+    const auto solution = pow({"solve", challenge_for(client)}).first;
+    client.send(solution + "\nping");
+    CHECK(client.receive(12) == "Correct\nping");
+}
+
+TEST_CASE("proof of work: asked of every connection before anything else")
+{
+    const TemporaryDirectory directory;
+    const auto tokens = directory.file("tokens.txt", "secret\n");
+    Daemon daemon(sharing({"--auth", "prompt", "--tokens", tokens, "--pow", "20ms", "--pow-for", "connect"}));
+    for (int i = 0; i < 2; ++i) {
+        RawClient client(daemon.port());
+        CHECK(prove(client));
+        CHECK(client.receive(7) == "token: ");
+        client.send("secret\n");
+        CHECK(echoes(client));
+    }
+    CHECK(daemon.count("instance started") == 1);
+}
+
+TEST_CASE("proof of work: asked of the clients of upstreams")
+{
+    Daemon upstream(echoing({}));
+    Daemon daemon({"forward", "--listen", "127.0.0.1:0", "--to", upstream.address(), "--pow", "20ms"});
+    RawClient client(daemon.port());
+    CHECK(prove(client));
+    CHECK(echoes(client));
+}
+
+TEST_CASE("proof of work: a wrong answer starts nothing and is not in the log")
+{
+    Daemon daemon(echoing({"--pow", "20ms", "--log-level", "debug"}));
+    RawClient client(daemon.port());
+    challenge_for(client);
+    client.send("s.c2VjcmV0\n");
+    CHECK(client.receive_all() == "Proof-of-work fail\npow fail\n");
+    CHECK(client.ended_in_order());
+    CHECK(daemon.wait_for_line("session ended: rejected") != "");
+    CHECK(daemon.wait_for_line("proof of work: a wrong answer") != "");
+    CHECK(daemon.terminate() == 0);
+    CHECK(daemon.count("instance started") == 0);
+    CHECK(daemon.whole_log().find("c2VjcmV0") == std::string::npos);
+}
+
+TEST_CASE("proof of work: a client that takes too long")
+{
+    Daemon daemon(echoing({"--pow", "10s", "--pow-timeout", "100ms"}));
+    RawClient client(daemon.port());
+    challenge_for(client);
+    CHECK(client.receive_all().empty());
+    CHECK(client.ended_in_order());
+    CHECK(daemon.wait_for_line("proof of work: the client took too long") != "");
+}
+
+TEST_CASE("proof of work: health checks sign the challenge")
+{
+    const TemporaryDirectory directory;
+    const auto key = directory.path("key.pem"), public_key = directory.path("public.pem");
+    const auto openssl = [](const std::string& arguments) {
+        return std::system(("openssl " + arguments + " 2>/dev/null").c_str()) == 0;
+    };
+    REQUIRE(openssl("ecparam -name prime256v1 -genkey -noout -out " + key));
+    REQUIRE(openssl("pkey -in " + key + " -pubout -out " + public_key));
+    Daemon daemon(echoing({"--pow", "1h", "--pow-bypass", public_key}));
+    const auto answer_to = [&](const std::string& challenge) {
+        const auto signature = directory.path("signature");
+        REQUIRE(
+            openssl("dgst -sha256 -sign " + key + " -out " + signature + " " + directory.file("challenge", challenge)));
+        return "b." + instancer::to_hex(contents_of(signature));
+    };
+    RawClient check(daemon.port());
+    const auto challenge = challenge_for(check);
+    check.send(answer_to(challenge) + "\n");
+    CHECK(check.receive(8) == "Correct\n");
+    CHECK(echoes(check));
+    // Of another challenge.
+    RawClient other(daemon.port());
+    challenge_for(other);
+    other.send(answer_to(challenge) + "\n");
+    CHECK(other.receive_all() == "Proof-of-work fail\npow fail\n");
+}
+
+TEST_CASE("proof of work: nothing is asked while it is calm; the price rises with what is short, and the log says why")
+{
+    Daemon daemon(echoing({"--pow-max", "20ms", "--max-instances", "2"}));
+    std::vector<RawClient> clients;
+    for (int i = 0; i < 2; ++i) {
+        auto& client = clients.emplace_back(daemon.port());
+        CHECK(client.receive(disabled.size()) == disabled);
+        CHECK(echoes(client));
+    }
+    CHECK(daemon.wait_for_line("a proof of work now takes 20ms of a solver's time: 2 of 2 instances are in use") != "");
+    clients.pop_back();
+    CHECK(eventually([&] {
+        RawClient client(daemon.port());
+        return prove(client) && echoes(client);
+    }));
+}
+
+TEST_CASE("proof of work: a source that fails pays, and others do not")
+{
+    Daemon daemon(echoing({"--pow-max", "40ms", "--pow", "1ms"}));
+    const auto difficulty = [&](const char* from) {
+        RawClient client(daemon.port(), from);
+        const auto challenge = challenge_for(client);
+        client.send("s.AAAB\n");
+        CHECK(client.receive_all() == "Proof-of-work fail\npow fail\n");
+        return challenge.substr(0, challenge.rfind('.'));
+    };
+    const auto first = difficulty("127.0.0.1");
+    REQUIRE(daemon.wait_for_line("session ended: rejected") != "");
+    CHECK(difficulty("127.0.0.1") != first);
+    CHECK(difficulty("127.0.0.2") == first);
+}
+
+TEST_CASE("pow: solves and checks the challenge of every style")
+{
+    const std::string hxp =
+        "please give S such that sha256(unhex(\"541ca361107f4a2a\" + S)) ends with 5 zero bits (see "
+        "pow-solver.cpp).";
+    for (const auto& challenge :
+         {std::string("s.AAAB.AQIDBAUGBwgJCgsMDQ4P"), std::string("s.AAAAAQ==.AQIDBAUGBwgJCgsMDQ4P"), hxp,
+          std::string("hashcash -mb10 0123456789abcdef")}) {
+        CAPTURE(challenge);
+        const auto [answer, code] = pow({"solve", challenge});
+        CHECK(code == 0);
+        CHECK(pow({"check", challenge, answer}) == std::pair(std::string("right"), 0));
+        CHECK(pow({"check", challenge, "x"}) == std::pair(std::string("wrong"), 1));
+    }
+    CHECK(pow({"solve", "hashcash", "-mb10", "foo"}).second == 0);
+    CHECK(pow({"solve", "foo"}) ==
+          std::pair(std::string("instancerd: 'foo' is no challenge; instancerd pow --help shows the forms"), 2));
+    CHECK(pow({"solve"}).second == 2);
+    CHECK(pow({"check", "s.AAAB.AQIDBAUGBwgJCgsMDQ4P"}).second == 2);
+    CHECK(pow({}).second == 2);
+    CHECK(pow({"--help"}).first.find("Usage: instancerd pow solve CHALLENGE") == 0);
+}
