@@ -180,6 +180,7 @@ TEST_CASE("proof stage: no answer")
     SUBCASE("the end of the stream")
     {
         sent = "s.AAAB";
+        client_sees = "";
         detail = "proof of work: the client left before it had answered";
     }
     SUBCASE("silence")

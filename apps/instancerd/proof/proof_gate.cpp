@@ -76,6 +76,7 @@ ProofOptions ProofGate::options()
     options.timeout = service_.proof.timeout;
     options.verifier = std::make_shared<ProofVerifier>(verifying_threads());
     options.source_prefix = service_.source_prefix;
+    options.source_prefix4 = service_.source_prefix4;
     if (service_.proof.bypass.empty())
         return options;
     auto bypass = load_bypass(service_.proof.bypass);

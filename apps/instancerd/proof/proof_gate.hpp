@@ -58,7 +58,10 @@ private:
 
     void update_price();
 
-    Source source_of(const ClientInfo& client) const { return Source(client, service_.source_prefix); }
+    Source source_of(const ClientInfo& client) const
+    {
+        return Source(client, service_.source_prefix, service_.source_prefix4);
+    }
 
     const ServiceSettings& service_;
     const InstancePool& pool_;

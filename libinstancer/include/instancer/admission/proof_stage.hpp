@@ -32,7 +32,8 @@ public:
     std::shared_ptr<ProofVerifier> verifier = std::make_shared<ProofVerifier>();  ///< Several stages may share one.
     /// Whether an answer passes for something else than work; may be empty. Called on the verifier's threads.
     std::function<bool(std::string_view challenge, std::string_view answer)> bypass;
-    unsigned source_prefix = 64;  ///< IPv6 clients that share so many bits take turns at the verifier as one source.
+    unsigned source_prefix = 64;   ///< IPv6 clients that share this many bits take turns at the verifier as one source.
+    unsigned source_prefix4 = 32;  ///< The same for IPv4.
 
     ProofOptions() = default;
 };

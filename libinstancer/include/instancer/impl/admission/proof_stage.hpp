@@ -41,7 +41,7 @@ INSTANCER_DECL asio::awaitable<Result<std::string>> ProofStage::read_answer(Stre
     for (;;) {
         const auto line = co_await read_line(client, ProofDialogue::max_line);
         if (!line && line.error() == asio::error::make_error_code(asio::error::eof))
-            co_return fail(Errc::rejected, "the client left before it had answered");
+            co_return fail(Errc::cancelled, "the client left before it had answered");
         if (!line)
             co_return fail(line.error());
         if (const auto answer = dialogue.answer_in(*line))
@@ -52,7 +52,7 @@ INSTANCER_DECL asio::awaitable<Result<std::string>> ProofStage::read_answer(Stre
 INSTANCER_DECL asio::awaitable<Result<bool>> ProofStage::verify(DialoguePtr dialogue, std::string answer,
                                                                 const ClientInfo& client) const
 {
-    const Source source(client, options_.source_prefix);
+    const Source source(client, options_.source_prefix, options_.source_prefix4);
     std::function<bool()> check = [dialogue = std::move(dialogue), answer = std::move(answer),
                                    bypass = options_.bypass] {
         return (bypass && bypass(dialogue->challenge(), answer)) || dialogue->verify(answer);
