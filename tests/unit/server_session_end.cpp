@@ -30,7 +30,7 @@ const std::vector<ErrorCell> error_cells{
     {Errc::queue_timeout, SessionEnd::client_left, SessionEnd::queue_timeout},
     {Errc::start_failed, SessionEnd::client_left, SessionEnd::start_failed},
     {Errc::start_timeout, SessionEnd::client_left, SessionEnd::start_failed},
-    {Errc::backend_unavailable, SessionEnd::client_left, SessionEnd::unavailable},
+    {Errc::backend_unavailable, SessionEnd::unavailable, SessionEnd::unavailable},
     {Errc::bad_request, SessionEnd::client_left, SessionEnd::failed},
     {Errc::not_ready, SessionEnd::client_left, SessionEnd::start_failed},
     {Errc::instance_gone, SessionEnd::client_left, SessionEnd::start_failed},

@@ -15,6 +15,7 @@
 #include <instancer/authenticator/shared.hpp>
 #include <instancer/authenticator/source_address.hpp>
 #include <instancer/authenticator/token.hpp>
+#include <instancer/authenticator/token_list.hpp>
 
 #include "control/control_terminal.hpp"
 #include "daemon/system.hpp"
@@ -187,9 +188,9 @@ std::unique_ptr<Authenticator> InstanceService::make_authenticator(const Service
         return authenticator;
     }
     case Auth::prompt: {
-        auto authenticator = std::make_unique<PromptAuthenticator>(std::move(tokens), service.prompt);
-        set_tokens_ = [&by = *authenticator](auto all) { by.set_tokens(std::move(all)); };
-        return authenticator;
+        auto list = std::make_unique<TokenListVerifier>(std::move(tokens));
+        set_tokens_ = [&by = *list](auto all) { by.set_tokens(std::move(all)); };
+        return std::make_unique<PromptAuthenticator>(std::move(list), service.prompt, PromptAuthenticator::max_token);
     }
     case Auth::open: break;
     }
