@@ -46,8 +46,6 @@ constexpr bool is_tunnel(Mode mode) { return mode == Mode::tunnel_server || mode
 
 enum class Auth { open, source, token, prompt };
 
-constexpr bool has_tokens(Auth auth) { return auth == Auth::token || auth == Auth::prompt; }
-
 /// What becomes of sessions and instances whose token is no longer listed.
 enum class OnRemoved { keep, end };
 

@@ -11,10 +11,10 @@
 
 #include <instancer/backend/unbound_limits.hpp>
 
+#include "authentication/ways.hpp"
 #include "config/checker.hpp"
 #include "daemon/system.hpp"
 #include "files/access.hpp"
-#include "files/tokens.hpp"
 #include "modes/modes.hpp"
 
 namespace instancer::daemon {
@@ -142,18 +142,6 @@ void check_access(Checker& checker)
                            ", " + std::to_string(service.max_connections) + "; lower it or raise that");
 }
 
-void check_tokens(Checker& checker)
-{
-    const auto& service = checker.service;
-    if (!has_tokens(service.auth))
-        return;
-    if (service.tokens.empty() && !checker.has("tokens"))
-        checker.refuse("auth", "needs a list of accepted tokens; add " + checker.say("tokens", "FILE"));
-    else if (!service.tokens.empty())
-        if (const auto tokens = load_tokens(service.tokens, service.auth); !tokens)
-            checker.refuse("tokens", tokens.error());
-}
-
 void check_instances(Checker& checker)
 {
     const auto& service = checker.service;
@@ -198,7 +186,8 @@ void check_service(Checker& checker)
         check_access(checker);
     }
     if (includes(Scope::instances, scope_of(service.mode))) {
-        check_tokens(checker);
+        if (const auto check = way_of(service.auth).check)
+            check(checker);
         check_instances(checker);
         check_listen_port(checker);
     }
@@ -306,9 +295,9 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
     if (!service.env.empty() && !settings.file.empty() && is_readable_by_all(settings.file))
         warnings.push_back("every user of this machine can read " + settings.file + ", and in it the values of " +
                            names_of(service.env) + "; chmod o-r it if one of them is a secret");
-    if (has_tokens(service.auth))
-        if (auto remark = remark_on_tokens(service.tokens, service.auth); !remark.empty())
-            warnings.push_back(std::move(remark));
+    if (const auto warn_of_way = way_of(service.auth).warn)
+        for (auto& warning : warn_of_way(service))
+            warnings.push_back(std::move(warning));
     return warnings;
 }
 

@@ -24,13 +24,13 @@
 #include <instancer/async/helper_threads.hpp>
 #include <instancer/text/exception_text.hpp>
 
+#include "authentication/authentication.hpp"
 #include "config/changes.hpp"
 #include "config/validate.hpp"
 #include "daemon/instance_service.hpp"
 #include "daemon/listen.hpp"
 #include "daemon/service_manager.hpp"
 #include "daemon/system.hpp"
-#include "files/tokens.hpp"
 #include "files/upstreams.hpp"
 #include "modes/relay/relay.hpp"
 #include "modes/tunnel/tunnel_service.hpp"
@@ -141,13 +141,9 @@ public:
             const auto& service = settings_.services[i];
             for (const auto& warning : warnings_of(settings_, service))
                 log_.warning(service.name, warning);
-            std::vector<std::string> tokens;
-            if (has_tokens(service.auth)) {
-                auto loaded = load_tokens(service.tokens, service.auth);
-                if (!loaded)
-                    return wrong(loaded.error());
-                tokens = std::move(*loaded);
-            }
+            auto authentication = open_authentication(service, log_);
+            if (!authentication)
+                return wrong(authentication.error());
             std::vector<Upstream> upstreams;
             if (!service.upstreams_file.empty()) {
                 auto loaded = load_upstreams(settings_, service.upstreams_file);
@@ -166,7 +162,7 @@ public:
                 continue;
             }
             services_.push_back(std::make_unique<InstanceService>(
-                settings_, service, workers_, std::move(listeners[i]), std::move(tokens), std::move(*rules),
+                settings_, service, workers_, std::move(listeners[i]), std::move(*authentication), std::move(*rules),
                 std::move(upstreams), std::move(*relay), budget, unadmitted, log_));
         }
         for (const auto& socket : inherited.left())

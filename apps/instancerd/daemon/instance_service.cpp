@@ -1,25 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "daemon/instance_service.hpp"
 
-#include <algorithm>
 #include <exception>
-#include <iterator>
 #include <utility>
 
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 
 #include <instancer/acceptor/controlled_acceptor.hpp>
-#include <instancer/authenticator/open.hpp>
-#include <instancer/authenticator/prompt.hpp>
 #include <instancer/authenticator/shared.hpp>
-#include <instancer/authenticator/source_address.hpp>
-#include <instancer/authenticator/token.hpp>
-#include <instancer/authenticator/token_list.hpp>
 
 #include "control/control_terminal.hpp"
 #include "daemon/system.hpp"
-#include "files/tokens.hpp"
 #include "files/upstreams.hpp"
 #include "modes/modes.hpp"
 #include "modes/relay/relay.hpp"
@@ -76,7 +68,7 @@ ServerOptions make_server_options(const std::string& name, const ServiceSettings
 }
 
 InstanceService::InstanceService(const Settings& settings, const ServiceSettings& service, Workers& workers,
-                                 Acceptors acceptors, std::vector<std::string> tokens, AccessRules rules,
+                                 Acceptors acceptors, Authentication authentication, AccessRules rules,
                                  std::vector<Upstream> upstreams, RelayParts relay,
                                  std::shared_ptr<InstanceBudget> budget, std::shared_ptr<UnadmittedLimit> unadmitted,
                                  Log& log)
@@ -86,7 +78,8 @@ InstanceService::InstanceService(const Settings& settings, const ServiceSettings
       drain_timeout_(service.drain_timeout.value_or(settings.drain_timeout)),
       control_(workers.control()),
       log_(log),
-      control_acceptors_(std::move(relay.control))
+      control_acceptors_(std::move(relay.control)),
+      authentication_(std::move(authentication))
 {
     const auto control = control_;
     auto pool = service.pool;
@@ -124,10 +117,9 @@ InstanceService::InstanceService(const Settings& settings, const ServiceSettings
         for (auto& acceptor : acceptors)
             acceptor = std::make_unique<ControlledAcceptor>(std::move(acceptor), access_);
     }
-    owners_ = owners_of(name_, tokens);
-    server_ = std::make_unique<Server>(
-        workers, make_server_options(name_, service, std::move(unadmitted)), std::move(acceptors),
-        make_authenticator(service, std::move(tokens), std::move(relay.authentication)), *pool_, *bridge_, log);
+    server_ = std::make_unique<Server>(workers, make_server_options(name_, service, std::move(unadmitted)),
+                                       std::move(acceptors), make_authenticator(std::move(relay.authentication)),
+                                       *pool_, *bridge_, log);
     if (channels)
         install_prompt(*channels);
 }
@@ -166,41 +158,21 @@ void InstanceService::install_prompt(RelayBackend& relay)
         control_port_->serve(std::move(terminal));
 }
 
-std::unique_ptr<Authenticator> InstanceService::make_authenticator(const ServiceSettings& service,
-                                                                   std::vector<std::string> tokens,
-                                                                   std::string authentication)
+std::unique_ptr<Authenticator> InstanceService::make_authenticator(std::string authentication)
 {
-    if (service.mode == Mode::relay) {
-        auto authenticator = std::make_unique<RelayAuthenticator>(std::move(authentication), service.relay.greeting);
+    if (service_.mode == Mode::relay) {
+        auto authenticator = std::make_unique<RelayAuthenticator>(std::move(authentication), service_.relay.greeting);
         relay_authenticator_ = authenticator.get();
         return authenticator;
     }
-    if (service.mode == Mode::forward)
+    if (service_.mode == Mode::forward)
         return std::make_unique<SharedAuthenticator>();
-    switch (service.auth) {
-    case Auth::source: return std::make_unique<SourceAddressAuthenticator>(service.source_prefix);
-    case Auth::token: {
-        const auto to_tokens = [](const std::vector<std::string>& all) {
-            return std::vector<Token>(all.begin(), all.end());
-        };
-        auto authenticator = std::make_unique<TokenAuthenticator>(to_tokens(tokens), service.reset_id);
-        set_tokens_ = [to_tokens, &by = *authenticator](const auto& all) { by.set_tokens(to_tokens(all)); };
-        return authenticator;
-    }
-    case Auth::prompt: {
-        auto list = std::make_unique<TokenListVerifier>(std::move(tokens));
-        set_tokens_ = [&by = *list](auto all) { by.set_tokens(std::move(all)); };
-        return std::make_unique<PromptAuthenticator>(std::move(list), service.prompt, PromptAuthenticator::max_token);
-    }
-    case Auth::open: break;
-    }
-    return std::make_unique<OpenAuthenticator>();
+    return authentication_.take_authenticator();
 }
 
 class InstanceService::Files {
 public:
-    std::optional<Parsed<std::vector<std::string>>> tokens;
-    std::string remark;  ///< On the tokens.
+    std::optional<Parsed<Authentication::Reading>> clients;
     std::optional<Parsed<AccessRules>> rules;
     std::optional<Parsed<std::vector<Upstream>>> upstreams;
     std::optional<Parsed<std::string>> authentication;
@@ -211,10 +183,7 @@ public:
 InstanceService::Files InstanceService::read_files() const
 {
     Files files;
-    if (set_tokens_) {
-        files.tokens = load_tokens(service_.tokens, service_.auth);
-        files.remark = remark_on_tokens(service_.tokens, service_.auth);
-    }
+    files.clients = authentication_.read();
     files.rules = read_rules(service_);
     if (!service_.upstreams_file.empty())
         files.upstreams = load_upstreams(settings_, service_.upstreams_file);
@@ -228,8 +197,8 @@ asio::awaitable<void> InstanceService::reload(HelperThreads& reader)
     auto read = [this] { return read_files(); };
     auto call = reader.run(std::move(read));
     auto files = co_await std::move(call);
-    if (files.tokens)
-        reload_tokens(std::move(*files.tokens), files.remark);
+    if (files.clients)
+        daemon::reload_authentication(authentication_, std::move(*files.clients), service_, *pool_, log_);
     if (access_ && files.rules)
         reload_rules(*access_, std::move(*files.rules), service_, log_);
     if (files.authentication)
@@ -248,46 +217,6 @@ void InstanceService::reload_authentication(Parsed<std::string> text)
     }
     log_.notice(name_, "read the authentication string from " + service_.relay.auth_file);
     relay_authenticator_->set_authentication(std::move(*text));
-}
-
-void InstanceService::reload_tokens(Parsed<std::vector<std::string>> tokens, const std::string& remark)
-{
-    if (!tokens) {
-        log_.warning(name_, tokens.error() + "; the tokens stay as they were");
-        return;
-    }
-    auto owners = owners_of(name_, *tokens);
-    std::set<std::string> removed;
-    std::set_difference(owners_.begin(), owners_.end(), owners.begin(), owners.end(),
-                        std::inserter(removed, removed.end()));
-    owners_ = std::move(owners);
-    const auto read = "read " + counted(tokens->size(), "token") + " from " + service_.tokens;
-    // Before instances end: nobody may come back for another one.
-    set_tokens_(std::move(*tokens));
-    log_.notice(name_, read + deal_with_removed(removed));
-    if (!remark.empty())
-        log_.warning(name_, remark);
-}
-
-std::string InstanceService::deal_with_removed(const std::set<std::string>& owners)
-{
-    if (owners.empty())
-        return {};
-    const auto instances = pool_->snapshot();
-    const auto left = std::count_if(instances.begin(), instances.end(), [&](const auto& instance) {
-        return instance.state != "stopping" && owners.count(instance.owner) != 0;
-    });
-    const bool end = service_.on_removed == OnRemoved::end;
-    if (end)
-        for (const auto& owner : owners)
-            if (Digest digest; Digest::parse(owner, digest))
-                pool_->reset_owner(digest);
-    auto text = ", " + std::to_string(owners.size()) + " removed";
-    if (left == 0)
-        return text;
-    text += ", " + counted(static_cast<std::size_t>(left), "instance");
-    text += owners.size() == 1 ? " of it" : " of them";
-    return text + (end ? left == 1 ? " ends" : " end" : left == 1 ? " goes on" : " go on");
 }
 
 asio::awaitable<void> InstanceService::reload_upstreams(Parsed<std::vector<Upstream>> list)

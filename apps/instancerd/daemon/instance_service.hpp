@@ -5,7 +5,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -22,6 +21,7 @@
 #include <instancer/server.hpp>
 #include <instancer/workers.hpp>
 
+#include "authentication/authentication.hpp"
 #include "config/settings.hpp"
 #include "daemon/listen.hpp"
 #include "daemon/running_service.hpp"
@@ -62,13 +62,11 @@ public:
 /// Threads: the control executor of the workers.
 class InstanceService final : public RunningService {
 public:
-    /// `acceptors` listen already. `tokens` are used where clients show one, `upstreams` if they come from a file,
-    /// `relay` with Mode::relay.
+    /// `acceptors` listen already. `upstreams` are used if they come from a file, `relay` with Mode::relay.
     /// `settings` and `service` must outlive this.
     InstanceService(const Settings& settings, const ServiceSettings& service, Workers& workers, Acceptors acceptors,
-                    std::vector<std::string> tokens, AccessRules rules, std::vector<Upstream> upstreams,
-                    RelayParts relay, std::shared_ptr<InstanceBudget> budget,
-                    std::shared_ptr<UnadmittedLimit> unadmitted, Log& log);
+                    Authentication authentication, AccessRules rules, std::vector<Upstream> upstreams, RelayParts relay,
+                    std::shared_ptr<InstanceBudget> budget, std::shared_ptr<UnadmittedLimit> unadmitted, Log& log);
 
     /// Serves until drained or stopped.
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
@@ -84,14 +82,11 @@ public:
     const std::string& name() const noexcept override { return name_; }
 
 private:
-    std::string deal_with_removed(const std::set<std::string>& owners);
     /// What the files hold that are there.
     class Files;
 
     Files read_files() const;
-    void reload_tokens(Parsed<std::vector<std::string>> tokens, const std::string& remark);
-    std::unique_ptr<Authenticator> make_authenticator(const ServiceSettings& service, std::vector<std::string> tokens,
-                                                      std::string authentication);
+    std::unique_ptr<Authenticator> make_authenticator(std::string authentication);
     void reload_authentication(Parsed<std::string> text);
     void install_prompt(RelayBackend& relay);
 
@@ -107,14 +102,13 @@ private:
     asio::any_io_executor control_;
     Log& log_;
     Acceptors control_acceptors_;
+    Authentication authentication_;
     std::unique_ptr<RelayLog> relay_log_;  ///< None without a relay, and so are those below.
     std::unique_ptr<InstanceBackend> backend_;
     UpstreamBackend* upstreams_ = nullptr;  ///< The backend, if it is one.
     std::unique_ptr<InstancePool> pool_;
     std::unique_ptr<Bridge> bridge_;
-    std::function<void(std::vector<std::string>)> set_tokens_;  ///< Of the server's authenticator, if it has any.
-    std::set<std::string> owners_;                              ///< Of the tokens, as hashes.
-    std::shared_ptr<AccessControl> access_;                     ///< None where everybody is let in.
+    std::shared_ptr<AccessControl> access_;  ///< None where everybody is let in.
     RelayAuthenticator* relay_authenticator_ = nullptr;
     std::unique_ptr<Server> server_;
     std::unique_ptr<RelayCommands> commands_;

@@ -53,11 +53,11 @@ Parsed<std::vector<std::string>> parse_tokens(std::string_view text, const std::
     return tokens;
 }
 
-std::set<std::string> owners_of(const std::string& service, const std::vector<std::string>& tokens)
+Owners owners_of(const std::string& service, const std::vector<std::string>& tokens)
 {
-    std::set<std::string> owners;
+    Owners owners;
     for (const auto& token : tokens)
-        owners.insert(Identity(service, token, {}).owner().hex());
+        owners.emplace(Identity(service, token, {}).owner().hex(), std::string());
     return owners;
 }
 

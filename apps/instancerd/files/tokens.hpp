@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "authentication/owners.hpp"
 #include "config/settings.hpp"
 #include "options/values.hpp"
 
@@ -17,7 +17,7 @@ namespace instancer::daemon {
 Parsed<std::vector<std::string>> parse_tokens(std::string_view text, const std::string& file, Auth auth);
 
 /// The hashes by which instances of `service` know who shows these tokens.
-std::set<std::string> owners_of(const std::string& service, const std::vector<std::string>& tokens);
+Owners owners_of(const std::string& service, const std::vector<std::string>& tokens);
 
 /// Reads the file and parses it.
 Parsed<std::vector<std::string>> load_tokens(const std::string& file, Auth auth);
