@@ -71,6 +71,7 @@ void reload_authentication(Authentication& authentication, Parsed<Authentication
     const auto text = reading->text, remark = reading->remark;
     // Before instances end: nobody may come back for another one.
     const auto removed = authentication.apply(std::move(*reading));
+    log.name_owners(service.name, authentication.owners());
     log.notice(service.name, text + deal_with_removed(removed, service.on_removed, pool));
     if (!remark.empty())
         log.warning(service.name, remark);

@@ -15,6 +15,14 @@ namespace {
 
 using Tokens = std::vector<std::string>;
 
+Tokens secrets_of(const std::vector<ListedToken>& listed)
+{
+    Tokens tokens;
+    for (const auto& token : listed)
+        tokens.push_back(token.secret());
+    return tokens;
+}
+
 /// `use` puts the tokens in force.
 Authentication of_list(std::unique_ptr<Authenticator> authenticator, const ServiceSettings& service,
                        std::function<void(const Tokens&)> use)
@@ -24,7 +32,8 @@ Authentication of_list(std::unique_ptr<Authenticator> authenticator, const Servi
         if (!tokens)
             return wrong(tokens.error());
         Authentication::Reading reading("read " + counted(tokens->size(), "token") + " from " + service.tokens,
-                                        owners_of(service.name, *tokens), [use, all = *tokens] { use(all); });
+                                        owners_of(service.name, *tokens),
+                                        [use, all = secrets_of(*tokens)] { use(all); });
         reading.remark = remark_on_tokens(service.tokens, service.auth);
         return reading;
     };

@@ -110,6 +110,7 @@ InstanceService::InstanceService(const Settings& settings, const ServiceSettings
     case Mode::tunnel_server:
     case Mode::tunnel_agent: break;  // Services of their own.
     }
+    log.name_owners(name_, authentication_.owners());
     pool_ = std::make_unique<InstancePool>(control, name_, pool, *backend_, log, std::move(budget));
     bridge_ = make_bridge(service, log);
     if (service.needs_access_control()) {

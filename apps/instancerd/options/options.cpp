@@ -255,7 +255,7 @@ constexpr Option before_modes[] = {
      {.needs = with_sources}},
     {clients, "tokens", file<&S::tokens>, Scope::instances, {},
      "accepted tokens, one a line: 128 characters, or hex: and 256 digits; with prompt whatever is typed, 256 "
-     "characters at most; # starts a comment",
+     "characters at most. A name for the log may follow a token behind a tab; # starts a comment",
      {.needs = with_tokens, .reload = true}},
     {clients, "on-removed", choice<on_removed, &S::on_removed>, Scope::instances, {},
      "what becomes of sessions and instances whose token is no longer in the file when it is read again: they go on, or "
