@@ -11,9 +11,11 @@
 
 #include <daemon.hpp>
 #include <raw_client.hpp>
+#include <signed_tokens.hpp>
 #include <temporary_directory.hpp>
 
 using namespace daemon_test;
+using namespace signed_tokens;
 
 namespace {
 
@@ -47,6 +49,11 @@ Words serving_together(const Words& options)
     return words;
 }
 
+std::string token_for(const std::string& owner, const Sign& sign, const std::string& algorithm)
+{
+    return web_token(R"({"alg":")" + algorithm + "\"}", R"({"sub":")" + owner + R"(","aud":"exec","exp":1e10})", sign);
+}
+
 bool is_served(RawClient& client, const std::string& line)
 {
     return client.send(line + "\necho") && client.receive(4) == "echo";
@@ -66,6 +73,94 @@ std::string output_of(const Words& arguments, int code)
 }
 
 }  // namespace
+
+TEST_CASE("auth signed: a token that the platform has signed, typed or sent first")
+{
+    const TemporaryDirectory directory;
+    const auto key = directory.file("key.pem", std::string(public_pem));
+    const auto red = token_for("red", by_ed25519, "EdDSA");
+    SUBCASE("typed")
+    {
+        Daemon daemon(serving({"--auth", "signed", "--auth-key", key, "--prompt", "Please input your token: "}));
+        for (const auto& token : {red, red + " second", signed_id("42")}) {
+            RawClient client(daemon.port());
+            CHECK(client.receive(25) == "Please input your token: ");
+            CHECK(is_served(client, token));
+        }
+        RawClient client(daemon.port());
+        client.receive(25);
+        client.send(token_for("red", by_secret(std::string(public_pem)), "HS256") + "\n");
+        CHECK(client.receive_all() == "unknown token\n");
+        CHECK_FALSE(client.ended_by_reset());
+        CHECK(daemon.wait_for_line("rejected: authentication: a token whose signature no key verifies") != "");
+        CHECK(daemon.wait_for_line("instance started owner=" + hash_of("exec", "red")) != "");
+        CHECK(daemon.log().find(red.substr(0, 20)) == std::string::npos);
+    }
+    SUBCASE("sent")
+    {
+        Daemon daemon(serving({"--auth", "signed", "--auth-key", key, "--prompt", ""}));
+        RawClient client(daemon.port());
+        CHECK(is_served(client, red));
+        RawClient stranger(daemon.port());
+        CHECK(stranger.send(red.substr(1) + "\n"));
+        CHECK(stranger.receive_all().empty());
+        CHECK_FALSE(stranger.ended_by_reset());
+    }
+}
+
+TEST_CASE("auth signed: keys are read again, and a wrong one leaves them as they were")
+{
+    const TemporaryDirectory directory;
+    const std::string old_secret(32, 'o'), new_secret(32, 'n');
+    const auto first = directory.file("first", old_secret), second = directory.file("second", std::string(public_pem));
+    Daemon daemon(serving({"--auth", "signed", "--auth-key", first, "--auth-key", second, "--prompt", ""}));
+    const auto enters = [&](const std::string& token) {
+        RawClient client(daemon.port());
+        return is_served(client, token);
+    };
+    const auto by_old = token_for("red", by_secret(old_secret), "HS256"),
+               by_new = token_for("red", by_secret(new_secret), "HS256");
+    CHECK(enters(by_old));
+    CHECK(enters(token_for("red", by_ed25519, "EdDSA")));
+    CHECK_FALSE(enters(by_new));
+    directory.file("first", "short");
+    daemon.signal(SIGHUP);
+    CHECK(daemon.wait_for_line(first + ": holds a shared secret of 5 bytes, which can be guessed; use 32 or more; the "
+                                       "keys stay as they were") != "");
+    CHECK(enters(by_old));
+    directory.file("first", "hex:" + instancer::to_hex(new_secret) + "\n");
+    daemon.signal(SIGHUP);
+    CHECK(daemon.wait_for_line("read 2 keys that tokens are signed with") != "");
+    CHECK(enters(by_new));
+    CHECK_FALSE(enters(by_old));
+}
+
+TEST_CASE("auth signed: check names keys that are missing, wrong, or secret and readable by all")
+{
+    const TemporaryDirectory directory;
+    const auto check = [&](const std::string& options, int code) {
+        const auto config = directory.file(
+            "c.json",
+            R"({"services":{"s":{"mode":"exec","listen":"127.0.0.1:1","command":["/bin/cat"])" + options + "}}}");
+        return output_of({"check", "--config", config}, code);
+    };
+    const auto says = [](const std::string& output, const std::string& part) {
+        INFO(output);
+        CHECK(output.find(part) != std::string::npos);
+    };
+    says(check(R"(,"auth":"signed")", 2), "needs a key that tokens are signed with; add \"auth-key\": \"FILE\"");
+    says(check(R"(,"auth-key":"k")", 2), "needs \"auth\": \"signed\"");
+    says(check(R"(,"auth":"signed","auth-key":"none")", 2), directory.path("none") + ": No such file or directory");
+    const auto secret = directory.file("secret", std::string(32, 's')),
+               open = directory.file("pem", std::string(public_pem));
+    const auto both = R"(,"auth":"signed","auth-key":["secret","pem"])";
+    std::filesystem::permissions(open, std::filesystem::perms(0644));
+    std::filesystem::permissions(secret, std::filesystem::perms(0644));
+    says(check(both, 0),
+         "every user of this machine can read " + secret + ", and with that secret sign tokens; chmod o-r it");
+    std::filesystem::permissions(secret, std::filesystem::perms(0600));
+    CHECK(check(both, 0).find("every user of this machine") == std::string::npos);
+}
 
 TEST_CASE("auth prompt: a token and an identifier name one of several instances of an owner")
 {

@@ -7,6 +7,7 @@
 #include <instancer/authenticator/open.hpp>
 #include <instancer/authenticator/source_address.hpp>
 
+#include "authentication/signed/signed_way.hpp"
 #include "authentication/token_ways.hpp"
 
 namespace instancer::daemon {
@@ -26,6 +27,7 @@ constexpr const Way* list[] = {
     &source_way,  //
     &token_way,   //
     &prompt_way,  //
+    &signed_way,  //
 };
 
 }  // namespace
