@@ -162,6 +162,29 @@ TEST_CASE("auth signed: check names keys that are missing, wrong, or secret and 
     CHECK(check(both, 0).find("every user of this machine") == std::string::npos);
 }
 
+TEST_CASE("auth shared: all clients meet one instance, which ends when nobody needs it")
+{
+    Daemon daemon(serving_together({"--auth", "shared", "--linger", "100ms"}));
+    RawClient one(daemon.port()), other(daemon.port(), "127.0.0.2");
+    const auto instance = one.receive_line();
+    CHECK(instance != "");
+    CHECK(other.receive_line() == instance);
+    CHECK(daemon.count("instance started") == 1);
+    one.close();
+    other.close();
+    CHECK(daemon.wait_for_line("instance ended: unused") != "");
+    RawClient later(daemon.port());
+    CHECK(later.receive_line() != "");
+    CHECK(daemon.count("instance started") == 2);
+}
+
+TEST_CASE("auth shared: an instance for one connection cannot be everybody's")
+{
+    const auto said = output_of(serving({"--auth", "shared"}), 2);
+    CHECK(said.find("shared cannot work: here an instance serves one connection and goes with it; use --io port") !=
+          std::string::npos);
+}
+
 TEST_CASE("auth prompt: a token and an identifier name one of several instances of an owner")
 {
     const TemporaryDirectory directory;

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include <instancer/authenticator/open.hpp>
+#include <instancer/authenticator/shared.hpp>
 #include <instancer/authenticator/source_address.hpp>
 
 #include "authentication/signed/signed_way.hpp"
@@ -22,12 +23,25 @@ constexpr Way source_way{.auth = Auth::source, .make = [](const ServiceSettings&
                              return Authentication(std::make_unique<SourceAddressAuthenticator>(service.source_prefix));
                          }};
 
+constexpr Way shared_way{
+    .auth = Auth::shared,
+    .make = [](const ServiceSettings&, Events&) { return Authentication(std::make_unique<SharedAuthenticator>()); },
+    .check =
+        [](Checker& checker) {
+            if (!checker.service.single_use())
+                return;
+            checker.refuse("auth", "shared cannot work: here an instance serves one connection and "
+                                   "goes with it; use " +
+                                       checker.say_several_connections());
+        }};
+
 constexpr const Way* list[] = {
     &open_way,    //
     &source_way,  //
     &token_way,   //
     &prompt_way,  //
     &signed_way,  //
+    &shared_way,  //
 };
 
 }  // namespace

@@ -45,7 +45,7 @@ std::string_view name_of(Mode mode);
 
 constexpr bool is_tunnel(Mode mode) { return mode == Mode::tunnel_server || mode == Mode::tunnel_agent; }
 
-enum class Auth { open, source, token, prompt, signed_token };
+enum class Auth { open, source, token, prompt, signed_token, shared };
 
 /// Whether a client types a line, or sends one first.
 constexpr bool has_line(Auth auth) { return auth == Auth::prompt || auth == Auth::signed_token; }

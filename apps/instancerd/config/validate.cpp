@@ -162,7 +162,7 @@ void check_instances(Checker& checker)
     if (checker.settings.max_instances != 0 && pool.warm > checker.settings.max_instances)
         checker.refuse("warm", "is more than the daemon's max-instances; lower it or raise that");
     if (service.single_use()) {
-        const auto other = service.mode == Mode::exec ? checker.say("io", "port") : checker.say("port", "N");
+        const auto other = checker.say_several_connections();
         if (checker.has("linger") && pool.linger > pool.linger.zero())
             checker.refuse("linger",
                            "cannot work: here an instance serves one connection and goes with it; remove it or "

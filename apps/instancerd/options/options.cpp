@@ -18,11 +18,8 @@ using P = PoolOptions;
 
 constexpr Choice<WhenDenied> when_denied[] = {
     {"reset", WhenDenied::reset}, {"hold", WhenDenied::hold}, {"close", WhenDenied::close}};
-constexpr Choice<Auth> auths[] = {{"open", Auth::open},
-                                  {"source", Auth::source},
-                                  {"token", Auth::token},
-                                  {"prompt", Auth::prompt},
-                                  {"signed", Auth::signed_token}};
+constexpr Choice<Auth> auths[] = {{"open", Auth::open},     {"source", Auth::source},       {"token", Auth::token},
+                                  {"prompt", Auth::prompt}, {"signed", Auth::signed_token}, {"shared", Auth::shared}};
 constexpr Choice<OnRemoved> on_removed[] = {{"keep", OnRemoved::keep}, {"end", OnRemoved::end}};
 constexpr Choice<WhenFull> when_full[] = {{"refuse", WhenFull::refuse},
                                           {"queue", WhenFull::queue},
@@ -262,7 +259,7 @@ constexpr Option before_modes[] = {
     {clients, "auth", choice<auths, &S::auth>, Scope::instances, {},
      "how clients are told apart: not at all, every connection gets a new instance; by source address (by user id on "
      "a Unix socket); by the 130-byte token greeting; by a token that they are asked to type, for nc and telnet; by one "
-     "that somebody else has signed"},
+     "that somebody else has signed; or all of them share one instance"},
     {clients, "source-prefix", count_in<1, 128, &S::source_prefix>.called("BITS"), Scope::service, {},
      "IPv6 clients that share so many leading bits count as one",
      {.needs = with_sources}},
