@@ -10,6 +10,7 @@
 
 #include "authentication/signed/signed_way.hpp"
 #include "authentication/token_ways.hpp"
+#include "authentication/web/web_ways.hpp"
 
 namespace instancer::daemon {
 
@@ -36,12 +37,15 @@ constexpr Way shared_way{
         }};
 
 constexpr const Way* list[] = {
-    &open_way,    //
-    &source_way,  //
-    &token_way,   //
-    &prompt_way,  //
-    &signed_way,  //
-    &shared_way,  //
+    &open_way,     //
+    &source_way,   //
+    &token_way,    //
+    &prompt_way,   //
+    &signed_way,   //
+    &webhook_way,  //
+    &ctfd_way,     //
+    &rctf_way,     //
+    &shared_way,   //
 };
 
 }  // namespace

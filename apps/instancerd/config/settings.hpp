@@ -45,10 +45,13 @@ std::string_view name_of(Mode mode);
 
 constexpr bool is_tunnel(Mode mode) { return mode == Mode::tunnel_server || mode == Mode::tunnel_agent; }
 
-enum class Auth { open, source, token, prompt, signed_token, shared };
+enum class Auth { open, source, token, prompt, signed_token, webhook, ctfd, rctf, shared };
 
 /// Whether a client types a line, or sends one first.
-constexpr bool has_line(Auth auth) { return auth == Auth::prompt || auth == Auth::signed_token; }
+constexpr bool has_line(Auth auth)
+{
+    return auth != Auth::open && auth != Auth::source && auth != Auth::token && auth != Auth::shared;
+}
 
 /// What becomes of sessions and instances whose token is no longer listed.
 enum class OnRemoved { keep, end };

@@ -19,7 +19,8 @@ using P = PoolOptions;
 constexpr Choice<WhenDenied> when_denied[] = {
     {"reset", WhenDenied::reset}, {"hold", WhenDenied::hold}, {"close", WhenDenied::close}};
 constexpr Choice<Auth> auths[] = {{"open", Auth::open},     {"source", Auth::source},       {"token", Auth::token},
-                                  {"prompt", Auth::prompt}, {"signed", Auth::signed_token}, {"shared", Auth::shared}};
+                                  {"prompt", Auth::prompt}, {"signed", Auth::signed_token}, {"webhook", Auth::webhook},
+                                  {"ctfd", Auth::ctfd},     {"rctf", Auth::rctf},           {"shared", Auth::shared}};
 constexpr Choice<OnRemoved> on_removed[] = {{"keep", OnRemoved::keep}, {"end", OnRemoved::end}};
 constexpr Choice<WhenFull> when_full[] = {{"refuse", WhenFull::refuse},
                                           {"queue", WhenFull::queue},
@@ -197,13 +198,21 @@ constexpr Needs with_rules = {{{{"allow"}, {"deny"}, {"access-file"}}}, "rules"}
 constexpr Needs with_tokens = {{{{"auth", "token"}, {"auth", "prompt"}}}};
 constexpr Needs with_owners = {{{{"auth", "source"}, {"auth", "prompt"}, {"auth", "token"}}},
                                "clients that can be told apart",
-                               {{{"auth", "signed"}}}};
+                               {{{"auth", "signed"}, {"auth", "webhook"}, {"auth", "ctfd"}, {"auth", "rctf"}}}};
 constexpr Needs with_sources = {{{{"auth", "source"}, {"max-per-source"}}},
                                 {},
-                                {{{"auth", "token"}, {"auth", "prompt"}, {"accept-proxy"}, {"auth", "signed"}}},
+                                {{{"auth", "token"},
+                                  {"auth", "prompt"},
+                                  {"accept-proxy"},
+                                  {"auth", "signed"},
+                                  {"auth", "webhook"},
+                                  {"auth", "ctfd"},
+                                  {"auth", "rctf"}}},
                                 Scope::unrelayed};
-constexpr Needs with_dialogue = {
-    {{{"auth", "token"}, {"auth", "prompt"}, {"accept-proxy"}}}, {}, {{{"auth", "signed"}}}, Scope::unrelayed};
+constexpr Needs with_dialogue = {{{{"auth", "token"}, {"auth", "prompt"}, {"accept-proxy"}}},
+                                 {},
+                                 {{{"auth", "signed"}, {"auth", "webhook"}, {"auth", "ctfd"}, {"auth", "rctf"}}},
+                                 Scope::unrelayed};
 constexpr Needs with_queue = {{{{"when-full", "queue"}, {"max-per-upstream"}}}};
 constexpr Needs with_traffic_log = {{{{"traffic-log", "text"}, {"traffic-log", "hex"}}}};
 constexpr Needs with_record = {{{{"record", {}, "DIR"}}}};
@@ -259,7 +268,7 @@ constexpr Option before_modes[] = {
     {clients, "auth", choice<auths, &S::auth>, Scope::instances, {},
      "how clients are told apart: not at all, every connection gets a new instance; by source address (by user id on "
      "a Unix socket); by the 130-byte token greeting; by a token that they are asked to type, for nc and telnet; by one "
-     "that somebody else has signed; or all of them share one instance"},
+     "that somebody else has signed; by one that a webhook, CTFd or rCTF knows; or all of them share one instance"},
     {clients, "source-prefix", count_in<1, 128, &S::source_prefix>.called("BITS"), Scope::service, {},
      "IPv6 clients that share so many leading bits count as one",
      {.needs = with_sources}},
