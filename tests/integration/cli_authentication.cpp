@@ -203,6 +203,66 @@ TEST_CASE("auth prompt: a token and an identifier name one of several instances 
     CHECK(daemon.count("instance started owner=" + hash_of("exec", "red fox")) == 2);
 }
 
+TEST_CASE("menu: a client who is known looks at its instances, ends them, and goes on")
+{
+    const TemporaryDirectory directory;
+    const auto tokens = directory.file("tokens.txt", "red\nblue\n");
+    const std::string question = "!status, !reset, or an empty line to go on: ";
+    Daemon daemon(serving_together({"--auth", "prompt", "--tokens", tokens, "--menu"}));
+    const auto at_menu = [&](const std::string& token) {
+        RawClient client(daemon.port());
+        client.receive(7);
+        client.send(token + "\n");
+        CHECK(client.receive(question.size()) == question);
+        return client;
+    };
+    auto first = at_menu("red");
+    first.send("!status\n");
+    CHECK(first.receive_line() == "no instance");
+    CHECK(first.receive(question.size()) == question);
+    first.send("!stop\n");
+    CHECK(first.receive_line() == "unknown command");
+    CHECK(first.receive(question.size()) == question);
+    CHECK(daemon.count("instance started") == 0);
+    first.send("\n");
+    const auto instance = first.receive_line();
+    CHECK(instance != "");
+
+    auto other = at_menu("blue");
+    other.send("!status\n!reset\n");
+    CHECK(other.receive_line() == "no instance");
+    CHECK(other.receive_line() == question + "0 instances end");
+    auto second = at_menu("red");
+    second.send("!status\n");
+    CHECK(second.receive_line().find("instance 1: running, ") == 0);
+    CHECK(second.receive(question.size()) == question);
+    second.send("!reset\n\n");
+    CHECK(second.receive_line() == "1 instance ends");
+    CHECK(second.receive(question.size()) == question);
+    CHECK(first.receive_all() == "");
+    const auto fresh = second.receive_line();
+    CHECK(fresh != "");
+    CHECK(fresh != instance);
+}
+
+TEST_CASE("menu: it takes a client who is asked, and one that goes on some time")
+{
+    const TemporaryDirectory directory;
+    const auto tokens = directory.file("tokens.txt", "red\n");
+    CHECK(output_of(serving({"--auth", "prompt", "--tokens", tokens, "--menu", "--prompt", ""}), 2)
+              .find("--menu: is for clients who are asked for their token; remove it, or give --prompt a text") !=
+          std::string::npos);
+    CHECK(output_of(serving({"--menu"}), 2).find("--menu: needs a line that is typed") != std::string::npos);
+    Daemon daemon(serving({"--auth", "prompt", "--tokens", tokens, "--menu"}));
+    RawClient client(daemon.port());
+    std::string lines = "red\n";
+    for (int i = 0; i < 20; ++i)
+        lines += "x\n";
+    client.send(lines);
+    CHECK(client.receive_all().find("unknown command\n") != std::string::npos);
+    CHECK(daemon.wait_for_line("rejected: menu: more than 20 lines") != "");
+}
+
 TEST_CASE("owners: a name behind a token stands beside the hash in the log, and in a list")
 {
     const TemporaryDirectory directory;

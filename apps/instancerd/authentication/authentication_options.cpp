@@ -33,11 +33,17 @@ constexpr Choice<WhenUnreachable> when_down[] = {{"refuse", WhenUnreachable::ref
 
 constexpr Needs with_web = {{{{"auth", "webhook"}, {"auth", "ctfd"}, {"auth", "rctf"}}}};
 
-constexpr std::string_view tokens = "Signed tokens", web = "Tokens that a web server knows";
+constexpr std::string_view clients = "Clients that are known", tokens = "Signed tokens",
+                           web = "Tokens that a web server knows";
 
 // group, name, type, scope, default, help, traits
 // clang-format off
 constexpr Option table[] = {
+    {clients, "menu", flag<&S::authentication, &A::menu>, Scope::instances, {},
+     "a client whose token is right can look at its instances (!status) and end them (!reset); with an empty line it goes "
+     "on to its instance",
+     {.needs = with_line}},
+
     {tokens, "auth-key", custom<Shape::list, add_key>.called("FILE"), Scope::instances, {},
      "a key that tokens are signed with: a public key of Ed25519 in PEM, or a secret that the signer shares, of 32 bytes "
      "at least: hex: and digits, or the text itself. Any of several keys may have signed a token",

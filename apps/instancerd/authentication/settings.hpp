@@ -26,6 +26,7 @@ class AuthenticationSettings {
 public:
     std::vector<std::string> keys;  ///< Files of keys that tokens are signed with.
     WebSettings web;
+    bool menu = false;  ///< A client who is known has a choice before it goes on.
 
     AuthenticationSettings() = default;
 };

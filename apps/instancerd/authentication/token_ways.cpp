@@ -5,6 +5,7 @@
 #include <instancer/authenticator/token.hpp>
 #include <instancer/authenticator/token_list.hpp>
 
+#include "authentication/menu/menu_stage.hpp"
 #include "config/text.hpp"
 #include "daemon/system.hpp"
 #include "files/tokens.hpp"
@@ -58,6 +59,7 @@ Authentication make_prompt_way(const ServiceSettings& service, Events&)
 
 void check(Checker& checker)
 {
+    check_menu(checker);
     const auto& service = checker.service;
     if (service.tokens.empty() && !checker.has("tokens"))
         checker.refuse("auth", "needs a list of accepted tokens; add " + checker.say("tokens", "FILE"));

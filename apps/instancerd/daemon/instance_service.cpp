@@ -10,6 +10,7 @@
 #include <instancer/acceptor/controlled_acceptor.hpp>
 #include <instancer/authenticator/shared.hpp>
 
+#include "authentication/menu/menu_stage.hpp"
 #include "control/control_terminal.hpp"
 #include "daemon/system.hpp"
 #include "files/upstreams.hpp"
@@ -118,9 +119,11 @@ InstanceService::InstanceService(const Settings& settings, const ServiceSettings
         for (auto& acceptor : acceptors)
             acceptor = std::make_unique<ControlledAcceptor>(std::move(acceptor), access_);
     }
-    server_ = std::make_unique<Server>(workers, make_server_options(name_, service, std::move(unadmitted)),
-                                       std::move(acceptors), make_authenticator(std::move(relay.authentication)),
-                                       *pool_, *bridge_, log);
+    auto options = make_server_options(name_, service, std::move(unadmitted));
+    if (service.authentication.menu)
+        options.identified_stages.push_back(std::make_shared<MenuStage>(name_, control, *pool_));
+    server_ = std::make_unique<Server>(workers, std::move(options), std::move(acceptors),
+                                       make_authenticator(std::move(relay.authentication)), *pool_, *bridge_, log);
     if (channels)
         install_prompt(*channels);
 }

@@ -4,6 +4,7 @@
 #include <instancer/authenticator/prompt.hpp>
 #include <instancer/authenticator/signed_token.hpp>
 
+#include "authentication/menu/menu_stage.hpp"
 #include "authentication/signed/key_file.hpp"
 #include "config/text.hpp"
 #include "daemon/system.hpp"
@@ -29,6 +30,7 @@ Authentication make(const ServiceSettings& service, Events&)
 
 void check(Checker& checker)
 {
+    check_menu(checker);
     const auto& keys = checker.service.authentication.keys;
     if (keys.empty() && !checker.has("auth-key"))
         checker.refuse("auth", "needs a key that tokens are signed with; add " + checker.say("auth-key", "FILE"));

@@ -3,6 +3,7 @@
 
 #include <instancer/authenticator/prompt.hpp>
 
+#include "authentication/menu/menu_stage.hpp"
 #include "authentication/web/web_verifier.hpp"
 
 namespace instancer::daemon {
@@ -19,6 +20,7 @@ Authentication make(const ServiceSettings& service, Events& events)
 
 void check(Checker& checker)
 {
+    check_menu(checker);
     const auto& url = checker.service.authentication.web.url;
     if (url.empty() && !checker.has("auth-url"))
         checker.refuse("auth",
