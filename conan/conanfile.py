@@ -47,12 +47,13 @@ class InstancerConan(ConanFile):
             self.options.rm_safe("fPIC")
 
     def requirements(self):
-        # Its public headers include these two, and no public header the other two.
+        # Its public headers include these two, and no public header the other three.
         self.requires("asio/1.30.2", transitive_headers=True)
         self.requires("tl-expected/1.1.0", transitive_headers=True)
         if self.options.docker:
             self.requires("cpp-httplib/0.18.3")
             self.requires("nlohmann_json/3.11.3")
+            self.requires("openssl/3.3.2")
 
     def package_id(self):
         if not self.info.options.docker:
@@ -104,4 +105,4 @@ class InstancerConan(ConanFile):
             self.cpp_info.set_property("cmake_target_name", "instancer::package")
             docker.libs = ["instancer"]
             docker.defines = ["INSTANCER_SEPARATE_COMPILATION"]
-            docker.requires = ["headers", "cpp-httplib::cpp-httplib", "nlohmann_json::nlohmann_json"]
+            docker.requires = ["headers", "cpp-httplib::cpp-httplib", "nlohmann_json::nlohmann_json", "openssl::crypto"]

@@ -2,6 +2,7 @@
 #include <functional>
 #include <iostream>
 
+#include "authentication/list_owners.hpp"
 #include "config/command_line.hpp"
 #include "config/text.hpp"
 #include "config/validate.hpp"
@@ -17,7 +18,8 @@ int main(int argc, char** argv)
     case Command::Kind::print: std::cout << command.text << std::flush; return 0;
     case Command::Kind::misuse: std::cerr << "instancerd: " << command.text << std::endl; return 2;
     case Command::Kind::serve:
-    case Command::Kind::check: break;
+    case Command::Kind::check:
+    case Command::Kind::owners: break;
     }
 
     const auto& settings = command.settings;
@@ -31,6 +33,10 @@ int main(int argc, char** argv)
         return 2;
     if (command.kind == Command::Kind::serve)
         return serve(settings);
+    if (command.kind == Command::Kind::owners) {
+        std::cout << list_owners(settings) << std::flush;
+        return 0;
+    }
     std::size_t warnings = 0;
     for (const auto& service : settings.services)
         for (const auto& find :

@@ -39,16 +39,16 @@ void check_address(std::string_view text)
     REQUIRE(address->collides(other) == other.collides(*address));
 }
 
-std::string written(const std::string& token, Auth auth)
+std::string written(const ListedToken& token, Auth auth)
 {
     if (auth == Auth::prompt)
-        return token;
+        return " " + token.secret() + "\t" + token.label();
     std::string text = "hex:";
-    for (const char byte : token) {
+    for (const char byte : token.secret()) {
         text += "0123456789abcdef"[static_cast<unsigned char>(byte) >> 4];
         text += "0123456789abcdef"[byte & 15];
     }
-    return text;
+    return text + "\t" + token.label();
 }
 
 void check_tokens(std::string_view text, Auth auth)

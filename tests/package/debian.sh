@@ -119,8 +119,8 @@ completed() {
         "$root/usr/share/bash-completion/completions/instancerd" instancerd "$@"
 }
 [[ " $(completed '') " == *' exec docker forward '* ]] || fail "bash offers no commands: $(completed '')"
-[ "$(completed exec --aut)" = '--auth --auth-timeout' ] || fail "bash offers for --aut: $(completed exec --aut)"
-[ "$(completed exec --auth '')" = 'open source token prompt' ] || fail "bash offers for --auth: $(completed exec --auth '')"
+[ "$(completed exec --aut)" = '--auth --auth-timeout --auth-key --auth-url --auth-url-timeout --auth-url-cache --auth-url-down' ] || fail "bash offers for --aut: $(completed exec --aut)"
+[ "$(completed exec --auth '')" = 'open source token prompt signed webhook ctfd rctf shared' ] || fail "bash offers for --auth: $(completed exec --auth '')"
 [ -z "$(completed forward --ima)" ] || fail "bash offers an option of another command"
 [ "$(completed check --config /etc/hostn)" = /etc/hostname ] || fail "bash offers no files"
 [ "$(completed tunnel server -t /etc/hostn)" = /etc/hostname ] || fail "bash offers no files after a short option"
@@ -130,9 +130,9 @@ completed() {
 offered=$(zsh -f -c '_arguments() { print -l -- "$@" }; compadd() { print -l -- "$@" }
     file=$1; shift; words=("$@"); CURRENT=$#; . $file' zsh "$root/usr/share/zsh/vendor-completions/_instancerd" \
     instancerd exec --aut)
-grep -q '^--auth\[.*\]:open|source|token|prompt:(open source token prompt)$' <<<"$offered" || fail "zsh offers: $offered"
+grep -q '^--auth\[.*\]:open|source|token|prompt|signed|webhook|ctfd|rctf|shared:(open source token prompt signed webhook ctfd rctf shared)$' <<<"$offered" || fail "zsh offers: $offered"
 grep -q '^(-l --log)-l\[' <<<"$offered" || fail "zsh offers no short options: $offered"
-grep -qF -- "'__fish_seen_subcommand_from exec' -l auth -x -a 'open source token prompt'" \
+grep -qF -- "'__fish_seen_subcommand_from exec' -l auth -x -a 'open source token prompt signed webhook ctfd rctf shared'" \
     "$root/usr/share/fish/vendor_completions.d/instancerd.fish" || fail "fish is offered nothing for --auth"
 grep -q '"when-full"' "$root/usr/share/instancerd/instancerd.schema.json" || fail "The schema knows no --when-full"
 echo "ok: completions"

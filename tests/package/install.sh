@@ -13,7 +13,7 @@ mkdir -p "$dir"
 cache=()
 ! command -v ccache >/dev/null || cache=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 hidden=()
-for package in httplib nlohmann_json PkgConfig CLI11 spdlog date doctest; do
+for package in httplib nlohmann_json OpenSSL PkgConfig CLI11 spdlog date doctest; do
     hidden+=("-DCMAKE_DISABLE_FIND_PACKAGE_$package=ON")
 done
 

@@ -6,6 +6,7 @@
 #include <instancer/authenticator/open.hpp>
 #include <instancer/authenticator/prompt.hpp>
 #include <instancer/authenticator/source_address.hpp>
+#include <instancer/authenticator/token_list.hpp>
 #include <instancer/test/fake_stream.hpp>
 
 #include "async_test.hpp"
@@ -19,6 +20,7 @@ using instancer::PromptAuthenticator;
 using instancer::Result;
 using instancer::SourceAddressAuthenticator;
 using instancer::Stream;
+using instancer::TokenListVerifier;
 using instancer::test::FakePeer;
 
 namespace {
@@ -143,8 +145,43 @@ TEST_CASE("prompt authenticator: asks, and admits who types a token of the list"
     CHECK(admission->on_refusal(instancer::Error(instancer::Errc::full, "for the operator")) ==
           "no instance is free\n");
     CHECK(type(authenticator, "red fox\n", "who? ")->owner() == "red fox");
-    authenticator.set_tokens({"red fox"});
+}
+
+TEST_CASE("prompt authenticator: the list can be replaced")
+{
+    auto list = std::make_unique<TokenListVerifier>(std::vector<std::string>{"blue whale", "red fox"});
+    auto& tokens = *list;
+    PromptAuthenticator authenticator(std::move(list), "who? ", PromptAuthenticator::max_token);
+    CHECK(type(authenticator, "blue whale\n", "who? "));
+    tokens.set_tokens({"red fox"});
     CHECK(type(authenticator, "blue whale\n", "who? unknown token\n").error() == instancer::Errc::rejected);
+    CHECK(type(authenticator, "red fox\n", "who? "));
+}
+
+TEST_CASE("prompt authenticator: a line is a token first, and else a token and an identifier")
+{
+    PromptAuthenticator authenticator({"blue", "blue whale", "red fox"});
+    const auto typed = [&](const char* line) {
+        const auto admission = type(authenticator, line, "token: ");
+        REQUIRE(admission);
+        return admission->owner() + "/" + admission->identifier();
+    };
+    CHECK(typed("blue\n") == "blue/");
+    CHECK(typed("blue whale\n") == "blue whale/");
+    CHECK(typed("blue whale 2\n") == "blue whale/2");
+    CHECK(typed("blue \t 2 \n") == "blue/2");
+    CHECK(typed("red fox cub\n") == "red fox/cub");
+    for (const auto* wrong : {"red\n", "red fox two cubs\n", "2 blue\n"})
+        CHECK(type(authenticator, wrong, "token: unknown token\n").error() == instancer::Errc::rejected);
+}
+
+TEST_CASE("prompt authenticator: without a prompt not a byte is said")
+{
+    PromptAuthenticator authenticator({"blue whale"}, "");
+    const auto admission = type(authenticator, "blue whale\n", "");
+    REQUIRE(admission);
+    CHECK(admission->on_refusal(instancer::Error(instancer::Errc::full)).empty());
+    CHECK(type(authenticator, "green\n", "").error() == instancer::Errc::rejected);
 }
 
 TEST_CASE("prompt authenticator: who types something else is told so, and who leaves is told nothing")

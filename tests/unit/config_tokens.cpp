@@ -8,6 +8,8 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include <instancer/identity.hpp>
+
 #include "daemon/system.hpp"
 #include "files/tokens.hpp"
 #include "temporary_directory.hpp"
@@ -31,9 +33,9 @@ TEST_CASE("tokens: text, hexadecimal, comments, either kind of line end")
         parse_tokens("# two of them\n\n" + token_a + "\r\nhex:" + digits + "\n" + token_b, "t", Auth::token);
     REQUIRE(tokens);
     REQUIRE(tokens->size() == 3);
-    CHECK((*tokens)[0] == token_a);
-    CHECK((*tokens)[1] == std::string(128, '\x0f'));
-    CHECK((*tokens)[2] == token_b);
+    CHECK((*tokens)[0].secret() == token_a);
+    CHECK((*tokens)[1].secret() == std::string(128, '\x0f'));
+    CHECK((*tokens)[2].secret() == token_b);
 }
 
 TEST_CASE("an error in a token file names file and line, and no part of a token")
@@ -77,9 +79,9 @@ TEST_CASE("a pipe is read once, and gives the same again; one that gives nothing
     std::thread writer([&] { std::ofstream(path) << token_a << "\n"; });
     const auto tokens = load_tokens(path, Auth::token);
     writer.join();
-    CHECK(tokens == std::vector{token_a});
+    CHECK(tokens == std::vector{ListedToken(token_a)});
     CHECK(was_read_once(path));
-    CHECK(load_tokens(path, Auth::token) == std::vector{token_a});
+    CHECK(load_tokens(path, Auth::token) == std::vector{ListedToken(token_a)});
     CHECK_FALSE(was_read_once(directory.file("t", token_a)));
 }
 
@@ -89,7 +91,8 @@ TEST_CASE("what is no text is named, and the mark before UTF-8 is none of it")
     const auto binary = directory.file("b", "# first\n" + std::string("a\0b\0", 4));
     CHECK(load_tokens(binary, Auth::prompt).error() ==
           binary + ":2: holds a zero byte; write it as plain text, in UTF-8");
-    CHECK(load_tokens(directory.file("m", "\xef\xbb\xbf" + token_a + "\n"), Auth::token) == std::vector{token_a});
+    CHECK(load_tokens(directory.file("m", "\xef\xbb\xbf" + token_a + "\n"), Auth::token) ==
+          std::vector{ListedToken(token_a)});
 }
 
 TEST_CASE("blanks in a token are remarked upon, unless tokens are typed")
@@ -113,9 +116,31 @@ TEST_CASE("tokens that are typed: any line that is no comment and not too long")
         parse_tokens("# teams\nhex:zz\nblue whale \r\n" + std::string(256, 'x') + "\n", "t", Auth::prompt);
     REQUIRE(tokens);
     REQUIRE(tokens->size() == 3);
-    CHECK((*tokens)[0] == "hex:zz");
-    CHECK((*tokens)[1] == "blue whale ");
+    CHECK((*tokens)[0].secret() == "hex:zz");
+    CHECK((*tokens)[1].secret() == "blue whale");
     CHECK(parse_tokens("a\n" + std::string(257, 'x'), "t", Auth::prompt).error() ==
           "t:2: has 257 characters; a token has at most 256");
     CHECK(parse_tokens("#\n", "t", Auth::prompt).error() == "t: holds no token; write one a line");
+}
+
+TEST_CASE("tokens: what stands behind a tab is what the operator calls the owner")
+{
+    const std::string digits(256, '0');
+    const auto tokens = parse_tokens("hex:" + digits + "\tRed Team\r\n" + token_a + "\t Blue \n" + token_b + "\n" +
+                                         std::string(127, 'c') + "\t\n",
+                                     "t", Auth::token);
+    REQUIRE(tokens);
+    CHECK(*tokens == std::vector{ListedToken(std::string(128, '\0'), "Red Team"), ListedToken(token_a, "Blue"),
+                                 ListedToken(token_b), ListedToken(std::string(127, 'c') + "\t")});
+    const auto typed = parse_tokens(" red fox \tFoxes\tof the wood\n\tblue\t\nhex:zz\t#1\n", "t", Auth::prompt);
+    REQUIRE(typed);
+    CHECK(*typed ==
+          std::vector{ListedToken("red fox", "Foxes\tof the wood"), ListedToken("blue"), ListedToken("hex:zz", "#1")});
+    const auto owners = owners_of("shell", *typed);
+    CHECK(owners.size() == 3);
+    CHECK(owners.at(Identity("shell", "red fox", "").owner().hex()) == "Foxes\tof the wood");
+    CHECK(parse_tokens(token_a + "a\tRed", "t", Auth::token).error().find("t:1: has 133 characters") == 0);
+    const daemon_test::TemporaryDirectory directory;
+    CHECK(remark_on_tokens(directory.file("t", token_a + "\tRed Team\nhex:" + digits + "\tBlue Team\n"), Auth::token) ==
+          "");
 }

@@ -205,6 +205,30 @@ TEST_CASE("instance pool: a backend that takes the client's socket gets it, and 
     CHECK(fixture.backend.times_opened() == 0);
 }
 
+TEST_CASE("instance pool: a request that is only to join an instance starts none")
+{
+    auto options = timeless();
+    SUBCASE("cold") {}
+    SUBCASE("warm") { options.warm = 1; }
+    PoolFixture fixture(options);
+    REQUIRE(fixture.start());
+    const auto before = fixture.backend.instances().size();
+    const auto join = [&fixture] {
+        AcquireRequest request(identity("ann"), ClientInfo());
+        request.join_only(true);
+        return fixture.loop.run(fixture.pool.acquire(std::move(request)));
+    };
+    const auto refused = join();
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error() == Errc::no_instance);
+    CHECK(fixture.backend.instances().size() == before);
+    auto ann = fixture.ask("ann");
+    REQUIRE(ann.served());
+    const auto joined = join();
+    REQUIRE(joined);
+    CHECK(joined->instance().name() == ann.lease().instance().name());
+}
+
 TEST_CASE("instance pool: caps of the backend are caps of the pool")
 {
     PoolFixture fixture(timeless(), BackendTraits().max_instances(1));

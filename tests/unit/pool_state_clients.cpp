@@ -37,6 +37,32 @@ TEST_CASE("pool state: a client that returns while its instance lingers meets it
     CHECK(pool.acquire("ann") == "grant c2 i1");
 }
 
+TEST_CASE("pool state: a client would start an instance where there is none that it would join")
+{
+    auto options = unlimited();
+    options.max_instances = 2;
+    options.warm = 1;
+    options.when_full = WhenFull::queue;
+    PoolScript pool(options);
+    const auto would_start = [&pool](std::string_view who) { return pool.state.would_start(identity(who)); };
+    CHECK(pool.fill_warm() == "start i1 warm");
+    CHECK(pool.ready(1) == "");
+    CHECK(would_start("ann"));
+    pool.acquire("ann");
+    CHECK_FALSE(would_start("ann"));
+    CHECK(would_start("ann/2"));
+    CHECK(pool.state.would_start(identity("ann"), true));
+    pool.acquire("bob");
+    pool.acquire("cat");
+    CHECK(pool.state.queued() == 1);
+    CHECK_FALSE(would_start("cat"));
+    CHECK(would_start("dan"));
+    pool.died(1);
+    CHECK(would_start("ann"));
+    pool.state.drain(pool.now);
+    CHECK_FALSE(would_start("dan"));
+}
+
 TEST_CASE("pool state: an identity that cannot come back loses its instance at once")
 {
     PoolScript pool;

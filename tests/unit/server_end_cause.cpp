@@ -30,7 +30,7 @@ const std::vector<ErrorCell> error_cells{
     {Errc::queue_timeout, SessionEnd::failed, SessionEnd::queue_timeout},
     {Errc::start_failed, SessionEnd::failed, SessionEnd::start_failed},
     {Errc::start_timeout, SessionEnd::failed, SessionEnd::start_failed},
-    {Errc::backend_unavailable, SessionEnd::failed, SessionEnd::unavailable},
+    {Errc::backend_unavailable, SessionEnd::unavailable, SessionEnd::unavailable},
     {Errc::bad_request, SessionEnd::failed, SessionEnd::failed},
     {Errc::not_ready, SessionEnd::failed, SessionEnd::start_failed},
     {Errc::instance_gone, SessionEnd::failed, SessionEnd::start_failed},

@@ -138,6 +138,30 @@ Setup with_stages(std::vector<std::shared_ptr<AdmissionStage>> stages)
     return setup;
 }
 
+/// Counts the clients that pass the stage between their authentication and their instance.
+class Passed {
+public:
+    std::shared_ptr<AdmissionStage> stage(const char* name, Result<void> answer = {})
+    {
+        return std::make_shared<Scripted>(name, [this, answer](AdmissionContext& context) {
+            CHECK(context.admission());
+            ++count;
+            return answer;
+        });
+    }
+
+    int count = 0;
+};
+
+/// Everybody is the same owner, who has an instance for an hour.
+Setup shared_instance()
+{
+    Setup setup;
+    setup.pool.linger = 1h;
+    setup.authenticator = std::make_unique<ScriptedAuthenticator>(Admission("ann", ""));
+    return setup;
+}
+
 /// The team that was named owns the instance.
 std::shared_ptr<AdmissionStage> admit_team()
 {
@@ -386,6 +410,174 @@ TEST_CASE("stages: a client has its place among the unadmitted until it has pass
         CHECK(fixture.rest(client) == " reset");
         CHECK(fixture.end() == SessionEnd::displaced);
     }
+}
+
+TEST_CASE("stages: those before a start are only for clients who join no instance")
+{
+    Passed identified, started;
+    auto setup = shared_instance();
+    std::size_t warm = 0;
+    SUBCASE("cold") {}
+    SUBCASE("warm") { warm = setup.pool.warm = 1; }
+    setup.server.identified_stages = {identified.stage("identified")};
+    setup.server.start_stages = {started.stage("start")};
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    REQUIRE(fixture.loop.until([&] { return fixture.backend.running() == warm; }));
+    {
+        auto first = fixture.joined();
+        CHECK(identified.count == 1);
+        CHECK(started.count == 1);
+        auto second = fixture.joined();
+        CHECK(identified.count == 2);
+        CHECK(started.count == 1);
+    }
+    // Its instance lingers.
+    auto third = fixture.joined();
+    CHECK(identified.count == 3);
+    CHECK(started.count == 1);
+    fixture.instance(1).exit();
+    fixture.loop.settle();
+    auto fourth = fixture.joined();
+    CHECK(started.count == 2);
+}
+
+TEST_CASE("stages: a client that joins an instance which has yet to start passes none of those before a start")
+{
+    Passed started;
+    auto setup = shared_instance();
+    setup.server.start_stages = {started.stage("start")};
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    fixture.backend.starts.hold();
+    auto first = fixture.connect();
+    REQUIRE(fixture.loop.until([&] { return fixture.backend.starts.waiting() == 1; }));
+    auto second = fixture.connect();
+    fixture.backend.starts.release();
+    REQUIRE(fixture.loop.until([&] { return fixture.backend.times_opened() == 2; }));
+    CHECK(started.count == 1);
+}
+
+TEST_CASE("stages: a client whose instance ends under its hands passes those before a start only then")
+{
+    Passed started;
+    auto setup = shared_instance();
+    setup.server.start_stages = {started.stage("start")};
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto first = fixture.joined();
+    fixture.backend.opens.hold();
+    auto second = fixture.connect();
+    REQUIRE(fixture.loop.until([&] { return fixture.backend.opens.waiting() == 1; }));
+    CHECK(started.count == 1);
+    fixture.instance(1).exit();
+    fixture.backend.opens.release();
+    REQUIRE(fixture.loop.until([&] { return fixture.backend.instances().size() == 2; }));
+    CHECK(started.count == 2);
+    fixture.loop.settle();
+    fixture.send(second, "hello");
+    CHECK(fixture.arrives(fixture.last_connection(), "hello"));
+}
+
+TEST_CASE("stages: a reset waits until its client has passed those before a start")
+{
+    Passed started;
+    Result<void> answer;
+    bool allowed = true;
+    SUBCASE("passed") {}
+    SUBCASE("refused")
+    {
+        allowed = false;
+        answer = instancer::fail(Errc::rejected);
+    }
+    auto setup = shared_instance();
+    setup.authenticator = std::make_unique<ScriptedAuthenticator>(Admission("ann", "").reset(true));
+    setup.server.start_stages = {std::make_shared<Scripted>(
+        "start", [&](AdmissionContext&) { return ++started.count == 1 ? Result<void>() : answer; })};
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto first = fixture.joined();
+    auto second = fixture.connect();
+    if (allowed)
+        CHECK(fixture.rest(first) == " reset");
+    else
+        CHECK(fixture.rest(second) == "");
+    CHECK(started.count == 2);
+    CHECK(fixture.instance(1).ended() == allowed);
+}
+
+TEST_CASE("stages: a refusal before a start ends the client as its error says, and nothing starts")
+{
+    Error error(Errc::rejected, "no tickets are left");
+    std::string client_sees;
+    auto reason = SessionEnd::authentication_failed;
+    SUBCASE("rejected") {}
+    SUBCASE("full, with words of the authenticator's protocol")
+    {
+        error = Error(Errc::full, "no tickets are left");
+        reason = SessionEnd::limit_reached;
+        client_sees = "no instance is free\n";
+    }
+    SUBCASE("denied")
+    {
+        error = Error(Errc::denied, "no tickets are left");
+        reason = SessionEnd::access_denied;
+        client_sees = " reset";
+    }
+    Passed tickets;
+    auto setup = shared_instance();
+    Admission admission("ann", "");
+    admission.on_refusal([](const Error& why) { return why.code().message() + "\n"; });
+    setup.authenticator = std::make_unique<ScriptedAuthenticator>(admission);
+    setup.server.start_stages = {tickets.stage("tickets", instancer::fail(error))};
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto client = fixture.connect();
+    CHECK(fixture.rest(client) == client_sees);
+    CHECK(fixture.end() == reason);
+    CHECK(fixture.summary().detail == "tickets: no tickets are left");
+    CHECK(fixture.summary().owner == Identity("service", "ann", "").owner().hex());
+    CHECK(fixture.backend.instances().empty());
+}
+
+TEST_CASE("stages: a client that one before a start waits for has a place among the unadmitted")
+{
+    Setup setup;
+    setup.server.start_stages = {std::make_shared<AskTeam>()};
+    const auto limit = std::make_shared<UnadmittedLimit>(1);
+    setup.server.unadmitted = limit;
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto client = fixture.connect();
+    REQUIRE(asked(fixture, client));
+    CHECK(limit->count() == 1);
+    SUBCASE("passes")
+    {
+        fixture.send(client, "red\nquestion");
+        REQUIRE(fixture.loop.until([&] { return fixture.backend.times_opened() == 1; }));
+        CHECK(limit->count() == 0);
+        fixture.loop.settle();
+        CHECK(fixture.arrives(fixture.last_connection(), "question"));
+    }
+    SUBCASE("displaced")
+    {
+        auto other = fixture.connect();
+        CHECK(fixture.rest(client) == " reset");
+        CHECK(fixture.end() == SessionEnd::displaced);
+    }
+    SUBCASE("leaves")
+    {
+        client.abort();
+        CHECK(fixture.end() == SessionEnd::client_left);
+        CHECK(limit->count() == 0);
+    }
+    SUBCASE("stopped")
+    {
+        fixture.server.stop();
+        CHECK(fixture.rest(client) == " reset");
+        CHECK(fixture.end() == SessionEnd::stopped);
+    }
+    CHECK(fixture.backend.instances().size() <= 1);
 }
 
 TEST_CASE("stages: stopped while a client is asked")

@@ -26,6 +26,12 @@ public:
     bool has(std::string_view option) const { return service.has(option); }
     std::string say(std::string_view option, std::string_view value = {}) const { return settings.say(option, value); }
 
+    /// What lets an instance serve several connections.
+    std::string say_several_connections() const
+    {
+        return service.mode == Mode::exec ? say("io", "port") : say("port", "N");
+    }
+
     /// A problem where `option` was written, or with the service as a whole when it was not.
     void refuse(std::string_view option, std::string text);
 

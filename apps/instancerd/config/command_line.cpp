@@ -44,6 +44,7 @@ The options of each end: instancerd tunnel server --help, instancerd tunnel agen
 constexpr std::string_view file_help =
     R"(Usage: instancerd run --config FILE [options]      serves all that the configuration describes
        instancerd check --config FILE [options]    says what is wrong with it; exit 2, or 0 when all is well
+       instancerd owners --config FILE [options]   lists hash, service and label of each owner of a listed token
 
 The configuration is JSON, with comments:
 
@@ -294,7 +295,7 @@ private:
     CLI::Option* help_;
 };
 
-/// `run` or `check`: a configuration, and options of the daemon that go before what it says.
+/// `run`, `check` or `owners`: a configuration, and options of the daemon that go before what it says.
 class FileForm {
 public:
     FileForm(CLI::App& app, std::string_view name, Command::Kind kind)
@@ -369,7 +370,8 @@ Command parse_command_line(std::vector<std::string> arguments)
     std::vector<QuickForm> quick_forms;
     for (const auto* mode : all_modes())
         quick_forms.emplace_back(app, mode->mode);
-    const FileForm run(app, "run", Command::Kind::serve), check(app, "check", Command::Kind::check);
+    const FileForm run(app, "run", Command::Kind::serve), check(app, "check", Command::Kind::check),
+        owners(app, "owners", Command::Kind::owners);
 
     std::reverse(arguments.begin(), arguments.end());
     try {
@@ -386,14 +388,14 @@ Command parse_command_line(std::vector<std::string> arguments)
     for (const auto& form : quick_forms)
         if (form.used())
             return form.read(std::move(command));
-    for (const auto* form : {&run, &check})
+    for (const auto* form : {&run, &check, &owners})
         if (form->asks_for_help())
             return Command(Command::Kind::print, std::string(file_help));
     if (help_flag->count() > 0)
         return Command(Command::Kind::print, help());
     if (version_flag->count() > 0)
         return Command(Command::Kind::print, "instancerd " INSTANCER_VERSION "\n");
-    for (const auto* form : {&run, &check})
+    for (const auto* form : {&run, &check, &owners})
         if (form->used())
             return form->read(has_command);
     const auto extras = app.remaining();

@@ -17,6 +17,7 @@ public:
         misuse,  ///< Print `text` as an error.
         serve,   ///< Run `settings`, if there are no `problems`.
         check,   ///< Report `problems`.
+        owners,  ///< List whose tokens are accepted.
     };
 
     explicit Command(Kind command_kind, std::string output = {}) : kind(command_kind), text(std::move(output)) {}

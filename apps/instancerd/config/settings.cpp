@@ -60,7 +60,7 @@ void ServiceSettings::complete()
     if (!has("max-per-owner"))
         pool.max_per_owner = auth == Auth::open ? 0 : 4;
     // Typing takes longer than sending.
-    if (!has("auth-timeout") && auth == Auth::prompt)
+    if (!has("auth-timeout") && has_line(auth))
         auth_timeout = std::chrono::minutes(1);
     if (!has("linger"))
         pool.linger = auth == Auth::open ? milliseconds(0) : milliseconds(300'000);

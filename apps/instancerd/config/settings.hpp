@@ -26,6 +26,7 @@
 #include <instancer/relay/relay_greeting.hpp>
 #include <instancer/relay/relay_options.hpp>
 
+#include "authentication/settings.hpp"
 #include "config/problem.hpp"
 #include "files/access.hpp"
 #include "modes/mode.hpp"
@@ -34,9 +35,13 @@
 
 namespace instancer::daemon {
 
-enum class Auth { open, source, token, prompt };
+enum class Auth { open, source, token, prompt, signed_token, webhook, ctfd, rctf, shared };
 
-constexpr bool has_tokens(Auth auth) { return auth == Auth::token || auth == Auth::prompt; }
+/// Whether a client types a line, or sends one first.
+constexpr bool has_line(Auth auth)
+{
+    return auth != Auth::open && auth != Auth::source && auth != Auth::token && auth != Auth::shared;
+}
 
 /// What becomes of sessions and instances whose token is no longer listed.
 enum class OnRemoved { keep, end };
@@ -131,7 +136,8 @@ public:
     unsigned source_prefix = 64;
     std::string tokens;
     OnRemoved on_removed = OnRemoved::keep;
-    std::string prompt = "token: ";
+    std::string prompt = "token: ";  ///< Empty: nothing is asked.
+    AuthenticationSettings authentication;
     std::array<std::uint8_t, 2> reset_id{0, 0};
     std::chrono::milliseconds auth_timeout{10'000};
     std::chrono::milliseconds session_idle{0}, half_close_timeout{0}, session_timeout{0};

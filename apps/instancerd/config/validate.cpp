@@ -13,10 +13,10 @@
 
 #include <instancer/backend/unbound_limits.hpp>
 
+#include "authentication/ways.hpp"
 #include "config/checker.hpp"
 #include "daemon/system.hpp"
 #include "files/access.hpp"
-#include "files/tokens.hpp"
 #include "modes/modes.hpp"
 
 namespace instancer::daemon {
@@ -135,18 +135,6 @@ void check_access(Checker& checker)
                                              "; lower it or raise that");
 }
 
-void check_tokens(Checker& checker)
-{
-    const auto& service = checker.service;
-    if (!has_tokens(service.auth))
-        return;
-    if (service.tokens.empty() && !checker.has("tokens"))
-        checker.refuse("auth", "needs a list of accepted tokens; add " + checker.say("tokens", "FILE"));
-    else if (!service.tokens.empty())
-        if (const auto tokens = load_tokens(service.tokens, service.auth); !tokens)
-            checker.refuse("tokens", tokens.error());
-}
-
 void check_instances(Checker& checker)
 {
     const auto& service = checker.service;
@@ -167,7 +155,7 @@ void check_instances(Checker& checker)
     if (checker.settings.max_instances != 0 && pool.warm > checker.settings.max_instances)
         checker.refuse("warm", "is more than the daemon's max-instances; lower it or raise that");
     if (service.single_use()) {
-        const auto other = service.mode == Mode::exec ? checker.say("io", "port") : checker.say("port", "N");
+        const auto other = checker.say_several_connections();
         if (checker.has("linger") && pool.linger > pool.linger.zero())
             checker.refuse("linger",
                            "cannot work: here an instance serves one connection and goes with it; remove it or "
@@ -191,7 +179,8 @@ void check_service(Checker& checker)
         check_access(checker);
     }
     if (includes(Scope::instances, scope_of(service.mode))) {
-        check_tokens(checker);
+        if (const auto check = way_of(service.auth).check)
+            check(checker);
         check_instances(checker);
         check_listen_port(checker);
     }
@@ -372,9 +361,9 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
     if (!service.env.empty() && !settings.file.empty() && is_readable_by_all(settings.file))
         warnings.push_back("every user of this machine can read " + settings.file + ", and in it the values of " +
                            joined(std::views::keys(service.env)) + "; chmod o-r it if one of them is a secret");
-    if (has_tokens(service.auth))
-        if (auto remark = remark_on_tokens(service.tokens, service.auth); !remark.empty())
-            warnings.push_back(std::move(remark));
+    if (const auto warn_of_way = way_of(service.auth).warn)
+        for (auto& warning : warn_of_way(service))
+            warnings.push_back(std::move(warning));
     return warnings;
 }
 

@@ -22,6 +22,7 @@
 
 #include <instancer/async/helper_threads.hpp>
 
+#include "authentication/authentication.hpp"
 #include "config/changes.hpp"
 #include "config/validate.hpp"
 #include "daemon/listen.hpp"

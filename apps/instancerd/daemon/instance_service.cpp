@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "daemon/instance_service.hpp"
 
-#include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include <instancer/acceptor/controlled_acceptor.hpp>
-#include <instancer/authenticator/open.hpp>
-#include <instancer/authenticator/prompt.hpp>
-#include <instancer/authenticator/source_address.hpp>
-#include <instancer/authenticator/token.hpp>
 
-#include "files/tokens.hpp"
+#include "authentication/menu/menu_stage.hpp"
 #include "modes/modes.hpp"
 #include "observe/traffic.hpp"
 
@@ -71,12 +65,10 @@ Parsed<InstanceParts> InstanceParts::prepare(const ServiceSettings& service, Ser
     if (!acceptors)
         return wrong(acceptors.error());
     parts.acceptors = std::move(*acceptors);
-    if (has_tokens(service.auth)) {
-        auto tokens = load_tokens(service.tokens, service.auth);
-        if (!tokens)
-            return wrong(tokens.error());
-        parts.tokens = std::move(*tokens);
-    }
+    auto authentication = open_authentication(service, context.log);
+    if (!authentication)
+        return wrong(authentication.error());
+    parts.authentication.emplace(std::move(*authentication));
     auto rules = load_rules(service.access, service.access_file, service.time_zone);
     if (!rules)
         return wrong(rules.error());
@@ -92,9 +84,11 @@ InstanceService::InstanceService(const OwnedSettings& settings, ServiceContext& 
       name_(service_.name),
       drain_timeout_(service_.drain_timeout.value_or(settings.daemon().drain_timeout)),
       log_(context.log),
+      authentication_(std::move(*parts.authentication)),
       backend_(std::move(parts.backend))
 {
     const auto control = context.workers.control();
+    log_.name_owners(name_, authentication_.owners());
     pool_ = std::make_unique<InstancePool>(control, name_, parts.pool, *backend_, log_, std::move(parts.budget));
     bridge_ = make_bridge(service_, log_);
     if (service_.needs_access_control()) {
@@ -102,11 +96,12 @@ InstanceService::InstanceService(const OwnedSettings& settings, ServiceContext& 
         for (auto& acceptor : parts.acceptors)
             acceptor = std::make_unique<ControlledAcceptor>(std::move(acceptor), access_);
     }
-    owners_ = owners_of(name_, parts.tokens);
-    auto authenticator =
-        parts.authenticator ? std::move(parts.authenticator) : make_authenticator(service_, std::move(parts.tokens));
-    server_ = std::make_unique<Server>(context.workers, make_server_options(name_, service_, context.unadmitted),
-                                       std::move(parts.acceptors), std::move(authenticator), *pool_, *bridge_, log_);
+    auto options = make_server_options(name_, service_, context.unadmitted);
+    if (service_.authentication.menu)
+        options.identified_stages.push_back(std::make_shared<MenuStage>(name_, control, *pool_));
+    auto authenticator = parts.authenticator ? std::move(parts.authenticator) : authentication_.take_authenticator();
+    server_ = std::make_unique<Server>(context.workers, std::move(options), std::move(parts.acceptors),
+                                       std::move(authenticator), *pool_, *bridge_, log_);
 }
 
 asio::awaitable<Result<void>> InstanceService::run(std::function<void()> serving)
@@ -115,33 +110,9 @@ asio::awaitable<Result<void>> InstanceService::run(std::function<void()> serving
     return server_->run();
 }
 
-std::unique_ptr<Authenticator> InstanceService::make_authenticator(const ServiceSettings& service,
-                                                                   std::vector<std::string> tokens)
-{
-    switch (service.auth) {
-    case Auth::source: return std::make_unique<SourceAddressAuthenticator>(service.source_prefix);
-    case Auth::token: {
-        const auto to_tokens = [](const std::vector<std::string>& all) {
-            return std::vector<Token>(all.begin(), all.end());
-        };
-        auto authenticator = std::make_unique<TokenAuthenticator>(to_tokens(tokens), service.reset_id);
-        set_tokens_ = [to_tokens, &by = *authenticator](const auto& all) { by.set_tokens(to_tokens(all)); };
-        return authenticator;
-    }
-    case Auth::prompt: {
-        auto authenticator = std::make_unique<PromptAuthenticator>(std::move(tokens), service.prompt);
-        set_tokens_ = [&by = *authenticator](auto all) { by.set_tokens(std::move(all)); };
-        return authenticator;
-    }
-    case Auth::open: break;
-    }
-    return std::make_unique<OpenAuthenticator>();
-}
-
 class InstanceService::Files {
 public:
-    std::optional<Parsed<std::vector<std::string>>> tokens;
-    std::string remark;  ///< On the tokens.
+    std::optional<Parsed<Authentication::Reading>> clients;
     std::optional<Parsed<AccessRules>> rules;
 
     Files() = default;
@@ -150,10 +121,7 @@ public:
 InstanceService::Files InstanceService::read_files() const
 {
     Files files;
-    if (set_tokens_) {
-        files.tokens = load_tokens(service_.tokens, service_.auth);
-        files.remark = remark_on_tokens(service_.tokens, service_.auth);
-    }
+    files.clients = authentication_.read();
     files.rules = read_rules(service_);
     return files;
 }
@@ -163,50 +131,10 @@ asio::awaitable<void> InstanceService::reload(HelperThreads& reader)
     auto read = [this] { return read_files(); };
     auto call = reader.run(std::move(read));
     auto files = co_await std::move(call);
-    if (files.tokens)
-        reload_tokens(std::move(*files.tokens), files.remark);
+    if (files.clients)
+        reload_authentication(authentication_, std::move(*files.clients), service_, *pool_, log_);
     if (access_ && files.rules)
         reload_rules(*access_, std::move(*files.rules), service_, log_);
-}
-
-void InstanceService::reload_tokens(Parsed<std::vector<std::string>> tokens, const std::string& remark)
-{
-    if (!tokens) {
-        log_.warning(name_, tokens.error() + "; the tokens stay as they were");
-        return;
-    }
-    auto owners = owners_of(name_, *tokens);
-    std::set<std::string> removed;
-    std::set_difference(owners_.begin(), owners_.end(), owners.begin(), owners.end(),
-                        std::inserter(removed, removed.end()));
-    owners_ = std::move(owners);
-    const auto read = "read " + counted(tokens->size(), "token") + " from " + service_.tokens;
-    // Before instances end: nobody may come back for another one.
-    set_tokens_(std::move(*tokens));
-    log_.notice(name_, read + deal_with_removed(removed));
-    if (!remark.empty())
-        log_.warning(name_, remark);
-}
-
-std::string InstanceService::deal_with_removed(const std::set<std::string>& owners)
-{
-    if (owners.empty())
-        return {};
-    const auto instances = pool_->snapshot();
-    const auto left = std::count_if(instances.begin(), instances.end(), [&](const auto& instance) {
-        return instance.state != "stopping" && owners.count(instance.owner) != 0;
-    });
-    const bool end = service_.on_removed == OnRemoved::end;
-    if (end)
-        for (const auto& owner : owners)
-            if (Digest digest; Digest::parse(owner, digest))
-                pool_->reset_owner(digest);
-    auto text = ", " + std::to_string(owners.size()) + " removed";
-    if (left == 0)
-        return text;
-    text += ", " + counted(static_cast<std::size_t>(left), "instance");
-    text += owners.size() == 1 ? " of it" : " of them";
-    return text + (end ? left == 1 ? " ends" : " end" : left == 1 ? " goes on" : " go on");
 }
 
 asio::awaitable<void> InstanceService::report()

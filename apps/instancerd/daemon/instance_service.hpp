@@ -5,7 +5,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +20,7 @@
 #include <instancer/pool/instance_pool.hpp>
 #include <instancer/server.hpp>
 
+#include "authentication/authentication.hpp"
 #include "config/settings.hpp"
 #include "daemon/listen.hpp"
 #include "daemon/preparation.hpp"
@@ -67,7 +67,7 @@ public:
     }
 
     Acceptors acceptors;
-    std::vector<std::string> tokens;  ///< Where clients show one.
+    std::optional<Authentication> authentication;
     AccessRules rules;
     PoolOptions pool;
     std::shared_ptr<InstanceBudget> budget;  ///< None: its instances do not count.
@@ -109,25 +109,21 @@ public:
     Server& server() noexcept { return *server_; }
 
 private:
-    std::string deal_with_removed(const std::set<std::string>& owners);
     /// What the files hold that are there.
     class Files;
 
     Files read_files() const;
-    void reload_tokens(Parsed<std::vector<std::string>> tokens, const std::string& remark);
-    std::unique_ptr<Authenticator> make_authenticator(const ServiceSettings& service, std::vector<std::string> tokens);
     void report_instances();
 
     const ServiceSettings& service_;
     const std::string& name_;
     std::chrono::milliseconds drain_timeout_;
     Log& log_;
+    Authentication authentication_;
     std::unique_ptr<InstanceBackend> backend_;
     std::unique_ptr<InstancePool> pool_;
     std::unique_ptr<Bridge> bridge_;
-    std::function<void(std::vector<std::string>)> set_tokens_;  ///< Of the server's authenticator, if it has any.
-    std::set<std::string> owners_;                              ///< Of the tokens, as hashes.
-    std::shared_ptr<AccessControl> access_;                     ///< None where everybody is let in.
+    std::shared_ptr<AccessControl> access_;  ///< None where everybody is let in.
     std::unique_ptr<Server> server_;
 };
 

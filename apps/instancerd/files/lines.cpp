@@ -7,13 +7,6 @@ namespace instancer::daemon {
 
 namespace {
 
-std::string_view trimmed(std::string_view text)
-{
-    constexpr std::string_view blanks = " \t\r";
-    const auto begin = std::min(text.find_first_not_of(blanks), text.size());
-    return text.substr(begin, text.find_last_not_of(blanks) + 1 - begin);
-}
-
 std::string_view content_of(std::string_view line, Comments comments)
 {
     if (comments == Comments::anywhere)
@@ -24,6 +17,13 @@ std::string_view content_of(std::string_view line, Comments comments)
 }
 
 }  // namespace
+
+std::string_view trimmed(std::string_view text)
+{
+    constexpr std::string_view blanks = " \t\r";
+    const auto begin = std::min(text.find_first_not_of(blanks), text.size());
+    return text.substr(begin, text.find_last_not_of(blanks) + 1 - begin);
+}
 
 std::vector<Line> lines_of(std::string_view text, Comments comments)
 {

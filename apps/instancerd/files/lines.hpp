@@ -19,6 +19,9 @@ enum class Comments {
     whole_line,  ///< Only as the first character: all else of the line counts, blanks and further ones included.
 };
 
+/// `text` without blanks around it.
+std::string_view trimmed(std::string_view text);
+
 /// A line that says something.
 class Line {
 public:

@@ -14,23 +14,41 @@ namespace instancer::daemon {
 
 namespace {
 
-Parsed<std::string> parse_token(std::string_view line)
+constexpr std::string_view hex_mark = "hex:";
+
+/// Where the label begins behind a token of a greeting, which may hold tabs itself.
+std::size_t end_of_token(std::string_view line)
 {
-    if (line.substr(0, 4) == "hex:") {
-        const auto bytes = parse_hex(line.substr(4), 2 * Token::size);
+    if (line.starts_with(hex_mark))
+        return line.find('\t');
+    return line.size() > Token::size && line[Token::size] == '\t' ? Token::size : line.npos;
+}
+
+/// Where the label begins behind a token that is typed: blanks around it do not count.
+std::size_t end_of_typed_token(std::string_view line)
+{
+    return line.find('\t', std::min(line.find_first_not_of(" \t"), line.size()));
+}
+
+Parsed<std::string> parse_token(std::string_view text)
+{
+    if (text.starts_with(hex_mark)) {
+        const auto bytes = parse_hex(text.substr(hex_mark.size()), 2 * Token::size);
         return bytes ? bytes : wrong("after hex: " + bytes.error());
     }
-    if (line.size() == Token::size)
-        return std::string(line);
-    return wrong("has " + std::to_string(line.size()) +
+    if (text.size() == Token::size)
+        return std::string(text);
+    return wrong("has " + std::to_string(text.size()) +
                  " characters; a token has 128, or is written hex: and 256 digits");
 }
 
+/// Blanks around it are none of it: nobody has to type them.
 Parsed<std::string> parse_typed_token(std::string_view line)
 {
-    if (line.size() <= PromptAuthenticator::max_token)
-        return std::string(line);
-    return wrong("has " + std::to_string(line.size()) + " characters; a token has at most " +
+    const auto text = trimmed(line);
+    if (text.size() <= PromptAuthenticator::max_token)
+        return std::string(text);
+    return wrong("has " + std::to_string(text.size()) + " characters; a token has at most " +
                  std::to_string(PromptAuthenticator::max_token));
 }
 
@@ -38,14 +56,18 @@ bool has_blank(std::string_view line) { return line.find_first_of(" \t") != line
 
 }  // namespace
 
-Parsed<std::vector<std::string>> parse_tokens(std::string_view text, const std::string& file, Auth auth)
+Parsed<std::vector<ListedToken>> parse_tokens(std::string_view text, const std::string& file, Auth auth)
 {
-    auto tokens = parse_lines<std::string>(
-        text, file, Comments::whole_line, [auth](std::string_view line, const auto&) -> Parsed<std::string> {
-            auto token = auth == Auth::prompt ? parse_typed_token(line) : parse_token(line);
+    const bool typed = auth == Auth::prompt;
+    auto tokens = parse_lines<ListedToken>(
+        text, file, Comments::whole_line, [typed](std::string_view line, const auto&) -> Parsed<ListedToken> {
+            const auto end = std::min(typed ? end_of_typed_token(line) : end_of_token(line), line.size());
+            auto token = typed ? parse_typed_token(line.substr(0, end)) : parse_token(line.substr(0, end));
             if (!token && has_blank(line))
                 return wrong(token.error() + "; a remark belongs on a line of its own, after #");
-            return token;
+            if (!token)
+                return wrong(token.error());
+            return ListedToken(std::move(*token), std::string(trimmed(line.substr(end))));
         });
     if (tokens && tokens->empty())
         return wrong(file + ": holds no token; write one a line" +
@@ -53,15 +75,15 @@ Parsed<std::vector<std::string>> parse_tokens(std::string_view text, const std::
     return tokens;
 }
 
-std::set<std::string> owners_of(const std::string& service, const std::vector<std::string>& tokens)
+Owners owners_of(const std::string& service, const std::vector<ListedToken>& tokens)
 {
-    std::set<std::string> owners;
+    Owners owners;
     for (const auto& token : tokens)
-        owners.insert(Identity(service, token, {}).owner().hex());
+        owners.emplace(Identity(service, token.secret(), {}).owner().hex(), token.label());
     return owners;
 }
 
-Parsed<std::vector<std::string>> load_tokens(const std::string& file, Auth auth)
+Parsed<std::vector<ListedToken>> load_tokens(const std::string& file, Auth auth)
 {
     const auto text = read_file(file);
     if (!text)
@@ -76,7 +98,9 @@ std::string remark_on_tokens(const std::string& file, Auth auth)
     if (!text)
         return {};
     const auto lines = lines_of(*text, Comments::whole_line);
-    const auto found = std::find_if(lines.begin(), lines.end(), [](const auto& line) { return has_blank(line.text); });
+    const auto found = std::find_if(lines.begin(), lines.end(), [](const auto& line) {
+        return has_blank(line.text.substr(0, end_of_token(line.text)));
+    });
     if (found == lines.end())
         return {};
     return found->problem(file, "the token holds a blank, which clients have to send as well; a remark belongs on a "

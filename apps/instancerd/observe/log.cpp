@@ -39,16 +39,6 @@ spdlog::level::level_enum to_spdlog(LogLevel level)
 
 double seconds(std::chrono::nanoseconds duration) { return static_cast<double>(duration.count() / 1'000'000) / 1000; }
 
-Details whose(const SessionInfo& session)
-{
-    Details details = {{"session", session.id}, {"client", session.client.to_string()}};
-    if (!session.owner.empty())
-        details["owner"] = session.owner;
-    if (!session.upstream.empty())
-        details["upstream"] = session.upstream;
-    return details;
-}
-
 }  // namespace
 
 /// Writes to standard error, from the logger's thread: a reader that does not read holds up nobody else.
@@ -125,6 +115,34 @@ Log::~Log()
 
 void Log::set_level(LogLevel level) { logger_->set_level(to_spdlog(level)); }
 
+void Log::name_owners(const std::string& service, Owners owners)
+{
+    const std::lock_guard lock(owners_mutex_);
+    owners_[service] = std::move(owners);
+}
+
+void Log::add_owner(Details& details, std::string_view service, std::string_view owner) const
+{
+    if (owner.empty())
+        return;
+    details["owner"] = owner;
+    const std::lock_guard lock(owners_mutex_);
+    const auto of_service = owners_.find(service);
+    if (of_service == owners_.end())
+        return;
+    if (const auto known = of_service->second.find(owner); known != of_service->second.end() && !known->second.empty())
+        details["label"] = known->second;
+}
+
+Details Log::whose(const SessionInfo& session) const
+{
+    Details details = {{"session", session.id}, {"client", session.client.to_string()}};
+    add_owner(details, session.service, session.owner);
+    if (!session.upstream.empty())
+        details["upstream"] = session.upstream;
+    return details;
+}
+
 void Log::report_losses()
 {
     const auto lost = threads_->overrun_counter() + traffic_lost_;
@@ -191,8 +209,7 @@ void Log::instance(std::string_view service, std::string_view name, std::string_
                    std::chrono::nanoseconds age, std::size_t clients, std::uint64_t up, std::uint64_t down)
 {
     auto details = Details::object();
-    if (!owner.empty())
-        details["owner"] = owner;
+    add_owner(details, service, owner);
     details.update({{"age", seconds(age)}, {"clients", clients}, {"bytes_up", up}, {"bytes_down", down}});
     write(LogLevel::info, service, name, "instance is " + std::string(state), details);
 }
@@ -260,25 +277,29 @@ void Log::session_ended(const SessionSummary& summary)
 
 void Log::instance_started(std::string_view service, std::string_view name, std::string_view owner)
 {
-    const Details details = owner.empty() ? Details::object() : Details{{"owner", owner}};
+    auto details = Details::object();
+    add_owner(details, service, owner);
     write(LogLevel::info, service, name, owner.empty() ? "instance started, warm" : "instance started", details);
 }
 
 void Log::instance_claimed(std::string_view service, std::string_view name, std::string_view owner)
 {
-    write(LogLevel::info, service, name, "instance got its owner", Details{{"owner", owner}});
+    auto details = Details::object();
+    add_owner(details, service, owner);
+    write(LogLevel::info, service, name, "instance got its owner", details);
 }
 
 void Log::instance_adopted(std::string_view service, std::string_view name, std::string_view owner)
 {
-    write(LogLevel::info, service, name, "instance of a previous run taken over", Details{{"owner", owner}});
+    auto details = Details::object();
+    add_owner(details, service, owner);
+    write(LogLevel::info, service, name, "instance of a previous run taken over", details);
 }
 
 void Log::instance_ended(const InstanceSummary& summary)
 {
-    Details details = Details::object();
-    if (!summary.owner.empty())
-        details["owner"] = summary.owner;
+    auto details = Details::object();
+    add_owner(details, summary.service, summary.owner);
     details["age"] = seconds(summary.age);
     details["bytes_up"] = summary.bytes_up;
     details["bytes_down"] = summary.bytes_down;

@@ -4,7 +4,11 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <string_view>
 
 #include <nlohmann/json_fwd.hpp>
@@ -12,6 +16,7 @@
 #include <instancer/backend/upstream_status.hpp>
 #include <instancer/events.hpp>
 
+#include "authentication/owners.hpp"
 #include "config/settings.hpp"
 
 namespace spdlog {
@@ -39,6 +44,11 @@ public:
 
     void info(std::string_view text) { write(LogLevel::info, {}, {}, text); }
     void error(std::string_view text) { write(LogLevel::error, {}, {}, text); }
+
+    /// From now on the log has these names beside the hashes of the service's owners.
+    ///
+    /// Threads: any.
+    void name_owners(const std::string& service, Owners owners);
 
     /// One line about an instance that runs.
     void instance(std::string_view service, std::string_view name, std::string_view state, std::string_view owner,
@@ -70,6 +80,8 @@ private:
     static constexpr std::size_t queue_lines = 8192;            ///< A guess: 1 MiB of usual lines.
     static constexpr std::chrono::seconds displaced_pause{10};  ///< A guess.
 
+    nlohmann::ordered_json whose(const SessionInfo& session) const;
+    void add_owner(nlohmann::ordered_json& details, std::string_view service, std::string_view owner) const;
     void report_losses();
     void report_displaced(std::chrono::seconds pause = displaced_pause);
     bool wants(LogLevel level) const;
@@ -78,6 +90,8 @@ private:
                const nlohmann::ordered_json& details);
 
     LogFormat format_;
+    mutable std::mutex owners_mutex_;
+    std::map<std::string, Owners, std::less<>> owners_;  ///< By service.
     std::shared_ptr<Sink> sink_;
     std::shared_ptr<spdlog::details::thread_pool> threads_;
     std::shared_ptr<spdlog::logger> logger_;

@@ -24,6 +24,10 @@ std::vector<CommandEntry> commands()
                    .forms = {"--config FILE"},
                    .brief = "say what is wrong with it; exit 2, or 0 when all is well",
                    .purpose = "Says what is wrong with a configuration, by line and path, and starts nothing."});
+    all.push_back({.words = "owners",
+                   .forms = {"--config FILE"},
+                   .brief = "list the owners of accepted tokens, as the log names them",
+                   .purpose = "Lists each owner's hash, service and label, so that a line of the log can be traced."});
     return all;
 }
 

@@ -31,7 +31,7 @@ public:
     }
 };
 
-/// Those of all modes, in their order, then `run` and `check`.
+/// Those of all modes, in their order, then `run`, `check` and `owners`.
 std::vector<CommandEntry> commands();
 
 /// The first word of each command.

@@ -170,7 +170,7 @@ class Needs {
 public:
     std::array<Condition, 3> any_of = {};
     std::string_view what = {};             ///< What these give, where that is clearer than a list of them.
-    std::array<Condition, 3> or_else = {};  ///< Conditions that do as well, but are no remedy.
+    std::array<Condition, 7> or_else = {};  ///< Conditions that do as well, but are no remedy.
     Scope where = Scope::anywhere;
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "authentication/authentication_options.hpp"
 #include "files/access.hpp"
 #include "modes/modes.hpp"
 #include "options/types.hpp"
@@ -17,8 +18,9 @@ using P = PoolOptions;
 
 constexpr Choice<WhenDenied> when_denied[] = {
     {"reset", WhenDenied::reset}, {"hold", WhenDenied::hold}, {"close", WhenDenied::close}};
-constexpr Choice<Auth> auths[] = {
-    {"open", Auth::open}, {"source", Auth::source}, {"token", Auth::token}, {"prompt", Auth::prompt}};
+constexpr Choice<Auth> auths[] = {{"open", Auth::open},     {"source", Auth::source},       {"token", Auth::token},
+                                  {"prompt", Auth::prompt}, {"signed", Auth::signed_token}, {"webhook", Auth::webhook},
+                                  {"ctfd", Auth::ctfd},     {"rctf", Auth::rctf},           {"shared", Auth::shared}};
 constexpr Choice<OnRemoved> on_removed[] = {{"keep", OnRemoved::keep}, {"end", OnRemoved::end}};
 constexpr Choice<WhenFull> when_full[] = {{"refuse", WhenFull::refuse},
                                           {"queue", WhenFull::queue},
@@ -89,6 +91,12 @@ Parsed<void> add_proxy(Target to, const std::string& text)
     if (!network)
         return wrong(network.error());
     to.service->accept_proxy.push_back(*network);
+    return {};
+}
+
+Parsed<void> set_prompt(Target to, const std::string& text)
+{
+    to.service->prompt = text;
     return {};
 }
 
@@ -189,12 +197,22 @@ constexpr Type limit_memory = by_mode<Mode::docker, size_from<least_of_container
 constexpr Needs with_rules = {{{{"allow"}, {"deny"}, {"access-file"}}}, "rules"};
 constexpr Needs with_tokens = {{{{"auth", "token"}, {"auth", "prompt"}}}};
 constexpr Needs with_owners = {{{{"auth", "source"}, {"auth", "prompt"}, {"auth", "token"}}},
-                               "clients that can be told apart"};
+                               "clients that can be told apart",
+                               {{{"auth", "signed"}, {"auth", "webhook"}, {"auth", "ctfd"}, {"auth", "rctf"}}}};
 constexpr Needs with_sources = {{{{"auth", "source"}, {"max-per-source"}}},
                                 {},
-                                {{{"auth", "token"}, {"auth", "prompt"}, {"accept-proxy"}}},
+                                {{{"auth", "token"},
+                                  {"auth", "prompt"},
+                                  {"accept-proxy"},
+                                  {"auth", "signed"},
+                                  {"auth", "webhook"},
+                                  {"auth", "ctfd"},
+                                  {"auth", "rctf"}}},
                                 Scope::unrelayed};
-constexpr Needs with_dialogue = {{{{"auth", "token"}, {"auth", "prompt"}, {"accept-proxy"}}}, {}, {}, Scope::unrelayed};
+constexpr Needs with_dialogue = {{{{"auth", "token"}, {"auth", "prompt"}, {"accept-proxy"}}},
+                                 {},
+                                 {{{"auth", "signed"}, {"auth", "webhook"}, {"auth", "ctfd"}, {"auth", "rctf"}}},
+                                 Scope::unrelayed};
 constexpr Needs with_queue = {{{{"when-full", "queue"}, {"max-per-upstream"}}}};
 constexpr Needs with_traffic_log = {{{{"traffic-log", "text"}, {"traffic-log", "hex"}}}};
 constexpr Needs with_record = {{{{"record", {}, "DIR"}}}};
@@ -249,25 +267,26 @@ constexpr Option before_modes[] = {
 
     {clients, "auth", choice<auths, &S::auth>, Scope::instances, {},
      "how clients are told apart: not at all, every connection gets a new instance; by source address (by user id on "
-     "a Unix socket); by the 130-byte token greeting; by a token that they are asked to type, for nc and telnet"},
+     "a Unix socket); by the 130-byte token greeting; by a token that they are asked to type, for nc and telnet; by one "
+     "that somebody else has signed; by one that a webhook, CTFd or rCTF knows; or all of them share one instance"},
     {clients, "source-prefix", count_in<1, 128, &S::source_prefix>.called("BITS"), Scope::service, {},
      "IPv6 clients that share this many leading bits count as one",
      {.needs = with_sources}},
     {clients, "tokens", file<&S::tokens>, Scope::instances, {},
      "accepted tokens, one a line: 128 characters, or hex: and 256 digits; with prompt whatever is typed, 256 "
-     "characters at most; # starts a comment",
+     "characters at most. A name for the log may follow a token behind a tab; # starts a comment",
      {.needs = with_tokens, .reload = true}},
     {clients, "on-removed", choice<on_removed, &S::on_removed>, Scope::instances, {},
      "what becomes of sessions and instances whose token is no longer in the file when it is read again: they go on, or "
      "end",
      {.needs = with_tokens}},
-    {clients, "prompt", text<&S::prompt>, Scope::instances, {},
-     "what a client is asked with, with auth prompt",
-     {.needs = {{{{"auth", "prompt"}}}}}},
+    {clients, "prompt", custom<Shape::text, set_prompt, show<&S::prompt>>.called("TEXT"), Scope::instances, {},
+     "what a client is asked with; empty: it is asked nothing and told nothing, and sends its token as the first line",
+     {.needs = with_line}},
     {clients, "reset-id", custom<Shape::text, set_reset_id, show_reset_id>.called("HEX"), Scope::instances, {},
      "the identifier that asks for all instances of the token to go first",
      {.needs = {{{{"auth", "token"}}}}}},
-    {clients, "auth-timeout", duration<&S::auth_timeout>, Scope::service, "10s; prompt: 1m; relay: 5s",
+    {clients, "auth-timeout", duration<&S::auth_timeout>, Scope::service, "10s; where a line is typed: 1m; relay: 5s",
      "how long a client may take to say who it is, and with relay which channel it wants",
      {.needs = with_dialogue}},
 
@@ -469,6 +488,8 @@ const std::vector<Option>& options()
             if (of_mode.data() != std::exchange(last, of_mode.data()))
                 rows.insert(rows.end(), of_mode.begin(), of_mode.end());
         }
+        const auto of_ways = authentication_options();
+        rows.insert(rows.end(), of_ways.begin(), of_ways.end());
         rows.insert(rows.end(), std::begin(after_modes), std::end(after_modes));
         return rows;
     }();

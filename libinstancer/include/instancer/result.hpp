@@ -28,6 +28,7 @@ enum class Errc {
     stopping,             ///< The server is draining or stopping.
     cancelled,            ///< The caller gave up.
     not_supported,        ///< This backend or stream cannot do that.
+    no_instance,          ///< There is none to join, and none was to be started.
 };
 
 /// Its words, as messages have them.
@@ -50,6 +51,7 @@ constexpr std::string_view to_string(Errc code) noexcept
     case Errc::stopping: return "the server is stopping";
     case Errc::cancelled: return "cancelled";
     case Errc::not_supported: return "not supported";
+    case Errc::no_instance: return "there is no instance to join";
     }
     return "unknown error";
 }

@@ -82,7 +82,8 @@ public:
     asio::awaitable<std::vector<SessionStatus>> snapshot() { return sessions_.snapshot(); }
 
 private:
-    static detail::AdmissionSequence stages(const ServerOptions& options, std::unique_ptr<Authenticator> authenticator);
+    static detail::AdmissionSequence admission(const ServerOptions& options,
+                                               std::unique_ptr<Authenticator> authenticator);
 
     void take_in(std::size_t worker, Accepted& accepted);
 
@@ -96,6 +97,7 @@ private:
     const ServerOptions options_;
     detail::FrontDoor door_;
     const detail::AdmissionSequence admission_;
+    const detail::AdmissionSequence start_admission_;
     PoolUser pool_;
     Events& events_;
     std::function<void()> on_serving_;

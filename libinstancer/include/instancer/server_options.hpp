@@ -31,6 +31,11 @@ public:
     std::shared_ptr<UnadmittedLimit> unadmitted;  ///< Where clients take places until they are admitted; may be null.
     /// What clients pass, in this order, between their introduction by a proxy and their authentication.
     std::vector<std::shared_ptr<AdmissionStage>> stages;
+    /// What clients pass, in this order, after their authentication.
+    std::vector<std::shared_ptr<AdmissionStage>> identified_stages;
+    /// What clients pass, in this order, after all others, but only those for whom an instance would be started or a
+    /// warm one taken: clients that join an instance of theirs pass none of these.
+    std::vector<std::shared_ptr<AdmissionStage>> start_stages;
 
     /// The defaults, for the service `name`.
     explicit ServerOptions(std::string name) : service(std::move(name)) {}

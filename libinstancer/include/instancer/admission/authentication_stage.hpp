@@ -11,7 +11,7 @@
 
 namespace instancer {
 
-/// Has an Authenticator say who the client is, unless an earlier stage has: the last stage of every server.
+/// Has an Authenticator say who the client is, unless an earlier stage has. Every server has it.
 class AuthenticationStage final : public AdmissionStage {
 public:
     /// Asks `authenticator`.

@@ -17,8 +17,8 @@ namespace instancer {
 
 /// One step on the way of a client into a server: it lets the client pass, having learned something, or refuses it.
 ///
-/// To add one, derive, implement `do_run`, and put it into `ServerOptions::stages`. The deadline and the places are the
-/// server's business: it cancels, and refuses.
+/// To add one, derive, implement `do_run`, and put it into `ServerOptions::stages`, or into `identified_stages` or
+/// `start_stages` there. The deadline and the places are the server's business: it cancels, and refuses.
 ///
 /// Threads: called on the session's worker, on several at once.
 class AdmissionStage {

@@ -2,57 +2,48 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-#include <span>
+#include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
-#include <asio/error.hpp>
-
 #include <instancer/authenticator.hpp>
-#include <instancer/detail/text/typed_line.hpp>
-#include <instancer/secret_set.hpp>
+#include <instancer/authenticator/token_list.hpp>
+#include <instancer/authenticator/token_verifier.hpp>
 
 namespace instancer {
 
-/// Asks for a token in a line of text: for people who come with nc or telnet. Each token has one instance.
+/// Asks for a token in a line of text: for people who come with nc or telnet, or for programs that send it as their
+/// first line. Each token has one instance, or one for each identifier that follows it behind a blank.
 ///
 /// The client is told the prompt, that its token is unknown, why it gets no instance, and that nothing is negotiated if
-/// it is telnet that asks; nothing else. Exactly the line is read from the stream: what follows stays there for the
-/// instance, whatever telnet means by it. Blanks around a token do not count.
+/// it is telnet that asks; nothing else. Without a prompt it is told nothing. Exactly the line is read from the stream:
+/// what follows stays there for the instance, whatever telnet means by it. Blanks around a line do not count.
 class PromptAuthenticator final : public Authenticator {
 public:
-    static constexpr std::size_t max_token = 256;  ///< Bytes of a token at most.
+    static constexpr std::size_t max_token = 256;  ///< Bytes of a line at most, where a list holds the tokens.
 
     /// Admits who names one of `tokens`; none that is empty.
     explicit PromptAuthenticator(std::vector<std::string> tokens, std::string prompt = "token: ")
-        : tokens_(typed(std::move(tokens))), prompt_(std::move(prompt))
+        : PromptAuthenticator(std::make_unique<TokenListVerifier>(std::move(tokens)), std::move(prompt), max_token)
     {
     }
 
-    /// Replaces the accepted tokens; sessions that are admitted already stay.
-    ///
-    /// Threads: any.
-    void set_tokens(std::vector<std::string> tokens) { tokens_.replace(typed(std::move(tokens))); }
+    /// Admits whom `verifier` admits, by a line of `max_line` bytes at most.
+    PromptAuthenticator(std::unique_ptr<TokenVerifier> verifier, std::string prompt, std::size_t max_line)
+        : verifier_(std::move(verifier)), prompt_(std::move(prompt)), max_line_(max_line)
+    {
+    }
 
 private:
-    asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo&) override;
+    asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo& info) override;
 
-    static asio::awaitable<Result<std::string>> read_token(Stream& client);
+    /// Best effort: who does not take a line at once does not get it.
+    void tell(Stream& client, const Error& error) const;
 
-    /// The tokens as they can be typed.
-    static std::vector<std::string> typed(std::vector<std::string> tokens)
-    {
-        for (auto& token : tokens)
-            token = std::string(detail::without_blanks(token));
-        std::erase(tokens, std::string());
-        return tokens;
-    }
-
-    SecretSet tokens_;
+    const std::unique_ptr<TokenVerifier> verifier_;
     const std::string prompt_;
+    const std::size_t max_line_;
 };
 
 }  // namespace instancer

@@ -19,12 +19,14 @@ INSTANCER_DECL Server::Server(Workers& workers, ServerOptions options, std::vect
       door_(
           workers, options_.service, std::move(acceptors), events,
           [this](std::size_t worker, Accepted& accepted) { take_in(worker, accepted); }, [this] { check_over(); }),
-      admission_(stages(options_, std::move(authenticator))),
+      admission_(admission(options_, std::move(authenticator))),
+      start_admission_(options_.start_stages, options_.auth_timeout),
       pool_(pool),
       events_(events),
       shared_identity_(options_.service, {}, {}),
       sessions_(workers.control(), [this] { check_over(); }),
-      environment_{workers, options_, admission_, pool, bridge, events, door_, sessions_, shared_identity_},
+      environment_{workers, options_, admission_, start_admission_, pool,
+                   bridge,  events,   door_,      sessions_,        shared_identity_},
       limits_(workers.control(), options_, sessions_),
       closing_(workers.control()),
       sessions_over_(workers.control()),
@@ -72,11 +74,12 @@ INSTANCER_DECL void Server::stop()
     check_over();
 }
 
-INSTANCER_DECL detail::AdmissionSequence Server::stages(const ServerOptions& options,
-                                                        std::unique_ptr<Authenticator> authenticator)
+INSTANCER_DECL detail::AdmissionSequence Server::admission(const ServerOptions& options,
+                                                           std::unique_ptr<Authenticator> authenticator)
 {
     auto all = detail::AdmissionSequence::after_introduction(options.stages);
     all.push_back(std::make_shared<AuthenticationStage>(std::move(authenticator)));
+    all.insert(all.end(), options.identified_stages.begin(), options.identified_stages.end());
     return {std::move(all), options.auth_timeout};
 }
 

@@ -32,6 +32,15 @@ public:
         return *this;
     }
 
+    /// No instance is to be started for it, and no warm one given to it.
+    bool join_only() const noexcept { return join_only_; }
+    /// Sets whether it is content with an instance that its identity has already.
+    AcquireRequest& join_only(bool value) noexcept
+    {
+        join_only_ = value;
+        return *this;
+    }
+
     /// What an instance that is started for it may be called in logs.
     const std::string& label() const noexcept { return label_; }
     /// Sets the label.
@@ -61,6 +70,7 @@ private:
     UniqueFd client_socket_;
     std::function<void(InstanceEnd)> on_end_;
     bool reset_ = false;
+    bool join_only_ = false;
 };
 
 }  // namespace instancer

@@ -57,7 +57,7 @@ public:
     /// Concurrency: any number of calls; those of one identity share one start.
     /// Cancellation: terminal; an instance that only this call waited for is stopped.
     /// Errors: Errc::full, culled, queue_timeout, start_failed, start_timeout, backend_unavailable, reset, stopping,
-    /// cancelled.
+    /// cancelled, and no_instance for a request that is only to join one.
     asio::awaitable<Result<Lease>> acquire(AcquireRequest request)
     {
         const auto executor = co_await asio::this_coro::executor;

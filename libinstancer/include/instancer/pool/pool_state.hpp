@@ -149,6 +149,13 @@ public:
     /// silent for longest: then call `active` for it, and ask again with the same `now`.
     std::optional<SlotId> wants_activity(Time now, const Identity& identity);
 
+    /// Whether a client of `identity` would have an instance started, or get a warm one: there is none that it would
+    /// join, also none that starts or waits for room. With `reset` every instance of its owner goes first.
+    bool would_start(const Identity& identity, bool reset = false) const
+    {
+        return !closed_ && (reset || table_.find(identity.id()) == none);
+    }
+
     /// Nothing exists and nobody waits.
     bool empty() const noexcept { return instances() == 0 && waiters_.empty(); }
 

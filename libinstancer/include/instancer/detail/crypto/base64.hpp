@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -50,6 +51,18 @@ inline std::optional<std::string> base64_decode(std::string_view text)
     bytes.resize(bytes.size() - padding);
     // Bits that no byte takes must be 0, or two texts would mean the same.
     return base64_encode(bytes) == text ? std::optional(bytes) : std::nullopt;
+}
+
+/// The alphabet that is safe in URLs, without padding (RFC 4648, section 5). None when `text` is not exactly that.
+inline std::optional<std::string> base64url_decode(std::string_view text)
+{
+    if (text.find_first_of("+/=") != text.npos)
+        return std::nullopt;
+    std::string standard(text);
+    std::replace(standard.begin(), standard.end(), '-', '+');
+    std::replace(standard.begin(), standard.end(), '_', '/');
+    standard.append((4 - standard.size() % 4) % 4, '=');
+    return base64_decode(standard);
 }
 
 }  // namespace instancer::detail

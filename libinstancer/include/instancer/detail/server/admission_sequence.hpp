@@ -31,6 +31,9 @@ public:
     /// The introduction by a proxy, and then `others`.
     static Stages after_introduction(const Stages& others);
 
+    /// Whether there is no stage at all.
+    bool empty() const noexcept { return stages_.empty(); }
+
     /// Whether there is a stage that waits for this client.
     bool waits_for(const AdmissionContext& context) const;
 

@@ -27,6 +27,7 @@ inline SessionEnd end_of_admission(const Error& error) noexcept
     case Errc::rejected: return SessionEnd::authentication_failed;
     case Errc::denied: return SessionEnd::access_denied;
     case Errc::full: return SessionEnd::limit_reached;
+    case Errc::backend_unavailable: return SessionEnd::unavailable;
     case Errc::stopping: return SessionEnd::stopped;
     case Errc::cancelled: return SessionEnd::client_left;
     default: return SessionEnd::failed;

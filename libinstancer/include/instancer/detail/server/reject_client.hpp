@@ -9,12 +9,12 @@
 
 namespace instancer::detail {
 
-/// Everything about the client's greeting that is wrong ends it in order, without a byte. The caller aborts the stream
+/// A greeting that is wrong, or that nobody can judge now, ends in order, without a byte. The caller aborts the stream
 /// of a client that is turned away for another reason.
 inline SessionEnd reject_client(Stream& client, const Error& error)
 {
     const auto end = end_of_admission(error);
-    if (end == SessionEnd::auth_timeout || end == SessionEnd::authentication_failed)
+    if (end == SessionEnd::auth_timeout || end == SessionEnd::authentication_failed || end == SessionEnd::unavailable)
         lingering_close(client);
     return end;
 }

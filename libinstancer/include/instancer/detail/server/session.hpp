@@ -44,6 +44,7 @@ struct SessionEnvironment {
     Workers& workers;
     const ServerOptions& options;
     const AdmissionSequence& admission;
+    const AdmissionSequence& start_admission;  ///< Of clients for whom an instance would be started.
     InstancePool& pool;
     Bridge& bridge;
     Events& events;
@@ -152,8 +153,10 @@ private:
         const Admission& admission() const { return *context.admission(); }
 
         AdmissionContext context;
-        UnadmittedLimit::Place place;  ///< Until the client is admitted.
+        UnadmittedLimit::Place place;  ///< While the client is being admitted.
         Identity identity;
+        bool reset = false;                   ///< Every instance of the owner has yet to go.
+        bool may_start = false;               ///< The client has passed what comes before a start.
         std::chrono::milliseconds pause{10};  ///< Before another instance is asked for.
         std::optional<std::size_t> next_worker;
     };
@@ -183,12 +186,15 @@ private:
     // Admission.
 
     /// None for a client that no stage waits for.
-    UnadmittedLimit::Place unadmitted_place(const AdmissionContext& context);
-
-    asio::awaitable<Result<void>> admit(Progress& progress);
+    UnadmittedLimit::Place unadmitted_place(const AdmissionSequence& stages, const AdmissionContext& context);
 
     /// Nothing when the client is admitted.
-    std::optional<SessionEnd> conclude_admission(Progress& progress, const Result<void>& admitted);
+    asio::awaitable<std::optional<SessionEnd>> admit(Progress& progress);
+
+    /// Nothing when an instance may be started for the client.
+    asio::awaitable<std::optional<SessionEnd>> admit_to_start(Progress& progress);
+
+    asio::awaitable<Result<void>> pass(const AdmissionSequence& stages, Progress& progress);
 
     SessionEnd reject(const Error& error);
 

@@ -95,6 +95,10 @@ INSTANCER_DECL bool PoolDriver::adopt(const OrphanInstance& leftover)
 INSTANCER_DECL void PoolDriver::acquire(const WaitingClientPtr& client)
 {
     const auto& request = client->request();
+    if (request.join_only() && state_.would_start(request.identity(), request.reset())) {
+        client->lease().complete(fail(Errc::no_instance));
+        return;
+    }
     const auto now = Clock::now();
     while (const auto slot = state_.wants_activity(now, request.identity()))
         state_.active(now, *slot, record(*slot)->usage->last_active());

@@ -38,7 +38,7 @@ INSTANCER_DECL void Session::run(AdmissionContext::Attributes attributes)
     environment_.door.set_out();
     stage_ = Stage::admitting;
     auto progress = std::make_unique<Progress>(*this, std::move(attributes));
-    progress->place = unadmitted_place(progress->context);
+    progress->place = unadmitted_place(environment_.admission, progress->context);
     spawn(std::move(progress));
 }
 
@@ -133,10 +133,8 @@ INSTANCER_DECL asio::awaitable<Session::ProgressPtr> Session::serve([[maybe_unus
     std::optional<SessionEnd> end;
     try {
         // Others may have needed its place before it had begun.
-        if (stage_ == Stage::admitting && !cause_.is_set()) {
-            const auto admitted = co_await admit(*progress);
-            end = conclude_admission(*progress, admitted);
-        }
+        if (stage_ == Stage::admitting && !cause_.is_set())
+            end = co_await admit(*progress);
         if (!end)
             end = co_await connect_instance(*progress);
         if (!end && progress->next_worker)
@@ -153,33 +151,51 @@ INSTANCER_DECL asio::awaitable<Session::ProgressPtr> Session::serve([[maybe_unus
     co_return nullptr;
 }
 
-INSTANCER_DECL UnadmittedLimit::Place Session::unadmitted_place(const AdmissionContext& context)
+INSTANCER_DECL UnadmittedLimit::Place Session::unadmitted_place(const AdmissionSequence& stages,
+                                                                const AdmissionContext& context)
 {
     const auto& unadmitted = environment_.options.unadmitted;
-    if (!unadmitted || !environment_.admission.waits_for(context))
+    if (!unadmitted || !stages.waits_for(context))
         return {};
     return unadmitted->enter(source(), displacement(shared_from_this()));
 }
 
-INSTANCER_DECL asio::awaitable<Result<void>> Session::admit(Progress& progress)
+INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::admit(Progress& progress)
+{
+    const auto admitted = co_await pass(environment_.admission, progress);
+    const bool displaced = !progress.place.give_back();
+    if (!admitted)
+        co_return reject(admitted.error());
+    if (displaced)
+        co_return SessionEnd::displaced;
+    progress.identity = identify(progress.admission());
+    progress.reset = progress.admission().reset();
+    progress.may_start = environment_.start_admission.empty();
+    owner_ = progress.identity.owner();
+    enter(Stage::acquiring);
+    co_return std::nullopt;
+}
+
+INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::admit_to_start(Progress& progress)
+{
+    progress.place = unadmitted_place(environment_.start_admission, progress.context);
+    const auto admitted = co_await pass(environment_.start_admission, progress);
+    const bool displaced = !progress.place.give_back();
+    progress.may_start = admitted.has_value();
+    if (admitted && displaced)
+        co_return SessionEnd::displaced;
+    if (admitted)
+        co_return std::nullopt;
+    // A stage has words of its own for clients that it rejects.
+    co_return admitted.error() == Errc::full ? refuse(progress.admission(), admitted.error())
+                                             : reject(admitted.error());
+}
+
+INSTANCER_DECL asio::awaitable<Result<void>> Session::pass(const AdmissionSequence& stages, Progress& progress)
 {
     // A stage may have learned where the client comes from.
     auto between_stages = [this, &progress] { progress.place.change_source(source()); };
-    return environment_.admission.run(client_, progress.context, std::move(between_stages),
-                                      displacement(shared_from_this()));
-}
-
-INSTANCER_DECL std::optional<SessionEnd> Session::conclude_admission(Progress& progress, const Result<void>& admitted)
-{
-    const bool displaced = !progress.place.give_back();
-    if (!admitted)
-        return reject(admitted.error());
-    if (displaced)
-        return SessionEnd::displaced;
-    progress.identity = identify(progress.admission());
-    owner_ = progress.identity.owner();
-    enter(Stage::acquiring);
-    return std::nullopt;
+    return stages.run(client_, progress.context, std::move(between_stages), displacement(shared_from_this()));
 }
 
 INSTANCER_DECL SessionEnd Session::reject(const Error& error)
@@ -212,9 +228,15 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::connect_insta
             if (!request)
                 co_return refuse(progress.admission(), request.error());
             auto lease = co_await acquire(std::move(*request));
+            if (!lease && lease.error() == Errc::no_instance) {
+                if (const auto refused = co_await admit_to_start(progress))
+                    co_return *refused;
+                continue;
+            }
             if (!lease)
                 co_return refuse(progress.admission(), lease.error());
             lease_ = std::move(*lease);
+            progress.reset = false;
             if (hands_over_socket())
                 co_return co_await wait_for_instance();
             // What begins after a cancellation hears nothing of it.
@@ -244,12 +266,13 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::connect_insta
 INSTANCER_DECL Result<AcquireRequest> Session::make_request(const Progress& progress)
 {
     AcquireRequest request(progress.identity, info_);
-    request.reset(progress.admission().reset() && attempt_ == 0);
+    request.reset(progress.reset);
+    request.join_only(!progress.may_start);
     request.label(progress.admission().label());
     ++attempt_;
     instance_exited_ = false;
     request.on_end(environment_.table.instance_listener(*this, attempt_));
-    if (!hands_over_socket())
+    if (!hands_over_socket() || request.join_only())
         return request;
     const int socket = client_.native_handle();
     if (socket < 0 || client_.unread_size() > 0)

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+
+namespace instancer::daemon {
+
+/// Whether it is worth while to ask somebody who has failed: after several failures in a row only now and then.
+///
+/// Threads: one at a time.
+class CircuitBreaker {
+public:
+    using Clock = std::chrono::steady_clock;
+
+    static constexpr int failures_to_open = 5;             ///< A guess.
+    static constexpr std::chrono::seconds first_pause{1};  ///< Between trials; twice as long after each failure.
+    static constexpr std::chrono::seconds longest_pause{30};
+
+    /// Whether to ask now. While it is open, true once in each pause: for a trial.
+    bool allows(Clock::time_point now)
+    {
+        if (!is_open())
+            return true;
+        if (now < next_trial_)
+            return false;
+        next_trial_ = now + pause_;
+        return true;
+    }
+
+    /// Whether that has closed it.
+    bool succeeded()
+    {
+        const bool was_open = is_open();
+        failures_ = 0;
+        return was_open;
+    }
+
+    /// Whether that has opened it.
+    bool failed(Clock::time_point now)
+    {
+        const bool was_open = is_open();
+        failures_ = std::min(failures_ + 1, failures_to_open);
+        if (!is_open())
+            return false;
+        pause_ = was_open ? std::min(2 * pause_, longest_pause) : first_pause;
+        next_trial_ = now + pause_;
+        return !was_open;
+    }
+
+private:
+    bool is_open() const { return failures_ == failures_to_open; }
+
+    int failures_ = 0;
+    std::chrono::seconds pause_ = first_pause;
+    Clock::time_point next_trial_;
+};
+
+}  // namespace instancer::daemon

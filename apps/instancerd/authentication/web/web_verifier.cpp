@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#include "authentication/web/web_verifier.hpp"
+
+#include <chrono>
+#include <memory>
+#include <utility>
+
+#include <asio/error.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+
+#include <instancer/async/one_shot.hpp>
+
+namespace instancer::daemon {
+
+namespace {
+
+auto now() { return std::chrono::steady_clock::now(); }
+
+}  // namespace
+
+WebVerifier::WebVerifier(std::string service, const WebDialect& dialect, const WebSettings& settings, Events& events)
+    : service_(std::move(service)),
+      dialect_(dialect),
+      settings_(settings),
+      address_(parse_web_address(settings.url).value()),
+      events_(events),
+      cache_(settings.cache)
+{
+}
+
+asio::awaitable<Result<Admission>> WebVerifier::do_verify(std::string line, const ClientInfo& client)
+{
+    const auto path = address_.path.empty() ? std::string(dialect_.default_path) : address_.path;
+    auto request = dialect_.ask(path, service_, client, line);
+    if (!request)
+        co_return fail(Errc::rejected, "a line that can be no token");
+    const auto key = key_of(line, client);
+    if (auto admission = remembered(key))
+        co_return std::move(*admission);
+    if (!may_ask())
+        co_return without_answer(key, "it has failed several times, and is asked again soon");
+    const auto reply = co_await fetch(std::move(*request));
+    if (!reply)
+        co_return fail(asio::error::make_error_code(asio::error::operation_aborted));
+    const auto verdict =
+        reply->status() == 0 ? WebVerdict::down(reply->text()) : dialect_.judge(reply->status(), reply->text(), line);
+    co_return conclude(key, verdict);
+}
+
+asio::awaitable<std::optional<WebReply>> WebVerifier::fetch(WebRequest request)
+{
+    const auto executor = co_await asio::this_coro::executor;
+    const auto call = std::make_shared<WebCall>(address_, std::move(request), settings_.timeout);
+    const auto done = std::make_shared<OneShot<WebReply>>(executor);
+    asio::steady_timer deadline(executor, settings_.timeout);
+    deadline.async_wait([done](const asio::error_code& error) {
+        if (!error)
+            done->complete(WebReply::none("it did not answer in time"));
+    });
+    threads_.post([call, done] { done->complete(call->run()); });
+    auto reply = co_await done->wait();
+    if (!reply || reply->status() == 0)
+        give_up(call);
+    co_return reply;
+}
+
+void WebVerifier::give_up(const std::shared_ptr<WebCall>& call)
+{
+    call->revoke();
+    stopper_.post([call] { call->stop(); });
+}
+
+Digest WebVerifier::key_of(std::string_view line, const ClientInfo& client) const
+{
+    const auto peer = client.peer();
+    const auto address = peer ? peer->address().to_string() : client.to_string();
+    return Identity(service_, line, dialect_.sees_address ? address : std::string()).id();
+}
+
+std::optional<Admission> WebVerifier::remembered(const Digest& key)
+{
+    const std::lock_guard lock(mutex_);
+    return cache_.fresh(key, now());
+}
+
+bool WebVerifier::may_ask()
+{
+    const std::lock_guard lock(mutex_);
+    return breaker_.allows(now());
+}
+
+Result<Admission> WebVerifier::conclude(const Digest& key, const WebVerdict& verdict)
+{
+    if (verdict.is_down()) {
+        note_failure(verdict.why());
+        return without_answer(key, verdict.why());
+    }
+    note_success();
+    const std::lock_guard lock(mutex_);
+    if (!verdict.admission()) {
+        cache_.forget(key);
+        return fail(Errc::rejected, "a token that " + address_.origin + " does not know");
+    }
+    cache_.put(key, *verdict.admission(), now());
+    return *verdict.admission();
+}
+
+Result<Admission> WebVerifier::without_answer(const Digest& key, const std::string& why)
+{
+    const std::lock_guard lock(mutex_);
+    auto known = settings_.when_down == WhenUnreachable::cached ? cache_.any(key) : std::nullopt;
+    if (known)
+        return std::move(*known);
+    return fail(Errc::backend_unavailable, address_.origin + " cannot say who it is: " + why);
+}
+
+void WebVerifier::note_failure(const std::string& why)
+{
+    const bool opened = [this] {
+        const std::lock_guard lock(mutex_);
+        return breaker_.failed(now());
+    }();
+    if (opened)
+        events_.warning(service_, address_.origin + " cannot say who clients are: " + why + "; " +
+                                      (settings_.when_down == WhenUnreachable::cached
+                                           ? "who was admitted before is admitted until it can"
+                                           : "all are refused until it can"));
+}
+
+void WebVerifier::note_success()
+{
+    const bool closed = [this] {
+        const std::lock_guard lock(mutex_);
+        return breaker_.succeeded();
+    }();
+    if (closed)
+        events_.notice(service_, address_.origin + " says who clients are again");
+}
+
+}  // namespace instancer::daemon

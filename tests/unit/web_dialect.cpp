@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+// What platforms are asked by HTTP, and what their answers mean.
+#include <string>
+#include <string_view>
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include "authentication/web/admission_cache.hpp"
+#include "authentication/web/circuit_breaker.hpp"
+#include "authentication/web/web_address.hpp"
+#include "authentication/web/web_dialect.hpp"
+
+using namespace instancer;
+using namespace instancer::daemon;
+using namespace std::chrono_literals;
+
+namespace {
+
+const ClientInfo client({asio::ip::make_address("192.0.2.1"), 5000}, {asio::ip::make_address("192.0.2.9"), 1337});
+
+/// `owner/identifier`, `rejected`, or what is wrong.
+std::string judged(const WebDialect& dialect, int status, std::string_view body, std::string_view line = "token")
+{
+    const auto verdict = dialect.judge(status, body, line);
+    if (verdict.is_down())
+        return "down: " + verdict.why();
+    return verdict.admission() ? verdict.admission()->owner() + "/" + verdict.admission()->identifier() : "rejected";
+}
+
+std::string address_problem(const std::string& text)
+{
+    const auto address = parse_web_address(text);
+    return address ? "" : address.error();
+}
+
+}  // namespace
+
+TEST_CASE("webhook: it is told service, client and line, as JSON")
+{
+    const auto request = webhook_dialect.ask("/hook", "shell", client, "red \"fox\" 2");
+    REQUIRE(request);
+    CHECK(request->method == "POST");
+    CHECK(request->path == "/hook");
+    CHECK(request->headers.at("Content-Type") == "application/json");
+    CHECK(nlohmann::json::parse(request->body) ==
+          nlohmann::json{{"service", "shell"}, {"client", "192.0.2.1:5000"}, {"typed", "red \"fox\" 2"}});
+    CHECK_FALSE(webhook_dialect.ask("/", "shell", client, "\xff\xfe"));
+}
+
+TEST_CASE("webhook: it admits by an owner, rejects by 403, and all else is no answer")
+{
+    const auto says = [](std::string_view body) { return judged(webhook_dialect, 200, body); };
+    CHECK(says(R"({"owner":"red"})") == "red/");
+    CHECK(says(R"({"owner":"red","identifier":"2","more":[1]})") == "red/2");
+    CHECK(judged(webhook_dialect, 403, R"({"owner":"red"})") == "rejected");
+    for (const auto* body : {"", "null", "[]", "{}", R"({"owner":""})", R"({"owner":7})", R"({"owner":"red")",
+                             R"(["owner","red"])", "{\"owner\":\"\xff\"}"})
+        CHECK(says(body) == "down: its answer is no JSON with an owner");
+    for (const int status : {201, 204, 301, 302, 400, 401, 404, 429, 500, 503})
+        CHECK(judged(webhook_dialect, status, R"({"owner":"red"})") == "down: it answered " + std::to_string(status));
+}
+
+TEST_CASE("platforms: they are asked whose the token is, and a line that can be no token is not passed on")
+{
+    const auto ctfd = ctfd_dialect.ask("/api/v1/users/me", "shell", client, "ctfd_abc 2");
+    REQUIRE(ctfd);
+    CHECK(ctfd->method == "GET");
+    CHECK(ctfd->path == "/api/v1/users/me");
+    CHECK(ctfd->headers.at("Authorization") == "Token ctfd_abc");
+    CHECK(ctfd->headers.at("Content-Type") == "application/json");
+    CHECK(ctfd->body.empty());
+    CHECK(rctf_dialect.ask("/", "shell", client, "a+b/c=")->headers.at("Authorization") == "Bearer a+b/c=");
+    for (const auto* line : {"", "two words behind", "a\rb", "a\x01", "\xc3\xa9"})
+        CHECK_FALSE(rctf_dialect.ask("/", "shell", client, line));
+}
+
+TEST_CASE("ctfd: the team is the owner, or the user who has none")
+{
+    const auto says = [](std::string_view body) { return judged(ctfd_dialect, 200, body, "token 2"); };
+    CHECK(says(R"({"success":true,"data":{"id":5,"name":"x","team_id":7}})") == "team 7/2");
+    CHECK(says(R"({"success":true,"data":{"id":5,"name":"x","team_id":null}})") == "user 5/2");
+    CHECK(says(R"({"success":true,"data":{"id":5}})") == "user 5/2");
+    CHECK(says(R"({"success":true,"data":{"id":"5"}})") == "down: its answer names neither a team nor a user");
+    for (const auto* body : {R"({"success":false,"data":{"id":5}})", R"({"data":{"id":5}})", R"({"success":true})",
+                             R"({"success":true,"data":[5]})", R"({"success":"true","data":{"id":5}})", "{}"})
+        CHECK(says(body) == "rejected");
+    CHECK(says("<html>log in</html>") == "down: its answer is no JSON");
+    CHECK(judged(ctfd_dialect, 401, "{}") == "rejected");
+    CHECK(judged(ctfd_dialect, 403, "") == "rejected");
+    for (const int status : {302, 404, 429, 500, 502})
+        CHECK(judged(ctfd_dialect, status, "{}") == "down: it answered " + std::to_string(status));
+}
+
+TEST_CASE("rctf: the id of the team is the owner, in both versions of its interface")
+{
+    const auto says = [](std::string_view body) { return judged(rctf_dialect, 200, body); };
+    CHECK(says(R"({"kind":"goodUserSelfData","data":{"id":"a-b","name":"x"}})") == "a-b/");
+    CHECK(says(R"({"kind":"goodUserSelfDataV2","data":{"id":"a-b","name":"x"}})") == "a-b/");
+    for (const auto* body : {R"({"kind":"badToken"})", "{}", R"({"kind":["goodUserSelfData"],"data":{"id":"a"}})"})
+        CHECK(says(body) == "rejected");
+    for (const auto* data : {"", R"(,"data":{})", R"(,"data":{"id":5})", R"(,"data":"id")", R"(,"data":{"id":""})"})
+        CHECK(says(R"({"kind":"goodUserSelfData")" + std::string(data) + "}") == "down: its answer names no team");
+    CHECK(judged(rctf_dialect, 401, R"({"kind":"badToken"})") == "rejected");
+    CHECK(judged(rctf_dialect, 500, "") == "down: it answered 500");
+}
+
+TEST_CASE("addresses of web servers: what is loopback, and what is none")
+{
+    const auto address = parse_web_address("https://ctf.example.org:8443/api?x=1");
+    REQUIRE(address);
+    CHECK(address->secure);
+    CHECK(address->host == "ctf.example.org");
+    CHECK(address->origin == "https://ctf.example.org:8443");
+    CHECK(address->path == "/api?x=1");
+    CHECK(parse_web_address("http://[::1]:80")->host == "::1");
+    CHECK(parse_web_address("http://[::1]:80")->path == "");
+    for (const auto* near : {"http://127.0.0.1/x", "http://127.8.0.1:80", "https://localhost", "http://[::1]/"})
+        CHECK(parse_web_address(near)->is_loopback());
+    for (const auto* far : {"http://127.0.0.1.example.org", "http://10.0.0.1/", "http://localhost.example.org:80"})
+        CHECK_FALSE(parse_web_address(far)->is_loopback());
+    for (const auto* wrong :
+         {"", "ctf.example.org", "ftp://x/", "https://", "https:///x", "https://:80/", "https://x:0/",
+          "https://x:65536", "https://x:/", "https://u:p@x/", "https://u@x", "https://[::1", "https://[::1]x/",
+          "https://x/ y", "https://x?y", "https://x#y", "https://x/#y", "https://x/\xc3\xa9"})
+        CHECK_MESSAGE(address_problem(wrong) != "", wrong);
+}
+
+TEST_CASE("circuit breaker: after five failures in a row one trial in each pause, which doubles")
+{
+    CircuitBreaker breaker;
+    CircuitBreaker::Clock::time_point now{};
+    for (int i = 0; i < 4; ++i) {
+        CHECK(breaker.allows(now));
+        CHECK_FALSE(breaker.failed(now));
+    }
+    CHECK_FALSE(breaker.succeeded());
+    for (int i = 0; i < 4; ++i)
+        CHECK_FALSE(breaker.failed(now));
+    CHECK(breaker.failed(now));
+    CHECK_FALSE(breaker.failed(now));
+    CHECK_FALSE(breaker.allows(now + 1999ms));
+    now += 2s;
+    CHECK(breaker.allows(now));
+    CHECK_FALSE(breaker.allows(now));
+    CHECK_FALSE(breaker.failed(now));
+    CHECK_FALSE(breaker.allows(now + 3999ms));
+    // A trial of which nothing is heard is not the last.
+    CHECK(breaker.allows(now + 4s));
+    CHECK(breaker.allows(now + 8s));
+    CHECK(breaker.succeeded());
+    CHECK_FALSE(breaker.succeeded());
+    CHECK(breaker.allows(now));
+    for (int i = 0; i < 20; ++i)
+        breaker.failed(now);
+    CHECK_FALSE(breaker.allows(now + 29s));
+    CHECK(breaker.allows(now + 30s));
+}
+
+TEST_CASE("admission cache: an admission has its time, a last one beyond that, and the oldest goes first")
+{
+    AdmissionCache cache(60s);
+    const AdmissionCache::Clock::time_point begin{};
+    const auto key = [](int number) { return Identity("s", std::to_string(number), "").id(); };
+    cache.put(key(1), Admission("red", "2"), begin);
+    CHECK(cache.fresh(key(1), begin + 59s)->owner() == "red");
+    CHECK(cache.fresh(key(1), begin + 59s)->identifier() == "2");
+    CHECK_FALSE(cache.fresh(key(1), begin + 60s));
+    CHECK(cache.any(key(1))->owner() == "red");
+    CHECK_FALSE(cache.any(key(2)));
+    cache.put(key(1), Admission("blue", ""), begin + 60s);
+    CHECK(cache.fresh(key(1), begin + 119s)->owner() == "blue");
+    cache.forget(key(1));
+    CHECK_FALSE(cache.any(key(1)));
+    for (int i = 0; i <= static_cast<int>(AdmissionCache::most); ++i)
+        cache.put(key(i), Admission(std::to_string(i), ""), begin);
+    CHECK_FALSE(cache.any(key(0)));
+    CHECK(cache.any(key(1)));
+    CHECK_FALSE(AdmissionCache(0s).fresh(key(1), begin));
+}
