@@ -24,9 +24,9 @@ namespace {
 using Words = std::vector<std::string>;
 
 /// An instancerd whose instances greet, and echo.
-Words serving(const std::string& way, const std::string& url, const Words& options = {})
+Words serving(const std::string& way, const std::string& url, const Words& options = {}, const std::string& prompt = {})
 {
-    Words words = {"exec", "--listen", "127.0.0.1:0", "--auth", way, "--auth-url", url, "--prompt", ""};
+    Words words = {"exec", "--listen", "127.0.0.1:0", "--auth", way, "--auth-url", url, "--prompt", prompt};
     words.insert(words.end(), options.begin(), options.end());
     words.insert(words.end(), {"--", "/bin/sh", "-c", "echo hello; exec /bin/cat"});
     return words;
@@ -58,7 +58,7 @@ TEST_CASE("auth webhook: it is asked about what was typed, and says whose the cl
         seen = question;
         return judge(question);
     });
-    Daemon daemon(serving("webhook", server.url("/who?x=1"), {"--prompt", "who? "}));
+    Daemon daemon(serving("webhook", server.url("/who?x=1"), {}, "who? "));
     RawClient red(daemon.port());
     CHECK(red.receive(5) == "who? ");
     CHECK(red.send("red\nmore"));

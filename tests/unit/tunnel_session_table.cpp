@@ -53,7 +53,7 @@ TEST_CASE("tunnel session table: the end of a session is none of another one tha
     CHECK(table.find(user) == session);
 }
 
-TEST_CASE("tunnel session table: who cannot be called as it wants gets an address that nobody has")
+TEST_CASE("tunnel session table: a session that cannot be called as it wants gets an address of nobody")
 {
     TunnelSessionTable table;
     CHECK(table.choose_name(user, now) == user);

@@ -113,7 +113,7 @@ TEST_CASE("tunnel users: a user is let in even where that cannot be noted")
     CHECK(events.count_beginning("warning: the login of 'tom' is not noted: ") == 1);
 }
 
-TEST_CASE("tunnel users: while another program has the database, who asks waits; who leaves does not")
+TEST_CASE("tunnel users: while another program has the database, a user waits, unless the user leaves")
 {
     Loop loop;
     EventLog events;

@@ -64,7 +64,7 @@ TEST_CASE("waiting clients: a client is found until it is taken, and knows what 
     CHECK(clients.find(8) == other);
 }
 
-TEST_CASE("waiting clients: who is refused is told once, and waits no more")
+TEST_CASE("waiting clients: a refused client is told once, and waits no more")
 {
     Loop loop;
     WaitingClients clients;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <limits>
+
 #include "crowd/crowd.hpp"
 #include "files/access.hpp"
 #include "options/types.hpp"
@@ -47,7 +49,7 @@ Parsed<void> add_exempt(Target to, const std::string& text)
 Parsed<void> set_ban_time(Target to, const std::string& text)
 {
     const auto span = parse_duration(text);
-    if (span && (*span < std::chrono::seconds(1) || *span > std::chrono::hours(24)))
+    if (span && (span->count() == 0 || *span > std::chrono::hours(24)))
         return wrong(in_quotes(text) + " is no time to ban somebody; write 1s to 24h, as in 10m");
     return set(to.service->crowd.ban_for, span);
 }
@@ -98,8 +100,8 @@ constexpr Option table[] = {
     {limits, "ban-after", rate<&S::crowd, &C::ban_after>, Scope::service, {},
      "ban an address (source-prefix, source-prefix4) whose clients fail more often than that to prove who they are, or "
      "what else is asked of them, as in 5/1m; 0: nobody is banned. Leaving is no failure"},
-    {limits, "ban-for", custom<Shape::duration, set_ban_time, show<&S::crowd, &C::ban_for>>.called("DURATION"), Scope::service, {},
-     "how long a ban takes, 1s to 24h; each further one of the same address twice as long, up to a day",
+    {limits, "ban-for", custom<Shape::duration, set_ban_time, show<&S::crowd, &C::ban_for>>.called("DURATION").within(1, std::numeric_limits<std::int64_t>::max()), Scope::service, {},
+     "how long a ban takes, 24h at most; each further one of the same address twice as long, up to a day",
      {.needs = with_bans}},
     {limits, "ban-exempt", custom<Shape::list, add_exempt>.called("CIDR|ADDRESS"), Scope::service, {},
      "clients that are never banned",

@@ -3,7 +3,7 @@
 
 namespace instancer {
 
-/// Which end of a tunnel's link one is.
+/// The two ends of a tunnel's link.
 enum class TunnelRole {
     server,  ///< Opens sessions for users.
     agent,   ///< Connects sessions to targets.

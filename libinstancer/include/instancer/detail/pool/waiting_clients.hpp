@@ -52,14 +52,14 @@ public:
         clients_.emplace(waiter, client);
     }
 
-    /// Null when the client is here no more.
+    /// Null when the client no longer waits.
     WaitingClientPtr find(WaiterId waiter) const
     {
         const auto found = clients_.find(waiter);
         return found == clients_.end() ? nullptr : found->second;
     }
 
-    /// The same, and it is here no more.
+    /// Finds the client and removes it.
     WaitingClientPtr take(WaiterId waiter)
     {
         const auto node = clients_.extract(waiter);

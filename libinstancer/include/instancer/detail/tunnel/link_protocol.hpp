@@ -27,8 +27,7 @@ class LinkProtocol {
 public:
     using TimePoint = KeepAlive::TimePoint;
 
-    /// Data in one message that the system which this protocol comes from reads of a user at most, and so what its
-    /// other end is known to take.
+    /// The original reads at most this much of a user at once, so its other end is known to take it in one message.
     static constexpr std::size_t foreign_data = 8192;
 
     /// Greets the other end.
@@ -91,7 +90,7 @@ public:
 
     void received(TimePoint now) noexcept { keep_alive_.received(now); }
 
-    /// By whom the message's session is called.
+    /// What the message's session is called.
     TunnelAddress user_of(const TunnelMessage& message) const noexcept
     {
         return is_server() ? message.to : message.from;
@@ -115,7 +114,7 @@ public:
     Result<void> advance(TimePoint now, bool is_read);
 
 private:
-    /// Of short messages any number may wait for the link; who lets it come to this asks without ever reading.
+    /// Any number of short messages may wait for the link; at this size the other end asks without ever reading.
     static constexpr std::size_t max_output = 4 * 1024 * 1024;
 
     /// What anybody takes for a greeting, and nobody for more.

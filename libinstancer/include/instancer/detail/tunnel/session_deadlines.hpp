@@ -9,7 +9,7 @@
 
 namespace instancer::detail {
 
-/// When time has something to do for the sessions of a link. In the queue, each of them has its nearest deadline.
+/// The deadlines of a link's sessions. The queue holds the nearest one of each session.
 class SessionDeadlines {
 public:
     using TimePoint = TunnelSession::Clock::time_point;
