@@ -9,8 +9,8 @@
 
 namespace instancer {
 
-/// Tells an answer to a proof of work that a health check has signed instead of solving the challenge. It is the letter b,
-/// a dot, and in hexadecimal digits the DER form of an ECDSA signature with P-256 and SHA-256 over the challenge, as
+/// Tells an answer to a proof of work that a health check has signed instead of solving the challenge. It is the letter
+/// b, a dot, and in hexadecimal digits the DER form of an ECDSA signature with P-256 and SHA-256 over the challenge, as
 /// kCTF has it.
 ///
 /// Threads: any.
