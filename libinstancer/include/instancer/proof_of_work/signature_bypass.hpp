@@ -9,8 +9,9 @@
 
 namespace instancer {
 
-/// Tells an answer to a proof of work that a health check has signed instead of solving the challenge: `b.` and, in
-/// hexadecimal digits, the DER form of an ECDSA signature with P-256 and SHA-256 over the challenge, as kCTF has it.
+/// Tells an answer to a proof of work that a health check has signed instead of solving the challenge. It is the letter
+/// b, a dot, and in hexadecimal digits the DER form of an ECDSA signature with P-256 and SHA-256 over the challenge, as
+/// kCTF has it.
 ///
 /// Threads: any.
 class SignatureBypass {
