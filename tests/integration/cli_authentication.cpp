@@ -252,7 +252,7 @@ TEST_CASE("menu: it takes a client who is asked, and one that goes on some time"
     CHECK(output_of(serving({"--auth", "prompt", "--tokens", tokens, "--menu", "--prompt", ""}), 2)
               .find("--menu: is for clients who are asked for their token; remove it, or give --prompt a text") !=
           std::string::npos);
-    CHECK(output_of(serving({"--menu"}), 2).find("--menu: needs a line that is typed") != std::string::npos);
+    CHECK(output_of(serving({"--menu"}), 2).find("--menu: needs --auth prompt or --auth signed") != std::string::npos);
     Daemon daemon(serving({"--auth", "prompt", "--tokens", tokens, "--menu"}));
     RawClient client(daemon.port());
     std::string lines = "red\n";

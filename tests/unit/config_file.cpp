@@ -99,7 +99,8 @@ TEST_CASE("every option can be set in a configuration")
            "session-buffer": "64k", "total-buffer": "128k", "stall-timeout": "4s", "max-connections": 5 },
     "j": { "mode": "tunnel-agent", "proxy": "host:9", "targets": ["10.0.0.0/8:80", "all"], "keep-alive": "5s",
            "reconnect": "6s", "connect-timeout": "7s", "max-sessions": 8 },
-    "k": { "mode": "exec", "listen": ":10", "command": ["a"], "auth": "prompt", "tokens": "t", "prompt": "who? " }
+    "k": { "mode": "exec", "listen": ":10", "command": ["a"], "auth": "prompt", "tokens": "t", "prompt": "who? ", "menu": true, "auth-key": "k.pem", "auth-url": "https://h/p",
+             "auth-url-timeout": "1s", "auth-url-cache": "1m", "auth-url-down": "cached" }
   }
 })");
     CHECK(settings.name == "box");
