@@ -147,12 +147,14 @@ private:
         Stream first;  ///< The connection that proved it ready, until somebody takes it.
         std::shared_ptr<Usage> usage = std::make_shared<Usage>();
         NumberedList<std::function<void(InstanceEnd)>> sessions;  ///< What is called when it is taken from them.
-        std::optional<Identity> claimed_by;                       ///< Of a warm instance that was claimed.
+        std::optional<InstanceRequest> claim;                     ///< Of a warm instance that was claimed.
+        std::vector<PoolAction> held_grants;                      ///< Until it is personalized.
         std::string owner;
         Clock::time_point since = Clock::now();
         asio::steady_timer wake;  ///< Cancelled when something below changes.
         bool ready = false;
         bool warm = false;  ///< Was ready before it had a client.
+        bool personalizing = false;
         bool exited = false;
         bool stop_requested = false;
         bool served_in_order = false;  ///< Its last session.
@@ -205,7 +207,13 @@ private:
 
     void assign(const PoolAction& action);
 
-    void grant(const PoolAction& action);
+    void grant(const RecordPtr& record, const PoolAction& action);
+
+    /// For an instance that cannot be used.
+    void refuse_grant(const RecordPtr& record, const PoolAction& action);
+
+    /// Who gets the instance.
+    InstanceRequest request_for(const PoolAction& action) const;
 
     /// A server may lose patience with a connection that waited for its client.
     static bool has_hung_up(const Stream& stream)
@@ -267,6 +275,11 @@ private:
     void tell_owner(const RecordPtr& record);
 
     asio::awaitable<void> assign(RecordPtr record);
+
+    asio::awaitable<Result<void>> personalize(RecordPtr record);
+
+    /// Gives the clients their answer who came while it was being personalized.
+    void settle_grants(const RecordPtr& record, const Result<void>& personalized);
 
     /// False when its identity has an instance already.
     bool adopt(const OrphanInstance& leftover);

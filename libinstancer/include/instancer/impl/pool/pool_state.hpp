@@ -482,6 +482,7 @@ INSTANCER_DECL bool PoolState::claim_warm(Time now, std::uint32_t index)
         entry.claimed = now;
         PoolAction action(PoolAction::Kind::assign);
         action.slot = table_.slot_of(spare);
+        action.waiter = waiters_.id(entry.waiters.first());
         action.identity = identity;
         actions_.push_back(action);
     }

@@ -6,6 +6,7 @@
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/post.hpp>
 #include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
 
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/pool/pool_driver.hpp>
@@ -147,7 +148,7 @@ INSTANCER_DECL void PoolDriver::execute_action(PoolAction& action)
     switch (action.kind) {
     case PoolAction::Kind::start: start_instance(action); break;
     case PoolAction::Kind::assign: assign(action); break;
-    case PoolAction::Kind::grant: grant(action); break;
+    case PoolAction::Kind::grant: grant(record(action.slot), action); break;
     case PoolAction::Kind::refuse:
         if (const auto pending = take_pending(action.waiter))
             pending->lease().complete(refusal(action));
@@ -188,10 +189,8 @@ INSTANCER_DECL void PoolDriver::start_instance(const PoolAction& action)
     } else {
         record->owner = action.identity.owner().hex();
         if (const auto found = pending_.find(action.waiter); found != pending_.end()) {
-            auto& wanted = found->second->request();
-            request = InstanceRequest(service_, action.identity, wanted.client());
-            request.label(wanted.label());
-            request.client_socket() = std::move(wanted.client_socket());
+            request = request_for(action);
+            request.client_socket() = std::move(found->second->request().client_socket());
         }
     }
     // A named task: a capturing temporary must not share a full expression with a coroutine.
@@ -199,18 +198,32 @@ INSTANCER_DECL void PoolDriver::start_instance(const PoolAction& action)
     asio::co_spawn(control_, std::move(task), asio::detached);
 }
 
+INSTANCER_DECL InstanceRequest PoolDriver::request_for(const PoolAction& action) const
+{
+    const auto found = pending_.find(action.waiter);
+    if (found == pending_.end())
+        return InstanceRequest(service_, action.identity, ClientInfo());
+    const auto& wanted = found->second->request();
+    InstanceRequest request(service_, action.identity, wanted.client());
+    request.label(wanted.label());
+    return request;
+}
+
 INSTANCER_DECL void PoolDriver::assign(const PoolAction& action)
 {
     const auto& record = this->record(action.slot);
     record->owner = action.identity.owner().hex();
-    record->claimed_by = action.identity;
+    record->claim = request_for(action);
     if (record->ready)
         tell_owner(record);
 }
 
-INSTANCER_DECL void PoolDriver::grant(const PoolAction& action)
+INSTANCER_DECL void PoolDriver::grant(const RecordPtr& record, const PoolAction& action)
 {
-    const auto record = this->record(action.slot);
+    if (record->personalizing) {
+        record->held_grants.push_back(action);
+        return;
+    }
     const auto pending = take_pending(action.waiter);
     if (!pending) {
         state_.release(Clock::now(), action.slot);
@@ -224,6 +237,13 @@ INSTANCER_DECL void PoolDriver::grant(const PoolAction& action)
     const auto session = record->sessions.add(pending->request().on_end());
     pending->lease().complete(
         Lease(record->instance, record->usage, std::move(stream), weak_from_this(), action.slot.key(), session));
+}
+
+INSTANCER_DECL void PoolDriver::refuse_grant(const RecordPtr& record, const PoolAction& action)
+{
+    if (const auto pending = take_pending(action.waiter))
+        pending->lease().complete(fail(Errc::start_failed, record->detail));
+    state_.release(Clock::now(), action.slot);
 }
 
 INSTANCER_DECL void PoolDriver::release(std::uint64_t instance, std::uint32_t session, bool in_order)
@@ -273,7 +293,7 @@ INSTANCER_DECL asio::awaitable<void> PoolDriver::live(RecordPtr record, Instance
         co_await become_ready(record, std::move(open_request));
     if (!record->stop_requested && (record->first || !record->exited)) {
         record->ready = true;
-        if (record->claimed_by)
+        if (record->claim)
             tell_owner(record);
         state_.ready(Clock::now(), record->slot);
         execute_actions();
@@ -353,6 +373,10 @@ INSTANCER_DECL asio::awaitable<void> PoolDriver::end(RecordPtr record)
         if (!reason.empty())
             record->detail += "\n" + reason;
     }
+    while (record->personalizing) {
+        record->wake.expires_at(Clock::time_point::max());
+        co_await record->wake.async_wait(as_result);
+    }
     // A reset, and before the instance ends: so that its port is free again at once.
     if (record->first)
         record->first.abort();
@@ -382,6 +406,7 @@ INSTANCER_DECL asio::awaitable<void> PoolDriver::watch_exit(RecordPtr record)
 INSTANCER_DECL void PoolDriver::tell_owner(const RecordPtr& record)
 {
     events_.instance_claimed(service_, record->instance.name(), record->owner);
+    record->personalizing = traits_.personalizes();
     auto task = assign(record);
     asio::co_spawn(control_, std::move(task), asio::detached);
 }
@@ -389,9 +414,47 @@ INSTANCER_DECL void PoolDriver::tell_owner(const RecordPtr& record)
 INSTANCER_DECL asio::awaitable<void> PoolDriver::assign(RecordPtr record)
 {
     const auto self = shared_from_this();
-    const auto told = co_await guarded(backend_.assign(record->instance, *record->claimed_by));
+    const Identity owner = *record->claim->identity();
+    if (record->personalizing) {
+        const auto personalized = co_await personalize(record);
+        if (!personalized)
+            co_return;
+    }
+    const auto told = co_await guarded(backend_.assign(record->instance, owner));
     if (!told)
         events_.warning(service_, "assigning " + record->instance.name() + ": " + told.error().message());
+}
+
+INSTANCER_DECL asio::awaitable<Result<void>> PoolDriver::personalize(RecordPtr record)
+{
+    // The grants that come with the claim are held before it is done.
+    co_await asio::post(control_, asio::use_awaitable);
+    auto request = std::move(*record->claim);
+    auto done = co_await guarded(backend_.personalize(record->instance, std::move(request)));
+    record->personalizing = false;
+    settle_grants(record, done);
+    record->wake.cancel();
+    co_return done;
+}
+
+INSTANCER_DECL void PoolDriver::settle_grants(const RecordPtr& record, const Result<void>& personalized)
+{
+    const auto held = std::exchange(record->held_grants, {});
+    if (!personalized && !record->stop_requested) {
+        state_.stop(Clock::now(), record->slot);
+        execute_actions();
+        record->end = InstanceEnd::start_failed;
+        record->detail = personalized.error().message();
+    }
+    for (const auto& action : held)
+        if (personalized)
+            grant(record, action);
+        else
+            refuse_grant(record, action);
+    // What came to an end meanwhile ends these sessions as well.
+    if (record->stop_requested)
+        revoke(record, record->end);
+    execute_actions();
 }
 
 INSTANCER_DECL bool PoolDriver::adopt(const OrphanInstance& leftover)
