@@ -280,7 +280,7 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
             co_await call("POST", "/containers/create?name=" + name.text(), spec.dump(), DockerEngine::long_work);
         if (reply && reply->ok()) {
             const auto id = text_at(reply->json(), "Id");
-            auto container = std::make_shared<Container>(control_, id, name.text(), *prepared);
+            auto container = std::make_shared<Container>(control_, id, name, *prepared);
             container->address = address;
             container->port = common.port;
             containers_.emplace(id, container);
@@ -550,9 +550,27 @@ void DockerBackend::Impl::forget(const Container& container)
 asio::awaitable<Result<void>> DockerBackend::Impl::assign(Instance instance, Identity identity)
 {
     const auto self = shared_from_this();
-    const auto& container = instance.state<Container>();
-    const ContainerName name(options_.daemon, service_, identity, unix_time());
-    const auto reply = co_await call("POST", "/containers/" + container.id + "/rename?name=" + name.text());
+    const auto container = instance.shared_state<Container>();
+    container->current_name = ContainerName(options_.daemon, service_, identity, unix_time());
+    co_return co_await rename(container);
+}
+
+asio::awaitable<Result<void>> DockerBackend::Impl::note_extension(Instance instance, std::chrono::seconds total)
+{
+    const auto self = shared_from_this();
+    const auto container = instance.shared_state<Container>();
+    const auto& name = container->current_name;
+    if (!name.identity())
+        co_return fail(Errc::not_ready, "the engine has not been told yet whose it is");
+    container->current_name = ContainerName(options_.daemon, service_, *name.identity(), name.claimed(), total);
+    co_return co_await rename(container);
+}
+
+/// At the engine, to what is its name by now.
+asio::awaitable<Result<void>> DockerBackend::Impl::rename(std::shared_ptr<Container> container)
+{
+    const auto name = container->current_name.text();
+    const auto reply = co_await call("POST", "/containers/" + container->id + "/rename?name=" + name);
     if (!reply)
         co_return fail(reply.error());
     if (!reply->ok())
@@ -593,6 +611,11 @@ asio::awaitable<Result<void>> DockerBackend::do_stop(Instance instance) { return
 asio::awaitable<Result<void>> DockerBackend::do_assign(Instance instance, Identity identity)
 {
     return impl_->assign(std::move(instance), identity);
+}
+
+asio::awaitable<Result<void>> DockerBackend::do_note_extension(Instance instance, std::chrono::seconds total)
+{
+    return impl_->note_extension(std::move(instance), total);
 }
 
 asio::awaitable<Result<std::vector<OrphanInstance>>> DockerBackend::do_recover(std::string) { return impl_->recover(); }

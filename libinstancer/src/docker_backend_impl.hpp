@@ -70,6 +70,7 @@ public:
     asio::awaitable<InstanceExit> wait(Instance instance);
     asio::awaitable<Result<void>> stop(Instance instance);
     asio::awaitable<Result<void>> assign(Instance instance, Identity identity);
+    asio::awaitable<Result<void>> note_extension(Instance instance, std::chrono::seconds total);
     asio::awaitable<Result<std::vector<OrphanInstance>>> recover();
     asio::awaitable<std::string> diagnose(Instance instance);
 
@@ -115,6 +116,7 @@ private:
     asio::awaitable<Result<void>> locate(Container& container, Reach reach);
     asio::awaitable<Result<void>> look(Container& container, Reach reach);
     static asio::awaitable<void> keep_looking(std::weak_ptr<Impl> weak, std::shared_ptr<Container> container);
+    asio::awaitable<Result<void>> rename(std::shared_ptr<Container> container);
     asio::awaitable<Result<void>> remove(std::string container);
     void remove_later(const std::string& container);
     asio::awaitable<void> retry_removals();

@@ -48,6 +48,14 @@ std::string prefix(std::string_view daemon, std::string_view service)
     return std::string(daemon) + "." + std::string(service) + ".";
 }
 
+std::optional<std::chrono::seconds> seconds_of(std::string_view digits)
+{
+    std::chrono::seconds::rep count = 0;
+    const auto end = digits.data() + digits.size();
+    const auto [rest, error] = std::from_chars(digits.data(), end, count);
+    return error == std::errc() && rest == end ? std::optional(std::chrono::seconds(count)) : std::nullopt;
+}
+
 std::string tmpfs_options(std::uint64_t size)
 {
     return "nosuid,nodev,noexec,mode=1777" + (size ? ",size=" + std::to_string(size) : std::string());
@@ -107,11 +115,13 @@ ContainerName::ContainerName(std::string_view daemon, std::string_view service)
 }
 
 ContainerName::ContainerName(std::string_view daemon, std::string_view service, const Identity& identity,
-                             Seconds claimed)
+                             Seconds claimed, Seconds extended)
     : text_(prefix(daemon, service) + (identity.returning() ? "returning." : "unique.") + identity.owner().hex() + "." +
-            identity.id().hex() + "." + std::to_string(claimed.count()) + "." + random_digits()),
+            identity.id().hex() + "." + std::to_string(claimed.count()) +
+            (extended.count() == 0 ? "" : "-" + std::to_string(extended.count())) + "." + random_digits()),
       identity_(identity),
-      claimed_(claimed)
+      claimed_(claimed),
+      extended_(extended)
 {
 }
 
@@ -130,12 +140,13 @@ std::optional<ContainerName> ContainerName::parse(std::string_view text, std::st
     if (parts.size() != 5 || (parts[0] != "returning" && parts[0] != "unique") || !Digest::parse(parts[1], owner) ||
         !Digest::parse(parts[2], id))
         return {};
-    Seconds::rep claimed = 0;
-    const auto end = parts[3].data() + parts[3].size();
-    if (const auto read = std::from_chars(parts[3].data(), end, claimed); read.ec != std::errc() || read.ptr != end)
+    const auto times = split(parts[3], '-');
+    const auto claimed = seconds_of(times[0]), extended = seconds_of(times.size() == 2 ? times[1] : "0");
+    if (times.size() > 2 || !claimed || !extended)
         return {};
     name.identity_ = Identity(owner, id, parts[0] == "returning");
-    name.claimed_ = Seconds(claimed);
+    name.claimed_ = *claimed;
+    name.extended_ = *extended;
     return name;
 }
 

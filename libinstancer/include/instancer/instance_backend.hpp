@@ -207,6 +207,16 @@ public:
         return do_personalize(std::move(instance), std::move(request));
     }
 
+    /// The time to live of an instance was extended, by `total` since it got its owner. A later run must find that with
+    /// the instance.
+    ///
+    /// Cancellation: not needed.
+    /// Errors: for the operator; the instance lives longer all the same.
+    asio::awaitable<Result<void>> note_extension(Instance instance, std::chrono::seconds total)
+    {
+        return do_note_extension(std::move(instance), total);
+    }
+
     /// Finds what a previous run of this program left behind for `service`: returns what can be taken over, and
     /// removes the rest.
     ///
@@ -233,6 +243,10 @@ private:
     virtual asio::awaitable<Result<void>> do_stop(Instance instance) = 0;
     virtual asio::awaitable<Result<void>> do_assign(Instance, Identity) { co_return Result<void>(); }
     virtual asio::awaitable<Result<void>> do_personalize(Instance, InstanceRequest) { co_return Result<void>(); }
+    virtual asio::awaitable<Result<void>> do_note_extension(Instance, std::chrono::seconds)
+    {
+        co_return Result<void>();
+    }
     virtual asio::awaitable<Result<std::vector<OrphanInstance>>> do_recover(std::string)
     {
         co_return std::vector<OrphanInstance>();

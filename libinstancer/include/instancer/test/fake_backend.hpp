@@ -83,6 +83,9 @@ public:
     const std::optional<Identity>& assigned() const noexcept { return assigned_; }
     /// Whom it was personalized for when it was warm.
     const std::optional<Identity>& personalized() const noexcept { return personalized_; }
+    /// How much its time to live was extended, by what the backend was told.
+    std::chrono::seconds extended() const noexcept { return extended_; }
+
     /// The far end of each connection that was opened to it, in order.
     std::vector<FakePeer>& connections() noexcept { return connections_; }
 
@@ -115,6 +118,7 @@ private:
     std::optional<ClientInfo> client_;
     std::optional<Identity> assigned_;
     std::optional<Identity> personalized_;
+    std::chrono::seconds extended_{0};
     std::vector<FakePeer> connections_;
     UniqueFd client_socket_;
     AsyncEvent ended_;
@@ -161,11 +165,12 @@ public:
     std::string explanation;          ///< What `diagnose` answers.
 
     /// An instance of a previous run, for `list` to find.
-    InstancePtr leave_behind(const Identity& identity, std::chrono::seconds age)
+    InstancePtr leave_behind(const Identity& identity, std::chrono::seconds age,
+                             std::chrono::seconds extended = std::chrono::seconds(0))
     {
         auto made = make();
         made->identity_ = identity;
-        leftovers_.emplace_back(Instance(made->name(), made), identity, age);
+        leftovers_.emplace_back(Instance(made->name(), made), identity, age).extended(extended);
         return made;
     }
 
@@ -266,6 +271,12 @@ private:
         if (personalize_error)
             co_return failure(personalize_error);
         instance.state<FakeInstance>().personalized_ = request.identity();
+        co_return Result<void>();
+    }
+
+    asio::awaitable<Result<void>> do_note_extension(Instance instance, std::chrono::seconds total) override
+    {
+        instance.state<FakeInstance>().extended_ = total;
         co_return Result<void>();
     }
 

@@ -107,6 +107,14 @@ public:
         return found;
     }
 
+    Extension extend_ttl(SlotId slot);
+
+    Extension extend_ttl(const Identity& identity)
+    {
+        const auto slot = state_.find(identity);
+        return slot ? extend_ttl(*slot) : Extension();
+    }
+
     void replace_options(const PoolOptions& options)
     {
         state_.replace_options(Clock::now(), adapted(options, traits_));
@@ -280,6 +288,8 @@ private:
 
     /// Gives the clients their answer who came while it was being personalized.
     void settle_grants(const RecordPtr& record, const Result<void>& personalized);
+
+    asio::awaitable<void> note_extension(RecordPtr record, std::chrono::seconds total);
 
     /// False when its identity has an instance already.
     bool adopt(const OrphanInstance& leftover);

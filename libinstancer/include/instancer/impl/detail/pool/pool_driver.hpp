@@ -98,6 +98,17 @@ INSTANCER_DECL void PoolDriver::give_back(std::uint64_t instance, std::uint32_t 
     });
 }
 
+INSTANCER_DECL Extension PoolDriver::extend_ttl(SlotId slot)
+{
+    const auto extension = state_.extend_ttl(Clock::now(), slot);
+    if (extension.answer != Extension::Answer::granted)
+        return extension;
+    schedule();
+    auto task = note_extension(record(slot), extension.total);
+    asio::co_spawn(control_, std::move(task), asio::detached);
+    return extension;
+}
+
 INSTANCER_DECL void PoolDriver::close()
 {
     draining_ = closed_ = true;
@@ -457,9 +468,17 @@ INSTANCER_DECL void PoolDriver::settle_grants(const RecordPtr& record, const Res
     execute_actions();
 }
 
+INSTANCER_DECL asio::awaitable<void> PoolDriver::note_extension(RecordPtr record, std::chrono::seconds total)
+{
+    const auto self = shared_from_this();
+    const auto noted = co_await guarded(backend_.note_extension(record->instance, total));
+    if (!noted)
+        events_.warning(service_, "extending " + record->instance.name() + ": " + noted.error().message());
+}
+
 INSTANCER_DECL bool PoolDriver::adopt(const OrphanInstance& leftover)
 {
-    const auto slot = state_.adopt(Clock::now(), leftover.identity(), leftover.age());
+    const auto slot = state_.adopt(Clock::now(), leftover.identity(), leftover.age(), leftover.extended());
     if (!slot)
         return false;
     const auto record = add_record(*slot);
