@@ -5,7 +5,6 @@
 #include <array>
 #include <cerrno>
 #include <fstream>
-#include <iterator>
 #include <random>
 #include <sstream>
 #include <vector>
@@ -111,20 +110,6 @@ std::string bridge_name(std::string_view daemon, std::string_view service)
 }
 
 }  // namespace
-
-Result<UniqueFd> open_network_namespace(int pid, const std::string& id)
-{
-    const auto process = "/proc/" + std::to_string(pid);
-    UniqueFd fd(::open((process + "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd)
-        return fail(Errc::start_failed, Error(last_error(), "its network namespace").message());
-    // Asked after the opening: a process that still is the container's now was so then, too.
-    std::ifstream file(process + "/cgroup");
-    const std::string cgroups{std::istreambuf_iterator<char>(file), {}};
-    if (cgroups.find(id) == cgroups.npos)
-        return fail(Errc::start_failed, "its process cannot be seen from here");
-    return fd;
-}
 
 Result<UniqueFd> socket_inside(int network_namespace, int family)
 {

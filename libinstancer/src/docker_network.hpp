@@ -20,11 +20,6 @@
 
 namespace instancer::detail::inline docker {
 
-/// The network namespace of the process `pid`, if that is a process of the container `id`.
-///
-/// Errors: Errc::start_failed when it is not: it has ended, or the engine runs on another host.
-Result<UniqueFd> open_network_namespace(int pid, const std::string& id);
-
 /// Makes a TCP socket of the address family that belongs to the network namespace.
 ///
 /// Threads: one that does nothing else, because it enters the namespace for that time.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "docker_farewell.hpp"
 #include "docker_json.hpp"
@@ -86,7 +87,7 @@ Result<std::shared_ptr<const Prepared>> DockerPreparation::make(ImageFacts image
     next->spec = container_spec(options_, next->image, next->port);
     if (reach != Reach::inside)
         next->spec["HostConfig"]["NetworkMode"] = network_.name();
-    next->config = config_hash(next->spec, next->image);
+    next->config = config_hash(next->spec, next->image, options_.secret.version);
     if (const auto tried = try_out(*next); !tried)
         return fail(tried.error());
     return next;
@@ -183,9 +184,14 @@ Result<Reach> DockerPreparation::choose_reach()
         events_.warning(service_,
                         "this host's kernel cannot enforce all limits of containers (memory, processes, CPU)");
 
+    const bool local = is_local(info) && !is_rootless(info);
+    if (options_.secret.has_file() && !(local && uses_host_kernel(options_.runtime) && ::geteuid() == 0))
+        return fail(Errc::bad_request, "the file of the secret, " + options_.secret.file +
+                                           ", cannot be written into containers: that takes root, an engine that runs "
+                                           "as root on this host, and a runtime like runc; hand the secret over by "
+                                           "the environment");
     if (options_.io == DockerIo::stdio && !options_.egress)
         return Reach::inside;
-    const bool local = is_local(info) && !is_rootless(info);
     if (!local && options_.io == DockerIo::port)
         return fail(Errc::bad_request, "the Docker engine at " + options_.engine +
                                            (is_rootless(info) ? " is rootless" : " runs on another host") +

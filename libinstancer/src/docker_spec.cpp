@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <random>
 #include <span>
 
@@ -83,6 +84,13 @@ std::vector<std::string> keys(const json& object)
         for (const auto& [key, value] : object.items())
             out.push_back(key);
     return out;
+}
+
+/// Where the file of the secret is; empty without one.
+std::string secret_directory(const DockerOptions& options)
+{
+    return options.secret.has_file() ? std::filesystem::path(options.secret.file).parent_path().string()
+                                     : std::string();
 }
 
 json ulimit(const char* name, std::uint64_t value) { return {{"Name", name}, {"Soft", value}, {"Hard", value}}; }
@@ -175,6 +183,11 @@ Result<void> check(const DockerOptions& options, std::string_view service)
     for (const auto& tmpfs : options.tmpfs)
         if (!tmpfs.target.starts_with('/'))
             return bad("tmpfs '" + tmpfs.target + "': the path must be absolute");
+    if (const auto directory = secret_directory(options);
+        options.secret.has_file() && (!directory.starts_with('/') || directory == "/"))
+        return bad("the file '" + options.secret.file +
+                   "' of the secret: its directory becomes one in memory, so write an absolute path that has one, as "
+                   "in /run/flag/flag");
     return {};
 }
 
@@ -214,6 +227,8 @@ json container_spec(const DockerOptions& options, const ImageFacts& image, std::
     json tmpfs = {{"/tmp", "rw," + tmpfs_options(limits.tmp) + owner}};
     for (const auto& extra : options.tmpfs)
         tmpfs[extra.target] = "rw," + tmpfs_options(extra.size) + owner;
+    if (const auto directory = secret_directory(options); !directory.empty() && !tmpfs.contains(directory))
+        tmpfs[directory] = "rw,nosuid,nodev,noexec,mode=0755,uid=0,gid=0,size=64k";
 
     json mounts = json::array();
     for (const auto& mount : options.mounts)
@@ -306,11 +321,13 @@ std::chrono::seconds unix_time()
     return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
 }
 
-std::string config_hash(const json& spec, const ImageFacts& image)
+std::string config_hash(const json& spec, const ImageFacts& image, const std::string& secret_version)
 {
     Sha256 hash;
     hash.update_sized(spec.dump());
     hash.update_sized(image.id);
+    if (!secret_version.empty())
+        hash.update_sized(secret_version);
     return to_hex(hash.finish()).substr(0, 16);
 }
 

@@ -90,8 +90,8 @@ nlohmann::json container_labels(const DockerOptions& options, std::string_view s
 /// Now, since the epoch.
 std::chrono::seconds unix_time();
 
-/// A short hash of all that shapes a container.
-std::string config_hash(const nlohmann::json& spec, const ImageFacts& image);
+/// A short hash of all that shapes a container; `secret_version` is that of its secret.
+std::string config_hash(const nlohmann::json& spec, const ImageFacts& image, const std::string& secret_version);
 
 /// The path whose DELETE kills and removes a container, named by name or id, with its volumes.
 std::string container_removal(const std::string& container);
