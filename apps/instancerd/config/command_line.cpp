@@ -50,6 +50,7 @@ The configuration is JSON, with comments:
   { "log-level": "info",
     "services": { "shell": { "mode": "exec", "listen": ":1337", "command": ["/bin/cat"] } } }
 
+check grades the isolation of each service too; with --strict a weak one is wrong.
 Options of the daemon (instancerd --help) may stand beside --config, and go before what it says.
 
 Keys are the long options without the dashes, of the daemon at the top and of its mode in each
@@ -304,6 +305,8 @@ public:
         app_->allow_extras();
         help_ = app_->add_flag("-h,--help");
         config_ = app_->add_option("--config");
+        if (kind == Command::Kind::check)
+            strict_ = app_->add_flag("--strict");
     }
 
     bool used() const { return app_->parsed(); }
@@ -323,6 +326,7 @@ public:
         if (!text)
             return misuse(text.error());
         Command result(kind_);
+        result.strict = strict_ && strict_->count() > 0;
         result.settings = read_config(file, *text, result.problems);
         // Paths on the command line are relative to where it is written.
         const auto base = std::exchange(result.settings.base, {});
@@ -337,6 +341,7 @@ private:
     CommandOptions options_;
     CLI::Option* help_;
     CLI::Option* config_;
+    CLI::Option* strict_ = nullptr;
 };
 
 }  // namespace
@@ -369,7 +374,8 @@ Command parse_command_line(std::vector<std::string> arguments)
     std::vector<QuickForm> quick_forms;
     for (const auto* mode : all_modes())
         quick_forms.emplace_back(app, mode->mode);
-    const FileForm run(app, "run", Command::Kind::serve), check(app, "check", Command::Kind::check);
+    const FileForm file_forms[] = {{app, "run", Command::Kind::serve},
+                                   {app, "check", Command::Kind::check}};
 
     std::reverse(arguments.begin(), arguments.end());
     try {
@@ -386,16 +392,16 @@ Command parse_command_line(std::vector<std::string> arguments)
     for (const auto& form : quick_forms)
         if (form.used())
             return form.read(std::move(command));
-    for (const auto* form : {&run, &check})
-        if (form->asks_for_help())
+    for (const auto& form : file_forms)
+        if (form.asks_for_help())
             return Command(Command::Kind::print, std::string(file_help));
     if (help_flag->count() > 0)
         return Command(Command::Kind::print, help());
     if (version_flag->count() > 0)
         return Command(Command::Kind::print, "instancerd " INSTANCER_VERSION "\n");
-    for (const auto* form : {&run, &check})
-        if (form->used())
-            return form->read(has_command);
+    for (const auto& form : file_forms)
+        if (form.used())
+            return form.read(has_command);
     const auto extras = app.remaining();
     if (extras.empty())
         return misuse("what is to be done?\n" + usage());

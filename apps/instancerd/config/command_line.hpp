@@ -25,6 +25,7 @@ public:
     std::string text;
     Settings settings;
     Problems problems;
+    bool strict = false;  ///< Weak isolation is a problem, too.
 };
 
 /// `arguments` are those after the program's name. Reads the configuration file that they name.

@@ -15,9 +15,12 @@ std::vector<CommandEntry> commands()
                    .brief = "several services in one daemon",
                    .purpose = "Serves what a configuration says, several services in one daemon."});
     all.push_back({.words = "check",
-                   .forms = {"--config FILE"},
-                   .brief = "say what is wrong with it; exit 2, or 0 when all is well",
-                   .purpose = "Says what is wrong with a configuration, by line and path, and starts nothing."});
+                   .forms = {"--config FILE [--strict]"},
+                   .brief = "say what is wrong with it; exit 2, or 0 when well",
+                   .purpose =
+                       "Says what is wrong with a configuration, by line and path, and starts nothing. Grades how "
+                       "each service's instances are isolated, and says what to change; with --strict weak "
+                       "isolation is wrong."});
     return all;
 }
 
