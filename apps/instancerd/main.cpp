@@ -9,6 +9,7 @@
 #include "config/validate.hpp"
 #include "daemon/daemon.hpp"
 #include "files/upstreams.hpp"
+#include "flags/flag_search.hpp"
 #include "isolation/isolation.hpp"
 #include "options/option.hpp"
 
@@ -55,6 +56,16 @@ int report_warnings(const Settings& settings, bool strict)
     return errors == 0 ? 0 : 2;
 }
 
+int find_flags(const Settings& settings)
+{
+    const auto search = FlagSearch::load(settings);
+    if (!search) {
+        std::cerr << "instancerd: " << search.error() << '\n';
+        return 2;
+    }
+    return search->answer(std::cin, std::cout) ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv)
@@ -64,7 +75,8 @@ int main(int argc, char** argv)
     case Command::Kind::print: std::cout << command.text << std::flush; return 0;
     case Command::Kind::misuse: std::cerr << "instancerd: " << command.text << std::endl; return 2;
     case Command::Kind::serve:
-    case Command::Kind::check: break;
+    case Command::Kind::check:
+    case Command::Kind::find_flags: break;
     }
 
     const auto& settings = command.settings;
@@ -78,5 +90,7 @@ int main(int argc, char** argv)
         return 2;
     if (command.kind == Command::Kind::serve)
         return serve(settings);
+    if (command.kind == Command::Kind::find_flags)
+        return find_flags(settings);
     return report_warnings(settings, command.strict);
 }

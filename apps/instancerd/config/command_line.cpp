@@ -44,6 +44,7 @@ The options of each end: instancerd tunnel server --help, instancerd tunnel agen
 constexpr std::string_view file_help =
     R"(Usage: instancerd run --config FILE [options]      serves all that the configuration describes
        instancerd check --config FILE [options]    says what is wrong with it; exit 2, or 0 when all is well
+       instancerd flag check --config FILE         says whose each flag on standard input is
 
 The configuration is JSON, with comments:
 
@@ -137,14 +138,18 @@ std::string unknown_word(const std::string& word, const std::string& guess, cons
 
 Command misuse(const std::string& text) { return Command(Command::Kind::misuse, text); }
 
-/// `tunnel server` and `tunnel agent` are one word for the rest.
-Parsed<void> join_tunnel(std::vector<std::string>& arguments)
+/// `tunnel server`, `tunnel agent` and `flag check` are one word for the rest.
+Parsed<void> join_words(std::vector<std::string>& arguments)
 {
-    if (arguments.empty() || arguments.front() != "tunnel")
+    const auto first = arguments.empty() ? std::string() : arguments.front();
+    const auto second = arguments.size() < 2 ? std::string() : arguments[1];
+    if (first != "tunnel" && first != "flag")
         return {};
-    if (arguments.size() < 2 || (arguments[1] != "server" && arguments[1] != "agent"))
+    if (first == "tunnel" && second != "server" && second != "agent")
         return wrong("which end of the tunnel? Write instancerd tunnel server, or instancerd tunnel agent");
-    arguments[1] = "tunnel-" + arguments[1];
+    if (first == "flag" && second != "check")
+        return wrong("what about flags? Write instancerd flag check");
+    arguments[1] = first + "-" + second;
     arguments.erase(arguments.begin());
     return {};
 }
@@ -295,7 +300,7 @@ private:
     CLI::Option* help_;
 };
 
-/// `run` or `check`: a configuration, and options of the daemon that go before what it says.
+/// `run`, `check` or `flag check`: a configuration, and options of the daemon that go before what it says.
 class FileForm {
 public:
     FileForm(CLI::App& app, std::string_view name, Command::Kind kind)
@@ -359,7 +364,7 @@ Command parse_command_line(std::vector<std::string> arguments)
 
     if (arguments.size() == 2 && arguments[0] == "tunnel" && (arguments[1] == "--help" || arguments[1] == "-h"))
         return Command(Command::Kind::print, std::string(tunnel_help));
-    if (const auto joined = join_tunnel(arguments); !joined)
+    if (const auto joined = join_words(arguments); !joined)
         return misuse(joined.error());
 
     if (!arguments.empty() && arguments.front() == name_of(Mode::relay))
@@ -375,7 +380,8 @@ Command parse_command_line(std::vector<std::string> arguments)
     for (const auto* mode : all_modes())
         quick_forms.emplace_back(app, mode->mode);
     const FileForm file_forms[] = {{app, "run", Command::Kind::serve},
-                                   {app, "check", Command::Kind::check}};
+                                   {app, "check", Command::Kind::check},
+                                   {app, "flag-check", Command::Kind::find_flags}};
 
     std::reverse(arguments.begin(), arguments.end());
     try {

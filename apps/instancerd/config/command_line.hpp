@@ -13,10 +13,11 @@ namespace instancer::daemon {
 class Command {
 public:
     enum class Kind {
-        print,   ///< Print `text` and succeed.
-        misuse,  ///< Print `text` as an error.
-        serve,   ///< Run `settings`, if there are no `problems`.
-        check,   ///< Report `problems`.
+        print,       ///< Print `text` and succeed.
+        misuse,      ///< Print `text` as an error.
+        serve,       ///< Run `settings`, if there are no `problems`.
+        check,       ///< Report `problems`.
+        find_flags,  ///< Say whose the flags on standard input are.
     };
 
     explicit Command(Kind command_kind, std::string output = {}) : kind(command_kind), text(std::move(output)) {}

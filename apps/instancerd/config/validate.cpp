@@ -15,6 +15,7 @@
 #include "daemon/system.hpp"
 #include "files/access.hpp"
 #include "files/tokens.hpp"
+#include "flags/flags.hpp"
 #include "modes/modes.hpp"
 
 namespace instancer::daemon {
@@ -201,6 +202,7 @@ void check_service(Checker& checker)
         check_tokens(checker);
         check_instances(checker);
         check_listen_port(checker);
+        check_flags(checker);
     }
     checker.check_table();
     entry_of(service.mode).check(checker);
@@ -300,6 +302,8 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
                 address.text() +
                 " has no permissions: every user who shares this network namespace may connect; listen on "
                 "unix:/path, with unix-mode, where that matters");
+    for (auto& warning : warn_of_flags(settings, service))
+        warnings.push_back(std::move(warning));
     for (const auto* file : {&service.tokens, &service.relay.auth_file})
         if (!file->empty() && is_readable_by_all(*file))
             warnings.push_back("every user of this machine can read " + *file + "; chmod o-r it");

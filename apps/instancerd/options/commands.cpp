@@ -21,6 +21,13 @@ std::vector<CommandEntry> commands()
                        "Says what is wrong with a configuration, by line and path, and starts nothing. Grades how "
                        "each service's instances are isolated, and says what to change; with --strict weak "
                        "isolation is wrong."});
+    all.push_back({.words = "flag check",
+                   .forms = {"--config FILE"},
+                   .brief = "say whose each flag on standard input is",
+                   .purpose =
+                       "Says whose each flag on standard input is, one a line: flag, service, owner and label, with "
+                       "tabs between, or that it is nobody's. Exit 0 when each is somebody's, 1 when one is "
+                       "nobody's, 2 when the configuration is wrong."});
     return all;
 }
 

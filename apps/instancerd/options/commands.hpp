@@ -30,7 +30,7 @@ public:
     }
 };
 
-/// Those of all modes, in their order, then `run` and `check`.
+/// Those of all modes, in their order, then those that read a configuration.
 std::vector<CommandEntry> commands();
 
 /// The first word of each command.

@@ -193,6 +193,13 @@ inline constexpr Type size_from{Shape::size, "SIZE",
                                 },
                                 show_size<members...>};
 
+/// Permissions of a file.
+template <auto... members>
+inline constexpr Type permissions{
+    Shape::text, "OCTAL",
+    [](Target to, const std::string& text) { return set(field<members...>(to), parse_permissions(text)); },
+    [](const View& from) { return print_permissions(field<members...>(from)); }};
+
 template <auto... members>
 inline constexpr Type flag{Shape::flag,
                            {},
