@@ -28,10 +28,10 @@ std::string content(const std::string& path)
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// The first block of that language on the page about flags.
-std::string block_of_page(const std::string& language)
+/// The first block of that language on a page.
+std::string block_of_page(const std::string& language, const std::string& name = "flags")
 {
-    const auto page = content(test_paths::sources + "/apps/instancerd/doc/flags.md");
+    const auto page = content(test_paths::sources + "/apps/instancerd/doc/" + name + ".md");
     const auto mark = "```" + language + "\n";
     const auto begin = page.find(mark) + mark.size();
     return page.substr(begin, page.find("```", begin) - begin);
@@ -181,4 +181,14 @@ TEST_CASE("flag check says whose flags are, and nothing of them is in the log of
     auto none = check("");
     CHECK(none.wait() == 2);
     CHECK(none.whole_log().find("no service has flags") != std::string::npos);
+}
+
+TEST_CASE("the configuration for organisers is right, and weakly isolated in nothing" * doctest::skip(::geteuid() != 0))
+{
+    const Event event;
+    event.file("notes", "#!/bin/sh\n", true);
+    const auto config = event.file("event.json", block_of_page("json", "events"));
+    Child check(instancerd({"check", "--strict", "--config", config}), {"DOCKER_HOST="});
+    CHECK(check.wait() == 0);
+    CHECK(check.whole_log().find("isolation: heap: strong\n2 services, nothing wrong\n") != std::string::npos);
 }
