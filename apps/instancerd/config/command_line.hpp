@@ -13,11 +13,12 @@ namespace instancer::daemon {
 class Command {
 public:
     enum class Kind {
-        print,   ///< Print `text` and succeed.
-        misuse,  ///< Print `text` as an error.
-        serve,   ///< Run `settings`, if there are no `problems`.
-        check,   ///< Report `problems`.
-        owners,  ///< List whose tokens are accepted.
+        print,       ///< Print `text` and succeed.
+        misuse,      ///< Print `text` as an error.
+        serve,       ///< Run `settings`, if there are no `problems`.
+        check,       ///< Report `problems`.
+        owners,      ///< List whose tokens are accepted.
+        find_flags,  ///< Say whose the flags on standard input are.
     };
 
     explicit Command(Kind command_kind, std::string output = {}) : kind(command_kind), text(std::move(output)) {}
@@ -26,6 +27,7 @@ public:
     std::string text;
     Settings settings;
     Problems problems;
+    bool strict = false;  ///< Weak isolation is a problem, too.
 };
 
 /// `arguments` are those after the program's name. Reads the configuration file that they name.

@@ -29,6 +29,7 @@
 #include "authentication/settings.hpp"
 #include "config/problem.hpp"
 #include "files/access.hpp"
+#include "flags/flag_settings.hpp"
 #include "modes/mode.hpp"
 #include "modes/tunnel/tunnel_settings.hpp"
 #include "options/values.hpp"
@@ -166,6 +167,8 @@ public:
     ProcessIo io = ProcessIo::stdio;
     std::optional<PortRange> ports;
     std::string dir_template;
+
+    FlagSettings flags;
 
     DockerOptions docker;  ///< What concerns containers alone.
 

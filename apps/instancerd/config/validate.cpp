@@ -17,6 +17,7 @@
 #include "config/checker.hpp"
 #include "daemon/system.hpp"
 #include "files/access.hpp"
+#include "flags/flags.hpp"
 #include "modes/modes.hpp"
 
 namespace instancer::daemon {
@@ -183,6 +184,7 @@ void check_service(Checker& checker)
             check(checker);
         check_instances(checker);
         check_listen_port(checker);
+        check_flags(checker);
     }
     checker.check_table();
     entry_of(service.mode).check(checker);
@@ -355,6 +357,8 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
                 address.text() +
                 " has no permissions: every user who shares this network namespace may connect; listen on "
                 "unix:/path, with unix-mode, where that matters");
+    for (auto& warning : warn_of_flags(settings, service))
+        warnings.push_back(std::move(warning));
     for (const auto* file : {&service.tokens, &service.relay.auth_file})
         if (!file->empty() && is_readable_by_all(*file))
             warnings.push_back("every user of this machine can read " + *file + "; chmod o-r it");

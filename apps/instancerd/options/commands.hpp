@@ -31,7 +31,7 @@ public:
     }
 };
 
-/// Those of all modes, in their order, then `run`, `check` and `owners`.
+/// Those of all modes, in their order, then those that read a configuration.
 std::vector<CommandEntry> commands();
 
 /// The first word of each command.
