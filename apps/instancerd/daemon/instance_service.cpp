@@ -98,7 +98,8 @@ InstanceService::InstanceService(const OwnedSettings& settings, ServiceContext& 
     }
     auto options = make_server_options(name_, service_, context.unadmitted);
     if (service_.authentication.menu)
-        options.identified_stages.push_back(std::make_shared<MenuStage>(name_, control, *pool_));
+        options.identified_stages.push_back(std::make_shared<MenuStage>(
+            name_, control, *pool_, service_.pool.extension != PoolOptions::Duration::zero()));
     auto authenticator = parts.authenticator ? std::move(parts.authenticator) : authentication_.take_authenticator();
     server_ = std::make_unique<Server>(context.workers, std::move(options), std::move(parts.acceptors),
                                        std::move(authenticator), *pool_, *bridge_, log_);
