@@ -10,6 +10,7 @@
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
+#include <fcntl.h>
 
 #include <instancer/async/as_result.hpp>
 #include <instancer/detail/process/client_environment.hpp>
@@ -19,6 +20,7 @@
 #include "docker_attach.hpp"
 #include "docker_farewell.hpp"
 #include "docker_json.hpp"
+#include "docker_process.hpp"
 
 namespace instancer {
 
@@ -233,11 +235,16 @@ asio::awaitable<Result<Instance>> DockerBackend::Impl::start(InstanceRequest req
         co_return fail(Errc::backend_unavailable, "the Docker engine is away");
     if (auto lost = preparation_.lost(); !lost.empty())
         co_return fail(Errc::backend_unavailable, std::move(lost));
-    const auto created = co_await create(request);
+    const auto secret = co_await make_secret(request);
+    if (!secret)
+        co_return fail(secret.error());
+    const auto created = co_await create(request, *secret);
     if (!created)
         co_return fail(created.error());
     const auto& container = *created;
-    const auto running = co_await run(*container);
+    auto running = co_await run(*container);
+    if (running && options_.secret.is_for(request))
+        running = co_await place_secret(*container, *secret);
     if (running)
         co_return Instance(container->name, container);
     container->stopping = true;
@@ -249,7 +256,34 @@ asio::awaitable<Result<Instance>> DockerBackend::Impl::start(InstanceRequest req
     co_return fail(running.error());
 }
 
-asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(const InstanceRequest& request)
+/// The secret of an instance; empty where it has none.
+asio::awaitable<Result<std::string>> DockerBackend::Impl::make_secret(const InstanceRequest& request)
+{
+    if (!options_.secret.is_for(request))
+        co_return std::string();
+    auto make = [this, &request] { return options_.secret.make(request); };
+    co_return co_await offload(std::move(make));
+}
+
+/// Writes the file of the secret, if it goes into one. A container that has ended by then needs none.
+asio::awaitable<Result<void>> DockerBackend::Impl::place_secret(const Container& container, std::string secret)
+{
+    if (!options_.secret.has_file())
+        co_return Result<void>();
+    const auto reply = co_await call("GET", "/containers/" + container.id + "/json");
+    if (!reply)
+        co_return fail(reply.error());
+    const auto pid = value_at(object_at(reply->json(), "State"), "Pid", 0);
+    if (!reply->ok() || pid == 0)
+        co_return Result<void>();
+    auto write = [this, pid, id = container.id, secret = std::move(secret)] {
+        return write_secret(pid, id, options_.secret, secret);
+    };
+    co_return co_await offload(std::move(write));
+}
+
+asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(const InstanceRequest& request,
+                                                                                std::string secret)
 {
     for (bool again = false;; again = true) {
         const auto prepared = co_await this->prepared();
@@ -261,6 +295,8 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
         for (const auto& [name, value] : client_environment(request, options_.client_env))
             spec["Env"].push_back(name + "=" + value);
         fill_in(spec, request);
+        if (options_.secret.is_for(request) && !options_.secret.has_file())
+            spec["Env"].push_back(options_.secret.variable + "=" + secret);
         spec["Labels"] = container_labels(options_, service_, common.config);
         std::optional<DockerBridgeNetwork::Address> address;
         if (common.reach != Reach::inside) {
@@ -280,7 +316,7 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
             co_await call("POST", "/containers/create?name=" + name.text(), spec.dump(), DockerEngine::long_work);
         if (reply && reply->ok()) {
             const auto id = text_at(reply->json(), "Id");
-            auto container = std::make_shared<Container>(control_, id, name.text(), *prepared);
+            auto container = std::make_shared<Container>(control_, id, name, *prepared);
             container->address = address;
             container->port = common.port;
             containers_.emplace(id, container);
@@ -363,7 +399,7 @@ asio::awaitable<Result<void>> DockerBackend::Impl::look(Container& container, Re
         network_.take_address(address);
     }
     if (reach != Reach::address) {
-        auto opened = open_network_namespace(value_at(state, "Pid", 0), container.id);
+        auto opened = open_process_entry(value_at(state, "Pid", 0), container.id, "ns/net", O_RDONLY);
         if (!opened)
             co_return fail(std::move(opened.error()));
         container.network_namespace = std::move(*opened);
@@ -550,14 +586,42 @@ void DockerBackend::Impl::forget(const Container& container)
 asio::awaitable<Result<void>> DockerBackend::Impl::assign(Instance instance, Identity identity)
 {
     const auto self = shared_from_this();
-    const auto& container = instance.state<Container>();
-    const ContainerName name(options_.daemon, service_, identity, unix_time());
-    const auto reply = co_await call("POST", "/containers/" + container.id + "/rename?name=" + name.text());
+    const auto container = instance.shared_state<Container>();
+    container->current_name = ContainerName(options_.daemon, service_, identity, unix_time());
+    co_return co_await rename(container);
+}
+
+asio::awaitable<Result<void>> DockerBackend::Impl::note_extension(Instance instance, std::chrono::seconds total)
+{
+    const auto self = shared_from_this();
+    const auto container = instance.shared_state<Container>();
+    const auto& name = container->current_name;
+    if (!name.identity())
+        co_return fail(Errc::not_ready, "the engine has not been told yet whose it is");
+    container->current_name = ContainerName(options_.daemon, service_, *name.identity(), name.claimed(), total);
+    co_return co_await rename(container);
+}
+
+/// At the engine, to what is its name by now.
+asio::awaitable<Result<void>> DockerBackend::Impl::rename(std::shared_ptr<Container> container)
+{
+    const auto name = container->current_name.text();
+    const auto reply = co_await call("POST", "/containers/" + container->id + "/rename?name=" + name);
     if (!reply)
         co_return fail(reply.error());
     if (!reply->ok())
         co_return refused("renaming a container", *reply);
     co_return Result<void>();
+}
+
+asio::awaitable<Result<void>> DockerBackend::Impl::personalize(Instance instance, InstanceRequest request)
+{
+    const auto self = shared_from_this();
+    const auto container = instance.shared_state<Container>();
+    const auto secret = co_await make_secret(request);
+    if (!secret)
+        co_return fail(secret.error());
+    co_return co_await place_secret(*container, *secret);
 }
 
 DockerBackend::DockerBackend(asio::any_io_executor control, std::string service, DockerOptions options, Events& events)
@@ -569,7 +633,10 @@ DockerBackend::~DockerBackend() { impl_->shutdown(); }
 
 BackendTraits DockerBackend::do_traits() const
 {
-    return BackendTraits().single_use(impl_->stdio()).finish_time(impl_->finish_time());
+    return BackendTraits()
+        .single_use(impl_->stdio())
+        .personalizes(impl_->personalizes())
+        .finish_time(impl_->finish_time());
 }
 
 asio::awaitable<Result<void>> DockerBackend::do_prepare() { return impl_->prepare(); }
@@ -593,6 +660,16 @@ asio::awaitable<Result<void>> DockerBackend::do_stop(Instance instance) { return
 asio::awaitable<Result<void>> DockerBackend::do_assign(Instance instance, Identity identity)
 {
     return impl_->assign(std::move(instance), identity);
+}
+
+asio::awaitable<Result<void>> DockerBackend::do_personalize(Instance instance, InstanceRequest request)
+{
+    return impl_->personalize(std::move(instance), std::move(request));
+}
+
+asio::awaitable<Result<void>> DockerBackend::do_note_extension(Instance instance, std::chrono::seconds total)
+{
+    return impl_->note_extension(std::move(instance), total);
 }
 
 asio::awaitable<Result<std::vector<OrphanInstance>>> DockerBackend::do_recover(std::string) { return impl_->recover(); }

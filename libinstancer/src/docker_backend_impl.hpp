@@ -71,6 +71,9 @@ public:
     asio::awaitable<InstanceExit> wait(Instance instance);
     asio::awaitable<Result<void>> stop(Instance instance);
     asio::awaitable<Result<void>> assign(Instance instance, Identity identity);
+    asio::awaitable<Result<void>> personalize(Instance instance, InstanceRequest request);
+    asio::awaitable<Result<void>> note_extension(Instance instance, std::chrono::seconds total);
+    bool personalizes() const noexcept { return options_.secret.has_file(); }
     asio::awaitable<Result<std::vector<OrphanInstance>>> recover();
     asio::awaitable<std::string> diagnose(Instance instance);
 
@@ -110,12 +113,15 @@ private:
                                               std::chrono::milliseconds limit = DockerEngine::short_work);
     static asio::awaitable<void> end_calls(std::weak_ptr<Impl> weak, std::string socket);
     bool give_up(DockerEngine::Clock::time_point begun);
-    asio::awaitable<Result<std::shared_ptr<Container>>> create(const InstanceRequest& request);
+    asio::awaitable<Result<std::string>> make_secret(const InstanceRequest& request);
+    asio::awaitable<Result<void>> place_secret(const Container& container, std::string secret);
+    asio::awaitable<Result<std::shared_ptr<Container>>> create(const InstanceRequest& request, std::string secret);
     asio::awaitable<Result<void>> run(Container& container);
     asio::awaitable<Result<UniqueFd>> attachment(const Container& container);
     asio::awaitable<Result<void>> locate(Container& container, Reach reach);
     asio::awaitable<Result<void>> look(Container& container, Reach reach);
     static asio::awaitable<void> keep_looking(std::weak_ptr<Impl> weak, std::shared_ptr<Container> container);
+    asio::awaitable<Result<void>> rename(std::shared_ptr<Container> container);
     asio::awaitable<Result<void>> remove(std::string container);
     void remove_later(const std::string& container);
     asio::awaitable<void> retry_removals();

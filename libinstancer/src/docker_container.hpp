@@ -20,6 +20,7 @@
 
 #include "docker_bridge_network.hpp"
 #include "docker_preparation.hpp"
+#include "docker_spec.hpp"
 
 namespace instancer::detail::inline docker {
 
@@ -29,14 +30,18 @@ public:
     /// Of its last output: so many lines, and one more than so many bytes at most.
     static constexpr std::size_t most_lines = 20, most_bytes = 2048;
 
-    Container(const asio::any_io_executor& control, std::string container_id, std::string container_name,
+    Container(const asio::any_io_executor& control, std::string container_id, ContainerName container_name,
               std::shared_ptr<const Prepared> made_from)
-        : id(std::move(container_id)), name(std::move(container_name)), prepared(std::move(made_from)), ended(control)
+        : id(std::move(container_id)),
+          name(container_name.text()),
+          prepared(std::move(made_from)),
+          current_name(std::move(container_name)),
+          ended(control)
     {
     }
 
     const std::string id;
-    const std::string name;
+    const std::string name;  ///< In logs: what it was called when this run met it.
     const std::shared_ptr<const Prepared> prepared;
 
     std::uint16_t port = 0;
@@ -50,6 +55,7 @@ public:
     std::atomic<bool> gone = false;
 
     /// Only on the control executor.
+    ContainerName current_name;
     AsyncEvent ended;
     std::optional<int> exit_code;
     bool started = false;

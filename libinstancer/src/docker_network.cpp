@@ -2,8 +2,6 @@
 #include "docker_network.hpp"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <vector>
 
 #include <fcntl.h>
@@ -48,6 +46,11 @@ UniqueFd own_network_namespace() { return UniqueFd(::open("/proc/thread-self/ns/
 
 }  // namespace
 
+bool has_reachable_processes(const DockerOptions& options, const json& info)
+{
+    return is_local(info) && !is_rootless(info) && uses_host_kernel(options.runtime);
+}
+
 Result<Reach> choose_reach(const DockerOptions& options, const json& info, bool may_enter)
 {
     if (options.io == DockerIo::stdio)
@@ -60,20 +63,6 @@ Result<Reach> choose_reach(const DockerOptions& options, const json& info, bool 
     if (!may_enter || !uses_host_kernel(options.runtime))
         return Reach::address;
     return options.egress ? Reach::egress : Reach::inside;
-}
-
-Result<UniqueFd> open_network_namespace(int pid, const std::string& id)
-{
-    const auto process = "/proc/" + std::to_string(pid);
-    UniqueFd fd(::open((process + "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
-    if (!fd)
-        return fail(Errc::start_failed, Error(last_error(), "its network namespace").message());
-    // Asked after the opening: a process that still is the container's now was so then, too.
-    std::ifstream file(process + "/cgroup");
-    const std::string cgroups{std::istreambuf_iterator<char>(file), {}};
-    if (cgroups.find(id) == cgroups.npos)
-        return fail(Errc::start_failed, "its process cannot be seen from here");
-    return fd;
 }
 
 Result<UniqueFd> socket_inside(int network_namespace, int family)

@@ -18,16 +18,14 @@ enum class Reach {
     address,  ///< To the container's address on a bridge network.
 };
 
+/// Whether the processes of containers are ordinary ones of this host, by what the engine says of itself in `info`.
+bool has_reachable_processes(const DockerOptions& options, const nlohmann::json& info);
+
 /// Chooses how instances are reached, by what the engine says of itself in `info`; `may_enter` says whether this
 /// process may enter network namespaces.
 ///
 /// Errors: Errc::bad_request, with the remedy.
 Result<Reach> choose_reach(const DockerOptions& options, const nlohmann::json& info, bool may_enter);
-
-/// The network namespace of the process `pid`, if that is a process of the container `id`.
-///
-/// Errors: Errc::start_failed when it is not: it has ended, or the engine runs on another host.
-Result<UniqueFd> open_network_namespace(int pid, const std::string& id);
 
 /// Makes a TCP socket of the address family that belongs to the network namespace.
 ///

@@ -4,6 +4,8 @@
 #include <sstream>
 #include <string_view>
 
+#include <unistd.h>
+
 #include "docker_farewell.hpp"
 #include "docker_json.hpp"
 
@@ -57,7 +59,7 @@ Result<std::shared_ptr<const Prepared>> DockerPreparation::make(ImageFacts image
     next->spec = container_spec(options_, next->image, next->port);
     if (reach != Reach::inside)
         next->spec["HostConfig"]["NetworkMode"] = network_.name();
-    next->config = config_hash(next->spec, next->image);
+    next->config = config_hash(next->spec, next->image, options_.secret.version);
     if (const auto tried = try_out(*next); !tried)
         return fail(tried.error());
     return next;
@@ -153,6 +155,11 @@ Result<Reach> DockerPreparation::prepare_network()
         !value_at(info, "CpuCfsQuota", true))
         events_.warning(service_,
                         "this host's kernel cannot enforce all limits of containers (memory, processes, CPU)");
+    if (options_.secret.has_file() && (::geteuid() != 0 || !has_reachable_processes(options_, info)))
+        return fail(Errc::bad_request, "the file of the secret, " + options_.secret.file +
+                                           ", cannot be written into containers: that takes root, an engine that runs "
+                                           "as root on this host, and a runtime like runc; hand the secret over by "
+                                           "the environment");
     const auto reach = choose_reach(options_, info, may_enter_namespaces());
     if (!reach || *reach == Reach::inside)
         return reach;

@@ -176,7 +176,7 @@ asio::awaitable<Result<OrphanInstance>> DockerBackend::Impl::adopt(const json& s
     if (!is_usable(summary, name, *prepared))
         co_return fail(Errc::not_supported);
     const auto id = text_at(summary, "Id");
-    const auto container = std::make_shared<Container>(control_, id, name.text(), prepared);
+    const auto container = std::make_shared<Container>(control_, id, name, prepared);
     container->port = prepared->port;
     container->started = true;
     container->opened = true;
@@ -192,7 +192,9 @@ asio::awaitable<Result<OrphanInstance>> DockerBackend::Impl::adopt(const json& s
         asio::co_spawn(control_, keep_looking(weak_from_this(), container), asio::detached);
     }
     const auto age = std::max(unix_time() - name.claimed(), std::chrono::seconds(0));
-    co_return OrphanInstance(Instance(container->name, container), *name.identity(), age);
+    OrphanInstance orphan(Instance(container->name, container), *name.identity(), age);
+    orphan.extended(name.extended());
+    co_return orphan;
 }
 
 /// Looks where a container is until that is known, or the container has ended.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <random>
 #include <span>
 
@@ -48,6 +49,14 @@ std::string prefix(std::string_view daemon, std::string_view service)
     return std::string(daemon) + "." + std::string(service) + ".";
 }
 
+std::optional<std::chrono::seconds> seconds_of(std::string_view digits)
+{
+    std::chrono::seconds::rep count = 0;
+    const auto end = digits.data() + digits.size();
+    const auto [rest, error] = std::from_chars(digits.data(), end, count);
+    return error == std::errc() && rest == end ? std::optional(std::chrono::seconds(count)) : std::nullopt;
+}
+
 std::string tmpfs_options(std::uint64_t size)
 {
     return "nosuid,nodev,noexec,mode=1777" + (size ? ",size=" + std::to_string(size) : std::string());
@@ -75,6 +84,13 @@ std::vector<std::string> keys(const json& object)
         for (const auto& [key, value] : object.items())
             out.push_back(key);
     return out;
+}
+
+/// Where the file of the secret is; empty without one.
+std::string secret_directory(const DockerOptions& options)
+{
+    return options.secret.has_file() ? std::filesystem::path(options.secret.file).parent_path().string()
+                                     : std::string();
 }
 
 json ulimit(const char* name, std::uint64_t value) { return {{"Name", name}, {"Soft", value}, {"Hard", value}}; }
@@ -107,11 +123,13 @@ ContainerName::ContainerName(std::string_view daemon, std::string_view service)
 }
 
 ContainerName::ContainerName(std::string_view daemon, std::string_view service, const Identity& identity,
-                             Seconds claimed)
+                             Seconds claimed, Seconds extended)
     : text_(prefix(daemon, service) + (identity.returning() ? "returning." : "unique.") + identity.owner().hex() + "." +
-            identity.id().hex() + "." + std::to_string(claimed.count()) + "." + random_digits()),
+            identity.id().hex() + "." + std::to_string(claimed.count()) +
+            (extended.count() == 0 ? "" : "-" + std::to_string(extended.count())) + "." + random_digits()),
       identity_(identity),
-      claimed_(claimed)
+      claimed_(claimed),
+      extended_(extended)
 {
 }
 
@@ -130,12 +148,13 @@ std::optional<ContainerName> ContainerName::parse(std::string_view text, std::st
     if (parts.size() != 5 || (parts[0] != "returning" && parts[0] != "unique") || !Digest::parse(parts[1], owner) ||
         !Digest::parse(parts[2], id))
         return {};
-    Seconds::rep claimed = 0;
-    const auto end = parts[3].data() + parts[3].size();
-    if (const auto read = std::from_chars(parts[3].data(), end, claimed); read.ec != std::errc() || read.ptr != end)
+    const auto times = split(parts[3], '-');
+    const auto claimed = seconds_of(times[0]), extended = seconds_of(times.size() == 2 ? times[1] : "0");
+    if (times.size() > 2 || !claimed || !extended)
         return {};
     name.identity_ = Identity(owner, id, parts[0] == "returning");
-    name.claimed_ = Seconds(claimed);
+    name.claimed_ = *claimed;
+    name.extended_ = *extended;
     return name;
 }
 
@@ -164,6 +183,11 @@ Result<void> check(const DockerOptions& options, std::string_view service)
     for (const auto& tmpfs : options.tmpfs)
         if (!tmpfs.target.starts_with('/'))
             return bad("tmpfs '" + tmpfs.target + "': the path must be absolute");
+    if (const auto directory = secret_directory(options);
+        options.secret.has_file() && (!directory.starts_with('/') || directory == "/"))
+        return bad("the file '" + options.secret.file +
+                   "' of the secret: its directory becomes one in memory, so write an absolute path that has one, as "
+                   "in /run/flag/flag");
     return {};
 }
 
@@ -203,6 +227,8 @@ json container_spec(const DockerOptions& options, const ImageFacts& image, std::
     json tmpfs = {{"/tmp", "rw," + tmpfs_options(limits.tmp) + owner}};
     for (const auto& extra : options.tmpfs)
         tmpfs[extra.target] = "rw," + tmpfs_options(extra.size) + owner;
+    if (const auto directory = secret_directory(options); !directory.empty() && !tmpfs.contains(directory))
+        tmpfs[directory] = "rw,nosuid,nodev,noexec,mode=0755,uid=0,gid=0,size=64k";
 
     json mounts = json::array();
     for (const auto& mount : options.mounts)
@@ -295,11 +321,13 @@ std::chrono::seconds unix_time()
     return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
 }
 
-std::string config_hash(const json& spec, const ImageFacts& image)
+std::string config_hash(const json& spec, const ImageFacts& image, const std::string& secret_version)
 {
     Sha256 hash;
     hash.update_sized(spec.dump());
     hash.update_sized(image.id);
+    if (!secret_version.empty())
+        hash.update_sized(secret_version);
     return to_hex(hash.finish()).substr(0, 16);
 }
 

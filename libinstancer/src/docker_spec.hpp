@@ -41,8 +41,8 @@ public:
 };
 
 /// A container's name: `DAEMON.SERVICE.warm.RANDOM`, or `DAEMON.SERVICE.KIND.OWNER.ID.TIME.RANDOM`, where KIND is
-/// `returning` or `unique`, OWNER and ID are hashes and TIME says since when it has that owner. Names can change when
-/// labels cannot.
+/// `returning` or `unique`, OWNER and ID are hashes and TIME says since when it has that owner; `TIME-SECONDS` once its
+/// time to live was extended. Names can change when labels cannot.
 class ContainerName {
 public:
     using Seconds = std::chrono::seconds;
@@ -50,7 +50,8 @@ public:
     ContainerName() = default;
     /// For nobody yet.
     ContainerName(std::string_view daemon, std::string_view service);
-    ContainerName(std::string_view daemon, std::string_view service, const Identity& identity, Seconds claimed);
+    ContainerName(std::string_view daemon, std::string_view service, const Identity& identity, Seconds claimed,
+                  Seconds extended = Seconds(0));
 
     /// Empty when `text` is no name of that daemon and service.
     static std::optional<ContainerName> parse(std::string_view text, std::string_view daemon, std::string_view service);
@@ -61,10 +62,14 @@ public:
     /// Since the epoch.
     Seconds claimed() const noexcept { return claimed_; }
 
+    /// How much its time to live was extended.
+    Seconds extended() const noexcept { return extended_; }
+
 private:
     std::string text_;
     std::optional<Identity> identity_;
     Seconds claimed_{0};
+    Seconds extended_{0};
 };
 
 /// Whether options and names can be used at all, as far as that can be told without the engine.
@@ -85,8 +90,8 @@ nlohmann::json container_labels(const DockerOptions& options, std::string_view s
 /// Now, since the epoch.
 std::chrono::seconds unix_time();
 
-/// A short hash of all that shapes a container.
-std::string config_hash(const nlohmann::json& spec, const ImageFacts& image);
+/// A short hash of all that shapes a container; `secret_version` is that of its secret.
+std::string config_hash(const nlohmann::json& spec, const ImageFacts& image, const std::string& secret_version);
 
 /// The path whose DELETE kills and removes a container, named by name or id, with its volumes.
 std::string container_removal(const std::string& container);

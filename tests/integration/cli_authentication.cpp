@@ -245,6 +245,38 @@ TEST_CASE("menu: a client who is known looks at its instances, ends them, and go
     CHECK(fresh != instance);
 }
 
+TEST_CASE("menu: a client extends its instances as far as the options allow")
+{
+    const TemporaryDirectory directory;
+    const auto tokens = directory.file("tokens.txt", "red\n");
+    const std::string question = "!status, !extend, !reset, or an empty line to go on: ";
+    Daemon daemon(serving_together(
+        {"--auth", "prompt", "--tokens", tokens, "--menu", "--ttl", "1h", "--extend", "1h", "--extend-max", "100m"}));
+    const auto at_menu = [&] {
+        RawClient client(daemon.port());
+        client.receive(7);
+        client.send("red\n");
+        CHECK(client.receive(question.size()) == question);
+        return client;
+    };
+    auto first = at_menu();
+    first.send("!extend\n\n");
+    CHECK(first.receive_line() == "no instance");
+    CHECK(first.receive(question.size()) == question);
+    CHECK(first.receive_line() != "");
+
+    auto second = at_menu();
+    second.send("!extend\n!extend\n!extend\n");
+    const auto answer = [&] {
+        const auto line = second.receive_line();
+        CHECK(second.receive(question.size()) == question);
+        return line;
+    };
+    CHECK(answer().find("instance 1: extended, ends in 7") == 0);
+    CHECK(answer().find("instance 1: extended, ends in 9") == 0);
+    CHECK(answer().find("instance 1: cannot be extended again, ends in 9") == 0);
+}
+
 TEST_CASE("menu: it takes a client who is asked, and one that goes on some time")
 {
     const TemporaryDirectory directory;
@@ -252,7 +284,7 @@ TEST_CASE("menu: it takes a client who is asked, and one that goes on some time"
     CHECK(output_of(serving({"--auth", "prompt", "--tokens", tokens, "--menu", "--prompt", ""}), 2)
               .find("--menu: is for clients who are asked for their token; remove it, or give --prompt a text") !=
           std::string::npos);
-    CHECK(output_of(serving({"--menu"}), 2).find("--menu: needs a line that is typed") != std::string::npos);
+    CHECK(output_of(serving({"--menu"}), 2).find("--menu: needs --auth prompt or --auth signed") != std::string::npos);
     Daemon daemon(serving({"--auth", "prompt", "--tokens", tokens, "--menu"}));
     RawClient client(daemon.port());
     std::string lines = "red\n";

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a user reads: help, complaints, exit codes.
+#include <sstream>
+
 #include <doctest/doctest.h>
 
 #include <sys/stat.h>
@@ -23,6 +25,17 @@ public:
     }
 
     bool says(const std::string& part) const { return output.find(part) != std::string::npos; }
+
+    /// The output without the grades of isolation.
+    std::string ungraded() const
+    {
+        std::istringstream lines(output);
+        std::string rest;
+        for (std::string line; std::getline(lines, line);)
+            if (!line.starts_with("isolation: "))
+                rest += line + "\n";
+        return rest;
+    }
 
     int code;
     std::string output;
@@ -72,9 +85,29 @@ TEST_CASE("check says what it checked when all is well")
       } })");
     const Finished check({"check", "--config", file});
     CHECK(check.code == 0);
-    CHECK(check.output == "2 services, nothing wrong\n");
+    CHECK(check.ungraded() == "2 services, nothing wrong\n");
     // The path may be relative too.
     CHECK(Finished({"check", "--config", "c.json"}, directory.path()).code == 0);
+}
+
+TEST_CASE("check grades isolation; only with --strict is weak isolation wrong")
+{
+    const TemporaryDirectory directory;
+    const auto config = directory.file("c.json", R"({"services": {
+        "bad": {"mode": "exec", "listen": ":1", "command": ["/bin/cat"]},
+        "good": {"mode": "docker", "listen": ":2", "image": "i", "auth": "source"},
+        "other": {"mode": "forward", "listen": ":3", "to": "localhost:4"}}})");
+    const Finished check({"check", "--config", config});
+    CHECK(check.code == 0);
+    CHECK(check.says("isolation: bad: weak: one instance can take all memory; add \"limits.memory\": \"256m\"\n"));
+    CHECK(check.says("isolation: good: strong\n"));
+    CHECK_FALSE(check.says("isolation: other"));
+    const Finished strict({"check", "--strict", "--config", config});
+    CHECK(strict.code == 2);
+    CHECK(strict.says("error: bad: weak: one instance can take all memory"));
+    CHECK(strict.says("isolation: bad: fair: its programs reach the network"));
+    CHECK(strict.says("3 services, "));
+    CHECK(strict.says(" errors\n"));
 }
 
 TEST_CASE("check warns of a socket that anybody may connect to")
@@ -156,7 +189,7 @@ TEST_CASE("secrets that everybody can read are warned of by name, and not shown"
     const auto checked = [&](const char* mode) {
         for (const auto& path : {tokens, file})
             ::chmod(path.c_str(), static_cast<mode_t>(std::stoul(mode, nullptr, 8)));
-        return Finished({"check", "--config", file}).output;
+        return Finished({"check", "--config", file}).ungraded();
     };
     CHECK(checked("0644") == "warning: a: every user of this machine can read " + tokens +
                                  "; chmod o-r it\nwarning: a: every user of this machine can read " + file +
@@ -181,6 +214,6 @@ TEST_CASE("programs that would run as root are warned of, unless that is asked f
     for (const std::string user : {"root", "nobody"}) {
         const auto silent = check("\"user\": \"" + user + "\", ");
         CHECK(silent.code == 0);
-        CHECK(silent.output == "1 service, nothing wrong\n");
+        CHECK(silent.ungraded() == "1 service, nothing wrong\n");
     }
 }

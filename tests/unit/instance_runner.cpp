@@ -32,6 +32,11 @@ public:
 private:
     std::shared_ptr<InstanceRunner::Pool> keep_alive() override { return shared_from_this(); }
     void instance_ready(const InstanceRecordPtr&) override { heard.emplace_back("ready"); }
+    void instance_personalized(const InstanceRecordPtr& record, const Result<void>& personalized) override
+    {
+        CHECK(!record->personalizing);
+        heard.push_back(personalized ? "personalized" : "not personalized: " + personalized.error().message());
+    }
     void instance_start_failed(const InstanceRecordPtr& record, Errc error) override
     {
         heard.push_back((error == Errc::start_failed ? "start failed: " : "unavailable: ") + record->detail);
@@ -215,13 +220,13 @@ TEST_CASE("instance runner: a warm instance hears of its owner, at once or when 
     SUBCASE("at once")
     {
         fixture.start();
-        fixture.runner.assign(fixture.record, ann);
+        fixture.runner.assign(fixture.record, InstanceRequest("service", ann, ClientInfo()));
     }
     SUBCASE("when it is ready")
     {
         fixture.backend.opens.hold();
         fixture.start();
-        fixture.runner.assign(fixture.record, ann);
+        fixture.runner.assign(fixture.record, InstanceRequest("service", ann, ClientInfo()));
         fixture.loop.settle();
         CHECK(!fixture.instance().assigned());
         fixture.backend.opens.release();
@@ -231,6 +236,21 @@ TEST_CASE("instance runner: a warm instance hears of its owner, at once or when 
     CHECK(fixture.instance().assigned()->id() == ann.id());
     CHECK(fixture.record->owner == ann.owner().hex());
     CHECK(fixture.events.count("claimed fake 1") == 1);
+}
+
+TEST_CASE("instance runner: a warm instance is personalized before it hears of its owner, and stopped only afterwards")
+{
+    Fixture fixture(BackendTraits().personalizes(true));
+    fixture.start();
+    fixture.backend.personalizations.hold();
+    fixture.runner.assign(fixture.record, InstanceRequest("service", ann, ClientInfo()));
+    fixture.stop(InstanceEnd::stopped);
+    CHECK(!fixture.instance().assigned());
+    CHECK(fixture.pool->heard == Heard{"ready"});
+    fixture.backend.personalizations.release();
+    fixture.loop.settle();
+    CHECK(fixture.instance().assigned());
+    CHECK(fixture.pool->heard == Heard{"ready", "personalized", "stopped"});
 }
 
 TEST_CASE("instance runner: one that runs already is watched, and stopped like any other")

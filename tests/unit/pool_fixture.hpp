@@ -85,6 +85,7 @@ public:
         backend.prepares.release();
         backend.starts.release();
         backend.opens.release();
+        backend.personalizations.release();
         backend.stops.release();
         pool.close();
         loop.settle();

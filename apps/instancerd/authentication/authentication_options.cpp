@@ -40,8 +40,8 @@ constexpr std::string_view clients = "Clients that are known", tokens = "Signed 
 // clang-format off
 constexpr Option table[] = {
     {clients, "menu", flag<&S::authentication, &A::menu>, Scope::instances, {},
-     "a client whose token is right can look at its instances (!status) and end them (!reset); with an empty line it goes "
-     "on to its instance",
+     "a client whose token is right can look at its instances (!status), extend them (!extend, where extend is given) and "
+     "end them (!reset); with an empty line it goes on to its instance",
      {.needs = with_line}},
 
     {tokens, "auth-key", custom<Shape::list, add_key>.called("FILE"), Scope::instances, {},

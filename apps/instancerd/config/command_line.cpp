@@ -46,12 +46,14 @@ constexpr std::string_view file_help =
     R"(Usage: instancerd run --config FILE [options]      serves all that the configuration describes
        instancerd check --config FILE [options]    says what is wrong with it; exit 2, or 0 when all is well
        instancerd owners --config FILE [options]   lists hash, service and label of each owner of a listed token
+       instancerd flag check --config FILE         says whose each flag on standard input is
 
 The configuration is JSON, with comments:
 
   { "log-level": "info",
     "services": { "shell": { "mode": "exec", "listen": ":1337", "command": ["/bin/cat"] } } }
 
+check grades the isolation of each service too; with --strict a weak one is wrong.
 Options of the daemon (instancerd --help) may stand beside --config, and go before what it says.
 
 Keys are the long options without the dashes, of the daemon at the top and of its mode in each
@@ -138,14 +140,18 @@ std::string unknown_word(const std::string& word, const std::string& guess, cons
 
 Command misuse(const std::string& text) { return Command(Command::Kind::misuse, text); }
 
-/// `tunnel server` and `tunnel agent` are one word for the rest.
-Parsed<void> join_tunnel(std::vector<std::string>& arguments)
+/// `tunnel server`, `tunnel agent` and `flag check` are one word for the rest.
+Parsed<void> join_words(std::vector<std::string>& arguments)
 {
-    if (arguments.empty() || arguments.front() != "tunnel")
+    const auto first = arguments.empty() ? std::string() : arguments.front();
+    const auto second = arguments.size() < 2 ? std::string() : arguments[1];
+    if (first != "tunnel" && first != "flag")
         return {};
-    if (arguments.size() < 2 || (arguments[1] != "server" && arguments[1] != "agent"))
+    if (first == "tunnel" && second != "server" && second != "agent")
         return wrong("which end of the tunnel? Write instancerd tunnel server, or instancerd tunnel agent");
-    arguments[1] = "tunnel-" + arguments[1];
+    if (first == "flag" && second != "check")
+        return wrong("what about flags? Write instancerd flag check");
+    arguments[1] = first + "-" + second;
     arguments.erase(arguments.begin());
     return {};
 }
@@ -296,7 +302,7 @@ private:
     CLI::Option* help_;
 };
 
-/// `run`, `check` or `owners`: a configuration, and options of the daemon that go before what it says.
+/// `run`, `check`, `owners` or `flag check`: a configuration, and options of the daemon that go before what it says.
 class FileForm {
 public:
     FileForm(CLI::App& app, std::string_view name, Command::Kind kind)
@@ -306,6 +312,8 @@ public:
         app_->allow_extras();
         help_ = app_->add_flag("-h,--help");
         config_ = app_->add_option("--config");
+        if (kind == Command::Kind::check)
+            strict_ = app_->add_flag("--strict");
     }
 
     bool used() const { return app_->parsed(); }
@@ -325,6 +333,7 @@ public:
         if (!text)
             return misuse(text.error());
         Command result(kind_);
+        result.strict = strict_ && strict_->count() > 0;
         result.settings = read_config(file, *text, result.problems);
         // Paths on the command line are relative to where it is written.
         const auto base = std::exchange(result.settings.base, {});
@@ -339,6 +348,7 @@ private:
     CommandOptions options_;
     CLI::Option* help_;
     CLI::Option* config_;
+    CLI::Option* strict_ = nullptr;
 };
 
 }  // namespace
@@ -358,7 +368,7 @@ Command parse_command_line(std::vector<std::string> arguments)
         return Command(Command::Kind::print, std::string(tunnel_help));
     if (!arguments.empty() && arguments.front() == "pow")
         return parse_proof_command({arguments.begin() + 1, arguments.end()});
-    if (const auto joined = join_tunnel(arguments); !joined)
+    if (const auto joined = join_words(arguments); !joined)
         return misuse(joined.error());
 
     if (!arguments.empty() && arguments.front() == name_of(Mode::relay))
@@ -373,8 +383,10 @@ Command parse_command_line(std::vector<std::string> arguments)
     std::vector<QuickForm> quick_forms;
     for (const auto* mode : all_modes())
         quick_forms.emplace_back(app, mode->mode);
-    const FileForm run(app, "run", Command::Kind::serve), check(app, "check", Command::Kind::check),
-        owners(app, "owners", Command::Kind::owners);
+    const FileForm file_forms[] = {{app, "run", Command::Kind::serve},
+                                   {app, "check", Command::Kind::check},
+                                   {app, "owners", Command::Kind::owners},
+                                   {app, "flag-check", Command::Kind::find_flags}};
 
     std::reverse(arguments.begin(), arguments.end());
     try {
@@ -391,16 +403,16 @@ Command parse_command_line(std::vector<std::string> arguments)
     for (const auto& form : quick_forms)
         if (form.used())
             return form.read(std::move(command));
-    for (const auto* form : {&run, &check, &owners})
-        if (form->asks_for_help())
+    for (const auto& form : file_forms)
+        if (form.asks_for_help())
             return Command(Command::Kind::print, std::string(file_help));
     if (help_flag->count() > 0)
         return Command(Command::Kind::print, help());
     if (version_flag->count() > 0)
         return Command(Command::Kind::print, "instancerd " INSTANCER_VERSION "\n");
-    for (const auto* form : {&run, &check, &owners})
-        if (form->used())
-            return form->read(has_command);
+    for (const auto& form : file_forms)
+        if (form.used())
+            return form.read(has_command);
     const auto extras = app.remaining();
     if (extras.empty())
         return misuse("what is to be done?\n" + usage());

@@ -15,12 +15,13 @@ namespace instancer::daemon {
 class Command {
 public:
     enum class Kind {
-        print,   ///< Print `text` and succeed.
-        misuse,  ///< Print `text` as an error.
-        serve,   ///< Run `settings`, if there are no `problems`.
-        check,   ///< Report `problems`.
-        owners,  ///< List whose tokens are accepted.
-        act,     ///< Call `act` for the exit code.
+        print,       ///< Print `text` and succeed.
+        misuse,      ///< Print `text` as an error.
+        serve,       ///< Run `settings`, if there are no `problems`.
+        check,       ///< Report `problems`.
+        owners,      ///< List whose tokens are accepted.
+        find_flags,  ///< Say whose the flags on standard input are.
+        act,         ///< Call `act` for the exit code.
     };
 
     explicit Command(Kind command_kind, std::string output = {}) : kind(command_kind), text(std::move(output)) {}
@@ -29,6 +30,7 @@ public:
     std::string text;
     Settings settings;
     Problems problems;
+    bool strict = false;  ///< Weak isolation is a problem, too.
     std::function<int()> act;
 };
 

@@ -30,6 +30,7 @@
 #include "config/problem.hpp"
 #include "crowd/crowd_settings.hpp"
 #include "files/access.hpp"
+#include "flags/flag_settings.hpp"
 #include "modes/mode.hpp"
 #include "modes/tunnel/tunnel_settings.hpp"
 #include "options/values.hpp"
@@ -170,6 +171,8 @@ public:
     ProcessIo io = ProcessIo::stdio;
     std::optional<PortRange> ports;
     std::string dir_template;
+
+    FlagSettings flags;
 
     DockerOptions docker;  ///< What concerns containers alone.
 

@@ -18,6 +18,7 @@
 #include "crowd/crowd.hpp"
 #include "daemon/system.hpp"
 #include "files/access.hpp"
+#include "flags/flags.hpp"
 #include "modes/modes.hpp"
 #include "proof/proof.hpp"
 
@@ -186,6 +187,7 @@ void check_service(Checker& checker)
             check(checker);
         check_instances(checker);
         check_listen_port(checker);
+        check_flags(checker);
     }
     check_proof(checker);
     checker.check_table();
@@ -359,6 +361,8 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
                 address.text() +
                 " has no permissions: every user who shares this network namespace may connect; listen on "
                 "unix:/path, with unix-mode, where that matters");
+    for (auto& warning : warn_of_flags(settings, service))
+        warnings.push_back(std::move(warning));
     for (const auto* file : {&service.tokens, &service.relay.auth_file})
         if (!file->empty() && is_readable_by_all(*file))
             warnings.push_back("every user of this machine can read " + *file + "; chmod o-r it");

@@ -109,7 +109,8 @@ InstanceService::InstanceService(const OwnedSettings& settings, ServiceContext& 
         events_.add(*proof_);
     }
     if (service_.authentication.menu)
-        options.identified_stages.push_back(std::make_shared<MenuStage>(name_, control, *pool_));
+        options.identified_stages.push_back(std::make_shared<MenuStage>(
+            name_, control, *pool_, service_.pool.extension != PoolOptions::Duration::zero()));
     auto authenticator = parts.authenticator ? std::move(parts.authenticator) : authentication_.take_authenticator();
     server_ = std::make_unique<Server>(context.workers, std::move(options), std::move(parts.acceptors),
                                        std::move(authenticator), *pool_, *bridge_, events_);

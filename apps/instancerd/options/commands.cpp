@@ -22,13 +22,23 @@ std::vector<CommandEntry> commands()
                    .brief = "several services in one daemon",
                    .purpose = "Serves what a configuration says, several services in one daemon."});
     all.push_back({.words = "check",
-                   .forms = {"--config FILE"},
-                   .brief = "say what is wrong with it; exit 2, or 0 when all is well",
-                   .purpose = "Says what is wrong with a configuration, by line and path, and starts nothing."});
+                   .forms = {"--config FILE [--strict]"},
+                   .brief = "say what is wrong with it; exit 2, or 0 when well",
+                   .purpose =
+                       "Says what is wrong with a configuration, by line and path, and starts nothing. Grades how "
+                       "each service's instances are isolated, and says what to change; with --strict weak "
+                       "isolation is wrong."});
     all.push_back({.words = "owners",
                    .forms = {"--config FILE"},
                    .brief = "list the owners of accepted tokens, as the log names them",
                    .purpose = "Lists each owner's hash, service and label, so that a line of the log can be traced."});
+    all.push_back({.words = "flag check",
+                   .forms = {"--config FILE"},
+                   .brief = "say whose each flag on standard input is",
+                   .purpose =
+                       "Says whose each flag on standard input is, one a line: flag, service, owner and label, with "
+                       "tabs between, or that it is nobody's. Exit 0 when each is somebody's, 1 when one is "
+                       "nobody's, 2 when the configuration is wrong."});
     for (const auto& command : proof_commands())
         all.push_back(command);
     return all;

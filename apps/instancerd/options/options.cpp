@@ -7,6 +7,7 @@
 #include "authentication/authentication_options.hpp"
 #include "crowd/crowd.hpp"
 #include "files/access.hpp"
+#include "flags/flags.hpp"
 #include "modes/modes.hpp"
 #include "options/types.hpp"
 #include "proof/proof.hpp"
@@ -49,22 +50,6 @@ Parsed<void> add_listen(Target to, const std::string& text)
     for (const auto& address : *addresses)
         to.service->listen.push_back(to.settings.resolve(address));
     return {};
-}
-
-Parsed<void> set_unix_mode(Target to, const std::string& text)
-{
-    if (text.size() != 4 || text.front() != '0' || text.find_first_not_of("01234567") != text.npos)
-        return wrong("'" + text + "' are no permissions; write 0600 or 0666");
-    to.service->unix_mode = static_cast<mode_t>(std::stoul(text, nullptr, 8));
-    return {};
-}
-
-std::string show_unix_mode(const View& from)
-{
-    std::string digits = "0000";
-    for (unsigned i = 0; i < digits.size(); ++i)
-        digits[3 - i] = static_cast<char>('0' + (from.service->unix_mode >> 3 * i & 7));
-    return digits;
 }
 
 template <bool allow>
@@ -222,6 +207,7 @@ constexpr Needs with_dialogue = {{{{"auth", "token"}, {"auth", "prompt"}, {"acce
                                  Scope::unrelayed};
 constexpr Needs with_queue = {{{{"when-full", "queue"}, {"max-per-upstream"}}}};
 constexpr Needs with_traffic_log = {{{{"traffic-log", "text"}, {"traffic-log", "hex"}}}};
+constexpr Needs with_extension = {{{{"extend", {}, "DURATION"}}}};
 constexpr Needs with_record = {{{{"record", {}, "DIR"}}}};
 
 constexpr Conflict unseen = {{"io", "socket"}, "no byte passes through us", {"io", "stdio"}};
@@ -236,7 +222,7 @@ constexpr Option before_modes[] = {
     {listening, "listen", custom<Shape::list, add_listen>.called("ADDR"), Scope::listeners, {},
      "where clients connect: host:port, [v6]:port, :port (every address, IPv4 and IPv6), :20000-20009 (each of these "
      "ports), unix:/path, unix:@name (an abstract socket, without permissions), fd:NAME (a socket that systemd passes)"},
-    {listening, "unix-mode", custom<Shape::text, set_unix_mode, show_unix_mode>.called("OCTAL"), Scope::service, {},
+    {listening, "unix-mode", permissions<&S::unix_mode>, Scope::service, {},
      "permissions of Unix sockets that are listened on"},
     {listening, "unix-owner", text<&S::unix_owner>.called("NAME|UID"), Scope::service, "the daemon's own",
      "user that the files of Unix sockets belong to"},
@@ -327,6 +313,15 @@ constexpr Option before_modes[] = {
 
     {times, "ttl", duration<&S::pool, &P::ttl>, Scope::instances, {},
      "an instance ends this long after its first client has come"},
+    {times, "extend", duration<&S::pool, &P::extension>, Scope::instances, {},
+     "how much longer than ttl an instance lives each time that its owner asks for it; 0: nobody can",
+     {.needs = {{{{"ttl", {}, "DURATION"}}}}, .zero_is_off = true}},
+    {times, "extend-max", duration<&S::pool, &P::max_extension>, Scope::instances, {},
+     "how much longer than ttl an instance can live in all",
+     {.needs = with_extension}},
+    {times, "extend-window", duration<&S::pool, &P::extension_window>, Scope::instances, {},
+     "how long before its end an instance can be extended; 0: at any time",
+     {.needs = with_extension}},
     {times, "idle", duration<&S::pool, &P::idle>, Scope::instances, "10m (with io socket: no limit)",
      "an instance ends after this long without a byte",
      {.conflict = unseen}},
@@ -503,6 +498,7 @@ const std::vector<Option>& options()
         }
         const auto of_ways = authentication_options();
         rows.insert(rows.end(), of_ways.begin(), of_ways.end());
+        rows.insert(rows.end(), flag_options().begin(), flag_options().end());
         rows.insert(rows.end(), std::begin(after_modes), std::end(after_modes));
         return rows;
     }();

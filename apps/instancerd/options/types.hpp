@@ -203,6 +203,13 @@ inline constexpr Type size_from = Type{Shape::size, "SIZE",
                                       .within(least, std::numeric_limits<std::int64_t>::max())
                                       .or_none();
 
+/// Permissions of a file.
+template <auto... members>
+inline constexpr Type permissions{
+    Shape::text, "OCTAL",
+    [](Target to, const std::string& text) { return set(field<members...>(to), parse_permissions(text)); },
+    [](const View& from) { return print_permissions(field<members...>(from)); }};
+
 template <auto... members>
 inline constexpr Type flag{Shape::flag,
                            {},

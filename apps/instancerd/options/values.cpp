@@ -171,6 +171,24 @@ std::string print_ports(const PortRange& ports)
     return ports.size() == 1 ? first : first + "-" + std::to_string(ports.last());
 }
 
+Parsed<mode_t> parse_permissions(std::string_view text)
+{
+    if (text.size() != 4 || text.front() != '0' || text.find_first_not_of("01234567") != text.npos)
+        return wrong("'" + std::string(text) + "' are no permissions; write 0600 or 0666");
+    mode_t mode = 0;
+    for (const char digit : text)
+        mode = mode << 3 | static_cast<mode_t>(digit - '0');
+    return mode;
+}
+
+std::string print_permissions(mode_t mode)
+{
+    std::string digits = "0000";
+    for (unsigned i = 0; i < digits.size(); ++i)
+        digits[3 - i] = static_cast<char>('0' + (mode >> 3 * i & 7));
+    return digits;
+}
+
 Parsed<std::string> parse_hex(std::string_view text, std::size_t count)
 {
     const auto bytes = from_hex(text);

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <sys/types.h>
 #include <tl/expected.hpp>
 
 #include <instancer/backend/process_options.hpp>
@@ -41,10 +42,14 @@ inline constexpr double least_cpus = 0.01, most_cpus = 4096;
 /// A number of processors: `2`, `0.5`, or `0`.
 Parsed<double> parse_cpus(std::string_view text);
 
+/// Permissions of a file, in octal digits: `0600`.
+Parsed<mode_t> parse_permissions(std::string_view text);
+
 /// As they are written, in the largest unit that leaves nothing over.
 std::string print_duration(std::chrono::microseconds duration);
 std::string print_size(std::uint64_t bytes);
 std::string print_cpus(double count);
+std::string print_permissions(mode_t mode);
 std::string print_ports(const PortRange& ports);
 
 /// Exactly `digits` hexadecimal digits; the result has the bytes they stand for.

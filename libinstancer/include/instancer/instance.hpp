@@ -134,10 +134,20 @@ public:
     /// Since when it has had its owner.
     std::chrono::seconds age() const noexcept { return age_; }
 
+    /// How much its time to live was extended.
+    std::chrono::seconds extended() const noexcept { return extended_; }
+    /// Sets how much its time to live was extended.
+    OrphanInstance& extended(std::chrono::seconds value) noexcept
+    {
+        extended_ = value;
+        return *this;
+    }
+
 private:
     Instance instance_;
     Identity identity_;
     std::chrono::seconds age_;
+    std::chrono::seconds extended_{0};
 };
 
 }  // namespace instancer

@@ -73,10 +73,20 @@ public:
         return *this;
     }
 
+    /// Clients of a warm instance that was claimed wait until `personalize` has completed.
+    bool personalizes() const noexcept { return personalizes_; }
+    /// Sets whether warm instances are personalized.
+    BackendTraits& personalizes(bool value) noexcept
+    {
+        personalizes_ = value;
+        return *this;
+    }
+
 private:
     bool single_use_ = false;
     bool takes_client_socket_ = false;
     bool ready_at_start_ = false;
+    bool personalizes_ = false;
     std::size_t max_instances_ = 0;
     std::chrono::milliseconds finish_time_{0};
 };
@@ -186,6 +196,27 @@ public:
         return do_assign(std::move(instance), identity);
     }
 
+    /// Gives a warm instance what it has of its owner, of whom `request` tells, before the first client comes. Called
+    /// once, and only where the traits ask for it.
+    ///
+    /// Time: fails rather than hangs; a few seconds at most.
+    /// Cancellation: not needed.
+    /// Errors: for the operator; the instance is stopped, and its clients are refused.
+    asio::awaitable<Result<void>> personalize(Instance instance, InstanceRequest request)
+    {
+        return do_personalize(std::move(instance), std::move(request));
+    }
+
+    /// The time to live of an instance was extended, by `total` since it got its owner. A later run must find that with
+    /// the instance.
+    ///
+    /// Cancellation: not needed.
+    /// Errors: for the operator; the instance lives longer all the same.
+    asio::awaitable<Result<void>> note_extension(Instance instance, std::chrono::seconds total)
+    {
+        return do_note_extension(std::move(instance), total);
+    }
+
     /// Finds what a previous run of this program left behind for `service`: returns what can be taken over, and
     /// removes the rest.
     ///
@@ -211,6 +242,11 @@ private:
     virtual asio::awaitable<InstanceExit> do_wait(Instance instance) = 0;
     virtual asio::awaitable<Result<void>> do_stop(Instance instance) = 0;
     virtual asio::awaitable<Result<void>> do_assign(Instance, Identity) { co_return Result<void>(); }
+    virtual asio::awaitable<Result<void>> do_personalize(Instance, InstanceRequest) { co_return Result<void>(); }
+    virtual asio::awaitable<Result<void>> do_note_extension(Instance, std::chrono::seconds)
+    {
+        co_return Result<void>();
+    }
     virtual asio::awaitable<Result<std::vector<OrphanInstance>>> do_recover(std::string)
     {
         co_return std::vector<OrphanInstance>();

@@ -4,6 +4,7 @@
 #include <instancer/backend/docker_backend.hpp>
 
 #include "daemon/instance_service.hpp"
+#include "flags/flags.hpp"
 
 namespace instancer::daemon {
 
@@ -28,6 +29,7 @@ DockerOptions backend_options(const Settings& settings, const ServiceSettings& s
     options.stderr_to = service.stderr_to;
     options.env = service.env;
     options.client_env = service.client_env;
+    options.secret = make_flag_secret(service);
     options.user = service.user;
     options.limits.memory = service.limits.memory;
     options.limits.cpus = service.limits.cpus;

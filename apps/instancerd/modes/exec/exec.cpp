@@ -10,6 +10,7 @@
 
 #include "daemon/instance_service.hpp"
 #include "daemon/system.hpp"
+#include "flags/flags.hpp"
 
 namespace instancer::daemon {
 
@@ -47,6 +48,7 @@ ProcessOptions process_options(const Settings& settings, const ServiceSettings& 
         options.working_directory = service.dir_template.empty() ? settings.resolve(".") : "{dir}";
     options.env = service.env;
     options.client_env = service.client_env;
+    options.secret = make_flag_secret(service);
     // Who is not root can only stay who they are.
     if (!service.user.empty() && ::geteuid() == 0)
         if (const auto user = find_user(service.user))

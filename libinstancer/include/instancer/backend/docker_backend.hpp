@@ -49,6 +49,8 @@ private:
     asio::awaitable<InstanceExit> do_wait(Instance instance) override;
     asio::awaitable<Result<void>> do_stop(Instance instance) override;
     asio::awaitable<Result<void>> do_assign(Instance instance, Identity identity) override;
+    asio::awaitable<Result<void>> do_personalize(Instance instance, InstanceRequest request) override;
+    asio::awaitable<Result<void>> do_note_extension(Instance instance, std::chrono::seconds total) override;
     asio::awaitable<Result<std::vector<OrphanInstance>>> do_recover(std::string service) override;
     asio::awaitable<std::string> do_diagnose(Instance instance) override;
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <instancer/backend/instance_secret.hpp>
 #include <instancer/backend/stderr_to.hpp>
 
 namespace instancer {
@@ -82,6 +83,8 @@ public:
     std::vector<DockerTmpfs> tmpfs;                        ///< Beside /tmp.
     std::vector<DockerMount> mounts;                       ///< What it sees of the host.
     bool egress = false;  ///< Let containers connect to the outside; never to the host or each other.
+
+    InstanceSecret secret;  ///< The directory of its file becomes one in memory, if it is none.
 
     std::chrono::milliseconds stop_grace{2000};  ///< From the stop signal to the kill; 0 kills at once.
 

@@ -129,8 +129,16 @@ private:
     /// On a helper thread. What an instance got before its start failed is taken away again.
     Result<Started> start_process(InstanceRequest& request, Process& process);
 
+    Result<Started> equip_and_spawn(InstanceRequest& request, Process& process);
+
     /// Gives an instance what it has for itself.
     Result<void> equip(Process& process);
+
+    /// Makes the instance's secret, and hands it over.
+    Result<void> give_secret(const InstanceRequest& request, const Process& process,
+                             std::vector<std::string>& environment) const;
+
+    Result<void> write_secret(const Process& process, const std::string& secret) const;
 
     /// Null: whom we run as.
     const ProcessUser* user_of(const Process& process) const noexcept
@@ -151,6 +159,8 @@ private:
     static std::string substituted(std::string text, const InstanceRequest& request, const Process& process);
 
     std::vector<std::string> environment(const InstanceRequest& request, const Process& process) const;
+
+    asio::awaitable<Result<void>> do_personalize(Instance instance, InstanceRequest request) override;
 
     // Reaching.
 

@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include <instancer/backend/instance_secret.hpp>
 #include <instancer/backend/stderr_to.hpp>
 #include <instancer/backend/terminal_mode.hpp>
 
@@ -92,6 +93,7 @@ public:
     /// The whole environment beside PATH and what we tell. Placeholders in a value are as in the arguments.
     std::vector<std::pair<std::string, std::string>> env;
     bool client_env = true;           ///< Tell the instance by environment who its client is.
+    InstanceSecret secret;            ///< Its file is `{dir}/` and a path below that, in a directory that is there.
     std::optional<ProcessUser> user;  ///< None: whom we run as.
     std::optional<UserRange> users;   ///< In place of `user`: each instance has one of them for itself.
     /// Path of the program `instancer-init`, which takes `user` or one of `users`, so that nobody who runs as that user

@@ -17,6 +17,7 @@
 #include <instancer/instance_backend.hpp>
 #include <instancer/lease.hpp>
 #include <instancer/pool/acquire_request.hpp>
+#include <instancer/pool/extension.hpp>
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/pool/instance_info.hpp>
 #include <instancer/pool/lease_ticket.hpp>
@@ -83,6 +84,13 @@ public:
     /// Keeps the instance that `snapshot` lists as `id` from ending by a time limit before `until`. It can still make
     /// room for others. A later call replaces an earlier one. False when there is none.
     bool extend(std::uint64_t id, std::chrono::steady_clock::time_point until) { return driver_->extend(id, until); }
+
+    /// Has the instance that `snapshot` lists as `id` live longer than its `ttl`, as its owner wishes and the options
+    /// allow. Unlike `extend` it is bounded, other limits go on, and a later run that takes the instance over knows.
+    Extension extend_ttl(std::uint64_t id) { return driver_->extend_ttl(SlotId::from_key(id)); }
+
+    /// The same for the instance of `identity`.
+    Extension extend_ttl(const Identity& identity) { return driver_->extend_ttl(identity); }
 
     /// Decides by other options from now on. Instances that exist keep their time limits, and lower caps end none of
     /// them; warm instances beyond `warm` are stopped. `single_use` stays as it was.

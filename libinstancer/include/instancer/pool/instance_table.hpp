@@ -77,6 +77,7 @@ public:
     Time claimed{};                          ///< When it got its owner.
     Time kept_until = Time::min();           ///< No time limit ends it before.
     std::uint32_t limits = 0;                ///< Which time limits it has.
+    std::uint32_t extended = 0;              ///< Seconds by which its time to live was extended.
 
     InstanceEntry() = default;
 };

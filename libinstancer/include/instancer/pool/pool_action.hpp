@@ -18,7 +18,7 @@ public:
     /// What is to be done.
     enum class Kind {
         start,   ///< Start an instance in `slot`; for `waiter`, or warm when that is 0. Answer: ready, start_failed.
-        assign,  ///< The instance in `slot` now belongs to `identity`.
+        assign,  ///< The instance in `slot` now belongs to `identity`, because of `waiter`.
         grant,   ///< `waiter` gets a session on `slot`. Answer, later: release.
         refuse,  ///< `waiter` gets `error`.
         revoke,  ///< End every session on `slot`, because of `end`.

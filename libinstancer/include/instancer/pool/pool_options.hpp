@@ -30,6 +30,9 @@ public:
     Duration queue_timeout = std::chrono::seconds(30);  ///< How long a client waits for room.
     Duration start_timeout = std::chrono::seconds(30);  ///< From the start to the first connection.
     Duration ttl{0};                                    ///< From the first owner's claim to the end, used or not.
+    Duration extension{0};                              ///< What each extension adds to `ttl`; 0: there is none.
+    Duration max_extension{0};                          ///< All extensions of an instance together.
+    Duration extension_window{0};                       ///< Before its end, in which an instance can be extended.
     Duration idle = std::chrono::minutes(10);   ///< Without a byte in either direction, clients connected or not.
     Duration linger = std::chrono::minutes(5);  ///< After the last client left; 0 means the instance goes at once.
     Duration warn_before{0};                    ///< How long before the end by `ttl` sessions are warned of it.

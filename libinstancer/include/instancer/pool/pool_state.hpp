@@ -13,6 +13,7 @@
 #include <instancer/detail/pool/timer_wheel.hpp>
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
+#include <instancer/pool/extension.hpp>
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/pool/instance_table.hpp>
 #include <instancer/pool/occupancy.hpp>
@@ -101,15 +102,22 @@ public:
     /// before replaces that one. False when there is none, or it is being stopped.
     bool extend(SlotId slot, Time until);
 
+    /// The owner of the instance in `slot` wants it to live longer than its `ttl`.
+    Extension extend_ttl(Time now, SlotId slot);
+
+    /// The instance of `identity`, or what becomes one; none when it has none.
+    std::optional<SlotId> find(const Identity& identity) const;
+
     /// Decides by other options from now on. Nothing ends for that but warm instances beyond their number: instances
     /// that exist keep their time limits, clients that wait keep their place. `single_use` stays as it was.
     ///
     /// Time: by the number of instances and owners.
     void replace_options(Time now, PoolOptions options);
 
-    /// Takes in an instance that runs already, `age` after it got its owner. It may exceed the caps.
-    /// Empty when its identity has one. The oldest comes first.
-    std::optional<SlotId> adopt(Time now, const Identity& identity, Duration age);
+    /// Takes in an instance that runs already, `age` after it got its owner, whose time to live was `extended`. It may
+    /// exceed the caps. Empty when its identity has one. The oldest comes first.
+    std::optional<SlotId> adopt(Time now, const Identity& identity, Duration age,
+                                std::chrono::seconds extended = std::chrono::seconds(0));
 
     /// The time has come that `next_deadline()` named, or `on_wake` was called.
     void tick(Time now);

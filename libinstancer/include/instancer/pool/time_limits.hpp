@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <instancer/pool/extension.hpp>
 #include <instancer/pool/instance_table.hpp>
 #include <instancer/pool/pool_options.hpp>
 
@@ -51,9 +52,27 @@ public:
     static bool is_kept(const InstanceEntry& entry, Time now) noexcept { return now < entry.kept_until; }
 
     /// Whether it has lived long enough.
-    bool is_expired(const InstanceEntry& entry, Time now) const
+    bool is_expired(const InstanceEntry& entry, Time now) const { return has_ttl(entry) && now >= end_of(entry); }
+
+    /// Extends the time to live of an instance that has an owner, as far as `options` allow. An extension counts in
+    /// whole seconds.
+    Extension extend(InstanceEntry& entry, const PoolOptions& options, Time now) const
     {
-        return of(entry).ttl != Duration::zero() && now - entry.claimed >= of(entry).ttl;
+        using std::chrono::seconds;
+        if (!has_ttl(entry) || options.extension == Duration::zero())
+            return Extension(Extension::Answer::not_offered);
+        auto added = std::chrono::ceil<seconds>(options.extension);
+        if (options.max_extension != Duration::zero())
+            added = std::min(added, std::chrono::floor<seconds>(options.max_extension) - seconds(entry.extended));
+        if (added <= seconds::zero())
+            return Extension(Extension::Answer::used_up, end_of(entry));
+        const auto opens = end_of(entry) - options.extension_window;
+        if (options.extension_window != Duration::zero() && now < opens)
+            return Extension(Extension::Answer::too_early, opens);
+        entry.extended += static_cast<std::uint32_t>(added.count());
+        Extension granted(Extension::Answer::granted, end_of(entry));
+        granted.total = seconds(entry.extended);
+        return granted;
     }
 
     /// Whether no byte, by what is known, has passed for too long.
@@ -72,8 +91,8 @@ public:
     Time due(const InstanceEntry& entry) const
     {
         Time due = Time::max();
-        if (of(entry).ttl != Duration::zero())
-            due = std::min(due, entry.claimed + of(entry).ttl);
+        if (has_ttl(entry))
+            due = std::min(due, end_of(entry));
         if (of(entry).idle != Duration::zero())
             due = std::min(due, entry.last_used + of(entry).idle);
         if (entry.clients == 0)
@@ -109,6 +128,14 @@ private:
             if (table[index].used)
                 used[table[index].limits] = true;
         return sets_.begin() + (std::find(used.begin(), used.end(), false) - used.begin());
+    }
+
+    bool has_ttl(const InstanceEntry& entry) const { return of(entry).ttl != Duration::zero(); }
+
+    /// Of its time to live.
+    Time end_of(const InstanceEntry& entry) const
+    {
+        return entry.claimed + of(entry).ttl + std::chrono::seconds(entry.extended);
     }
 
     const Set& of(const InstanceEntry& entry) const { return sets_[entry.limits]; }

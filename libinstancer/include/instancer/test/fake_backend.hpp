@@ -81,6 +81,10 @@ public:
 
     /// Whom it was given to when it was warm.
     const std::optional<Identity>& assigned() const noexcept { return assigned_; }
+    /// Whom it was personalized for when it was warm.
+    const std::optional<Identity>& personalized() const noexcept { return personalized_; }
+    /// How much its time to live was extended, by what the backend was told.
+    std::chrono::seconds extended() const noexcept { return extended_; }
 
     /// The far end of each connection that was opened to it, in order.
     std::vector<FakePeer>& connections() noexcept { return connections_; }
@@ -113,6 +117,8 @@ private:
     std::optional<Identity> identity_;
     std::optional<ClientInfo> client_;
     std::optional<Identity> assigned_;
+    std::optional<Identity> personalized_;
+    std::chrono::seconds extended_{0};
     std::vector<FakePeer> connections_;
     UniqueFd client_socket_;
     AsyncEvent ended_;
@@ -132,30 +138,39 @@ public:
 
     /// Says of itself what `traits` say.
     explicit FakeBackend(const asio::any_io_executor& executor, const BackendTraits& traits = {})
-        : prepares(executor), starts(executor), opens(executor), stops(executor), executor_(executor), traits_(traits)
+        : prepares(executor),
+          starts(executor),
+          opens(executor),
+          personalizations(executor),
+          stops(executor),
+          executor_(executor),
+          traits_(traits)
     {
     }
 
     // What it does.
 
-    FakeGate prepares;                   ///< Where `prepare` waits.
-    FakeGate starts;                     ///< Where `start` waits.
-    FakeGate opens;                      ///< Where `open` waits.
-    FakeGate stops;                      ///< Where `stop` waits.
-    std::optional<Error> prepare_error;  ///< What `prepare` fails with.
-    std::optional<Error> list_error;     ///< What `list` fails with.
-    std::optional<Error> start_error;    ///< What `start` fails with.
-    std::optional<Error> open_error;     ///< What `open` fails with.
-    std::optional<Error> stop_error;     ///< What `stop` fails with.
-    std::size_t opens_to_refuse = 0;     ///< Each instance that starts from now on is not ready before so many tries.
-    std::string explanation;             ///< What `diagnose` answers.
+    FakeGate prepares;                       ///< Where `prepare` waits.
+    FakeGate starts;                         ///< Where `start` waits.
+    FakeGate opens;                          ///< Where `open` waits.
+    FakeGate personalizations;               ///< Where `personalize` waits.
+    FakeGate stops;                          ///< Where `stop` waits.
+    std::optional<Error> prepare_error;      ///< What `prepare` fails with.
+    std::optional<Error> list_error;         ///< What `list` fails with.
+    std::optional<Error> start_error;        ///< What `start` fails with.
+    std::optional<Error> open_error;         ///< What `open` fails with.
+    std::optional<Error> personalize_error;  ///< What `personalize` fails with.
+    std::optional<Error> stop_error;         ///< What `stop` fails with.
+    std::size_t opens_to_refuse = 0;  ///< Each instance that starts from now on is not ready before so many tries.
+    std::string explanation;          ///< What `diagnose` answers.
 
     /// An instance of a previous run, for `list` to find.
-    InstancePtr leave_behind(const Identity& identity, std::chrono::seconds age)
+    InstancePtr leave_behind(const Identity& identity, std::chrono::seconds age,
+                             std::chrono::seconds extended = std::chrono::seconds(0))
     {
         auto made = make();
         made->identity_ = identity;
-        leftovers_.emplace_back(Instance(made->name(), made), identity, age);
+        leftovers_.emplace_back(Instance(made->name(), made), identity, age).extended(extended);
         return made;
     }
 
@@ -247,6 +262,21 @@ private:
     asio::awaitable<Result<void>> do_assign(Instance instance, Identity identity) override
     {
         instance.state<FakeInstance>().assigned_ = identity;
+        co_return Result<void>();
+    }
+
+    asio::awaitable<Result<void>> do_personalize(Instance instance, InstanceRequest request) override
+    {
+        co_await personalizations.pass();
+        if (personalize_error)
+            co_return failure(personalize_error);
+        instance.state<FakeInstance>().personalized_ = request.identity();
+        co_return Result<void>();
+    }
+
+    asio::awaitable<Result<void>> do_note_extension(Instance instance, std::chrono::seconds total) override
+    {
+        instance.state<FakeInstance>().extended_ = total;
         co_return Result<void>();
     }
 

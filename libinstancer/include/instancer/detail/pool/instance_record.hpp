@@ -8,17 +8,19 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <asio/any_io_executor.hpp>
 #include <asio/steady_timer.hpp>
 
 #include <instancer/detail/container/numbered_list.hpp>
 #include <instancer/events.hpp>
-#include <instancer/identity.hpp>
 #include <instancer/instance.hpp>
+#include <instancer/instance_backend.hpp>
 #include <instancer/pool/acquire_request.hpp>
 #include <instancer/pool/instance_info.hpp>
 #include <instancer/pool/instance_table.hpp>
+#include <instancer/pool/pool_action.hpp>
 #include <instancer/stream.hpp>
 #include <instancer/usage.hpp>
 
@@ -77,12 +79,14 @@ public:
     Stream first;  ///< The connection that proved it ready, until somebody takes it.
     std::shared_ptr<Usage> usage = std::make_shared<Usage>();
     NumberedList<std::function<void(InstanceEnd)>> sessions;  ///< What is called when it is taken from them.
-    std::optional<Identity> claimed_by;                       ///< Of a warm instance that was claimed.
+    std::optional<InstanceRequest> claim;                     ///< Of a warm instance that was claimed.
+    std::vector<PoolAction> held_grants;                      ///< Until it is personalized.
     std::string owner;
     Clock::time_point since = Clock::now();
     asio::steady_timer wake;  ///< Cancelled when something below changes.
     bool ready = false;
     bool warm = false;  ///< Was ready before it had a client.
+    bool personalizing = false;
     bool exited = false;
     bool stop_requested = false;
     bool hurried = false;

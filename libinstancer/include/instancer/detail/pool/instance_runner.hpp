@@ -30,6 +30,8 @@ public:
         virtual std::shared_ptr<Pool> keep_alive() = 0;
 
         virtual void instance_ready(const InstanceRecordPtr& record) = 0;
+        /// It has what it has of its owner, or proved useless: its held grants can be settled.
+        virtual void instance_personalized(const InstanceRecordPtr& record, const Result<void>& personalized) = 0;
         /// It has never run, and its record is of no use any more.
         virtual void instance_start_failed(const InstanceRecordPtr& record, Errc error) = 0;
         /// It has ended, or proved useless, without being asked to, and is about to be stopped.
@@ -58,8 +60,11 @@ public:
     /// Takes over one that runs already.
     void adopt(const InstanceRecordPtr& record);
 
-    /// Gives a warm instance to `identity`, now or when it is ready.
-    void assign(const InstanceRecordPtr& record, const Identity& identity);
+    /// Gives a warm instance to the owner of `request`, now or when it is ready.
+    void assign(const InstanceRecordPtr& record, InstanceRequest request);
+
+    /// Has the backend remember that the instance was extended by `total`. What goes wrong is a warning.
+    void note_extension(const InstanceRecordPtr& record, std::chrono::seconds total);
 
     /// Stops an instance. What goes wrong is a warning.
     asio::awaitable<void> stop(Instance instance);
@@ -94,6 +99,10 @@ private:
     void tell_owner(const InstanceRecordPtr& record);
 
     asio::awaitable<void> pass_on(InstanceRecordPtr record);
+
+    asio::awaitable<Result<void>> personalize(InstanceRecordPtr record);
+
+    asio::awaitable<void> pass_on_extension(InstanceRecordPtr record, std::chrono::seconds total);
 
     /// Waits for the end, whoever brings it about, and cleans up.
     asio::awaitable<void> end(InstanceRecordPtr record);

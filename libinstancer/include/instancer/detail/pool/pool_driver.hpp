@@ -22,6 +22,7 @@
 #include <instancer/identity.hpp>
 #include <instancer/instance_backend.hpp>
 #include <instancer/lease.hpp>
+#include <instancer/pool/extension.hpp>
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/pool/instance_info.hpp>
 #include <instancer/pool/pool_options.hpp>
@@ -88,6 +89,14 @@ public:
         return found;
     }
 
+    Extension extend_ttl(SlotId slot);
+
+    Extension extend_ttl(const Identity& identity)
+    {
+        const auto slot = state_.find(identity);
+        return slot ? extend_ttl(*slot) : Extension();
+    }
+
     void replace_options(const PoolOptions& options)
     {
         state_.replace_options(Clock::now(), adapted(options, traits_));
@@ -149,7 +158,15 @@ private:
 
     void start_instance(const PoolAction& action);
 
-    void grant(const PoolAction& action);
+    void assign(const PoolAction& action);
+
+    /// Who gets the instance.
+    InstanceRequest request_for(const PoolAction& action) const;
+
+    void grant(const InstanceRecordPtr& record, const PoolAction& action);
+
+    /// For an instance that cannot be used.
+    void refuse_grant(const InstanceRecordPtr& record, const PoolAction& action);
 
     void release(std::uint64_t instance, std::uint32_t session, bool in_order);
 
@@ -162,6 +179,8 @@ private:
         state_.ready(Clock::now(), record->slot);
         execute_actions();
     }
+
+    void instance_personalized(const InstanceRecordPtr& record, const Result<void>& personalized) override;
 
     void instance_start_failed(const InstanceRecordPtr& record, Errc error) override;
 

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <string_view>
 #include <tuple>
 
@@ -25,6 +26,7 @@
 #include <instancer/detail/process/process_marks.hpp>
 #include <instancer/detail/process/pty.hpp>
 #include <instancer/detail/process/run_name.hpp>
+#include <instancer/detail/process/secret_file.hpp>
 #include <instancer/detail/process/start_report.hpp>
 #include <instancer/detail/process/tree_remover.hpp>
 #include <instancer/detail/socket/connect.hpp>
@@ -56,7 +58,7 @@ INSTANCER_DECL ProcessBackend::ProcessBackend(asio::any_io_executor control, std
         users_.emplace(*options_.users);
     const auto wants = [](const std::string& text) { return text.find("{dir}") != std::string::npos; };
     wants_directory_ =
-        !options_.dir_template.empty() || wants(options_.working_directory) ||
+        !options_.dir_template.empty() || options_.secret.has_file() || wants(options_.working_directory) ||
         std::any_of(options_.command.begin(), options_.command.end(), wants) ||
         std::any_of(options_.env.begin(), options_.env.end(), [&](const auto& entry) { return wants(entry.second); });
 }
@@ -66,6 +68,7 @@ INSTANCER_DECL BackendTraits ProcessBackend::do_traits() const
     BackendTraits traits;
     traits.single_use(options_.io != ProcessIo::port);
     traits.takes_client_socket(options_.io == ProcessIo::socket);
+    traits.personalizes(options_.secret.has_file());
     if (options_.io == ProcessIo::stdio)
         traits.finish_time(std::max(options_.stop_grace, BackendTraits::a_moment));
     else if (options_.io == ProcessIo::port)
@@ -212,9 +215,7 @@ INSTANCER_DECL Result<void> ProcessBackend::watch(Process& process, Started& sta
 
 INSTANCER_DECL Result<ProcessBackend::Started> ProcessBackend::start_process(InstanceRequest& request, Process& process)
 {
-    const auto equipped = equip(process);
-    auto started =
-        equipped ? spawn_with(plan_of(request, process), request, process) : Result<Started>(fail(equipped.error()));
+    auto started = equip_and_spawn(request, process);
     if (!started) {
         // The group itself may be why.
         if (process.group)
@@ -223,6 +224,17 @@ INSTANCER_DECL Result<ProcessBackend::Started> ProcessBackend::start_process(Ins
         static_cast<void>(clean_up(process));
     }
     return started;
+}
+
+INSTANCER_DECL Result<ProcessBackend::Started> ProcessBackend::equip_and_spawn(InstanceRequest& request,
+                                                                               Process& process)
+{
+    if (auto equipped = equip(process); !equipped)
+        return fail(std::move(equipped.error()));
+    auto plan = plan_of(request, process);
+    if (auto given = give_secret(request, process, plan.environment); !given)
+        return fail(std::move(given.error()));
+    return spawn_with(std::move(plan), request, process);
 }
 
 INSTANCER_DECL Result<void> ProcessBackend::equip(Process& process)
@@ -257,6 +269,46 @@ INSTANCER_DECL Result<void> ProcessBackend::equip(Process& process)
     // A group that was used before goes on counting.
     process.oom_kills = process.count_oom_kills();
     return {};
+}
+
+INSTANCER_DECL Result<void> ProcessBackend::give_secret(const InstanceRequest& request, const Process& process,
+                                                        std::vector<std::string>& environment) const
+{
+    const auto& secret = options_.secret;
+    if (!secret.is_for(request))
+        return {};
+    const auto made = secret.make(request);
+    if (!made)
+        return fail(made.error());
+    if (secret.has_file())
+        return write_secret(process, *made);
+    environment.push_back(secret.variable + "=" + *made);
+    return {};
+}
+
+INSTANCER_DECL Result<void> ProcessBackend::write_secret(const Process& process, const std::string& secret) const
+{
+    const UniqueFd root(::open(process.directory.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!root)
+        return fail(last_error(), "opening the directory " + process.directory);
+    const auto path = std::filesystem::path(detail::replaced(options_.secret.file, "{dir}", ""));
+    const auto directory = detail::open_directory_inside(root.get(), path.parent_path());
+    if (!directory)
+        return fail(directory.error());
+    const auto* user = user_of(process);
+    const auto own = user ? FileOwner(user->uid(), user->gid()) : FileOwner(::geteuid(), ::getegid());
+    return detail::write_secret_file(directory->get(), path.filename(), secret, options_.secret.mode,
+                                     options_.secret.owner.value_or(own));
+}
+
+INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::do_personalize(Instance instance, InstanceRequest request)
+{
+    const auto process = instance.shared_state<Process>();
+    auto give = [this, process, &request] {
+        std::vector<std::string> no_environment;
+        return give_secret(request, *process, no_environment);
+    };
+    co_return co_await starters_.run(std::move(give));
 }
 
 INSTANCER_DECL detail::SpawnPlan ProcessBackend::plan_of(const InstanceRequest& request, const Process& process) const

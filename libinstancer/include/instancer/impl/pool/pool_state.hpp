@@ -189,6 +189,23 @@ INSTANCER_DECL bool PoolState::extend(SlotId slot, Time until)
     return true;
 }
 
+INSTANCER_DECL Extension PoolState::extend_ttl(Time now, SlotId slot)
+{
+    const std::uint32_t index = table_.find(slot);
+    if (index == none || table_[index].state != SlotState::ready || table_[index].warm)
+        return Extension(Extension::Answer::no_instance);
+    const auto extension = limits_.extend(table_[index], options_, now);
+    if (extension.answer == Extension::Answer::granted)
+        arm(index);
+    return extension;
+}
+
+INSTANCER_DECL std::optional<SlotId> PoolState::find(const Identity& identity) const
+{
+    const std::uint32_t index = table_.find(identity.id());
+    return index == none ? std::nullopt : std::optional(table_.slot_of(index));
+}
+
 INSTANCER_DECL void PoolState::replace_options(Time now, PoolOptions options)
 {
     options.single_use = options_.single_use;
@@ -205,7 +222,8 @@ INSTANCER_DECL void PoolState::replace_options(Time now, PoolOptions options)
     go_on(now);
 }
 
-INSTANCER_DECL std::optional<SlotId> PoolState::adopt(Time now, const Identity& identity, Duration age)
+INSTANCER_DECL std::optional<SlotId> PoolState::adopt(Time now, const Identity& identity, Duration age,
+                                                      std::chrono::seconds extended)
 {
     if (table_.find(identity.id()) != none)
         return std::nullopt;
@@ -216,6 +234,7 @@ INSTANCER_DECL std::optional<SlotId> PoolState::adopt(Time now, const Identity& 
         budget_->take();
     entry.state = SlotState::ready;
     entry.claimed = now - age;
+    entry.extended = static_cast<std::uint32_t>(extended.count());
     limits_.apply(entry);
     entry.last_used = now;
     victims_.add(index);
@@ -530,6 +549,7 @@ INSTANCER_DECL bool PoolState::claim_warm(Time now, std::uint32_t index)
         entry.claimed = now;
         PoolAction action(PoolAction::Kind::assign);
         action.slot = table_.slot_of(spare);
+        action.waiter = waiters_.id(entry.waiters.first());
         action.identity = identity;
         actions_.push_back(action);
     }

@@ -8,7 +8,9 @@
 
 #include <asio/co_spawn.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
+#include <asio/post.hpp>
 #include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
 
 #include <instancer/async/as_result.hpp>
 #include <instancer/detail/config.hpp>
@@ -29,10 +31,10 @@ INSTANCER_DECL void InstanceRunner::adopt(const InstanceRecordPtr& record)
     spawn(end(record));
 }
 
-INSTANCER_DECL void InstanceRunner::assign(const InstanceRecordPtr& record, const Identity& identity)
+INSTANCER_DECL void InstanceRunner::assign(const InstanceRecordPtr& record, InstanceRequest request)
 {
-    record->owner = identity.owner().hex();
-    record->claimed_by = identity;
+    record->owner = request.identity()->owner().hex();
+    record->claim = std::move(request);
     if (record->ready)
         tell_owner(record);
 }
@@ -68,7 +70,7 @@ INSTANCER_DECL asio::awaitable<void> InstanceRunner::live(InstanceRecordPtr reco
         co_await become_ready(record, std::move(open_request));
     if (!record->stop_requested && (record->first || !record->exited)) {
         record->ready = true;
-        if (record->claimed_by)
+        if (record->claim)
             tell_owner(record);
         pool_.instance_ready(record);
     }
@@ -132,14 +134,46 @@ INSTANCER_DECL asio::awaitable<void> InstanceRunner::watch_exit(InstanceRecordPt
 INSTANCER_DECL void InstanceRunner::tell_owner(const InstanceRecordPtr& record)
 {
     events_.instance_claimed(service_, record->instance.name(), record->owner);
+    record->personalizing = traits_.personalizes();
     spawn(pass_on(record));
 }
 
 INSTANCER_DECL asio::awaitable<void> InstanceRunner::pass_on(InstanceRecordPtr record)
 {
-    const auto told = co_await guarded(backend_.assign(record->instance, *record->claimed_by));
+    const Identity owner = *record->claim->identity();
+    if (record->personalizing) {
+        const auto personalized = co_await personalize(record);
+        if (!personalized)
+            co_return;
+    }
+    const auto told = co_await guarded(backend_.assign(record->instance, owner));
     if (!told)
         events_.warning(service_, "assigning " + record->instance.name() + ": " + told.error().message());
+}
+
+INSTANCER_DECL asio::awaitable<Result<void>> InstanceRunner::personalize(InstanceRecordPtr record)
+{
+    // The grants that come with the claim are held before it is done.
+    co_await asio::post(control_, asio::use_awaitable);
+    auto request = std::move(*record->claim);
+    auto done = co_await guarded(backend_.personalize(record->instance, std::move(request)));
+    record->personalizing = false;
+    pool_.instance_personalized(record, done);
+    record->wake.cancel();
+    co_return done;
+}
+
+INSTANCER_DECL void InstanceRunner::note_extension(const InstanceRecordPtr& record, std::chrono::seconds total)
+{
+    spawn(pass_on_extension(record, total));
+}
+
+INSTANCER_DECL asio::awaitable<void> InstanceRunner::pass_on_extension(InstanceRecordPtr record,
+                                                                       std::chrono::seconds total)
+{
+    const auto noted = co_await guarded(backend_.note_extension(record->instance, total));
+    if (!noted)
+        events_.warning(service_, "extending " + record->instance.name() + ": " + noted.error().message());
 }
 
 INSTANCER_DECL asio::awaitable<void> InstanceRunner::end(InstanceRecordPtr record)
@@ -155,6 +189,10 @@ INSTANCER_DECL asio::awaitable<void> InstanceRunner::end(InstanceRecordPtr recor
     if (record->end == InstanceEnd::start_timeout || record->end == InstanceEnd::start_failed ||
         record->end == InstanceEnd::exited)
         co_await diagnose(record);
+    while (record->personalizing) {
+        record->wake.expires_at(InstanceRecord::Clock::time_point::max());
+        co_await record->wake.async_wait(as_result);
+    }
     // A reset, and before the instance ends: so that its port is free again at once.
     if (record->first)
         record->first.abort();

@@ -82,7 +82,7 @@ INSTANCER_DECL asio::awaitable<void> PoolDriver::recover(std::vector<OrphanInsta
 
 INSTANCER_DECL bool PoolDriver::adopt(const OrphanInstance& leftover)
 {
-    const auto slot = state_.adopt(Clock::now(), leftover.identity(), leftover.age());
+    const auto slot = state_.adopt(Clock::now(), leftover.identity(), leftover.age(), leftover.extended());
     if (!slot)
         return false;
     const auto record = add_record(*slot);
@@ -115,6 +115,16 @@ INSTANCER_DECL void PoolDriver::give_back(std::uint64_t instance, std::uint32_t 
         if (const auto pool = weak.lock())
             pool->release(instance, session, in_order);
     });
+}
+
+INSTANCER_DECL Extension PoolDriver::extend_ttl(SlotId slot)
+{
+    const auto extension = state_.extend_ttl(Clock::now(), slot);
+    if (extension.answer != Extension::Answer::granted)
+        return extension;
+    schedule();
+    runner_.note_extension(record(slot), extension.total);
+    return extension;
 }
 
 INSTANCER_DECL void PoolDriver::close()
@@ -156,8 +166,8 @@ INSTANCER_DECL void PoolDriver::execute_action(PoolAction& action)
 {
     switch (action.kind) {
     case PoolAction::Kind::start: start_instance(action); break;
-    case PoolAction::Kind::assign: runner_.assign(record(action.slot), action.identity); break;
-    case PoolAction::Kind::grant: grant(action); break;
+    case PoolAction::Kind::assign: assign(action); break;
+    case PoolAction::Kind::grant: grant(record(action.slot), action); break;
     case PoolAction::Kind::refuse: clients_.refuse(action, start_failure_); break;
     case PoolAction::Kind::revoke: record(action.slot)->revoke(action.end); break;
     case PoolAction::Kind::stop: record(action.slot)->request_stop(action.end); break;
@@ -177,27 +187,51 @@ INSTANCER_DECL void PoolDriver::start_instance(const PoolAction& action)
     } else {
         record->owner = action.identity.owner().hex();
         if (const auto client = clients_.find(action.waiter)) {
-            auto& wanted = client->request();
-            request = InstanceRequest(service_, action.identity, wanted.client());
-            request.label(wanted.label());
-            request.client_socket() = std::move(wanted.client_socket());
+            request = request_for(action);
+            request.client_socket() = std::move(client->request().client_socket());
         }
     }
     runner_.start(record, std::move(request));
 }
 
-INSTANCER_DECL void PoolDriver::grant(const PoolAction& action)
+INSTANCER_DECL void PoolDriver::assign(const PoolAction& action)
 {
+    runner_.assign(record(action.slot), request_for(action));
+}
+
+INSTANCER_DECL InstanceRequest PoolDriver::request_for(const PoolAction& action) const
+{
+    const auto client = clients_.find(action.waiter);
+    if (!client)
+        return InstanceRequest(service_, action.identity, ClientInfo());
+    const auto& wanted = client->request();
+    InstanceRequest request(service_, action.identity, wanted.client());
+    request.label(wanted.label());
+    return request;
+}
+
+INSTANCER_DECL void PoolDriver::grant(const InstanceRecordPtr& record, const PoolAction& action)
+{
+    if (record->personalizing) {
+        record->held_grants.push_back(action);
+        return;
+    }
     const auto client = clients_.take(action.waiter);
     if (!client) {
         state_.release(Clock::now(), action.slot);
         return;
     }
-    const auto& record = this->record(action.slot);
     auto stream = record->take_first(client->executor());
     const auto session = record->add_session(client->request());
     client->lease().complete(
         Lease(record->instance, record->usage, std::move(stream), weak_from_this(), action.slot.key(), session));
+}
+
+INSTANCER_DECL void PoolDriver::refuse_grant(const InstanceRecordPtr& record, const PoolAction& action)
+{
+    if (const auto client = clients_.take(action.waiter))
+        client->lease().complete(fail(Errc::start_failed, record->detail));
+    state_.release(Clock::now(), action.slot);
 }
 
 INSTANCER_DECL void PoolDriver::release(std::uint64_t instance, std::uint32_t session, bool in_order)
@@ -208,6 +242,26 @@ INSTANCER_DECL void PoolDriver::release(std::uint64_t instance, std::uint32_t se
     found->second->remove_session(session);
     found->second->served_in_order = in_order;
     state_.release(Clock::now(), found->second->slot);
+    execute_actions();
+}
+
+INSTANCER_DECL void PoolDriver::instance_personalized(const InstanceRecordPtr& record, const Result<void>& personalized)
+{
+    const auto held = std::exchange(record->held_grants, {});
+    if (!personalized && !record->stop_requested) {
+        state_.stop(Clock::now(), record->slot);
+        execute_actions();
+        record->end = InstanceEnd::start_failed;
+        record->detail = personalized.error().message();
+    }
+    for (const auto& action : held)
+        if (personalized)
+            grant(record, action);
+        else
+            refuse_grant(record, action);
+    // What came to an end meanwhile ends these sessions as well.
+    if (record->stop_requested)
+        record->revoke(record->end);
     execute_actions();
 }
 

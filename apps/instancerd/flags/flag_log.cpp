@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#include "flags/flag_log.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <instancer/unique_fd.hpp>
+
+#include "config/text.hpp"
+
+namespace instancer::daemon {
+
+namespace {
+
+std::string utc_now()
+{
+    const auto now = std::time(nullptr);
+    std::tm parts{};
+    ::gmtime_r(&now, &parts);
+    char text[sizeof "2026-01-01T00:00:00Z"];
+    return std::string(text, std::strftime(text, sizeof text, "%FT%TZ", &parts));
+}
+
+}  // namespace
+
+Parsed<void> log_flag(const std::string& file, const IssuedFlag& issued)
+{
+    const auto line = utc_now() + "\t" + issued.service + "\t" + issued.owner + "\t" + issued.identity + "\t" +
+                      one_line(issued.label, 200) + "\t" + issued.flag + "\n";
+    const UniqueFd log(::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600));
+    if (!log || ::write(log.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size()))
+        return wrong("the flag cannot be written to " + file + ": " + std::strerror(errno) +
+                     "; make room or correct the path, because no instance starts until then");
+    return {};
+}
+
+Parsed<void> read_flag_log(const std::string& file, const std::function<void(IssuedFlag)>& found)
+{
+    std::ifstream log(file);
+    if (!log && errno != ENOENT)
+        return wrong("cannot read " + file + ": " + std::strerror(errno));
+    for (std::string line; std::getline(log, line);) {
+        auto fields = split(line, '\t');
+        if (fields.size() != 6)
+            continue;
+        IssuedFlag issued;
+        issued.service = std::move(fields[1]);
+        issued.owner = std::move(fields[2]);
+        issued.identity = std::move(fields[3]);
+        issued.label = std::move(fields[4]);
+        issued.flag = std::move(fields[5]);
+        found(std::move(issued));
+    }
+    return {};
+}
+
+}  // namespace instancer::daemon
