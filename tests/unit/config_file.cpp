@@ -108,7 +108,12 @@ TEST_CASE("every option can be set in a configuration")
     "signed": { "mode": "exec", "listen": ":12", "command": ["a"], "auth": "signed", "auth-key": ["k.pem", "shared"],
                 "menu": true },
     "web": { "mode": "exec", "listen": ":13", "command": ["a"], "auth": "webhook", "auth-url": "https://a.example/whose",
-             "auth-url-timeout": "2s", "auth-url-cache": "3m", "auth-url-down": "cached" }
+             "auth-url-timeout": "2s", "auth-url-cache": "3m", "auth-url-down": "cached" },
+    "priced": { "mode": "exec", "listen": ":14", "command": ["a"], "pow": "2s", "pow-max": "20s", "pow-for": "connect",
+                "pow-style": "hxp", "pow-timeout": "1m", "pow-bypass": "key.pem" },
+    "flagged": { "mode": "docker", "listen": ":15", "image": "i", "ttl": "1h", "extend": "10m", "extend-max": "30m",
+                 "extend-window": "5m", "flag": "F{{hmac}}", "flag-key": "k", "flag-scope": "instance",
+                 "flag-file": "/run/flag/flag", "flag-mode": "0440", "flag-owner": "1:2", "flag-log": "issued" }
   }
 })");
     CHECK(settings.name == "box");
@@ -314,6 +319,26 @@ TEST_CASE("every option can be set in a configuration")
                                       [&](const auto& service) { return service.has(option.name); });
         CHECK(used);
     }
+
+    const auto& price = settings.services.at(11).proof;
+    CHECK(price.price == 2s);
+    CHECK(price.most == 20s);
+    CHECK(price.of == ProofFor::connect);
+    CHECK(price.style == ProofStyle::hxp);
+    CHECK(price.timeout == 1min);
+    CHECK(price.bypass == "/etc/instancer/key.pem");
+
+    const auto& flagged = settings.services.at(12);
+    CHECK(flagged.pool.extension == 10min);
+    CHECK(flagged.pool.max_extension == 30min);
+    CHECK(flagged.pool.extension_window == 5min);
+    CHECK(flagged.flags.text == "F{{hmac}}");
+    CHECK(flagged.flags.key_file == "/etc/instancer/k");
+    CHECK(flagged.flags.scope == FlagScope::instance);
+    CHECK(flagged.flags.file == "/run/flag/flag");
+    CHECK(flagged.flags.mode == 0440);
+    CHECK(flagged.flags.owner == "1:2");
+    CHECK(flagged.flags.log == "/etc/instancer/issued");
 }
 
 TEST_CASE("defaults are those that --help and the page on options print, and can be written")

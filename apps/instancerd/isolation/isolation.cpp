@@ -74,7 +74,9 @@ constexpr Row table[] = {
      },
      "an instance whose client stays lives for ever", "ttl", "30m"},
     {Isolation::fair, Scope::instances,
-     [](const Graded& g) { return g.service.auth == Auth::open && g.service.max_per_source == 0; },
+     [](const Graded& g) {
+         return g.service.auth == Auth::open && g.service.max_per_source == 0 && !g.service.proof.is_asked();
+     },
      "nobody says who it is, and one client can take every instance", "max-per-source", "4"},
     {Isolation::fair, Scope::instances, [](const Graded& g) { return g.service.auth == Auth::shared; },
      "nobody says who it is, and all clients share one instance", "auth", "prompt"},
