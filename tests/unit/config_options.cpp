@@ -183,7 +183,7 @@ TEST_CASE("a default that is told in words is the one that holds")
         {"time-zone", exec + program, "", "the system's"},
         {"max-unadmitted", exec + program, "", "a quarter of the descriptors"},
         {"auth-timeout", exec + " --auth token" + program, "10s", "10s"},
-        {"auth-timeout", exec + " --auth prompt" + program, "1m", "prompt: 1m"},
+        {"auth-timeout", exec + " --auth prompt" + program, "1m", "where a line is typed: 1m"},
         {"auth-timeout", relay, "5s", "relay: 5s"},
         {"max-per-owner", exec + " --auth source" + program, "4", "4"},
         {"max-per-owner", exec + program, "0", "with open: no limit"},
@@ -333,7 +333,7 @@ TEST_CASE("an option of other modes is told all of them")
     says("exec --listen :1 --second-agent refused -- /bin/cat", "works only with instancerd tunnel server");
     says("tunnel agent -p a:1 --control :2", "--control works only with instancerd relay or tunnel server");
     says("exec --listen :1 --config c -- /bin/cat",
-         "--config works only with instancerd tunnel server, run or check; remove it or use that");
+         "--config works only with instancerd tunnel server, run, check or owners; remove it or use that");
     Problems problems;
     read_config("/c.json", R"({"services": {"s": {"mode": "forward", "listen": ":1", "to": "a:1", "ttl": "1s"}}})",
                 problems);
