@@ -169,7 +169,7 @@ public:
 class Needs {
 public:
     std::array<Condition, 3> any_of = {};
-    std::string_view what = {};             ///< What these give, where that is clearer than a list of them.
+    std::string_view what = {};              ///< What these give, where that is clearer than a list of them.
     std::array<Condition, 10> or_else = {};  ///< Conditions that do as well, but are no remedy.
     Scope where = Scope::anywhere;
 };
