@@ -20,8 +20,11 @@ such that ..." (hxp), or hashcash -mbBITS RESOURCE. It may be several words.
 
 std::string help(bool checks)
 {
-    return "Usage: " + std::string(checks ? check_form : solve_form) + "       " +
-           std::string(checks ? solve_form : check_form) + std::string(forms_of_challenges);
+    auto text = "Usage: " + std::string(checks ? check_form : solve_form) + "       " +
+                std::string(checks ? solve_form : check_form) + std::string(forms_of_challenges) + "\n";
+    for (const auto example : proof_commands()[checks ? 1 : 0].examples)
+        text += "  instancerd " + std::string(example) + "\n";
+    return text;
 }
 
 constexpr std::string_view which = "; instancerd pow --help shows the forms";
@@ -71,11 +74,14 @@ std::vector<CommandEntry> proof_commands()
              .forms = {"CHALLENGE"},
              .brief = "print the answer to a proof of work",
              .purpose = "Solves the challenge of a proof of work, of any style.",
+             .examples = {"pow solve s.AAAB.AQIDBAUGBwgJCgsMDQ4P", "pow solve hashcash -mb20 2f9c1ab0"},
              .scope = CommandEntry::no_options},
             {.words = "pow check",
              .forms = {"CHALLENGE ANSWER"},
              .brief = "exit 0 when it is right, 1 when not",
              .purpose = "Says whether an answer to the challenge of a proof of work is right.",
+             .examples = {"pow check s.AAAB.AQIDBAUGBwgJCgsMDQ4P \"$answer\"",
+                          "pow check hashcash -mb20 2f9c1ab0 \"$stamp\""},
              .scope = CommandEntry::no_options}};
 }
 
