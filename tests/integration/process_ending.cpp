@@ -372,12 +372,12 @@ void check_that_nothing_outlives(const std::string& program, const std::vector<s
         const auto begin = std::chrono::steady_clock::now();
         ::kill(guards.front(), SIGKILL);
         CHECK(daemon->wait_for_line("instancer-guard, was killed; another takes its place") != "");
-        const auto successor = [&](pid_t before) {
-            pid_t found = before;
+        const auto successor = [&](pid_t former) {
+            pid_t found = former;
             REQUIRE(eventually([&] {
                 if (const auto now = daemon.guards(); now.size() == 1)
                     found = now.front();
-                return found != before;
+                return found != former;
             }));
             return found;
         };
