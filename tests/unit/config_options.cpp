@@ -201,6 +201,7 @@ TEST_CASE("a default that is told in words is the one that holds")
         {"init", exec + program, "", "looked for beside instancerd"},
         {"threads", exec + program, cores, "number of cores"},
         {"log", exec + program, "", "standard error"},
+        {"flag-owner", exec + program, "", "the instance's user"},
         {"ports", exec + program, "", "any free port"},
         {"workdir", exec + program, "", "the current directory"},
         {"port", image, "", "the only one that the image exposes"},
@@ -333,7 +334,7 @@ TEST_CASE("an option of other modes is told all of them")
     says("exec --listen :1 --second-agent refused -- /bin/cat", "works only with instancerd tunnel server");
     says("tunnel agent -p a:1 --control :2", "--control works only with instancerd relay or tunnel server");
     says("exec --listen :1 --config c -- /bin/cat",
-         "--config works only with instancerd tunnel server, run, check or owners; remove it or use that");
+         "--config works only with instancerd tunnel server, run, check, owners or flag check; remove it or use that");
     Problems problems;
     read_config("/c.json", R"({"services": {"s": {"mode": "forward", "listen": ":1", "to": "a:1", "ttl": "1s"}}})",
                 problems);
