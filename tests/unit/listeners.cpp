@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include <csignal>
-#include <optional>
 #include <set>
 #include <string>
 
@@ -40,27 +39,6 @@ public:
         REQUIRE(::getsockname(socket_.get(), name, &size) == 0);
         text = (is_v4 ? "127.0.0.1:" : "[::1]:") + std::to_string(ntohs(address.sin6_port));
     }
-
-    /// A client that nobody has accepted yet.
-    UniqueFd connect() const
-    {
-        sockaddr_in6 address{};
-        auto* const name = reinterpret_cast<sockaddr*>(&address);
-        socklen_t size = sizeof address;
-        REQUIRE(::getsockname(socket_.get(), name, &size) == 0);
-        UniqueFd client(::socket(address.sin6_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        REQUIRE(::connect(client.get(), name, size) == 0);
-        return client;
-    }
-
-    UniqueFd accept() const
-    {
-        UniqueFd accepted(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-        REQUIRE(accepted);
-        return accepted;
-    }
-
-    void close() { socket_.reset(); }
 
     std::string text;
 
@@ -133,41 +111,4 @@ TEST_CASE("a listener on an IPv4 address that is written in IPv6 is one on the l
     REQUIRE(::listen(socket.get(), 1) == 0);
     REQUIRE(::getsockname(socket.get(), name, &size) == 0);
     CHECK(loopback_listeners(ntohs(address.sin6_port)).size() == 1);
-}
-
-TEST_CASE("the other end of a connection is known once it is accepted, and until it closes")
-{
-    int family = AF_INET;
-    SUBCASE("IPv4") {}
-    SUBCASE("IPv6") { family = AF_INET6; }
-    LoopbackListener listener(family);
-    const auto client = listener.connect();
-    const TcpEnds ours(client.get());
-    CHECK_FALSE(accepted_socket(ours));
-    auto accepted = listener.accept();
-    const auto found = accepted_socket(ours);
-    REQUIRE(found);
-    CHECK(found->uid == ::geteuid());
-    std::set<std::string> sockets;
-    CHECK(add_sockets_of("/proc/self", sockets));
-    CHECK(sockets.contains(found->number));
-    accepted.reset();
-    CHECK_FALSE(accepted_socket(ours));
-}
-
-TEST_CASE("a port belongs to whoever listens on it, but a connection to whoever accepted it and listens no more")
-{
-    LoopbackListener listener(AF_INET);
-    const auto client = listener.connect();
-    const TcpEnds ours(client.get());
-    const auto port = ours.remote.port();
-    const auto self = ::geteuid(), other = self + 1;
-    CHECK(is_port_owned(port, ours, self, ""));
-    CHECK_FALSE(is_port_owned(port, ours, other, ""));
-    const auto accepted = listener.accept();
-    listener.close();
-    CHECK(is_port_owned(port, ours, self, ""));
-    CHECK_FALSE(is_port_owned(port, ours, other, ""));
-    // Nobody has the port itself any more.
-    CHECK(is_port_owned(port, std::nullopt, other, ""));
 }

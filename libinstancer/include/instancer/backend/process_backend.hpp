@@ -29,7 +29,6 @@
 #include <instancer/detail/process/spawn.hpp>
 #include <instancer/detail/process/spawn_watchdog.hpp>
 #include <instancer/detail/process/user_allocator.hpp>
-#include <instancer/detail/socket/listeners.hpp>
 #include <instancer/events.hpp>
 #include <instancer/instance.hpp>
 #include <instancer/instance_backend.hpp>
@@ -169,8 +168,8 @@ private:
     /// Only once it is sure that its client would not reach another instance, which can listen on any port.
     asio::awaitable<Result<Stream>> open_port(std::shared_ptr<Process> process);
 
-    /// As `detail::is_port_owned`. On a helper thread.
-    static bool owns_port(const Process& process, const std::optional<detail::TcpEnds>& ours = std::nullopt);
+    /// Whether nobody else listens on its port. On a helper thread.
+    static bool owns_port(const Process& process);
 
     asio::awaitable<std::string> do_diagnose(Instance instance) override;
 

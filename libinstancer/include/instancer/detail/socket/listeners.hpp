@@ -31,10 +31,10 @@ INSTANCER_DECL std::optional<asio::ip::tcp::endpoint> endpoint_of_hex(std::strin
 /// The sockets that a process has open, by number. False when that cannot be seen.
 INSTANCER_DECL bool add_sockets_of(const std::filesystem::path& process, std::set<std::string>& sockets);
 
-/// A TCP socket, as a table below /proc shows it.
-class TcpSocket {
+/// A listening TCP socket, as a table below /proc shows it.
+class ListeningSocket {
 public:
-    TcpSocket(asio::ip::tcp::endpoint where, uid_t who, std::string which)
+    ListeningSocket(asio::ip::tcp::endpoint where, uid_t who, std::string which)
         : endpoint(std::move(where)), uid(who), number(std::move(which))
     {
     }
@@ -44,38 +44,16 @@ public:
     std::string number;
 };
 
-/// Where a TCP connection begins and ends.
-class TcpEnds {
-public:
-    /// Those of a connected socket.
-    explicit TcpEnds(int socket);
-
-    asio::ip::tcp::endpoint local, remote;
-};
-
-/// The sockets that listen, of those that the process sees.
-INSTANCER_DECL std::vector<TcpSocket> listening_sockets(const std::string& process);
-
-/// The other end on this host of the connection that has `ours`, once somebody has accepted it, and until it closes.
-///
-/// Time: reads tables of /proc: call it on a helper thread.
-INSTANCER_DECL std::optional<TcpSocket> accepted_socket(const TcpEnds& ours);
+/// Those that the process sees.
+INSTANCER_DECL std::vector<ListeningSocket> listening_sockets(const std::string& process);
 
 /// Those that take connections to that port of the loopback addresses.
 ///
 /// Time: reads tables of /proc: call it on a helper thread.
-INSTANCER_DECL std::vector<TcpSocket> loopback_listeners(std::uint16_t port);
+INSTANCER_DECL std::vector<ListeningSocket> loopback_listeners(std::uint16_t port);
 
 /// The sockets of all processes in a control group and below it; none when one of these does not show its own.
 INSTANCER_DECL std::optional<std::set<std::string>> sockets_of_group(const std::string& path);
-
-/// Whether the sockets on that port of the loopback addresses belong to `user`, if there is one, and to a process of
-/// the control group at the path `group`, unless that is empty: the one that has accepted the connection with the ends
-/// `ours`, or else all that listen.
-///
-/// Time: reads tables of /proc: call it on a helper thread.
-INSTANCER_DECL bool is_port_owned(std::uint16_t port, const std::optional<TcpEnds>& ours, std::optional<uid_t> user,
-                                  const std::string& group);
 
 /// Where the session that `leader` began listens for TCP connections.
 ///

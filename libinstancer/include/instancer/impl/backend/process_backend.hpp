@@ -30,6 +30,7 @@
 #include <instancer/detail/process/start_report.hpp>
 #include <instancer/detail/process/tree_remover.hpp>
 #include <instancer/detail/socket/connect.hpp>
+#include <instancer/detail/socket/listeners.hpp>
 #include <instancer/instance.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
@@ -473,8 +474,7 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> ProcessBackend::open_port(std::sh
         process->listens = false;
     if (!stream || process->listens)
         co_return stream;
-    const detail::TcpEnds ours(stream->native_handle());
-    auto look = [process, ours] { return owns_port(*process, ours); };
+    auto look = [process] { return owns_port(*process); };
     process->listens = co_await starters_.run(std::move(look));
     if (process->listens)
         co_return stream;
@@ -482,13 +482,14 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> ProcessBackend::open_port(std::sh
     co_return fail(Errc::not_ready, "another process listens on 127.0.0.1:" + std::to_string(process->port));
 }
 
-INSTANCER_DECL bool ProcessBackend::owns_port(const Process& process, const std::optional<detail::TcpEnds>& ours)
+INSTANCER_DECL bool ProcessBackend::owns_port(const Process& process)
 {
-    const auto user = process.user ? std::optional(process.user->uid()) : std::nullopt;
-    const auto group = process.group ? process.group->path() : std::string();
-    // A program of its own that accepts, and listens no more, in the middle of a look is a stranger to that look.
-    return detail::is_port_owned(process.port, ours, user, group) ||
-           detail::is_port_owned(process.port, ours, user, group);
+    const auto sockets = process.group ? detail::sockets_of_group(process.group->path()) : std::nullopt;
+    const auto listeners = detail::loopback_listeners(process.port);
+    return std::all_of(listeners.begin(), listeners.end(), [&](const auto& listener) {
+        return (!process.user || listener.uid == process.user->uid()) &&
+               (!sockets || sockets->contains(listener.number));
+    });
 }
 
 INSTANCER_DECL asio::awaitable<std::string> ProcessBackend::do_diagnose(Instance instance)

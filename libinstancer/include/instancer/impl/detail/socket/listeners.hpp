@@ -4,11 +4,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <fstream>
-#include <iomanip>
-#include <ios>
 #include <sstream>
-
-#include <sys/socket.h>
 
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/socket/listeners.hpp>
@@ -48,72 +44,29 @@ INSTANCER_DECL bool add_sockets_of(const std::filesystem::path& process, std::se
     return !error || error == std::errc::no_such_file_or_directory;
 }
 
-/// What a line of such a table says.
-class TcpTableLine {
-public:
-    explicit TcpTableLine(const std::string& line)
-    {
-        std::istringstream words(line);
-        std::string skipped;
-        words >> skipped >> local >> remote >> state >> skipped >> skipped >> skipped >> uid >> skipped >> number;
-    }
-
-    std::string local, remote, state;
-    uid_t uid = 0;
-    std::string number;
-};
-
-INSTANCER_DECL TcpEnds::TcpEnds(int socket)
-{
-    const auto get = [socket](auto name, asio::ip::tcp::endpoint& endpoint) {
-        auto size = static_cast<socklen_t>(endpoint.capacity());
-        if (name(socket, endpoint.data(), &size) == 0)
-            endpoint.resize(size);
-    };
-    get(&::getsockname, local);
-    get(&::getpeername, remote);
-}
-
-INSTANCER_DECL std::vector<TcpSocket> listening_sockets(const std::string& process)
+INSTANCER_DECL std::vector<ListeningSocket> listening_sockets(const std::string& process)
 {
     static constexpr std::string_view listening = "0A";
-    std::vector<TcpSocket> sockets;
+    std::vector<ListeningSocket> sockets;
     for (const auto* table : {"tcp", "tcp6"}) {
         std::ifstream lines("/proc/" + process + "/net/" + table);
         std::string line;
         for (std::getline(lines, line); std::getline(lines, line);) {
-            const TcpTableLine entry(line);
+            std::istringstream words(line);
+            std::string skipped, local, state, number;
+            uid_t uid = 0;
+            words >> skipped >> local >> skipped >> state >> skipped >> skipped >> skipped >> uid >> skipped >> number;
             // Those that listen come first.
-            if (entry.state != listening)
+            if (state != listening)
                 break;
-            if (const auto endpoint = endpoint_of_hex(entry.local))
-                sockets.emplace_back(*endpoint, entry.uid, entry.number);
+            if (const auto endpoint = endpoint_of_hex(local))
+                sockets.emplace_back(*endpoint, uid, number);
         }
     }
     return sockets;
 }
 
-INSTANCER_DECL std::optional<TcpSocket> accepted_socket(const TcpEnds& ours)
-{
-    static constexpr std::string_view none = "0";
-    // Most lines are of other ports.
-    std::ostringstream port;
-    port << ':' << std::hex << std::uppercase << std::setw(4) << std::setfill('0') << ours.local.port() << ' ';
-    for (const auto* table : {"tcp", "tcp6"}) {
-        std::ifstream lines(std::string("/proc/self/net/") + table);
-        for (std::string line; std::getline(lines, line);) {
-            if (line.find(port.str()) == line.npos)
-                continue;
-            const TcpTableLine entry(line);
-            if (endpoint_of_hex(entry.local) == ours.remote && endpoint_of_hex(entry.remote) == ours.local &&
-                entry.number != none)
-                return TcpSocket(ours.remote, entry.uid, entry.number);
-        }
-    }
-    return std::nullopt;
-}
-
-INSTANCER_DECL std::vector<TcpSocket> loopback_listeners(std::uint16_t port)
+INSTANCER_DECL std::vector<ListeningSocket> loopback_listeners(std::uint16_t port)
 {
     auto sockets = listening_sockets("self");
     std::erase_if(sockets, [port](const auto& socket) {
@@ -139,21 +92,6 @@ INSTANCER_DECL std::optional<std::set<std::string>> sockets_of_group(const std::
                 return std::nullopt;
     }
     return sockets;
-}
-
-INSTANCER_DECL bool is_port_owned(std::uint16_t port, const std::optional<TcpEnds>& ours, std::optional<uid_t> user,
-                                  const std::string& group)
-{
-    if (!user && group.empty())
-        return true;
-    // In this order: a connection that is not accepted yet belongs to one that listened before.
-    const auto listeners = loopback_listeners(port);
-    const auto accepted = ours ? accepted_socket(*ours) : std::nullopt;
-    const auto sockets = group.empty() ? std::nullopt : sockets_of_group(group);
-    const auto is_owned = [&](const TcpSocket& socket) {
-        return (!user || socket.uid == *user) && (!sockets || sockets->contains(socket.number));
-    };
-    return accepted ? is_owned(*accepted) : std::all_of(listeners.begin(), listeners.end(), is_owned);
 }
 
 INSTANCER_DECL std::set<std::string> listening_addresses(pid_t leader)
