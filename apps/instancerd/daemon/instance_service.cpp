@@ -101,13 +101,14 @@ InstanceService::InstanceService(const OwnedSettings& settings, ServiceContext& 
         for (auto& acceptor : parts.acceptors)
             acceptor = std::make_unique<ControlledAcceptor>(std::move(acceptor), access_);
     }
-    events_.add(log_);
     auto options = make_server_options(name_, service_, context.unadmitted);
     if (service_.proof.is_asked()) {
         proof_ = std::make_unique<ProofGate>(control, service_, *pool_, context.unadmitted, log_);
         proof_->add_to(options);
         events_.add(*proof_);
     }
+    // Last: what a line of it tells counts already.
+    events_.add(log_);
     if (service_.authentication.menu)
         options.identified_stages.push_back(std::make_shared<MenuStage>(
             name_, control, *pool_, service_.pool.extension != PoolOptions::Duration::zero()));
