@@ -25,7 +25,8 @@ int main(int count, char** arguments)
         else if (argument == "--svg" && i + 1 < count)
             svg = arguments[++i];
         else if (argument == "processes" || argument == "first-byte" || argument == "crowd" || argument == "docker" ||
-                 argument == "pool" || argument == "proof" || argument == "forward" || argument == "relay" || argument == "tunnel")
+                 argument == "pool" || argument == "proof" || argument == "forward" || argument == "relay" ||
+                 argument == "tunnel")
             wanted.push_back(argument);
         else
             return std::fputs(usage.c_str(), stderr), 2;

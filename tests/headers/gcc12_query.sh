@@ -12,8 +12,8 @@ all_headers=${2:-}
 query() {
     local output
     output=$("$clang_query" -f "$here/gcc12.query" "$1" -- -std=c++20 -DASIO_STANDALONE -DASIO_NO_DEPRECATED \
-        -D__cpp_impl_coroutine=201902L -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTINE -DSPDLOG_FMT_EXTERNAL \
-        -DINSTANCERD_PATH='""' -DHAND_OVER_PATH='""' -DINSTANCER_SOURCE_DIR='""' \
+        -DASIO_DISABLE_STD_ALIGNED_ALLOC -D__cpp_impl_coroutine=201902L -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTINE \
+        -DSPDLOG_FMT_EXTERNAL -DINSTANCERD_PATH='""' -DHAND_OVER_PATH='""' -DINSTANCER_SOURCE_DIR='""' \
         -I"$root/libinstancer/include" -I"$root/tests/support" -I"$root/apps/instancerd" 2>&1) || true
     if ! grep -q '^[0-9]* match' <<<"$output" || grep -E ': (fatal )?error: |^[0-9]+:[0-9]+: Error' <<<"$output"; then
         echo "$1: not parsed"
