@@ -10,12 +10,14 @@
 #include <instancer/acceptor/proxy_protocol.hpp>
 
 #include <daemon.hpp>
+#include <holds.hpp>
 #include <listener.hpp>
 #include <raw_client.hpp>
 #include <temporary_directory.hpp>
 
 using namespace daemon_test;
 using namespace std::string_literals;
+using test_text::holds;
 
 namespace {
 
@@ -50,15 +52,6 @@ std::string complaint(const Words& options)
     Child child(instancerd(greeter(options)));
     CHECK(child.wait() == 2);
     return child.whole_log();
-}
-
-bool holds(const std::string& text, const std::string& part)
-{
-    CAPTURE(text);
-    CAPTURE(part);
-    const bool found = text.find(part) != std::string::npos;
-    CHECK(found);
-    return found;
 }
 
 const std::string header_v1 = "PROXY TCP4 192.0.2.7 10.0.0.1 4000 443\r\n";

@@ -9,12 +9,14 @@
 #include <sys/stat.h>
 
 #include <daemon.hpp>
+#include <holds.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <temporary_directory.hpp>
 
 using namespace daemon_test;
 using service_test::eventually;
+using test_text::holds;
 
 namespace {
 
@@ -61,15 +63,6 @@ std::string in_utc(std::time_t seconds)
     char text[32];
     std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", std::gmtime(&time));
     return text;
-}
-
-bool holds(const std::string& text, const std::string& part)
-{
-    CAPTURE(text);
-    CAPTURE(part);
-    const bool found = text.find(part) != std::string::npos;
-    CHECK(found);
-    return found;
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <daemon.hpp>
+#include <holds.hpp>
 #include <listener.hpp>
 #include <paths.hpp>
 #include <raw_client.hpp>
@@ -16,6 +17,7 @@
 
 using namespace daemon_test;
 using instancer::UniqueFd;
+using test_text::holds;
 
 namespace {
 
@@ -61,14 +63,6 @@ int free_ports(int count)
         if (all)
             return port;
     }
-}
-
-bool holds(const std::string& text, const std::string& part)
-{
-    INFO(text);
-    const bool found = text.find(part) != std::string::npos;
-    CHECK(found);
-    return found;
 }
 
 }  // namespace

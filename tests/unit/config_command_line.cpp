@@ -9,7 +9,7 @@
 
 #include "config/command_line.hpp"
 #include "config/config.hpp"
-#include "config/validate.hpp"
+#include "config_problems.hpp"
 #include "options/options.hpp"
 #include "paths.hpp"
 #include "temporary_directory.hpp"
@@ -17,6 +17,7 @@
 using namespace instancer;
 using namespace instancer::daemon;
 using namespace std::chrono_literals;
+using config_test::complaint;
 
 namespace {
 
@@ -25,34 +26,13 @@ using Words = std::vector<std::string>;
 /// The arguments of a command line that needs no quotes.
 Words words(const std::string& line) { return line.empty() ? Words() : split(line, ' '); }
 
-/// What a wrong command line is answered with: the usage error, or all problems.
-std::string complaint(const Words& arguments)
-{
-    const auto command = parse_command_line(arguments);
-    if (command.kind == Command::Kind::misuse)
-        return command.text;
-    std::string text;
-    for (const auto& problem : command.problems)
-        text += problem.format("") + "\n";
-    for (const auto& problem : validate(command.settings))
-        text += problem.format("") + "\n";
-    return text;
-}
-
 ServiceSettings service_of(const std::string& line)
 {
     CHECK(complaint(words(line)) == "");
     return parse_command_line(words(line)).settings.services.at(0);
 }
 
-bool says(const std::string& line, const std::string& part)
-{
-    const auto text = complaint(words(line));
-    INFO(text);
-    const bool said = text.find(part) != std::string::npos;
-    CHECK(said);
-    return said;
-}
+bool says(const std::string& line, const std::string& part) { return test_text::holds(complaint(words(line)), part); }
 
 }  // namespace
 

@@ -8,13 +8,14 @@
 
 #include "config/command_line.hpp"
 #include "config/text.hpp"
-#include "config/validate.hpp"
+#include "config_problems.hpp"
 #include "crowd/ban_file.hpp"
 #include "temporary_directory.hpp"
 
 using namespace instancer;
 using namespace instancer::daemon;
 using namespace std::chrono_literals;
+using test_text::holds;
 
 namespace {
 
@@ -31,22 +32,7 @@ CrowdSettings crowd_of(const std::string& options) { return settings_of(options)
 /// What is wrong with these options, of a service that asks for a token.
 std::string complaint(const std::string& options)
 {
-    const auto command = parse_command_line(split("exec --listen :1 " + options + " -- /bin/cat", ' '));
-    std::string text = command.text;
-    for (const auto& problem : command.problems)
-        text += problem.format("") + "\n";
-    for (const auto& problem : validate(command.settings))
-        text += problem.format("") + "\n";
-    return text;
-}
-
-bool holds(const std::string& text, const std::string& part)
-{
-    CAPTURE(text);
-    CAPTURE(part);
-    const bool found = text.find(part) != std::string::npos;
-    CHECK(found);
-    return found;
+    return config_test::complaint(split("exec --listen :1 " + options + " -- /bin/cat", ' '));
 }
 
 }  // namespace

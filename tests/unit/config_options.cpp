@@ -14,7 +14,7 @@
 
 #include "config/command_line.hpp"
 #include "config/config.hpp"
-#include "config/validate.hpp"
+#include "config_problems.hpp"
 #include "modes/modes.hpp"
 #include "options/commands.hpp"
 #include "options/options.hpp"
@@ -26,26 +26,9 @@ namespace {
 
 std::vector<std::string> words(const std::string& line) { return split(line, ' '); }
 
-/// All that is wrong with a command line.
-std::string complaint(const std::string& line)
-{
-    const auto command = parse_command_line(words(line));
-    std::string text = command.text;
-    for (const auto& problem : command.problems)
-        text += problem.format("") + "\n";
-    for (const auto& problem : validate(command.settings))
-        text += problem.format("") + "\n";
-    return text;
-}
+std::string complaint(const std::string& line) { return config_test::complaint(words(line)); }
 
-bool says(const std::string& line, const std::string& part)
-{
-    const auto text = complaint(line);
-    INFO(text);
-    const bool said = text.find(part) != std::string::npos;
-    CHECK(said);
-    return said;
-}
+bool says(const std::string& line, const std::string& part) { return test_text::holds(complaint(line), part); }
 
 using Json = nlohmann::json;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// All that is wrong with a configuration, for tests of what is refused.
+// All that is wrong with a configuration or a command line, for tests of what is refused.
 #pragma once
 
 #include <string>
@@ -8,6 +8,9 @@
 
 #include <doctest/doctest.h>
 
+#include <holds.hpp>
+
+#include "config/command_line.hpp"
 #include "config/config.hpp"
 #include "config/validate.hpp"
 
@@ -41,6 +44,20 @@ inline std::vector<std::string> exec_problems(const std::string& body)
 inline std::vector<std::string> docker_problems(const std::string& body)
 {
     return problems_of(service("\"mode\": \"docker\", \"listen\": \":1\", \"image\": \"i\",\n" + body));
+}
+
+/// What a wrong command line is answered with: the usage error, or all problems.
+inline std::string complaint(const std::vector<std::string>& arguments)
+{
+    const auto command = parse_command_line(arguments);
+    if (command.kind == Command::Kind::misuse)
+        return command.text;
+    std::string text;
+    for (const auto& problem : command.problems)
+        text += problem.format("") + "\n";
+    for (const auto& problem : validate(command.settings))
+        text += problem.format("") + "\n";
+    return text;
 }
 
 /// Exactly one problem, on line 3, that begins with `path` and holds `part`.

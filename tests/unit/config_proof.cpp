@@ -7,30 +7,17 @@
 #include <temporary_directory.hpp>
 
 #include "config/command_line.hpp"
-#include "config/validate.hpp"
+#include "config_problems.hpp"
 
 using namespace instancer::daemon;
+using test_text::holds;
 
 namespace {
 
 /// All that is wrong with `instancerd exec`, on a port, with these options.
 std::string complaint(const std::string& options, const std::string& listen = "127.0.0.1:1")
 {
-    const auto command = parse_command_line(split("exec --listen " + listen + " " + options + " -- /bin/cat", ' '));
-    auto text = command.text;
-    for (const auto& problem : command.problems)
-        text += problem.format("") + "\n";
-    for (const auto& problem : validate(command.settings))
-        text += problem.format("") + "\n";
-    return text;
-}
-
-bool has(const std::string& text, const std::string& part)
-{
-    INFO(text);
-    const bool found = text.find(part) != std::string::npos;
-    CHECK(found);
-    return found;
+    return config_test::complaint(split("exec --listen " + listen + " " + options + " -- /bin/cat", ' '));
 }
 
 std::string warning(const std::string& options)
@@ -54,18 +41,18 @@ TEST_CASE("proof options: right ones")
 
 TEST_CASE("proof options: wrong ones, and what to write instead")
 {
-    has(complaint("--pow 2h"), "'2h' is longer than 1h");
-    has(complaint("--pow 10s --pow-max 5s"), "--pow-max: is less than --pow 10s; raise it or lower that");
-    has(complaint("--pow-style redpwn"),
-        "--pow-style: needs --pow 10s or --pow-max 1m; add one of them or remove this");
-    has(complaint("--pow 10s --pow-timeout 0"), "must be longer than 0; write 5m");
-    has(complaint("--pow 10s --pow-style foo"), "'foo' is none of kctf, redpwn, hxp, hashcash");
+    holds(complaint("--pow 2h"), "'2h' is longer than 1h");
+    holds(complaint("--pow 10s --pow-max 5s"), "--pow-max: is less than --pow 10s; raise it or lower that");
+    holds(complaint("--pow-style redpwn"),
+          "--pow-style: needs --pow 10s or --pow-max 1m; add one of them or remove this");
+    holds(complaint("--pow 10s --pow-timeout 0"), "must be longer than 0; write 5m");
+    holds(complaint("--pow 10s --pow-style foo"), "'foo' is none of kctf, redpwn, hxp, hashcash");
 }
 
 TEST_CASE("proof options: users of this machine, who come by a Unix socket, are not asked")
 {
-    has(complaint("--pow 10s", "unix:/tmp/s"), "--pow: cannot work together with --listen unix:/tmp/s");
-    has(complaint("--pow-max 10s", "unix:/tmp/s"), "--pow-max: cannot work together with --listen unix:/tmp/s");
+    holds(complaint("--pow 10s", "unix:/tmp/s"), "--pow: cannot work together with --listen unix:/tmp/s");
+    holds(complaint("--pow-max 10s", "unix:/tmp/s"), "--pow-max: cannot work together with --listen unix:/tmp/s");
     CHECK(complaint("--pow 10s --accept-proxy all", "unix:/tmp/s").empty());
     CHECK(complaint("--pow 0", "unix:/tmp/s").empty());
 }
@@ -78,17 +65,17 @@ TEST_CASE("proof options: the key for health checks")
                                                "+PU6P1odzDsQsb5mau4wIVUKEwj0EphHsw9tOcPb/5Kw+s9yBvYFs5sPWw==\n"
                                                "-----END PUBLIC KEY-----\n");
     CHECK(complaint("--pow 10s --pow-bypass " + key).empty());
-    has(complaint("--pow 10s --pow-style hxp --pow-bypass " + key),
-        "--pow-bypass: works only with --pow-style kctf; remove it or use that");
+    holds(complaint("--pow 10s --pow-style hxp --pow-bypass " + key),
+          "--pow-bypass: works only with --pow-style kctf; remove it or use that");
     const auto other = directory.file("other.pem", "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n");
-    has(complaint("--pow 10s --pow-bypass " + other),
-        other + ": no public key of ECDSA with P-256; openssl pkey -pubout makes one of a private key");
-    has(complaint("--pow 10s --pow-bypass " + directory.path("none.pem")), "none.pem");
+    holds(complaint("--pow 10s --pow-bypass " + other),
+          other + ": no public key of ECDSA with P-256; openssl pkey -pubout makes one of a private key");
+    holds(complaint("--pow 10s --pow-bypass " + directory.path("none.pem")), "none.pem");
 }
 
 TEST_CASE("proof options: clients of the token greeting cannot answer unless they are changed")
 {
     CHECK(warning("--auth source --pow 10s").find("question") == std::string::npos);
-    has(warning("--auth token --tokens /dev/null --pow 10s"), "clients of the token greeting expect no question");
+    holds(warning("--auth token --tokens /dev/null --pow 10s"), "clients of the token greeting expect no question");
     CHECK(warning("--auth token --tokens /dev/null").find("question") == std::string::npos);
 }

@@ -11,7 +11,7 @@
 #include <instancer/hmac.hpp>
 
 #include "config/command_line.hpp"
-#include "config/validate.hpp"
+#include "config_problems.hpp"
 #include "flags/flag_issuer.hpp"
 #include "flags/flag_search.hpp"
 #include "flags/flags.hpp"
@@ -19,6 +19,7 @@
 
 using namespace instancer;
 using namespace instancer::daemon;
+using config_test::complaint;
 using daemon_test::TemporaryDirectory;
 
 namespace {
@@ -46,25 +47,7 @@ public:
     const std::string tokens = secret("tokens", "red\nblue\n");
 };
 
-std::string complaint(const Words& arguments)
-{
-    const auto command = parse_command_line(arguments);
-    std::string text = command.text;
-    for (const auto& problem : command.problems)
-        text += problem.format("") + "\n";
-    for (const auto& problem : validate(command.settings))
-        text += problem.format("") + "\n";
-    return text;
-}
-
-bool says(const Words& arguments, const std::string& part)
-{
-    const auto text = complaint(arguments);
-    INFO(text);
-    const bool said = text.find(part) != std::string::npos;
-    CHECK(said);
-    return said;
-}
+bool says(const Words& arguments, const std::string& part) { return test_text::holds(complaint(arguments), part); }
 
 Words exec(const Words& options)
 {
