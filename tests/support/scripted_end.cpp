@@ -164,6 +164,8 @@ void End::take_urgent_inline()
 
 bool End::read_some()
 {
+    // A read that begins with an urgent byte, which came after the mark was looked for, would lose it or its place.
+    const bool readable = !socket_ || poll_for(input(), POLLIN, 0ms);
     int at_mark = 0;
     char byte = 0;
     if (socket_ && ::ioctl(input(), SIOCATMARK, &at_mark) == 0 && at_mark) {
@@ -176,6 +178,8 @@ bool End::read_some()
             ++received_;
         }
     }
+    if (!readable)
+        return false;
     char buffer[64 * 1024];
     const auto count = ::read(input(), buffer, random_size() % sizeof buffer + 1);
     if (count > 0) {
