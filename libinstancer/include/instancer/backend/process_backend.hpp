@@ -73,13 +73,14 @@ private:
                 groups.push_back(group->path());
             return detail::count_oom_kills(groups);
         }
+        bool ran_out_of_memory() const { return count_oom_kills() > oom_kills; }
 
         pid_t pid = -1;
         asio::posix::stream_descriptor pidfd;
         AsyncEvent exited;
         std::string exit_text = "ended";
-        bool is_ending = false;  ///< By us. From then on its groups are a helper thread's.
-        std::string number;      ///< Names its directory and its mark.
+        std::optional<bool> was_out_of_memory;  ///< When we began to end it: its groups are a helper thread's since.
+        std::string number;                     ///< Names its directory and its mark.
         std::optional<detail::InstanceGroup> group;
         std::vector<std::string> limit_groups;  ///< Of version 1, which only limit it.
         std::uint64_t oom_kills = 0;            ///< That its groups had seen before it.

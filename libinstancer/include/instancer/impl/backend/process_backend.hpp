@@ -527,7 +527,7 @@ INSTANCER_DECL asio::awaitable<void> ProcessBackend::notice_exit(std::shared_ptr
     // A shell ends with 137 when the system has killed its program.
     const bool was_killed = (info.si_code == CLD_KILLED && info.si_status == SIGKILL) ||
                             (info.si_code == CLD_EXITED && info.si_status == 128 + SIGKILL);
-    if (was_killed && !process->is_ending && process->count_oom_kills() > process->oom_kills)
+    if (was_killed && (process->was_out_of_memory ? *process->was_out_of_memory : process->ran_out_of_memory()))
         process->exit_text += " (oom: out of memory, see limit-memory)";
     process->exited.set();
 }
@@ -572,7 +572,8 @@ INSTANCER_DECL asio::awaitable<void> ProcessBackend::ask_to_end(std::shared_ptr<
 INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::end_process(std::shared_ptr<Process> process)
 {
     using namespace asio::experimental::awaitable_operators;
-    process->is_ending = true;
+    // Its streams are closed, for which it is ended, before its exit is noticed.
+    process->was_out_of_memory = process->ran_out_of_memory();
     auto finish = [this, process] { return finish_process(*process); };
     auto finished = co_await enders_.run(std::move(finish));
     // A process that another one traces can be kept from ending even by KILL.
