@@ -305,10 +305,14 @@ void DockerClaim::renew()
     if (!id)
         return;
     std::string lost;
-    if (id->empty())
-        if (const auto found = find(engine_); found && *found)
-            lost = "the name '" + daemon_ + "' was taken over by " + (*found)->describe() +
-                   ", because this daemon gave no sign of life; stop one of them";
+    if (id->empty()) {
+        const auto found = find(engine_);
+        // Until the next renewal nobody knows whose it is: what was known before holds.
+        if (!found || !*found)
+            return;
+        lost = "the name '" + daemon_ + "' was taken over by " + (*found)->describe() +
+               ", because this daemon gave no sign of life; stop one of them";
+    }
     const std::lock_guard lock(mutex_);
     id_ = *id;
     count_ = 1;

@@ -2,6 +2,7 @@
 // Completions for the shells.
 #include "generate.hpp"
 
+#include <algorithm>
 #include <iostream>
 #include <map>
 #include <string>
@@ -30,6 +31,9 @@ std::vector<const Option*> options_of(const CommandEntry& command)
             known.push_back(&option);
     return known;
 }
+
+/// Whether the command takes --strict, which is in no table.
+bool takes_strict(const CommandEntry& command) { return command.forms[0].find("--strict") != std::string_view::npos; }
 
 bool takes_file(const Option& option) { return option.value() == "FILE" || option.value() == "PATH"; }
 bool takes_directory(const Option& option) { return option.value() == "DIR"; }
@@ -121,6 +125,20 @@ std::string bash_action(const Option& option)
     return "return";
 }
 
+/// When fish completes the command. A word alone, as check, may be the second of other commands, as of `flag check`.
+std::string fish_condition(const CommandEntry& command)
+{
+    std::string condition;
+    const auto words = split(command.words, ' ');
+    for (const auto& word : words)
+        condition += (condition.empty() ? "" : "; and ") + ("__fish_seen_subcommand_from " + word);
+    if (words.size() == 1)
+        for (const auto& [first, seconds] : second_words())
+            if (std::find(seconds.begin(), seconds.end(), words[0]) != seconds.end())
+                condition += "; and not __fish_seen_subcommand_from " + first;
+    return condition;
+}
+
 std::string fish_option(const Option& option)
 {
     auto line = " -l " + std::string(option.name);
@@ -174,14 +192,16 @@ _instancerd()
         command+=" ${COMP_WORDS[2]}"
     fi
 )";
-    std::cout << "    case $command:$previous in\n"
-              << "        run:--config | check:--config) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n";
+    std::cout
+        << "    case $command:$previous in\n        *:--config) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n";
     for (const auto& option : options())
         if (const auto action = bash_action(option); !action.empty())
             std::cout << "        " << bash_patterns(option) << ") " << action << " ;;\n";
     std::cout << "    esac\n    case $command in\n";
     for (const auto& command : commands()) {
         std::string names = command.reads_configuration() ? "--config " : "";
+        if (takes_strict(command))
+            names += "--strict ";
         for (const auto* option : options_of(command))
             names += joined(flags_of(*option), " ") + " ";
         std::cout << "        '" << command.words << "') words+='" << names << "--help' ;;\n";
@@ -208,6 +228,8 @@ void write_zsh()
         std::cout << "    '" << command.words << "')\n        specs=(\n";
         if (command.reads_configuration())
             std::cout << "            '--config[the configuration]:FILE:_files'\n";
+        if (takes_strict(command))
+            std::cout << "            '--strict[weak isolation is wrong]'\n";
         for (const auto* option : options_of(command))
             std::cout << "            " << zsh_spec(*option) << "\n";
         std::cout << "        ) ;;\n";
@@ -229,11 +251,11 @@ void write_fish()
         complete("__fish_seen_subcommand_from " + first + "; and not __fish_seen_subcommand_from " + joined(words, " "),
                  " -a " + fish(joined(words, " ")));
     for (const auto& command : commands()) {
-        std::string when;
-        for (const auto& word : split(command.words, ' '))
-            when += (when.empty() ? "" : "; and ") + ("__fish_seen_subcommand_from " + word);
+        const auto when = fish_condition(command);
         if (command.reads_configuration())
             complete(when, " -l config -r -F -d 'the configuration'");
+        if (takes_strict(command))
+            complete(when, " -l strict -d 'weak isolation is wrong'");
         for (const auto* option : options_of(command))
             complete(when, fish_option(*option));
     }

@@ -22,7 +22,8 @@ std::string help(bool checks)
 {
     auto text = "Usage: " + std::string(checks ? check_form : solve_form) + "       " +
                 std::string(checks ? solve_form : check_form) + std::string(forms_of_challenges) + "\n";
-    for (const auto example : proof_commands()[checks ? 1 : 0].examples)
+    const auto entry = proof_commands()[checks ? 1 : 0];
+    for (const auto example : entry.examples)
         text += "  instancerd " + std::string(example) + "\n";
     return text;
 }

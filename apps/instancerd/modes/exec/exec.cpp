@@ -33,7 +33,7 @@ std::vector<std::string> warn(const Settings& settings, const ServiceSettings& s
     return warnings;
 }
 
-ProcessOptions process_options(const Settings& settings, const ServiceSettings& service)
+Parsed<ProcessOptions> process_options(const Settings& settings, const ServiceSettings& service)
 {
     ProcessOptions options;
     options.command = service.command;
@@ -50,9 +50,12 @@ ProcessOptions process_options(const Settings& settings, const ServiceSettings& 
     options.client_env = service.client_env;
     options.secret = make_flag_secret(service);
     // Who is not root can only stay who they are.
-    if (!service.user.empty() && ::geteuid() == 0)
-        if (const auto user = find_user(service.user))
-            options.user.emplace(user->uid, user->gid, user->groups);
+    if (!service.user.empty() && ::geteuid() == 0) {
+        const auto user = find_user(service.user);
+        if (!user)
+            return wrong(user.error());
+        options.user.emplace(user->uid, user->gid, user->groups);
+    }
     options.users = service.users;
     options.init = settings.init_program();
     options.limit_memory = service.limits.memory;
@@ -70,11 +73,14 @@ ProcessOptions process_options(const Settings& settings, const ServiceSettings& 
 
 Parsed<std::unique_ptr<RunningService>> prepare(const OwnedSettings& settings, ServiceContext& context)
 {
+    auto options = process_options(settings.daemon(), settings.service());
+    if (!options)
+        return wrong(options.error());
     auto parts = InstanceParts::prepare(settings.service(), context);
     if (!parts)
         return wrong(parts.error());
-    parts->use_backend<ProcessBackend>(context.workers.control(), settings.service().name,
-                                       process_options(settings.daemon(), settings.service()), context.log);
+    parts->use_backend<ProcessBackend>(context.workers.control(), settings.service().name, std::move(*options),
+                                       context.log);
     return std::make_unique<InstanceService>(settings, context, std::move(*parts));
 }
 
