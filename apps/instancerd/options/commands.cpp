@@ -27,7 +27,9 @@ std::vector<CommandEntry> commands()
                    .purpose =
                        "Says what is wrong with a configuration, by line and path, and starts nothing. Grades how "
                        "each service's instances are isolated, and says what to change; with --strict weak "
-                       "isolation is wrong."});
+                       "isolation is wrong.",
+                   .flag = "strict",
+                   .flag_help = "weak isolation is wrong"});
     all.push_back({.words = "owners",
                    .forms = {"--config FILE"},
                    .brief = "list the owners of accepted tokens, as the log names them",

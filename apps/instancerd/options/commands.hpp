@@ -22,6 +22,8 @@ public:
     std::array<std::string_view, 2> examples = {};  ///< What may follow `instancerd`.
     std::string_view remarks = {};                  ///< Lines below the forms.
     std::string_view stray = {};                    ///< The remedy for a word that belongs to no option.
+    std::string_view flag = {};                     ///< One of its own, which no table has.
+    std::string_view flag_help = {};                ///< The effect of that flag.
     Scope scope = Scope::daemon;                    ///< Of its options, besides those of the daemon.
 
     bool reads_configuration() const { return scope == Scope::daemon; }

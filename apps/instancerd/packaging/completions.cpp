@@ -32,9 +32,6 @@ std::vector<const Option*> options_of(const CommandEntry& command)
     return known;
 }
 
-/// Whether the command takes --strict, which is in no table.
-bool takes_strict(const CommandEntry& command) { return command.forms[0].find("--strict") != std::string_view::npos; }
-
 bool takes_file(const Option& option) { return option.value() == "FILE" || option.value() == "PATH"; }
 bool takes_directory(const Option& option) { return option.value() == "DIR"; }
 bool takes_value(const Option& option)
@@ -200,8 +197,8 @@ _instancerd()
     std::cout << "    esac\n    case $command in\n";
     for (const auto& command : commands()) {
         std::string names = command.reads_configuration() ? "--config " : "";
-        if (takes_strict(command))
-            names += "--strict ";
+        if (!command.flag.empty())
+            names += "--" + std::string(command.flag) + " ";
         for (const auto* option : options_of(command))
             names += joined(flags_of(*option), " ") + " ";
         std::cout << "        '" << command.words << "') words+='" << names << "--help' ;;\n";
@@ -228,8 +225,8 @@ void write_zsh()
         std::cout << "    '" << command.words << "')\n        specs=(\n";
         if (command.reads_configuration())
             std::cout << "            '--config[the configuration]:FILE:_files'\n";
-        if (takes_strict(command))
-            std::cout << "            '--strict[weak isolation is wrong]'\n";
+        if (!command.flag.empty())
+            std::cout << "            '--" << command.flag << "[" << command.flag_help << "]'\n";
         for (const auto* option : options_of(command))
             std::cout << "            " << zsh_spec(*option) << "\n";
         std::cout << "        ) ;;\n";
@@ -254,8 +251,8 @@ void write_fish()
         const auto when = fish_condition(command);
         if (command.reads_configuration())
             complete(when, " -l config -r -F -d 'the configuration'");
-        if (takes_strict(command))
-            complete(when, " -l strict -d 'weak isolation is wrong'");
+        if (!command.flag.empty())
+            complete(when, " -l " + std::string(command.flag) + " -d " + fish(std::string(command.flag_help)));
         for (const auto* option : options_of(command))
             complete(when, fish_option(*option));
     }
