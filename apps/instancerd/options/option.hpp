@@ -106,53 +106,23 @@ public:
     /// What it is in a mode; none where that is the same in all.
     const Type& (*in)(Mode) = nullptr;
 
-    constexpr Type called(std::string_view name) const
-    {
-        auto other = *this;
-        other.placeholder = name;
-        return other;
-    }
-
+    constexpr Type called(std::string_view name) const { return with(&Type::placeholder, name); }
     constexpr Type within(std::uint64_t smallest, std::uint64_t largest) const
     {
-        auto other = *this;
-        other.least = smallest;
-        other.most = largest;
-        return other;
+        return with(&Type::least, smallest).with(&Type::most, largest);
     }
+    constexpr Type or_none() const { return with(&Type::or_zero, true); }
+    constexpr Type with_units(std::string_view names) const { return with(&Type::units, names); }
+    constexpr Type with_fraction() const { return with(&Type::has_fraction, true); }
+    constexpr Type by_mode(const Type& (*choose)(Mode)) const { return with(&Type::in, choose); }
+    constexpr Type offering(std::span<const std::string_view> words) const { return with(&Type::choices, words); }
 
-    constexpr Type or_none() const
+private:
+    template <class Value>
+    constexpr Type with(Value Type::*member, Value value) const
     {
         auto other = *this;
-        other.or_zero = true;
-        return other;
-    }
-
-    constexpr Type with_units(std::string_view names) const
-    {
-        auto other = *this;
-        other.units = names;
-        return other;
-    }
-
-    constexpr Type with_fraction() const
-    {
-        auto other = *this;
-        other.has_fraction = true;
-        return other;
-    }
-
-    constexpr Type by_mode(const Type& (*choose)(Mode)) const
-    {
-        auto other = *this;
-        other.in = choose;
-        return other;
-    }
-
-    constexpr Type offering(std::span<const std::string_view> words) const
-    {
-        auto other = *this;
-        other.choices = words;
+        other.*member = value;
         return other;
     }
 };
