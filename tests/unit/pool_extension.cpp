@@ -21,6 +21,8 @@ PoolOptions extensible()
     return options;
 }
 
+Extension extend(PoolScript& pool) { return pool.state.extend_ttl(pool.now, pool.slot(1)); }
+
 }  // namespace
 
 TEST_CASE("pool state: an extension moves the end of an instance, again and again up to the maximum")
@@ -30,25 +32,24 @@ TEST_CASE("pool state: an extension moves the end of an instance, again and agai
     PoolScript pool(options);
     pool.served("ann");
     const auto begin = pool.now;
-    const auto extend = [&] { return pool.state.extend_ttl(pool.now, pool.slot(1)); };
 
-    const auto first = extend();
+    const auto first = extend(pool);
     CHECK(first.answer == Answer::granted);
     CHECK(first.time == begin + 15min);
     CHECK(first.total == 5min);
     CHECK(pool.pass(14min) == "");
 
-    const auto rest = extend();
+    const auto rest = extend(pool);
     CHECK(rest.answer == Answer::granted);
     CHECK(rest.time == begin + 18min);
     CHECK(rest.total == 8min);
-    const auto no_more = extend();
+    const auto no_more = extend(pool);
     CHECK(no_more.answer == Answer::used_up);
     CHECK(no_more.time == begin + 18min);
 
     CHECK(pool.pass(4min - 1ms) == "");
     CHECK(pool.pass(1ms) == "revoke i1 expired, stop i1 expired");
-    CHECK(extend().answer == Answer::no_instance);
+    CHECK(extend(pool).answer == Answer::no_instance);
 }
 
 TEST_CASE("pool state: an instance is extended only within the window before its end")
@@ -58,15 +59,15 @@ TEST_CASE("pool state: an instance is extended only within the window before its
     PoolScript pool(options);
     pool.served("ann");
     const auto begin = pool.now;
-    const auto early = pool.state.extend_ttl(pool.now, pool.slot(1));
+    const auto early = extend(pool);
     CHECK(early.answer == Answer::too_early);
     CHECK(early.time == begin + 8min);
     pool.pass(8min - 1ms);
-    CHECK(pool.state.extend_ttl(pool.now, pool.slot(1)).answer == Answer::too_early);
+    CHECK(extend(pool).answer == Answer::too_early);
     pool.pass(1ms);
-    CHECK(pool.state.extend_ttl(pool.now, pool.slot(1)).answer == Answer::granted);
+    CHECK(extend(pool).answer == Answer::granted);
     // The window is before the new end from now on.
-    CHECK(pool.state.extend_ttl(pool.now, pool.slot(1)).time == begin + 13min);
+    CHECK(extend(pool).time == begin + 13min);
 }
 
 TEST_CASE("pool state: without a time to live, or the option, there is nothing to extend")
@@ -76,7 +77,7 @@ TEST_CASE("pool state: without a time to live, or the option, there is nothing t
     SUBCASE("no extension") { options.extension = 0s; }
     PoolScript pool(options);
     pool.served("ann");
-    CHECK(pool.state.extend_ttl(pool.now, pool.slot(1)).answer == Answer::not_offered);
+    CHECK(extend(pool).answer == Answer::not_offered);
 }
 
 TEST_CASE("pool state: an extension changes no other limit, and only what has an owner and serves is extended")
@@ -87,9 +88,9 @@ TEST_CASE("pool state: an extension changes no other limit, and only what has an
     PoolScript pool(options);
     pool.fill_warm();
     pool.ready(1);
-    CHECK(pool.state.extend_ttl(pool.now, pool.slot(1)).answer == Answer::no_instance);
+    CHECK(extend(pool).answer == Answer::no_instance);
     pool.acquire("ann");
-    CHECK(pool.state.extend_ttl(pool.now, pool.slot(1)).answer == Answer::granted);
+    CHECK(extend(pool).answer == Answer::granted);
     pool.release(1);
     CHECK(pool.pass(1min) == "stop i1 unused");
 }
