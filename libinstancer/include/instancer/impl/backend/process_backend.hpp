@@ -573,7 +573,8 @@ INSTANCER_DECL asio::awaitable<Result<void>> ProcessBackend::end_process(std::sh
 {
     using namespace asio::experimental::awaitable_operators;
     // Its streams are closed, for which it is ended, before its exit is noticed.
-    process->was_out_of_memory = process->ran_out_of_memory();
+    if (!process->exited.is_set())
+        process->was_out_of_memory = process->ran_out_of_memory();
     auto finish = [this, process] { return finish_process(*process); };
     auto finished = co_await enders_.run(std::move(finish));
     // A process that another one traces can be kept from ending even by KILL.
