@@ -4,7 +4,7 @@
 #include <chrono>
 #include <string>
 
-#include <instancer/proof_of_work/proof_dialogue.hpp>
+#include <instancer/proof_of_work/proof_style.hpp>
 
 namespace instancer::daemon {
 
@@ -22,7 +22,7 @@ public:
     ProofStyle style = ProofStyle::kctf;
     ProofFor of = ProofFor::start;
     std::chrono::milliseconds timeout{std::chrono::minutes(5)};
-    std::string bypass;  ///< A file with a public key; empty: nobody gets past.
+    std::string bypass;           ///< A file with a public key; empty: nobody gets past.
 
     ProofSettings() = default;
 
