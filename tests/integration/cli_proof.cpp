@@ -88,6 +88,9 @@ bool echoes(RawClient& client)
     return client.receive(4) == "ping";
 }
 
+/// A client that is asked for nothing and told nothing.
+bool is_turned_away(RawClient& client) { return client.receive_all().empty() && client.ended_by_reset(); }
+
 }  // namespace
 
 TEST_CASE("proof of work: asked before a start, and not of a client that comes back to its instance")
@@ -205,6 +208,22 @@ TEST_CASE("proof of work: health checks sign the challenge")
     challenge_for(other);
     other.send(answer_to(challenge) + "\n");
     CHECK(other.receive_all() == "Proof-of-work fail\npow fail\n");
+}
+
+TEST_CASE("proof of work: one client too many that owes it resets the oldest of the source that has most")
+{
+    Daemon daemon(echoing({"--pow", "20ms", "--max-proving", "2"}));
+    RawClient other(daemon.port(), "127.0.0.2");
+    const auto challenge = challenge_for(other);
+    RawClient first(daemon.port());
+    challenge_for(first);
+    RawClient second(daemon.port());
+    const auto second_challenge = challenge_for(second);
+    CHECK(is_turned_away(first));
+    other.send(pow({"solve", challenge}).first + "\n");
+    CHECK(other.receive(8) == "Correct\n");
+    second.send(pow({"solve", second_challenge}).first + "\n");
+    CHECK(second.receive(8) == "Correct\n");
 }
 
 TEST_CASE("proof of work: nothing is asked while it is calm; the price rises with what is short, and the log says why")

@@ -77,6 +77,8 @@ ProofOptions ProofGate::options()
     options.verifier = std::make_shared<ProofVerifier>(verifying_threads());
     options.source_prefix = service_.source_prefix;
     options.source_prefix4 = service_.source_prefix4;
+    if (const auto places = service_.proof.max_proving)
+        options.places = std::make_shared<PlaceBudget>(places, service_.source_prefix, service_.source_prefix4);
     if (service_.proof.bypass.empty())
         return options;
     auto bypass = load_bypass(service_.proof.bypass);

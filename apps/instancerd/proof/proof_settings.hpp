@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 
 #include <instancer/proof_of_work/proof_style.hpp>
@@ -22,6 +23,7 @@ public:
     ProofStyle style = ProofStyle::kctf;
     ProofFor of = ProofFor::start;
     std::chrono::milliseconds timeout{std::chrono::minutes(5)};
+    std::size_t max_proving = 0;  ///< Clients at once; 0: no limit.
     std::string bypass;           ///< A file with a public key; empty: nobody gets past.
 
     ProofSettings() = default;
