@@ -210,6 +210,42 @@ TEST_CASE("proof of work: health checks sign the challenge")
     CHECK(other.receive_all() == "Proof-of-work fail\npow fail\n");
 }
 
+TEST_CASE("proof of work: a client that would be refused all the same is refused at once")
+{
+    SUBCASE("all instances are in use")
+    {
+        Daemon daemon(echoing({"--pow", "20ms", "--max-instances", "1"}));
+        RawClient first(daemon.port());
+        CHECK(prove(first));
+        CHECK(echoes(first));
+        RawClient second(daemon.port());
+        CHECK(is_turned_away(second));
+        CHECK(daemon.wait_for_line("refused: the service has as many as it may have (max-instances)") != "");
+    }
+    SUBCASE("its owner starts too many in a time")
+    {
+        Daemon daemon(echoing({"--pow", "20ms", "--start-rate", "1/1h"}));
+        RawClient first(daemon.port());
+        CHECK(prove(first));
+        RawClient second(daemon.port());
+        CHECK(is_turned_away(second));
+        CHECK(daemon.wait_for_line("refused: start rate: ") != "");
+        RawClient other(daemon.port(), "127.0.0.2");
+        CHECK(prove(other));
+    }
+}
+
+TEST_CASE("proof of work: a client that waits in the queue has proved its work before")
+{
+    Daemon daemon(echoing({"--pow", "20ms", "--max-instances", "1", "--when-full", "queue"}));
+    RawClient first(daemon.port()), second(daemon.port());
+    CHECK(prove(first));
+    CHECK(echoes(first));
+    CHECK(prove(second));
+    first.close();
+    CHECK(echoes(second));
+}
+
 TEST_CASE("proof of work: one client too many that owes it resets the oldest of the source that has most")
 {
     Daemon daemon(echoing({"--pow", "20ms", "--max-proving", "2"}));

@@ -202,6 +202,24 @@ TEST_CASE("proof stage: no answer")
     CHECK(fixture.summary().detail == detail);
 }
 
+TEST_CASE("proof stage: nothing is asked of a client that would be refused all the same")
+{
+    auto setup = asking(easy(ProofStyle::kctf));
+    setup.authenticator = std::make_unique<OpenAuthenticator>();
+    setup.pool.max_instances = 1;
+    setup.pool.linger = 0s;
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    Asked first(fixture);
+    fixture.send(first.client, first.solution + "\n");
+    REQUIRE(fixture.loop.until([&] { return fixture.backend.times_opened() == 1; }));
+    auto second = fixture.connect();
+    CHECK(fixture.rest(second) == " reset");
+    CHECK(fixture.end() == SessionEnd::limit_reached);
+    CHECK(fixture.summary().detail ==
+          "the service has as many as it may have (max-instances): 1 in all, 0 of them unused");
+}
+
 TEST_CASE("proof stage: kCTF's clients may send empty lines, and the question before the solution")
 {
     ServerFixture fixture(asking(easy(ProofStyle::kctf)));

@@ -113,14 +113,16 @@ public:
         wake_next();
     }
 
-    /// Whether the room that is free or coming free is enough for all that `member` waits for, in its turn.
-    bool comes_to(const Member& member) const
+    /// Whether the room that is free or coming free is enough for all that `member` waits for, in its turn, and for
+    /// `newcomers` besides.
+    bool comes_to(const Member& member, std::size_t newcomers = 0) const
     {
+        const std::size_t own = member.waiting() + newcomers;
         std::size_t before = 0;
         for (const Member* other : clients_)
-            before += other == &member ? 0 : std::min(other->waiting(), member.waiting());
+            before += other == &member ? 0 : std::min(other->waiting(), own);
         const std::size_t free = limit_ > used_ ? limit_ - used_ : 0;
-        return free + coming() >= before + member.waiting();
+        return free + coming() >= before + own;
     }
 
     /// Has the instance stopped that has been without a client for longest, whosever it is, or else a warm one; false

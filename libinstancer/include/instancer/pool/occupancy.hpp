@@ -94,15 +94,26 @@ public:
     /// Whether there are as many instances as there may be.
     bool is_full() const noexcept { return max_instances_ != 0 && instances_ >= max_instances_; }
 
-    /// Whether the stops of an owner make enough room for its identities that wait.
-    bool comes_to_owner(std::uint32_t owner) const
+    /// Whether the stops of an owner make enough room for its identities that wait, and for `newcomers` besides.
+    bool comes_to_owner(std::uint32_t owner, std::size_t newcomers = 0) const
     {
         const InstanceOwner& one = table_.owner(owner);
-        return (!owner_is_full_here(owner) || one.stopping >= one.waiting) &&
-               (!account_is_full(owner) || one.account->comes_to_all());
+        return (!owner_is_full_here(owner) || one.stopping >= one.waiting + newcomers) &&
+               (!account_is_full(owner) || one.account->comes_to_all(newcomers));
     }
-    /// Whether all stops together make enough room for all that wait.
-    bool comes_to_all() const noexcept { return stopping_ >= demand_; }
+    /// Whether all stops together make enough room for all that wait, and for `newcomers` besides.
+    bool comes_to_all(std::size_t newcomers = 0) const noexcept { return stopping_ >= demand_ + newcomers; }
+
+    /// By how much one more identity of `owner`, which may be unknown, would raise the demand.
+    std::size_t demand_of_newcomer(std::uint32_t owner) const
+    {
+        if (owner == none)
+            return 1;
+        InstanceOwner one = table_.owner(owner);
+        const auto before = demand_of(one);
+        ++one.waiting;
+        return demand_of(one) - before;
+    }
 
     /// Instances that have room.
     std::size_t instances() const noexcept { return instances_; }
