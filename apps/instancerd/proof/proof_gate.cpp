@@ -26,6 +26,16 @@ std::string description_of(const PriceChange& change)
            ": " + change.why;
 }
 
+std::shared_ptr<BypassKey> open_bypass(const std::string& file)
+{
+    if (file.empty())
+        return nullptr;
+    auto key = load_bypass(file);
+    if (!key)
+        throw std::runtime_error(key.error());
+    return std::make_shared<BypassKey>(std::move(*key));
+}
+
 }  // namespace
 
 Parsed<SignatureBypass> load_bypass(const std::string& file)
@@ -45,6 +55,7 @@ ProofGate::ProofGate(asio::any_io_executor control, const ServiceSettings& servi
       pool_(pool),
       unadmitted_(std::move(unadmitted)),
       log_(log),
+      bypass_(open_bypass(service.proof.bypass)),
       timer_(std::move(control)),
       price_(service.proof.price, std::max(service.proof.most, service.proof.price)),
       failures_(static_cast<std::uint32_t>(std::max<std::size_t>(price_.steps(), 1)), failure_remembered)
@@ -58,6 +69,23 @@ void ProofGate::add_to(ServerOptions& server)
     const bool at_start = starts_instances(service_) && service_.proof.of == ProofFor::start;
     auto& stages = at_start ? server.start_stages : server.stages;
     stages.push_back(std::make_shared<ProofStage>(options()));
+}
+
+std::optional<Parsed<SignatureBypass>> ProofGate::read_bypass() const
+{
+    if (!bypass_)
+        return std::nullopt;
+    return load_bypass(service_.proof.bypass);
+}
+
+void ProofGate::use_bypass(Parsed<SignatureBypass> key)
+{
+    if (!key) {
+        log_.warning(service_.name, key.error() + "; the key of health checks stays as it was");
+        return;
+    }
+    bypass_->replace(std::move(*key));
+    log_.notice(service_.name, "read the key of health checks from " + service_.proof.bypass);
 }
 
 void ProofGate::session_ended(const SessionSummary& summary)
@@ -79,12 +107,10 @@ ProofOptions ProofGate::options()
     options.source_prefix4 = service_.source_prefix4;
     if (const auto places = service_.proof.max_proving)
         options.places = std::make_shared<PlaceBudget>(places, service_.source_prefix, service_.source_prefix4);
-    if (service_.proof.bypass.empty())
-        return options;
-    auto bypass = load_bypass(service_.proof.bypass);
-    if (!bypass)
-        throw std::runtime_error(bypass.error());
-    options.bypass = std::move(*bypass);
+    if (bypass_)
+        options.bypass = [key = bypass_](std::string_view challenge, std::string_view answer) {
+            return key->verify(challenge, answer);
+        };
     return options;
 }
 

@@ -55,7 +55,7 @@ constexpr Option table[] = {
      {.needs = with_proof, .zero_is_off = true}},
     {group, "pow-bypass", file<&S::proof, &P::bypass>, Scope::queued, {},
      "public key in PEM, of ECDSA with P-256: health checks that sign the challenge instead need not solve it (kctf)",
-     {.needs = with_proof}},
+     {.needs = with_proof, .reload = true}},
 };
 // clang-format on
 
