@@ -44,6 +44,8 @@ public:
         virtual std::size_t stopping() const = 0;
         /// Instances that clients wait for.
         virtual std::size_t waiting() const = 0;
+        /// Of these, as many as the pool may still have.
+        virtual std::size_t admissible() const = 0;
 
     protected:
         ~Member() = default;
@@ -120,7 +122,7 @@ public:
         const std::size_t own = member.waiting() + newcomers;
         std::size_t before = 0;
         for (const Member* other : clients_)
-            before += other == &member ? 0 : std::min(other->waiting(), own);
+            before += other == &member ? 0 : std::min(other->admissible(), own);
         const std::size_t free = limit_ > used_ ? limit_ - used_ : 0;
         return free + coming() >= before + own;
     }
@@ -145,7 +147,7 @@ public:
     {
         std::size_t wanted = 0;
         for (const Member* member : clients_)
-            wanted += member->waiting();
+            wanted += member->admissible();
         return is_full() && wanted > coming();
     }
 

@@ -25,6 +25,9 @@ public:
     /// Whether there is such an instance.
     virtual bool has_unused_of(std::uint32_t owner) const = 0;
 
+    /// What `owner` has in all pools together has changed.
+    virtual void recount_owner(std::uint32_t owner) = 0;
+
 protected:
     ~OwnerBudgetMember() = default;
 };
@@ -41,13 +44,17 @@ public:
     bool comes_to_all(std::size_t newcomers = 0) const noexcept { return stopping_ >= waiting_ + newcomers; }
     /// Instances that hold room.
     std::size_t rooms() const noexcept { return rooms_; }
+    /// Instances that the owner may still have once those are gone that are being stopped.
+    std::size_t room() const noexcept { return limit_ - std::min(limit_, rooms_ - stopping_); }
 
-    /// Counts what one pool has of the owner.
-    void add(const InstanceOwner& part) noexcept
+    /// Counts what one pool has of the owner, and has all pools count what that leaves.
+    void add(const InstanceOwner& part)
     {
         rooms_ += part.rooms;
         stopping_ += part.stopping;
         waiting_ += part.waiting;
+        for (const auto& [member, owner] : shares_)
+            member->recount_owner(owner);
     }
 
     /// Counts that no more.

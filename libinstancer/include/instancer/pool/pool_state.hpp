@@ -263,8 +263,11 @@ private:
 
     bool has_unused_of(std::uint32_t owner) const override { return victims_.longest_unused(owner) != none; }
 
+    void recount_owner(std::uint32_t owner) override { occupancy_.recount(owner); }
+
     std::size_t stopping() const override { return occupancy_.stopping(); }
     std::size_t waiting() const override { return occupancy_.demand(); }
+    std::size_t admissible() const override { return occupancy_.admissible(); }
 
     // Entries.
 
