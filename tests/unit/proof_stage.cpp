@@ -162,6 +162,7 @@ TEST_CASE("proof stage: a wrong answer ends the client with the words of its sty
     CHECK(fixture.rest(client) == refused);
     CHECK(fixture.end() == SessionEnd::authentication_failed);
     CHECK(fixture.summary().detail == "proof of work: a wrong answer");
+    CHECK(fixture.summary().rejected);
     CHECK(fixture.backend.instances().empty());
 }
 
@@ -200,6 +201,8 @@ TEST_CASE("proof stage: no answer")
     CHECK(fixture.rest(client) == client_sees);
     CHECK(fixture.end() == reason);
     CHECK(fixture.summary().detail == detail);
+    // To leave, or to be late, is no failure.
+    CHECK(fixture.summary().rejected == (client_sees != ""));
 }
 
 TEST_CASE("proof stage: nothing is asked of a client that would be refused all the same")

@@ -90,7 +90,7 @@ void ProofGate::use_bypass(Parsed<SignatureBypass> key)
 
 void ProofGate::session_ended(const SessionSummary& summary)
 {
-    if (summary.service != service_.name || summary.end != SessionEnd::authentication_failed)
+    if (summary.service != service_.name || !summary.rejected)
         return;
     const std::lock_guard lock(mutex_);
     failures_.note(source_of(summary.client), Clock::now());
