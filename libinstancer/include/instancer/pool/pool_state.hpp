@@ -187,14 +187,9 @@ public:
     std::vector<WaiterId> queue_order() const;
 
     /// How busy it is.
-    PoolLoad load() const noexcept
-    {
-        PoolLoad load;
-        load.delayed_starts = queued() + permits_.size();
-        load.in_use = instances() - unused();
-        load.max_instances = options_.max_instances;
-        return load;
-    }
+    ///
+    /// Time: by the number of instances that wait for their turn to start.
+    PoolLoad load() const noexcept;
 
 private:
     static constexpr std::uint32_t none = detail::no_index;

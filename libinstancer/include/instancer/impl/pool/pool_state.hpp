@@ -338,6 +338,17 @@ INSTANCER_DECL std::vector<WaiterId> PoolState::queue_order() const
     return names;
 }
 
+INSTANCER_DECL PoolLoad PoolState::load() const noexcept
+{
+    PoolLoad load;
+    load.delayed_starts = queued();
+    for (std::uint32_t at = permits_.first(); at != none; at = table_[at].age_links.next)
+        load.delayed_starts += table_[at].warm ? 0 : 1;
+    load.in_use = instances() - unused();
+    load.max_instances = options_.max_instances;
+    return load;
+}
+
 INSTANCER_DECL void PoolState::unlink(std::uint32_t index)
 {
     const InstanceEntry& entry = table_[index];
