@@ -377,6 +377,33 @@ TEST_CASE("proof verifier: sources take turns, and a check that nobody waits for
     CHECK(b.value() == false);
 }
 
+TEST_CASE("proof verifier: sources that gave a wrong answer come after all others")
+{
+    Loop loop;
+    ProofVerifier verifier(1);
+    const auto from = [](const char* address) {
+        const asio::ip::tcp::endpoint peer(asio::ip::make_address(address), 1), local;
+        return Source(ClientInfo(peer, local), 64);
+    };
+    for (const auto* wrong : {"192.0.2.1", "192.0.2.2"})
+        CHECK(loop.run(verifier.verify(from(wrong), [] { return false; })) == false);
+    Busy busy(loop, verifier);
+    std::string order;
+    const auto check = [&](const char* address, char name) {
+        auto task = loop.start(verifier.verify(from(address), [&order, name] {
+            order += name;
+            return true;
+        }));
+        loop.settle();
+        return task;
+    };
+    auto a = check("192.0.2.1", 'a'), b = check("192.0.2.2", 'b');
+    auto c = check("192.0.2.3", 'c'), d = check("192.0.2.3", 'd');
+    busy.release();
+    REQUIRE(loop.until([&] { return a.done() && b.done() && c.done() && d.done() && busy.done(); }));
+    CHECK(order == "cdab");
+}
+
 TEST_CASE("proof verifier: a check that throws has failed")
 {
     Loop loop;
