@@ -13,9 +13,6 @@ namespace instancer::daemon {
 
 namespace {
 
-/// Verifying must leave processors to those who are served.
-std::size_t verifying_threads() { return std::max<std::size_t>(processors() / 2, 1); }
-
 bool starts_instances(const ServiceSettings& service) { return includes(Scope::instances, scope_of(service.mode)); }
 
 std::string description_of(const PriceChange& change)
@@ -64,11 +61,11 @@ ProofGate::ProofGate(asio::any_io_executor control, const ServiceSettings& servi
         watch_load();
 }
 
-void ProofGate::add_to(ServerOptions& server)
+void ProofGate::add_to(ServerOptions& server, std::shared_ptr<ProofVerifier> verifier)
 {
     const bool at_start = starts_instances(service_) && service_.proof.of == ProofFor::start;
     auto& stages = at_start ? server.start_stages : server.stages;
-    stages.push_back(std::make_shared<ProofStage>(options()));
+    stages.push_back(std::make_shared<ProofStage>(options(std::move(verifier))));
 }
 
 std::optional<Parsed<SignatureBypass>> ProofGate::read_bypass() const
@@ -96,13 +93,13 @@ void ProofGate::session_ended(const SessionSummary& summary)
     failures_.note(source_of(summary.client), Clock::now());
 }
 
-ProofOptions ProofGate::options()
+ProofOptions ProofGate::options(std::shared_ptr<ProofVerifier> verifier)
 {
     ProofOptions options;
+    options.verifier = std::move(verifier);
     options.style = service_.proof.style;
     options.price = [this](const ClientInfo& client) { return price_for(client); };
     options.timeout = service_.proof.timeout;
-    options.verifier = std::make_shared<ProofVerifier>(verifying_threads());
     options.source_prefix = service_.source_prefix;
     options.source_prefix4 = service_.source_prefix4;
     if (const auto places = service_.proof.max_proving)

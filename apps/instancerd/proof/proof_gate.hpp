@@ -15,6 +15,7 @@
 #include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/admission/failure_counts.hpp>
 #include <instancer/admission/proof_stage.hpp>
+#include <instancer/admission/proof_verifier.hpp>
 #include <instancer/events.hpp>
 #include <instancer/pool/instance_pool.hpp>
 #include <instancer/proof_of_work/adaptive_price.hpp>
@@ -67,8 +68,8 @@ public:
     ProofGate(asio::any_io_executor control, const ServiceSettings& service, const InstancePool& pool,
               std::shared_ptr<UnadmittedLimit> unadmitted, Log& log);
 
-    /// Adds its stage to those of the server, where the settings have it.
-    void add_to(ServerOptions& options);
+    /// Adds its stage to those of the server, where the settings have it. `verifier` checks the answers.
+    void add_to(ServerOptions& options, std::shared_ptr<ProofVerifier> verifier);
 
     /// What the file of the key for health checks holds now; none where there is no such file.
     ///
@@ -86,7 +87,7 @@ private:
     static constexpr std::chrono::seconds interval{1};            ///< Between two looks at the load.
     static constexpr std::chrono::minutes failure_remembered{2};  ///< A guess.
 
-    ProofOptions options();
+    ProofOptions options(std::shared_ptr<ProofVerifier> verifier);
 
     AdaptivePrice::Seconds price_for(const ClientInfo& client);
 
