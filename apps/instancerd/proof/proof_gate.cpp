@@ -53,7 +53,7 @@ ProofGate::ProofGate(asio::any_io_executor control, const ServiceSettings& servi
       unadmitted_(std::move(unadmitted)),
       log_(log),
       bypass_(open_bypass(service.proof.bypass)),
-      timer_(std::move(control)),
+      timer_(std::make_shared<asio::steady_timer>(std::move(control))),
       price_(service.proof.price, std::max(service.proof.most, service.proof.price)),
       failures_(static_cast<std::uint32_t>(std::max<std::size_t>(price_.steps(), 1)), failure_remembered)
 {
@@ -119,9 +119,10 @@ AdaptivePrice::Seconds ProofGate::price_for(const ClientInfo& client)
 
 void ProofGate::watch_load()
 {
-    timer_.expires_after(interval);
-    timer_.async_wait([this](const asio::error_code& error) {
-        if (error)
+    timer_->expires_after(interval);
+    timer_->async_wait([this, timer = std::weak_ptr(timer_)](const asio::error_code&) {
+        // It may have been due already when the gate went.
+        if (timer.expired())
             return;
         update_price();
         watch_load();

@@ -106,7 +106,7 @@ private:
     const std::shared_ptr<UnadmittedLimit> unadmitted_;
     Log& log_;
     const std::shared_ptr<BypassKey> bypass_;  ///< None where nobody gets past.
-    asio::steady_timer timer_;
+    const std::shared_ptr<asio::steady_timer> timer_;
     std::mutex mutex_;  ///< Guards what follows.
     AdaptivePrice price_;
     FailureCounts failures_;
