@@ -110,7 +110,7 @@ TEST_CASE("every option can be set in a configuration")
     "web": { "mode": "exec", "listen": ":13", "command": ["a"], "auth": "webhook", "auth-url": "https://a.example/whose",
              "auth-url-timeout": "2s", "auth-url-cache": "3m", "auth-url-down": "cached" },
     "priced": { "mode": "exec", "listen": ":14", "command": ["a"], "pow": "2s", "pow-max": "20s", "pow-for": "connect",
-                "pow-style": "hxp", "pow-timeout": "1m", "pow-bypass": "key.pem" },
+                "pow-style": "hxp", "pow-timeout": "1m", "max-proving": 7, "pow-bypass": "key.pem" },
     "flagged": { "mode": "docker", "listen": ":15", "image": "i", "ttl": "1h", "extend": "10m", "extend-max": "30m",
                  "extend-window": "5m", "flag": "F{{hmac}}", "flag-key": "k", "flag-scope": "instance",
                  "flag-file": "/run/flag/flag", "flag-mode": "0440", "flag-owner": "1:2", "flag-log": "issued" }
@@ -326,6 +326,7 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(price.of == ProofFor::connect);
     CHECK(price.style == ProofStyle::hxp);
     CHECK(price.timeout == 1min);
+    CHECK(price.max_proving == 7);
     CHECK(price.bypass == "/etc/instancer/key.pem");
 
     const auto& flagged = settings.services.at(12);

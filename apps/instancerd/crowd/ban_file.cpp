@@ -166,6 +166,9 @@ void BanKeeper::synchronize(bool tell)
         fresh_.insert(fresh_.begin(), fresh.begin(), fresh.end());
         return;
     }
+    // One that began while the file was adopted last was lost with that.
+    for (const auto& ban : fresh)
+        bans_->add(ban);
     auto now = print_bans(bans_->list());
     if (now == *text)
         return;

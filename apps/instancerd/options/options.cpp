@@ -206,6 +206,7 @@ constexpr Needs with_dialogue = {{{{"auth", "token"}, {"auth", "prompt"}, {"acce
                                  {{{"auth", "signed"}, {"auth", "webhook"}, {"auth", "ctfd"}, {"auth", "rctf"}}},
                                  Scope::unrelayed};
 constexpr Needs with_queue = {{{{"when-full", "queue"}, {"max-per-upstream"}}}};
+constexpr Needs with_waiting = {{{{"when-full", "queue"}, {"max-per-upstream"}}}, {}, {{{"max-starting"}}}};
 constexpr Needs with_traffic_log = {{{{"traffic-log", "text"}, {"traffic-log", "hex"}}}};
 constexpr Needs with_extension = {{{{"extend", {}, "DURATION"}}}};
 constexpr Needs with_record = {{{{"record", {}, "DIR"}}}};
@@ -305,8 +306,8 @@ constexpr Option before_modes[] = {
      "clients that may wait; with forward for an upstream, and 0: none",
      {.needs = with_queue}},
     {instances, "queue-timeout", queue_timeout, Scope::queued, {},
-     "how long a client waits",
-     {.needs = with_queue}},
+     "how long a client waits, for room, an upstream, or its turn to start (max-starting)",
+     {.needs = with_waiting}},
     {instances, "warm", count<&S::pool, &P::warm>, Scope::instances, {},
      "started instances kept ready for the next clients",
      {.conflict = {{"io", "socket"}, "the process starts with the client's socket", {"io", "stdio"}}}},

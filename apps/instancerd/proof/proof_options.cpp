@@ -49,9 +49,13 @@ constexpr Option table[] = {
     {group, "pow-timeout", some_duration<&S::proof, &P::timeout>, Scope::queued, {},
      "how long a client may take for its proof, until it is verified",
      {.needs = with_proof}},
+    {group, "max-proving", count<&S::proof, &P::max_proving>, Scope::queued, {},
+     "clients that may owe a proof at once, until it is verified; 0: no limit. One more resets the oldest of the source "
+     "(address, source-prefix, source-prefix4) that has most of them",
+     {.needs = with_proof, .zero_is_off = true}},
     {group, "pow-bypass", file<&S::proof, &P::bypass>, Scope::queued, {},
      "public key in PEM, of ECDSA with P-256: health checks that sign the challenge instead need not solve it (kctf)",
-     {.needs = with_proof}},
+     {.needs = with_proof, .reload = true}},
 };
 // clang-format on
 

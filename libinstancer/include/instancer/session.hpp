@@ -38,6 +38,7 @@ public:
 class SessionSummary : public SessionInfo {
 public:
     SessionEnd end = SessionEnd::failed;   ///< Why it ended.
+    bool rejected = false;                 ///< The client failed to prove who it is, or whatever else was asked.
     std::string detail;                    ///< More about the end, for the operator; often empty.
     std::uint64_t bytes_up = 0;            ///< Client to instance.
     std::uint64_t bytes_down = 0;          ///< Instance to client.

@@ -42,6 +42,13 @@ public:
         return list_.list(now());
     }
 
+    /// Adds a ban, or replaces that of the same network.
+    void add(const Ban& ban)
+    {
+        const std::lock_guard lock(mutex_);
+        list_.add(ban);
+    }
+
     /// From now on `bans` hold, and no others. Who is banned again is still banned for longer.
     void replace(const std::vector<Ban>& bans);
 

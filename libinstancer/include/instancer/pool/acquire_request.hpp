@@ -44,7 +44,7 @@ public:
         return *this;
     }
 
-    /// No instance is to be started for it, and no warm one given to it.
+    /// No instance is to be started for it, and no warm one given to it. It is refused as any other would be.
     bool join_only() const noexcept { return join_only_; }
     /// Sets whether it is content with an instance that its identity has already.
     AcquireRequest& join_only(bool value) noexcept

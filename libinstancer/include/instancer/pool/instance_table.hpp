@@ -96,6 +96,7 @@ public:
     std::uint32_t rooms = 0;      ///< Instances that hold room.
     std::uint32_t stopping = 0;   ///< Of these, those that are being stopped.
     std::uint32_t waiting = 0;    ///< Identities that wait for room.
+    std::uint32_t demand = 0;     ///< Of these, as many as it may still have.
     std::uint32_t next_free = 0;  ///< Of a record that is free.
 
     InstanceOwner() = default;

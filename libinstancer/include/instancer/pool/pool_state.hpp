@@ -164,6 +164,11 @@ public:
         return !closed_ && (reset || table_.find(identity.id()) == none);
     }
 
+    /// The refusal that a client of which `would_start` is true would meet at once as things are, without a waiter;
+    /// nothing when it would get an instance, or may wait for one.
+    std::optional<PoolAction> foresee_refusal(const Identity& identity, bool reset = false,
+                                              const std::optional<Digest>& common_owner = std::nullopt) const;
+
     /// Nothing exists and nobody waits.
     bool empty() const noexcept { return instances() == 0 && waiters_.empty(); }
 
@@ -182,14 +187,9 @@ public:
     std::vector<WaiterId> queue_order() const;
 
     /// How busy it is.
-    PoolLoad load() const noexcept
-    {
-        PoolLoad load;
-        load.delayed_starts = queued() + permits_.size();
-        load.in_use = instances() - unused();
-        load.max_instances = options_.max_instances;
-        return load;
-    }
+    ///
+    /// Time: by the number of instances that wait for their turn to start.
+    PoolLoad load() const noexcept;
 
 private:
     static constexpr std::uint32_t none = detail::no_index;
@@ -256,8 +256,13 @@ private:
         return true;
     }
 
+    bool has_unused_of(std::uint32_t owner) const override { return victims_.longest_unused(owner) != none; }
+
+    void recount_owner(std::uint32_t owner) override { occupancy_.recount(owner); }
+
     std::size_t stopping() const override { return occupancy_.stopping(); }
     std::size_t waiting() const override { return occupancy_.demand(); }
+    std::size_t admissible() const override { return occupancy_.admissible(); }
 
     // Entries.
 
@@ -283,6 +288,12 @@ private:
     void join_account(std::uint32_t owner, const std::optional<Digest>& common_owner);
 
     void leave_account(std::uint32_t owner);
+
+    /// Null where the owner is unknown, or what it has elsewhere does not count.
+    const OwnerAccount* account_of(std::uint32_t owner) const
+    {
+        return owner == none ? nullptr : table_.owner(owner).account;
+    }
 
     // Clients that wait.
 
@@ -312,7 +323,15 @@ private:
     /// They do so no more.
     void dequeue(std::uint32_t index);
 
-    void refuse(WaiterId waiter, Errc error, Limit limit = Limit::nothing, std::uint32_t owner = none);
+    void refuse(WaiterId waiter, Errc error, Limit limit = Limit::nothing, std::uint32_t owner = none)
+    {
+        auto action = refusal(error, limit, owner, account_of(owner));
+        action.waiter = waiter;
+        actions_.push_back(action);
+    }
+
+    /// For a client of `owner`, which may be unknown, and may have an account in other pools.
+    PoolAction refusal(Errc error, Limit limit, std::uint32_t owner, const OwnerAccount* account) const;
 
     void refuse_all(std::uint32_t index, Errc error, Limit limit = Limit::nothing);
 
@@ -359,6 +378,12 @@ private:
         default: return occupancy_.comes_to_all();
         }
     }
+
+    /// What a newcomer of `owner`, which may be unknown, would lack.
+    Limit lack_of_newcomer(std::uint32_t owner, const OwnerAccount* account) const;
+
+    /// Whether there may be room for that newcomer, or a place where it waits.
+    bool may_have_room(Limit lacking, std::uint32_t owner, const OwnerAccount* account) const;
 
     /// Stops the instance that nobody has used for longest; false when all are in use.
     bool evict(Limit lacking, std::uint32_t owner);

@@ -14,17 +14,10 @@
 
 #include <instancer/detail/crypto/random_bytes.hpp>
 #include <instancer/proof_of_work/proof_challenge.hpp>
+#include <instancer/proof_of_work/proof_style.hpp>
 #include <instancer/text/hex.hpp>
 
 namespace instancer {
-
-/// Whose words a proof of work is asked for in. Players' scripts match on the exact bytes.
-enum class ProofStyle {
-    kctf,      ///< Google's kCTF.
-    redpwn,    ///< redpwn's jail.
-    hxp,       ///< hxp's ctf-ynetd.
-    hashcash,  ///< The tool of that name.
-};
 
 /// One question for a proof of work, and what is said about its answer, without I/O.
 ///

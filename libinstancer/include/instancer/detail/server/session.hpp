@@ -264,6 +264,7 @@ private:
     std::atomic<std::uint32_t> worker_;  ///< Another one, once, for an instance that wants it there.
     std::uint8_t attempt_ = 0;           ///< Counts the instances that it tried.
     bool instance_exited_ = false;       ///< By itself, in this attempt.
+    bool rejected_ = false;              ///< It failed to prove something.
     Stage stage_ = Stage::accepted;
     EndCause cause_;
     ClientInfo info_;

@@ -97,7 +97,8 @@ INSTANCER_DECL void PoolDriver::acquire(const WaitingClientPtr& client)
 {
     const auto& request = client->request();
     if (request.join_only() && state_.would_start(request.identity(), request.reset())) {
-        client->lease().complete(fail(Errc::no_instance));
+        const auto refusal = state_.foresee_refusal(request.identity(), request.reset(), request.common_owner());
+        client->lease().complete(fail(refusal ? WaitingClients::refusal_of(*refusal) : Error(Errc::no_instance)));
         return;
     }
     const auto now = Clock::now();

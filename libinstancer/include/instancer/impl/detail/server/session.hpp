@@ -205,6 +205,7 @@ INSTANCER_DECL SessionEnd Session::reject(const Error& error, ServerOptions::Dur
     if (cause_.is_set())
         return SessionEnd::stopped;
     note_rejection(slot_.get(), info_, error);
+    rejected_ = error == Errc::rejected;
     detail_ = error.message();
     return take_leave(error, retry_after) ? end_of_admission(error) : reject_client(client_, error);
 }
@@ -459,6 +460,7 @@ INSTANCER_DECL SessionSummary Session::summarize()
     SessionSummary summary;
     describe(summary);
     summary.end = cause_.get();
+    summary.rejected = rejected_;
     summary.detail = std::move(detail_);
     if (link_) {
         summary.bytes_up = link_->bytes_up();
