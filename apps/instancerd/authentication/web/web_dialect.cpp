@@ -7,6 +7,8 @@
 
 #include <instancer/authenticator/token_verifier.hpp>
 
+#include "authentication/web/web_environment.hpp"
+
 namespace instancer::daemon {
 
 namespace {
@@ -50,7 +52,14 @@ WebVerdict judge_webhook(int status, std::string_view body, std::string_view)
     auto owner = answer.is_object() ? text_at(answer, "owner") : std::string();
     if (owner.empty())
         return WebVerdict::down("its answer is no JSON with an owner");
-    return WebVerdict::admitted(Admission(std::move(owner), text_at(answer, "identifier")));
+    Admission admission(std::move(owner), text_at(answer, "identifier"));
+    if (const auto env = answer.find("env"); env != answer.end() && !env->is_null()) {
+        auto variables = parse_environment(*env);
+        if (!variables)
+            return WebVerdict::unusable("its answer " + variables.error());
+        admission.environment(std::move(*variables));
+    }
+    return WebVerdict::admitted(std::move(admission));
 }
 
 // The platforms, which know whose a token is that a player has made there.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <instancer/client.hpp>
+#include <instancer/environment.hpp>
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
 #include <instancer/pool/queue_place.hpp>
@@ -62,6 +63,15 @@ public:
         return *this;
     }
 
+    /// Variables for an instance that is started for it.
+    const Environment& environment() const noexcept { return environment_; }
+    /// Sets the variables.
+    AcquireRequest& environment(Environment variables)
+    {
+        environment_ = std::move(variables);
+        return *this;
+    }
+
     /// The client's own socket, for a backend that hands it over.
     UniqueFd& client_socket() noexcept { return client_socket_; }
 
@@ -99,6 +109,7 @@ private:
     Identity identity_;
     ClientInfo client_;
     std::string label_;
+    Environment environment_;
     std::optional<Digest> common_owner_;
     UniqueFd client_socket_;
     std::function<void(InstanceEnd)> on_end_;

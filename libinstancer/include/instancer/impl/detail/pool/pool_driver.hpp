@@ -207,6 +207,7 @@ INSTANCER_DECL InstanceRequest PoolDriver::request_for(const PoolAction& action)
     const auto& wanted = client->request();
     InstanceRequest request(service_, action.identity, wanted.client());
     request.label(wanted.label());
+    request.environment(wanted.environment());
     return request;
 }
 

@@ -284,6 +284,7 @@ INSTANCER_DECL Result<AcquireRequest> Session::make_request(const Progress& prog
     request.reset(progress.reset);
     request.join_only(!progress.may_start);
     request.label(progress.admission().label());
+    request.environment(progress.admission().environment());
     if (environment_.pool.counts_common_owners() && progress.admission().returning())
         request.common_owner(Identity({}, progress.admission().owner(), {}).owner());
     ++attempt_;
