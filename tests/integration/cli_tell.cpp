@@ -98,6 +98,28 @@ TEST_CASE("tell: a program that gets its client's socket, and one that cannot be
     CHECK(refused.ended_in_order());
 }
 
+TEST_CASE("warn: a line comes before silence ends the instance, and what is typed then puts that off")
+{
+    Daemon daemon(echo({"--idle", "1200ms", "--warn-before", "1s"}));
+    RawClient client(daemon.port());
+    for (int i = 0; i < 2; ++i) {
+        REQUIRE(is_served(client));
+        CHECK(client.receive_line() == "this session ends in 1s, unless something passes before");
+    }
+    CHECK(client.receive_all() == "");
+    CHECK(daemon.wait_for_line("session ended: idle") != "");
+}
+
+TEST_CASE("warn: a line comes before the daemon ends the session at its own end")
+{
+    Daemon daemon(echo({"--drain-timeout", "1s", "--warn-before", "1m"}));
+    RawClient client(daemon.port());
+    REQUIRE(is_served(client));
+    daemon.signal(SIGTERM);
+    CHECK(client.receive_line() == "this session ends in 1s");
+    CHECK(client.receive_all() == "");
+}
+
 TEST_CASE("warn: a line comes into the session before the time of its instance is over")
 {
     Daemon daemon(echo({"--ttl", "2500ms", "--warn-before", "2s", "--tell-text", "warning=-- {wait} left --"}));

@@ -67,7 +67,11 @@ TEST_CASE("crowd: what cannot work is named, with the remedy")
     CHECK(holds(complaint("--ban-exempt 10.0.0.0/8"), "--ban-exempt: needs --ban-after N/DURATION or --ban-file FILE"));
     CHECK(holds(complaint("--ban-file /nowhere/bans"), "--ban-file: there is no directory /nowhere; create it"));
     CHECK(holds(complaint("--tell-text full=x"), "--tell-text: needs --tell or --warn-before DURATION; add one"));
-    CHECK(holds(complaint("--warn-before 1m"), "--warn-before: needs --ttl DURATION; add that or remove this"));
+    CHECK(complaint("--warn-before 1m") == "");
+    CHECK(complaint("--warn-before 15m --session-timeout 1h") == "");
+    for (const auto* none : {"--warn-before 10m", "--warn-before 1m --idle 0", "--warn-before 1m --idle 1m"})
+        CHECK(holds(complaint(none), "--warn-before: is not shorter than any limit of time of a session; lower it, or "
+                                     "add --ttl DURATION"));
     CHECK(holds(complaint("--warn-before 1m --ttl 1m"), "--warn-before: is not shorter than --ttl; lower it"));
     CHECK(holds(complaint("--io socket --ttl 1h --warn-before 1m"),
                 "--warn-before: cannot work together with --io socket: the program alone speaks to its client"));

@@ -23,6 +23,7 @@
 #include <instancer/authenticator.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/client.hpp>
+#include <instancer/coming_end.hpp>
 #include <instancer/detail/server/admission_sequence.hpp>
 #include <instancer/detail/server/end_cause.hpp>
 #include <instancer/detail/server/front_door.hpp>
@@ -95,6 +96,11 @@ public:
     /// Threads: any.
     void instance_exited(std::uint8_t attempt);
 
+    /// Tells the client of the end that comes, if it has not been told of that.
+    ///
+    /// Threads: the control executor.
+    void warn_once(const ComingEnd& end);
+
     /// Nothing when it has just ended.
     std::optional<SessionStatus> status() const;
 
@@ -104,6 +110,9 @@ public:
     std::chrono::steady_clock::time_point begin() const noexcept { return begin_; }
     /// What its ends are doing. Threads: any.
     const LinkState& state() const noexcept { return state_; }
+
+    /// Whether it has been joined to its instance. Threads: any.
+    bool is_joined() const noexcept { return state_.last_active() != LinkState::Clock::time_point(); }
 
     /// Where the client comes from.
     const ClientInfo& client_info() const noexcept { return info_; }
@@ -221,7 +230,7 @@ private:
     /// Best effort, as all that is told while something else goes on.
     void tell_place(const QueuePlace& place);
 
-    void warn(ServerOptions::Duration left);
+    void warn(const ComingEnd& end);
 
     /// Waits for the lease, and gives up when the client leaves before.
     asio::awaitable<Result<Lease>> acquire(AcquireRequest request);
@@ -273,6 +282,7 @@ private:
     Lease lease_;
     std::optional<Link> link_;
     LinkState state_;
+    LinkState::Clock::time_point warned_of_;  ///< The control executor's own.
     std::string detail_;
     std::optional<asio::cancellation_signal> cancel_;  ///< While it has a coroutine.
 };

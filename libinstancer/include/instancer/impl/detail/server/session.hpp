@@ -77,6 +77,12 @@ INSTANCER_DECL void Session::instance_exited(std::uint8_t attempt)
     });
 }
 
+INSTANCER_DECL void Session::warn_once(const ComingEnd& end)
+{
+    if (std::exchange(warned_of_, end.time) != end.time)
+        on_worker([end](Session& one) { one.warn(end); });
+}
+
 INSTANCER_DECL std::optional<SessionStatus> Session::status() const
 {
     if (cause_.is_set())
@@ -313,10 +319,10 @@ INSTANCER_DECL void Session::listen_to_pool(AcquireRequest& request)
             if (const auto self = weak.lock())
                 self->on_worker([place](Session& one) { one.tell_place(place); });
         });
-    if (!environment_.options.warning.empty())
-        request.on_warning([weak = weak_from_this()](ServerOptions::Duration left) {
+    if (!environment_.options.warning.empty() || !environment_.options.idle_warning.empty())
+        request.on_warning([weak = weak_from_this()](const ComingEnd& end) {
             if (const auto self = weak.lock())
-                self->on_worker([left](Session& one) { one.warn(left); });
+                self->on_worker([end](Session& one) { one.warn(end); });
         });
 }
 
@@ -326,11 +332,14 @@ INSTANCER_DECL void Session::tell_place(const QueuePlace& place)
         static_cast<void>(client_.try_write(environment_.options.tell->line_for(place)));
 }
 
-INSTANCER_DECL void Session::warn(ServerOptions::Duration left)
+INSTANCER_DECL void Session::warn(const ComingEnd& end)
 {
     // Only a descriptor takes bytes between those that the bridge is just writing.
-    if (stage_ == Stage::serving && link_ && link_->client().native_handle() >= 0)
-        static_cast<void>(link_->client().try_write(line_with_wait(environment_.options.warning, left)));
+    if (stage_ != Stage::serving || !link_ || link_->client().native_handle() < 0)
+        return;
+    const auto& options = environment_.options;
+    const auto& text = end.by_silence ? options.idle_warning : options.warning;
+    static_cast<void>(link_->client().try_write(line_with_wait(text, end.time - ComingEnd::Clock::now())));
 }
 
 INSTANCER_DECL asio::awaitable<Result<Lease>> Session::acquire(AcquireRequest request)
