@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <daemon.hpp>
+#include <forward.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 
@@ -12,8 +13,6 @@ using namespace daemon_test;
 using service_test::eventually;
 
 namespace {
-
-using Words = std::vector<std::string>;
 
 Words echo(const Words& options)
 {
@@ -69,6 +68,61 @@ TEST_CASE("tell: clients in the queue hear their place as it changes, and then t
     CHECK(third.receive_line() == "queue: 1 of 1");
     second.reset();
     CHECK(is_served(third));
+}
+
+TEST_CASE("tell: a client whose socket its program gets hears its place before, and nothing of us from then on")
+{
+    Daemon daemon({"exec", "--listen", "127.0.0.1:0", "--io", "socket", "--max-instances", "1", "--when-full", "queue",
+                   "--tell", "--", "/bin/cat"});
+    std::optional<RawClient> first(daemon.port());
+    REQUIRE(is_served(*first));
+    RawClient second(daemon.port());
+    CHECK(second.receive_line() == "queue: 1 of 1");
+    RawClient third(daemon.port());
+    CHECK(third.receive_line() == "queue: 2 of 2");
+    CHECK(second.receive_line() == "queue: 1 of 2");
+    first.reset();
+    CHECK(is_served(second));
+    CHECK(third.receive_line() == "queue: 1 of 1");
+    CHECK(is_served(second));
+}
+
+TEST_CASE("tell: clients that wait for a server of a list hear their place, and then the server")
+{
+    const Named server("hello");
+    Daemon daemon(forward(server.address(), {"--max-per-upstream", "1", "--tell"}));
+    std::optional<RawClient> first(daemon.port());
+    REQUIRE(first->receive_line() == "hello");
+    RawClient second(daemon.port());
+    CHECK(second.receive_line() == "queue: 1 of 1");
+    std::optional<RawClient> third(daemon.port());
+    CHECK(third->receive_line() == "queue: 2 of 2");
+    CHECK(second.receive_line() == "queue: 1 of 2");
+    RawClient fourth(daemon.port());
+    CHECK(fourth.receive_line() == "queue: 3 of 3");
+    third->reset();
+    CHECK(fourth.receive_line() == "queue: 2 of 2");
+    first.reset();
+    CHECK(second.receive_line() == "queue: 1 of 3");
+    CHECK(second.receive_line() == "queue: 1 of 2");
+    CHECK(second.receive_line() == "hello");
+    CHECK(is_served(second));
+    CHECK(fourth.receive_line() == "queue: 1 of 1");
+}
+
+TEST_CASE("tell: without it who waits for a server gets no byte")
+{
+    const Named server("hello");
+    Daemon daemon(forward(server.address(), {"--max-per-upstream", "1"}));
+    std::optional<RawClient> first(daemon.port());
+    REQUIRE(first->receive_line() == "hello");
+    RawClient second(daemon.port());
+    REQUIRE(service_test::eventually([&] {
+        daemon.signal(SIGUSR1);
+        return daemon.count("1 client waits for an upstream") > 0;
+    }));
+    first.reset();
+    CHECK(second.receive_line() == "hello");
 }
 
 TEST_CASE("tell: a queue that does not move, in the operator's own words")

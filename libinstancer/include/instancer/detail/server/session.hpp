@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -226,6 +227,14 @@ private:
 
     /// Has the pool tell of the client's place in the queue and of the end of its instance, where it is to know.
     void listen_to_pool(AcquireRequest& request);
+
+    /// Adds the client's socket, for the instance.
+    Result<void> add_socket(AcquireRequest& request);
+
+    bool tells_places() const { return environment_.options.tell && !environment_.options.tell->queued.empty(); }
+
+    /// What tells the client its place in a queue.
+    std::function<void(const QueuePlace&)> place_listener();
 
     /// Best effort, as all that is told while something else goes on.
     void tell_place(const QueuePlace& place);
