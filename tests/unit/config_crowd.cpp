@@ -82,13 +82,17 @@ TEST_CASE("crowd: what cannot work is named, with the remedy")
 TEST_CASE("crowd: a file of bans is read as it is written")
 {
     const auto bans = parse_bans("# by hand\n\ndeny 192.0.2.1 until 2126-11-30T08:15:00Z # it guesses # tokens\r\n"
+                                 "deny 192.0.2.2 until 2126-11-30T08:15:00Z times 3 # again\n"
                                  "deny 2001:db8::/32 until 2126-11-30T08:15:01Z\n",
                                  "bans");
     REQUIRE(bans);
-    REQUIRE(bans->size() == 2);
+    REQUIRE(bans->size() == 3);
+    CHECK(bans->at(1).times == 3);
+    CHECK(bans->back().times == 0);
     CHECK(bans->front().reason == "it guesses # tokens");
     CHECK(bans->back().reason == "an operator banned it");
     CHECK(print_bans(*bans) == "deny 192.0.2.1 until 2126-11-30T08:15:00Z # it guesses # tokens\n"
+                               "deny 192.0.2.2 until 2126-11-30T08:15:00Z times 3 # again\n"
                                "deny 2001:db8::/32 until 2126-11-30T08:15:01Z # an operator banned it\n");
     const auto error = [](const std::string& line) {
         const auto parsed = parse_bans("# the first\n" + line, "bans");
@@ -98,6 +102,9 @@ TEST_CASE("crowd: a file of bans is read as it is written")
     CHECK(holds(error("allow 192.0.2.1 until 2126-11-30T08:15:00Z"), "bans:2: is no ban"));
     CHECK(holds(error("deny somebody until 2126-11-30T08:15:00Z"), "bans:2: 'somebody' is no network"));
     CHECK(holds(error("deny all until 2126-11-30T08:15:00Z"), "bans:2: everybody would be banned"));
+    for (const auto* times : {"times", "times 3 4", "often 3"})
+        CHECK(holds(error("deny 192.0.2.1 until 2126-11-30T08:15:00Z " + std::string(times)), "bans:2: is no ban"));
+    CHECK(holds(error("deny 192.0.2.1 until 2126-11-30T08:15:00Z times 0"), "bans:2: after times, '0' does not fit"));
     CHECK(holds(error("deny 192.0.2.1 until noon"), "bans:2: 'noon' is no time; write it in UTC"));
 }
 

@@ -108,8 +108,8 @@ constexpr Option table[] = {
      "clients that are never banned",
      {.needs = {{{{"ban-after", {}, "N/DURATION"}, {"ban-file", {}, "FILE"}}}}}},
     {limits, "ban-file", file<&S::crowd, &C::ban_file>, Scope::service, {},
-     "where bans are kept over restarts, one a line: deny NETWORK until TIME # reason, with a TIME as in "
-     "2026-11-30T08:15:00Z; lines may be added, changed and removed",
+     "where bans are kept over restarts, one a line: deny NETWORK until TIME times N # reason, with a TIME as in "
+     "2026-11-30T08:15:00Z and, from the second ban on, how often; lines may be added, changed and removed",
      {.reload = true}},
     {limits, "max-unadmitted-per-source", count<&Settings::max_unadmitted_per_source>, Scope::daemon, {},
      "of the connections that max-unadmitted counts, how many may be from one address (source-prefix, source-prefix4); "

@@ -38,7 +38,7 @@ INSTANCER_DECL void Bans::note_failure(const ClientInfo& client, const std::stri
 INSTANCER_DECL void Bans::replace(const std::vector<Ban>& bans)
 {
     const std::lock_guard lock(mutex_);
-    for (const auto& old : list_.list(now()))
+    for (const auto& old : list_.remembered(now()))
         if (std::none_of(bans.begin(), bans.end(), [&](const Ban& ban) { return ban.network == old.network; }))
             list_.remove(old.network);
     for (const auto& ban : bans)
