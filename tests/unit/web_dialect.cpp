@@ -54,12 +54,29 @@ TEST_CASE("webhook: it admits by an owner, rejects by 403, and all else is no an
     const auto says = [](std::string_view body) { return judged(webhook_dialect, 200, body); };
     CHECK(says(R"({"owner":"red"})") == "red/");
     CHECK(says(R"({"owner":"red","identifier":"2","more":[1]})") == "red/2");
+    CHECK(says(R"({"owner":"red","identifier":null})") == "red/");
     CHECK(judged(webhook_dialect, 403, R"({"owner":"red"})") == "rejected");
     for (const auto* body : {"", "null", "[]", "{}", R"({"owner":""})", R"({"owner":7})", R"({"owner":"red")",
                              R"(["owner","red"])", "{\"owner\":\"\xff\"}"})
         CHECK(says(body) == "down: its answer is no JSON with an owner");
     for (const int status : {201, 204, 301, 302, 400, 401, 404, 429, 500, 503})
         CHECK(judged(webhook_dialect, status, R"({"owner":"red"})") == "down: it answered " + std::to_string(status));
+}
+
+TEST_CASE("webhook: an identifier that is no text would be nobody's, and texts without end are not kept")
+{
+    const auto why = [](const nlohmann::json& answer) {
+        const auto verdict = webhook_dialect.judge(200, answer.dump(), "token");
+        CHECK(verdict.is_unusable());
+        return verdict.why();
+    };
+    for (const auto& identifier : {nlohmann::json(2), nlohmann::json::array({"2"}), nlohmann::json(true)})
+        CHECK(why({{"owner", "red"}, {"identifier", identifier}}) == "its answer has an identifier that is no text");
+    const std::string most(1024, 'x'), more = most + "x";
+    CHECK(webhook_dialect.judge(200, nlohmann::json{{"owner", most}, {"identifier", most}}.dump(), "").admission());
+    CHECK(why({{"owner", more}}) == "its answer has an owner or identifier of more than 1024 bytes");
+    CHECK(why({{"owner", "red"}, {"identifier", more}}) ==
+          "its answer has an owner or identifier of more than 1024 bytes");
 }
 
 TEST_CASE("webhook: the variables of its env are the instance's, where they can be variables at all")
