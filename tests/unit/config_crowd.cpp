@@ -62,6 +62,8 @@ TEST_CASE("crowd: what cannot work is named, with the remedy")
 {
     CHECK(
         holds(complaint("--ban-after 5/1m"), "--ban-after: bans nobody where nothing is asked of clients; add --auth"));
+    CHECK(holds(complaint("--ban-after 5/1m --pow 0"), "--ban-after: bans nobody where nothing is asked of clients"));
+    CHECK(complaint("--ban-after 5/1m --pow 5s") == "");
     CHECK(holds(complaint("--ban-for 5m"), "--ban-for: needs --ban-after N/DURATION; add that or remove this"));
     CHECK(holds(complaint("--ban-for 48h"), "'48h' is no time to ban somebody; write 1s to 24h, as in 10m"));
     CHECK(holds(complaint("--ban-exempt 10.0.0.0/8"), "--ban-exempt: needs --ban-after N/DURATION or --ban-file FILE"));

@@ -17,7 +17,7 @@ bool admits_anybody(const ServiceSettings& service) { return !has_line(service.a
 bool asks_nothing(const Checker& checker)
 {
     const auto& service = checker.service;
-    if (checker.has("pow"))
+    if (service.proof.is_asked())
         return false;
     if (service.mode == Mode::forward)
         return true;
