@@ -176,6 +176,21 @@ TEST_CASE("flags: one that cannot be logged is not handed over")
     CHECK(flag.error().message().find("cannot be written to /dev/full: No space left") != std::string::npos);
 }
 
+TEST_CASE("flags: what a full disk has cut off in the log takes no later flag with it")
+{
+    const Files files;
+    const auto settings = settings_of(exec({"--flag", "F{random:16}", "--flag-log", files.path("log")}));
+    const auto secret = make_flag_secret(settings.services.front());
+    files.secret("log", "2026-11-30T08:15:00Z\texec\t0123");
+    const auto first = secret.make(request_of("red")), second = secret.make(request_of("blue"));
+    REQUIRE(first);
+    REQUIRE(second);
+    std::istringstream in(*first + "\n" + *second + "\n");
+    std::ostringstream out;
+    CHECK(FlagSearch::load(settings)->answer(in, out));
+    CHECK(out.str().find("nobody") == std::string::npos);
+}
+
 TEST_CASE("flags: a key is what stands on its line, or what hexadecimal digits mean")
 {
     const Files files;
