@@ -127,6 +127,7 @@ TEST_CASE("flags: a file needs a place where it can be written")
 
 TEST_CASE("flags: what is dangerous is warned of")
 {
+    const Files files;
     const auto warned = [](const Words& arguments, const std::string& part) {
         const auto settings = settings_of(arguments);
         for (const auto& warning : warn_of_flags(settings, settings.services.front()))
@@ -136,6 +137,10 @@ TEST_CASE("flags: what is dangerous is warned of")
     };
     CHECK(warned(exec({"--flag", "F"}), "is the same for everybody"));
     CHECK(warned(exec({"--flag", "F{owner}"}), "is made of the owner's hash alone"));
+    for (const auto& [digits, are_few] : {std::pair("15", true), std::pair("16", false)}) {
+        const auto text = "F{random:" + std::string(digits) + "}";
+        CHECK(warned(exec({"--flag", text, "--flag-log", files.path("log")}), "have so few digits") == are_few);
+    }
     CHECK(warned(exec({"--flag", "F"}), "its instances share a user, so that each can read the flags of all"));
     CHECK(warned(exec({"--flag", "F"}), "add --flag-log FILE"));
     CHECK(warned(docker({"--flag", "F"}), "whoever may inspect the Docker engine's containers sees each flag"));
