@@ -295,6 +295,8 @@ asio::awaitable<Result<std::shared_ptr<Container>>> DockerBackend::Impl::create(
         for (const auto& [name, value] : client_environment(request, options_.client_env))
             spec["Env"].push_back(name + "=" + value);
         fill_in(spec, request);
+        for (const auto& [name, value] : request.environment())
+            spec["Env"].push_back(name + "=" + value);
         if (options_.secret.is_for(request) && !options_.secret.has_file())
             spec["Env"].push_back(options_.secret.variable + "=" + secret);
         spec["Labels"] = container_labels(options_, service_, common.config);

@@ -204,6 +204,35 @@ TEST_CASE("bans: a file keeps them over a restart, and an operator edits it whil
     CHECK(answer(daemon, "secret", "127.0.0.3") == "served");
 }
 
+TEST_CASE("bans: how often a source was banned is kept over a restart, and may be edited")
+{
+    const TemporaryDirectory directory;
+    const auto file = directory.path("bans");
+    const auto command = asking(directory, {"--ban-after", "1/1h", "--ban-for", "1s", "--ban-file", file});
+    const auto is_banned_for = [&](const Daemon& daemon, const std::string& span) {
+        CHECK(answer(daemon, "guess") == "unknown");
+        CHECK(answer(daemon, "guess") == "unknown");
+        CHECK(daemon.wait_for_line("exec: banned 127.0.0.1 for " + span + ": ") != "");
+    };
+    {
+        Daemon daemon(command);
+        is_banned_for(daemon, "1s");
+        CHECK(eventually([&] { return content_of(file).ends_with("Z # authentication: unknown token\n"); }));
+        CHECK(daemon.terminate() == 0);
+    }
+    {
+        Daemon daemon(command);
+        REQUIRE(eventually([&] { return answer(daemon, "secret") == "served"; }));
+        is_banned_for(daemon, "2s");
+        CHECK(eventually([&] { return content_of(file).ends_with("Z times 2 # authentication: unknown token\n"); }));
+        CHECK(daemon.terminate() == 0);
+    }
+    directory.file("bans", "deny 127.0.0.1 until " + in_utc(-3600) + " times 6 # by hand\n");
+    Daemon daemon(command);
+    CHECK(answer(daemon, "secret") == "served");
+    is_banned_for(daemon, "64s");
+}
+
 TEST_CASE("bans: a wrong file, and one for two services, are named before anything starts")
 {
     const TemporaryDirectory directory;

@@ -76,7 +76,7 @@ TEST_CASE("isolation: users")
     exec.user = "nobody";
     CHECK(remarks(exec, Isolation::weak, "its instances share a user", "add --user 70000-70063"));
     CHECK_FALSE(remarks(exec, Isolation::weak, "its programs are root", "add --user 70000-70063"));
-    for (const auto* root : {"root", "0", "0:0", "root:nogroup"}) {
+    for (const auto* root : {"root", "0", "00", "0:0", "root:nogroup"}) {
         exec.user = root;
         CHECK(remarks(exec, Isolation::weak, "its programs are root, who", "add --user 70000-70063", false));
         auto docker = good_docker();

@@ -232,7 +232,8 @@ private:
         case PoolAction::Kind::stop: return "stop " + name(action.slot) + end;
         case PoolAction::Kind::warn:
             return "warn " + name(action.slot) + " " +
-                   std::to_string(std::chrono::duration_cast<std::chrono::seconds>(action.expiry - now).count()) + "s";
+                   std::to_string(std::chrono::duration_cast<std::chrono::seconds>(action.coming.time - now).count()) +
+                   (action.coming.by_silence ? "s idle" : "s");
         case PoolAction::Kind::check_activity: return "check " + name(action.slot);
         }
         return "?";

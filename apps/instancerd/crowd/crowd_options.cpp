@@ -65,7 +65,8 @@ std::string* text_of(CrowdSettings& crowd, std::string_view name)
                                                                {"silent", &crowd.texts.silent},
                                                                {"unavailable", &crowd.texts.unavailable},
                                                                {"stopping", &crowd.texts.stopping},
-                                                               {"warning", &crowd.warning}};
+                                                               {"warning", &crowd.warning},
+                                                               {"idle", &crowd.idle_warning}};
     const auto found = std::find_if(std::begin(texts), std::end(texts), [&](const auto& t) { return t.first == name; });
     return found == std::end(texts) ? nullptr : found->second;
 }
@@ -79,7 +80,7 @@ Parsed<void> set_text(Target to, const std::string& text)
     if (!place)
         return wrong(
             in_quotes(assignment->first) +
-            " is no text; write queued, full, often, late, rejected, silent, unavailable, stopping or warning");
+            " is no text; write queued, full, often, late, rejected, silent, unavailable, stopping, warning or idle");
     return set(*place, parse_escaped(assignment->second));
 }
 
@@ -107,8 +108,8 @@ constexpr Option table[] = {
      "clients that are never banned",
      {.needs = {{{{"ban-after", {}, "N/DURATION"}, {"ban-file", {}, "FILE"}}}}}},
     {limits, "ban-file", file<&S::crowd, &C::ban_file>, Scope::service, {},
-     "where bans are kept over restarts, one a line: deny NETWORK until TIME # reason, with a TIME as in "
-     "2026-11-30T08:15:00Z; lines may be added, changed and removed",
+     "where bans are kept over restarts, one a line: deny NETWORK until TIME times N # reason, with a TIME as in "
+     "2026-11-30T08:15:00Z and, from the second ban on, how often; lines may be added, changed and removed",
      {.reload = true}},
     {limits, "max-unadmitted-per-source", count<&Settings::max_unadmitted_per_source>, Scope::daemon, {},
      "of the connections that max-unadmitted counts, how many may be from one address (source-prefix, source-prefix4); "
@@ -121,12 +122,13 @@ constexpr Option table[] = {
      "tell clients in a line why they are refused, and their place in the queue whenever it changes. Without it they "
      "get no byte"},
     {told, "tell-text", custom<Shape::map, set_text>.called("NAME=TEXT"), Scope::queued, {},
-     "another text for queued, full, often, late, rejected, silent, unavailable, stopping or warning, with the escapes "
+     "another text for queued, full, often, late, rejected, silent, unavailable, stopping, warning or idle, with the escapes "
      "of C; empty: nothing is said. {position} and {waiting} stand for a place in the queue, {wait} for how long it takes",
      {.needs = {{{{"tell"}, {"warn-before", {}, "DURATION"}}}}}},
     {told, "warn-before", duration<&S::pool, &PoolOptions::warn_before>, Scope::instances, {},
-     "write a line into each session this long before its instance ends by ttl; 0: none",
-     {.needs = {{{{"ttl", {}, "DURATION"}}}}, .conflict = {{"io", "socket"}, "the program alone speaks to its client", {"io", "stdio"}}, .zero_is_off = true}},
+     "write a line into each session this long before it ends by ttl, idle, session-timeout, session-idle, "
+     "half-close-timeout or drain-timeout; limits that are no longer than this are not announced; 0: none",
+     {.conflict = {{"io", "socket"}, "the program alone speaks to its client", {"io", "stdio"}}, .zero_is_off = true}},
 };
 // clang-format on
 

@@ -149,12 +149,25 @@ asio::awaitable<void> InstanceService::reload(HelperThreads& reader)
     auto read = [this] { return read_files(); };
     auto call = reader.run(std::move(read));
     auto files = co_await std::move(call);
+    auto look = present_owners();
+    const auto present = co_await std::move(look);
     if (files.clients)
-        reload_authentication(authentication_, std::move(*files.clients), service_, *pool_, log_);
+        reload_authentication(authentication_, std::move(*files.clients), present, service_, *pool_, log_);
     if (access_ && files.rules)
         reload_rules(*access_, std::move(*files.rules), service_, log_);
     if (files.bypass)
         proof_->use_bypass(std::move(*files.bypass));
+}
+
+asio::awaitable<std::set<std::string>> InstanceService::present_owners()
+{
+    const auto sessions = co_await server_->snapshot();
+    std::set<std::string> owners;
+    for (const auto& session : sessions)
+        owners.insert(session.owner);
+    for (const auto& instance : pool_->snapshot())
+        owners.insert(instance.owner);
+    co_return owners;
 }
 
 asio::awaitable<void> InstanceService::report()

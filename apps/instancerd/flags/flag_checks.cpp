@@ -12,6 +12,9 @@ namespace instancer::daemon {
 
 namespace {
 
+/// Of a flag, in hexadecimal: 64 bits, which nobody guesses by submitting. A guess.
+constexpr std::size_t enough_digits = 16;
+
 FlagTemplate template_of(const FlagSettings& flags) { return FlagTemplate::parse(flags.text).value(); }
 
 void check_key(Checker& checker)
@@ -140,6 +143,9 @@ std::vector<std::string> warn_of_flags(const Settings& settings, const ServiceSe
     else if (!parsed.needs_key() && !parsed.is_random())
         warnings.push_back("its flag is made of the owner's hash alone, which the instance is told and the log shows; "
                            "write " +
+                           settings.say("flag", "FLAG{{hmac:32}}"));
+    else if (parsed.secret_digits() < enough_digits)
+        warnings.push_back("its flags have so few digits that somebody may guess one; write " +
                            settings.say("flag", "FLAG{{hmac:32}}"));
     if (service.tokens.empty() && flags.log.empty())
         warnings.push_back(

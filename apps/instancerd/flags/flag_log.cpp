@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <instancer/unique_fd.hpp>
@@ -26,13 +27,27 @@ std::string utc_now()
     return std::string(text, std::strftime(text, sizeof text, "%FT%TZ", &parts));
 }
 
+/// Whether no line was left half-written, as when there was no more room.
+bool ends_with_line(const std::string& file)
+{
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0 || !S_ISREG(status.st_mode))
+        return true;
+    std::ifstream log(file);
+    char last = '\n';
+    log.seekg(-1, std::ios::end).get(last);
+    return last == '\n';
+}
+
 }  // namespace
 
 Parsed<void> log_flag(const std::string& file, const IssuedFlag& issued)
 {
-    const auto line = utc_now() + "\t" + issued.service + "\t" + issued.owner + "\t" + issued.identity + "\t" +
-                      one_line(issued.label, 200) + "\t" + issued.flag + "\n";
+    auto line = utc_now() + "\t" + issued.service + "\t" + issued.owner + "\t" + issued.identity + "\t" +
+                one_line(issued.label, 200) + "\t" + issued.flag + "\n";
     const UniqueFd log(::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600));
+    if (!ends_with_line(file))
+        line.insert(0, "\n");
     if (!log || ::write(log.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size()))
         return wrong("the flag cannot be written to " + file + ": " + std::strerror(errno) +
                      "; make room or correct the path, because no instance starts until then");

@@ -20,7 +20,7 @@ public:
 bool names_root(const std::string& user)
 {
     const auto name = user.substr(0, user.find(':'));
-    return name == "root" || name == "0";
+    return name == "root" || (!name.empty() && name.find_first_not_of('0') == name.npos);
 }
 
 bool is_root(const Graded& graded)

@@ -8,6 +8,7 @@
 #include <asio/awaitable.hpp>
 
 #include <instancer/client.hpp>
+#include <instancer/environment.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
 
@@ -55,6 +56,15 @@ public:
         return *this;
     }
 
+    /// Variables for an instance that is started for this client. A warm instance has started without them.
+    const Environment& environment() const noexcept { return environment_; }
+    /// Sets the variables.
+    Admission& environment(Environment variables)
+    {
+        environment_ = std::move(variables);
+        return *this;
+    }
+
     /// Bytes for the client once its instance is open. None unless the protocol demands it.
     const std::string& banner() const noexcept { return banner_; }
     /// Sets the bytes for the client once its instance is open.
@@ -77,6 +87,7 @@ private:
     std::string owner_;
     std::string identifier_;
     std::string label_;
+    Environment environment_;
     std::string banner_;
     std::function<std::string(const Error&)> on_refusal_;
     bool returning_ = true;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <instancer/client.hpp>
+#include <instancer/environment.hpp>
 #include <instancer/identity.hpp>
 #include <instancer/unique_fd.hpp>
 
@@ -92,6 +93,15 @@ public:
         return *this;
     }
 
+    /// Variables for its environment, which count for more than those that the backend has for all instances.
+    const Environment& environment() const noexcept { return environment_; }
+    /// Sets the variables.
+    InstanceRequest& environment(Environment variables)
+    {
+        environment_ = std::move(variables);
+        return *this;
+    }
+
     /// The client's own socket, for a backend that hands it over (`BackendTraits::takes_client_socket`).
     UniqueFd& client_socket() noexcept { return client_socket_; }
 
@@ -100,6 +110,7 @@ private:
     std::optional<Identity> identity_;
     std::optional<ClientInfo> client_;
     std::string label_;
+    Environment environment_;
     UniqueFd client_socket_;
 };
 

@@ -36,8 +36,11 @@ public:
     std::shared_ptr<PlaceBudget> authenticating;
     /// What clients are told that wait or are refused. Null: not a byte, but what authenticators and stages say.
     std::shared_ptr<const ClientTexts> tell;
-    /// What clients are told at `PoolOptions::warn_before`, `{wait}` before the end. Empty: nothing.
+    /// What clients are told at `PoolOptions::warn_before`, and at `warn_before` for the limits above, `{wait}` before
+    /// the end. Empty: nothing.
     std::string warning;
+    std::string idle_warning;  ///< The same before an end that the next byte puts off.
+    Duration warn_before{0};   ///< How long before their end by these limits, or by a drain, sessions are told.
     /// What clients pass, in this order, between their introduction by a proxy and their authentication.
     std::vector<std::shared_ptr<AdmissionStage>> stages;
     /// What clients pass, in this order, after their authentication.

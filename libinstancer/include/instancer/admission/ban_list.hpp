@@ -42,12 +42,16 @@ public:
     /// The clock of bans: they outlast a run.
     using Time = std::chrono::system_clock::time_point;
 
-    /// Of `of`, up to `end`, because of `why`.
-    Ban(const Network& of, Time end, std::string why) : network(of), until(end), reason(std::move(why)) {}
+    /// Of `of`, up to `end`, because of `why`; the `number`th time, or 0 where nobody said.
+    Ban(const Network& of, Time end, std::string why, unsigned number = 0)
+        : network(of), until(end), reason(std::move(why)), times(number)
+    {
+    }
 
     Network network;     ///< Who is banned.
     Time until;          ///< Then they are let in again.
     std::string reason;  ///< For the operator.
+    unsigned times;      ///< How often, this time included; 0 where nobody said.
 };
 
 /// Bans sources whose clients fail too often, and those that an operator names, in bounded memory.
@@ -68,11 +72,11 @@ public:
     std::optional<Ban> note_failure(const asio::ip::address& address, const std::string& reason, Clock::time_point now,
                                     Ban::Time time);
 
-    /// Adds or replaces the ban of a network, which stays as often banned as it was.
+    /// Adds or replaces the ban of a network. Where nobody said how often, it stays as often banned as it was.
     void add(const Ban& ban)
     {
         const auto before = records_.find(ban.network);
-        put(ban, before == records_.end() ? 1 : before->second.times);
+        put(ban, ban.times != 0 ? ban.times : before == records_.end() ? 1 : before->second.times);
     }
 
     /// Ends the ban of exactly that network and forgets it; false when there is none.
@@ -91,7 +95,10 @@ public:
     std::optional<Ban> find(const asio::ip::address& address, Ban::Time time) const;
 
     /// The bans that hold, those that end first in front.
-    std::vector<Ban> list(Ban::Time time) const;
+    std::vector<Ban> list(Ban::Time time) const { return ending_after(time); }
+
+    /// The same, with those that are over and still count: who is banned again is banned for longer.
+    std::vector<Ban> remembered(Ban::Time time) const { return ending_after(time - options_.longest); }
 
 private:
     /// A ban, also one that is over: whoever is banned again is banned for longer.
@@ -110,6 +117,8 @@ private:
 
     /// Nobody else can calculate it.
     std::uint64_t number_of(const Network& source) const;
+
+    std::vector<Ban> ending_after(Ban::Time time) const;
 
     void put(const Ban& ban, unsigned times);
 

@@ -49,7 +49,14 @@ public:
         list_.add(ban);
     }
 
-    /// From now on `bans` hold, and no others. Who is banned again is still banned for longer.
+    /// The same, with those that are over and still count: who is banned again is banned for longer.
+    std::vector<Ban> remembered() const
+    {
+        const std::lock_guard lock(mutex_);
+        return list_.remembered(now());
+    }
+
+    /// From now on `bans` are remembered, and no others.
     void replace(const std::vector<Ban>& bans);
 
 private:

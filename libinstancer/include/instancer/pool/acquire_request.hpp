@@ -8,6 +8,8 @@
 #include <utility>
 
 #include <instancer/client.hpp>
+#include <instancer/coming_end.hpp>
+#include <instancer/environment.hpp>
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
 #include <instancer/pool/queue_place.hpp>
@@ -62,6 +64,15 @@ public:
         return *this;
     }
 
+    /// Variables for an instance that is started for it.
+    const Environment& environment() const noexcept { return environment_; }
+    /// Sets the variables.
+    AcquireRequest& environment(Environment variables)
+    {
+        environment_ = std::move(variables);
+        return *this;
+    }
+
     /// The client's own socket, for a backend that hands it over.
     UniqueFd& client_socket() noexcept { return client_socket_; }
 
@@ -85,11 +96,11 @@ public:
         return *this;
     }
 
-    /// Called on the pool's control executor, `PoolOptions::warn_before` the instance's time to live is over, with what
-    /// is left of it; again when that was extended.
-    std::function<void(std::chrono::steady_clock::duration)>& on_warning() noexcept { return on_warning_; }
+    /// Called on the pool's control executor, `PoolOptions::warn_before` the instance's time is over; again when that
+    /// was put off.
+    std::function<void(const ComingEnd&)>& on_warning() noexcept { return on_warning_; }
     /// Sets what is called before the instance's time is over.
-    AcquireRequest& on_warning(std::function<void(std::chrono::steady_clock::duration)> callback)
+    AcquireRequest& on_warning(std::function<void(const ComingEnd&)> callback)
     {
         on_warning_ = std::move(callback);
         return *this;
@@ -99,11 +110,12 @@ private:
     Identity identity_;
     ClientInfo client_;
     std::string label_;
+    Environment environment_;
     std::optional<Digest> common_owner_;
     UniqueFd client_socket_;
     std::function<void(InstanceEnd)> on_end_;
     std::function<void(const QueuePlace&)> on_queue_;
-    std::function<void(std::chrono::steady_clock::duration)> on_warning_;
+    std::function<void(const ComingEnd&)> on_warning_;
     bool reset_ = false;
     bool join_only_ = false;
 };

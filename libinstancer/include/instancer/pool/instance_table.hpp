@@ -66,7 +66,6 @@ public:
     bool after_stops = false;                ///< Must not start before every stop of its owner is done.
     bool queued = false;                     ///< Waits for room, and is counted among those who do.
     bool listed = false;                     ///< Its identity finds it.
-    bool warned = false;                     ///< Of its end by time.
     bool has_permit = false;                 ///< Counts as starting, also while a start that was given up is undone.
     detail::IndexList waiters;               ///< Clients that wait for it.
     Time last_used{};                        ///< Last known byte, or when the last client left.
@@ -76,6 +75,7 @@ public:
     detail::TimerNode timer;                 ///< Its next limit.
     Time claimed{};                          ///< When it got its owner.
     Time kept_until = Time::min();           ///< No time limit ends it before.
+    Time warned_of = Time::min();            ///< The end by time that its sessions know of.
     std::uint32_t limits = 0;                ///< Which time limits it has.
     std::uint32_t extended = 0;              ///< Seconds by which its time to live was extended.
 

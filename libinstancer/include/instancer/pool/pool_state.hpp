@@ -476,6 +476,9 @@ private:
     /// The sessions of an instance are told when its time is over.
     void warn(std::uint32_t index);
 
+    /// Warns the sessions if that is due. The next limit of the instance is waited for in any case.
+    void warn_or_wait(Time now, std::uint32_t index);
+
     /// Whether an instance goes with its last client.
     bool ends_unused(const InstanceEntry& entry, Time now) const
     {

@@ -41,7 +41,7 @@ INSTANCER_DECL void Bans::replace(const std::vector<Ban>& bans)
     std::set<Network> kept;
     for (const auto& ban : bans)
         kept.insert(ban.network);
-    for (const auto& old : list_.list(now()))
+    for (const auto& old : list_.remembered(now()))
         if (!kept.contains(old.network))
             list_.remove(old.network);
     for (const auto& ban : bans)

@@ -431,16 +431,19 @@ INSTANCER_DECL std::vector<std::string> ProcessBackend::environment(const Instan
     std::vector<std::string> all;
     if (!groups_)
         all.push_back(mark_ + process.number + ".");
-    const auto configured = [this](std::string_view key) {
-        return std::any_of(options_.env.begin(), options_.env.end(),
-                           [key](const auto& entry) { return entry.first == key; });
+    const auto names = [](const Environment& variables, std::string_view key) {
+        return std::any_of(variables.begin(), variables.end(), [key](const auto& entry) { return entry.first == key; });
     };
+    const auto& own = request.environment();
     const auto add = [&](std::string_view key, std::string_view value) {
-        if (!configured(key))
+        if (!names(own, key) && !names(options_.env, key))
             all.push_back(std::string(key) + "=" + std::string(value));
     };
+    for (const auto& [key, value] : own)
+        all.push_back(key + "=" + value);
     for (const auto& [key, value] : options_.env)
-        all.push_back(key + "=" + substituted(value, request, process));
+        if (!names(own, key))
+            all.push_back(key + "=" + substituted(value, request, process));
     add("PATH", detail::default_search_path);
     if (options_.pty != TerminalMode::none)
         add("TERM", "xterm");

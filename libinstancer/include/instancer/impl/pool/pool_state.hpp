@@ -163,7 +163,7 @@ INSTANCER_DECL void PoolState::active(Time now, SlotId slot, Time last)
     if (!TimeLimits::is_kept(entry, now) && limits_.is_idle(entry, now))
         stop(index, InstanceEnd::idle);
     else
-        arm(index);
+        warn_or_wait(now, index);
 }
 
 INSTANCER_DECL bool PoolState::stop(Time now, SlotId slot)
@@ -183,7 +183,6 @@ INSTANCER_DECL bool PoolState::extend(SlotId slot, Time until)
     if (index == none || table_[index].state == SlotState::stopping)
         return false;
     table_[index].kept_until = until;
-    table_[index].warned = false;
     if (table_[index].state == SlotState::ready && !table_[index].warm)
         arm(index);
     return true;
@@ -700,17 +699,24 @@ INSTANCER_DECL void PoolState::grant(Time now, std::uint32_t index, WaiterId wai
     action.waiter = waiter;
     action.slot = table_.slot_of(index);
     actions_.push_back(action);
-    if (entry.warned)
+    if (entry.warned_of == limits_.coming_end(entry).time)
         warn(index);
 }
 
 INSTANCER_DECL void PoolState::warn(std::uint32_t index)
 {
-    table_[index].warned = true;
     PoolAction action(PoolAction::Kind::warn);
     action.slot = table_.slot_of(index);
-    action.expiry = limits_.expiry(table_[index]);
+    action.coming = limits_.coming_end(table_[index]);
+    table_[index].warned_of = action.coming.time;
     actions_.push_back(action);
+}
+
+INSTANCER_DECL void PoolState::warn_or_wait(Time now, std::uint32_t index)
+{
+    if (limits_.warning_due(table_[index]) <= now)
+        warn(index);
+    arm(index);
 }
 
 INSTANCER_DECL void PoolState::end_now(std::uint32_t index)
@@ -762,21 +768,20 @@ INSTANCER_DECL void PoolState::fire(Time now, std::uint32_t index)
     }
     if (entry.state != SlotState::ready)
         return;
-    const bool kept = TimeLimits::is_kept(entry, now);
+    const bool kept = TimeLimits::is_kept(entry, now), idle = !kept && limits_.is_idle(entry, now);
+    const bool depends = idle || (limits_.ends_idle(entry) && limits_.warning_due(entry) <= now);
     if (!kept && limits_.is_expired(entry, now)) {
         stop(index, InstanceEnd::expired);
     } else if (!kept && limits_.has_lingered(entry, now)) {
         stop(index, InstanceEnd::unused);
-    } else if (kept || !limits_.is_idle(entry, now)) {
-        if (limits_.warning_due(entry) <= now)
-            warn(index);
-        arm(index);
-    } else if (entry.clients == 0) {
-        stop(index, InstanceEnd::idle);
-    } else {
+    } else if (entry.clients != 0 && depends) {
         PoolAction action(PoolAction::Kind::check_activity);
         action.slot = table_.slot_of(index);
         actions_.push_back(action);
+    } else if (idle) {
+        stop(index, InstanceEnd::idle);
+    } else {
+        warn_or_wait(now, index);
     }
 }
 
