@@ -32,17 +32,17 @@ public:
     /// Errors: Errc::denied, with the end of the ban and its reason.
     Result<void> check(const ClientInfo& client) const;
 
-    /// A client failed to prove who it is, or whatever else was asked of it.
+    /// A client failed to prove its identity, or anything else that was asked of it.
     void note_failure(const ClientInfo& client, const std::string& reason);
 
-    /// The bans that hold, those that end first in front.
+    /// The bans in force, the first to end in front.
     std::vector<Ban> list() const
     {
         const std::lock_guard lock(mutex_);
         return list_.list(now());
     }
 
-    /// From now on `bans` hold, and no others. Who is banned again is still banned for longer.
+    /// From now on `bans` hold, and no others. A network that is banned again is still banned for longer.
     void replace(const std::vector<Ban>& bans);
 
 private:
