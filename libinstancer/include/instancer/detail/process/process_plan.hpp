@@ -9,8 +9,8 @@
 #include <instancer/backend/process_options.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/group_limits.hpp>
-#include <instancer/detail/process/process_resources.hpp>
 #include <instancer/detail/process/instance_setup.hpp>
+#include <instancer/detail/process/process_resources.hpp>
 #include <instancer/instance.hpp>
 
 namespace instancer::detail {
