@@ -54,6 +54,18 @@ bool is_hex(const std::string& text)
 
 const bool is_root = ::geteuid() == 0;
 
+/// Says how many children it could have.
+constexpr auto fork_until_refused = "import os, signal\n"
+                                    "made = 0\n"
+                                    "try:\n"
+                                    "    while made < 50:\n"
+                                    "        if os.fork() == 0:\n"
+                                    "            signal.pause()\n"
+                                    "        made += 1\n"
+                                    "except OSError:\n"
+                                    "    pass\n"
+                                    "print(made, flush=True)\n";
+
 }  // namespace
 
 TEST_CASE("stdio: any bytes pass both ways and both ends close in order")
@@ -340,16 +352,7 @@ TEST_CASE("stdio: with control groups limits hold for an instance as a whole, an
     }
     SUBCASE("processes")
     {
-        auto options = ServiceOptions::python("import os, signal\n"
-                                              "made = 0\n"
-                                              "try:\n"
-                                              "    while made < 50:\n"
-                                              "        if os.fork() == 0:\n"
-                                              "            signal.pause()\n"
-                                              "        made += 1\n"
-                                              "except OSError:\n"
-                                              "    pass\n"
-                                              "print(made, flush=True)\n");
+        auto options = ServiceOptions::python(fork_until_refused);
         options.process.limit_pids = 8;
         Service service(options);
         // What one has does not count for the other.
@@ -373,16 +376,7 @@ TEST_CASE("stdio: with control groups limits hold for an instance as a whole, an
 
 TEST_CASE("stdio: a limit on processes holds for another user" * doctest::skip(!is_root))
 {
-    auto options = ServiceOptions::python("import os,signal\n"
-                                          "made = 0\n"
-                                          "try:\n"
-                                          "    while made < 50:\n"
-                                          "        if os.fork() == 0:\n"
-                                          "            signal.pause()\n"
-                                          "        made += 1\n"
-                                          "except OSError:\n"
-                                          "    pass\n"
-                                          "print(made, flush=True)\n");
+    auto options = ServiceOptions::python(fork_until_refused);
     options.process.user = ProcessUser(54321, 54321, {});
     options.process.limit_pids = 8;
     Service service(options);

@@ -99,8 +99,8 @@ constexpr Option table[] = {
      "for one address (source-prefix, source-prefix4). All of them may come at once; 0: no limit. One client too many is "
      "refused; a client that finds its own instance running does not count"},
     {limits, "ban-after", rate<&S::crowd, &C::ban_after>, Scope::service, {},
-     "ban an address (source-prefix, source-prefix4) whose clients fail more often than that to prove who they are, or "
-     "what else is asked of them, as in 5/1m; 0: nobody is banned. Leaving is no failure"},
+     "ban an address (source-prefix, source-prefix4) whose clients fail more often than that at a proof that is asked "
+     "of them, as in 5/1m; 0: nobody is banned. Leaving is no failure"},
     {limits, "ban-for", custom<Shape::duration, set_ban_time, show<&S::crowd, &C::ban_for>>.called("DURATION").within(1, std::numeric_limits<std::int64_t>::max()), Scope::service, {},
      "how long a ban takes, 24h at most; each further one of the same address twice as long, up to a day",
      {.needs = with_bans}},
@@ -115,7 +115,7 @@ constexpr Option table[] = {
      "of the connections that max-unadmitted counts, how many may be from one address (source-prefix, source-prefix4); "
      "0: no limit. One more resets the oldest of them"},
     {limits, "max-authenticating", count<&S::crowd, &C::max_authenticating>, Scope::instances, {},
-     "clients that may be saying who they are at once; 0: no limit. One more resets the oldest of the source (address, "
+     "clients that may identify themselves at once; 0: no limit. One more resets the oldest of the source (address, "
      "source-prefix, source-prefix4) that has most of them"},
 
     {told, "tell", flag<&S::crowd, &C::tell>, Scope::queued, {},

@@ -239,11 +239,11 @@ constexpr Option before_modes[] = {
      "further access rules, one a line, each after the word allow or deny; # starts a comment",
      {.reload = true}},
     {access, "time-zone", custom<Shape::text, set_time_zone, show<&S::time_zone>>.called("ZONE"), Scope::service, "the system's",
-     "whose clock the rules go by, as in Europe/Berlin",
+     "time zone of the rules, as in Europe/Berlin",
      {.needs = with_rules}},
     {access, "denied", choice<when_denied, &S::when_denied>, Scope::service, {},
-     "what happens to a client that may not connect: a reset; silence until it leaves, for an hour at most and for "
-     "1000 clients at once; an end without a byte",
+     "treatment of a denied client: a reset; silence until it leaves, for an hour at most and for 1000 clients at "
+     "once; an end without a byte",
      {.needs = with_denials}},
     {access, "max-connections", max_connections, Scope::service, {},
      "connections to the service at once; 0: no limit. One too many is reset. With relay: members of one channel, as "
@@ -253,8 +253,8 @@ constexpr Option before_modes[] = {
     {access, "max-per-source", count<&S::max_per_source>, Scope::service, {},
      "connections from one address at once (IPv6: source-prefix), or of one user of a Unix socket; 0: no limit"},
     {access, "max-unadmitted", count<&Settings::max_unadmitted>, Scope::daemon, "a quarter of the descriptors that are free at the start",
-     "connections to all services together of clients that have yet to say who they are, or are held (denied); 0: no "
-     "limit. One more resets the oldest of the source (address, IPv6: source-prefix) that has most of them"},
+     "connections to all services together of clients that are not admitted yet, or are held (denied); 0: no limit. "
+     "One more resets the oldest of the source (address, IPv6: source-prefix) that has most of them"},
     {access, "accept-proxy", custom<Shape::list, add_proxy>.called("CIDR|ADDRESS|all"), Scope::service, {},
      "proxies that must name their client first, by a PROXY header of version 1 or 2 (HAProxy's proxy-protocol.txt), "
      "of 4 KiB at most, within auth-timeout; that client counts from then on"},
@@ -274,17 +274,17 @@ constexpr Option before_modes[] = {
      "characters at most. A name for the log may follow a token behind a tab; # starts a comment",
      {.needs = with_tokens, .reload = true}},
     {clients, "on-removed", choice<on_removed, &S::on_removed>, Scope::instances, {},
-     "what becomes of sessions and instances whose token is no longer in the file when it is read again: they go on, or "
-     "end",
+     "treatment of sessions and instances of a token that is gone when the file is read again: they go on, or end",
      {.needs = with_tokens}},
     {clients, "prompt", custom<Shape::text, set_prompt, show<&S::prompt>>.called("TEXT"), Scope::instances, {},
-     "what a client is asked with; empty: it is asked nothing and told nothing, and sends its token as the first line",
+     "the question to a client; empty: a client is asked nothing and told nothing, and sends its token as the first "
+     "line",
      {.needs = with_line}},
     {clients, "reset-id", custom<Shape::text, set_reset_id, show_reset_id>.called("HEX"), Scope::instances, {},
      "the identifier that asks for all instances of the token to go first",
      {.needs = {{{{"auth", "token"}}}}}},
     {clients, "auth-timeout", duration<&S::auth_timeout>, Scope::service, "10s; where a line is typed: 1m; relay: 5s",
-     "how long a client may take to say who it is, and with relay which channel it wants",
+     "how long a client may take to identify itself, and with relay to choose its channel",
      {.needs = with_dialogue}},
 
     {instances, "max-instances", max_instances, Scope::both, {},
@@ -299,7 +299,7 @@ constexpr Option before_modes[] = {
     {instances, "max-starting", count<&S::pool, &P::max_starting>, Scope::instances, "twice the cores",
      "instances that start at once; 0: no limit"},
     {instances, "when-full", choice<when_full, &S::pool, &P::when_full>, Scope::instances, {},
-     "what a client meets when a maximum is reached and every instance is in use: it is refused, waits in a fair "
+     "treatment of a client when a maximum is reached and every instance is in use: it is refused, waits in a fair "
      "queue, or takes the place of the instance that is oldest or idle for longest. An instance without clients makes "
      "room first, the longest unused one"},
     {instances, "queue-size", queue_size, Scope::queued, {},
@@ -365,7 +365,7 @@ constexpr Option before_modes[] = {
 
 constexpr Option after_modes[] = {
     {traffic, "traffic-log", choice<traffic_formats, &S::traffic_log, &TrafficLogSettings::format>, Scope::service, {},
-     "show in the log what passes, > from the client and < to it: as text, control characters escaped, or as hex. It "
+     "show passing bytes in the log, > from the client and < to it: as text, control characters escaped, or as hex. It "
      "may hold passwords and other secrets",
      {.conflict = unseen}},
     {traffic, "traffic-log-limit", size<&S::traffic_log, &TrafficLogSettings::limit>, Scope::service, {},

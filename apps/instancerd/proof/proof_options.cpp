@@ -44,7 +44,7 @@ constexpr Option table[] = {
      "forward asks all",
      {.needs = with_proof}},
     {group, "pow-style", choice<styles, &S::proof, &P::style>, Scope::queued, {},
-     "in whose words, for the solvers that players have: Google's kCTF, redpwn's jail, hxp's ctf-ynetd, hashcash",
+     "wording of the question, for the solvers of players: Google's kCTF, redpwn's jail, hxp's ctf-ynetd, hashcash",
      {.needs = with_proof}},
     {group, "pow-timeout", some_duration<&S::proof, &P::timeout>, Scope::queued, {},
      "how long a client may take for its proof, until it is verified",

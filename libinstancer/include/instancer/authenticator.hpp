@@ -14,7 +14,7 @@
 
 namespace instancer {
 
-/// What an Authenticator found out about a client, and what its protocol wants said to that client later.
+/// The identity that an Authenticator found for a client, and the bytes that its protocol sends to that client later.
 class Admission {
 public:
     /// A client that can come back: `owner` is what caps and resets refer to, `identifier` tells apart the instances
@@ -94,7 +94,7 @@ private:
     bool reset_ = false;
 };
 
-/// Says who a client is.
+/// Identifies clients.
 ///
 /// To add a way, derive and implement `do_authenticate`. The deadline is the caller's business: it cancels.
 ///

@@ -16,7 +16,7 @@
 
 namespace instancer {
 
-/// Whose flag it is.
+/// The owner of the flag.
 enum class FlagScope {
     owner,     ///< One for each owner and service.
     instance,  ///< One for each identity, which is an owner's identifier.

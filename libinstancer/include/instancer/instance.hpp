@@ -79,12 +79,12 @@ public:
 
     /// The service that it is for.
     const std::string& service() const noexcept { return service_; }
-    /// Whose it will be; none for a warm one.
+    /// Its owner; none for a warm one.
     const std::optional<Identity>& identity() const noexcept { return identity_; }
-    /// Who asked for it; none for a warm one.
+    /// The client that asked for it; none for a warm one.
     const std::optional<ClientInfo>& client() const noexcept { return client_; }
 
-    /// What it may be called in logs; empty when nobody said.
+    /// Its name in logs; empty when none was set.
     const std::string& label() const noexcept { return label_; }
     /// Sets the label.
     InstanceRequest& label(std::string text)
@@ -139,7 +139,7 @@ public:
 
     /// The instance itself.
     const Instance& instance() const noexcept { return instance_; }
-    /// Whose it is.
+    /// Its owner.
     const Identity& identity() const noexcept { return identity_; }
 
     /// Since when it has had its owner.

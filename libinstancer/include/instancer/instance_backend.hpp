@@ -104,9 +104,9 @@ public:
     {
     }
 
-    /// Whose instance it is; none when it is warm.
+    /// The owner of the instance; none when it is warm.
     const std::optional<Identity>& identity() const noexcept { return identity_; }
-    /// Who is to be connected; none when it is warm.
+    /// The client to connect; none when it is warm.
     const std::optional<ClientInfo>& client() const noexcept { return client_; }
 
     /// The client's end, for a backend that has it wait: only to notice that it has gone. May be null.

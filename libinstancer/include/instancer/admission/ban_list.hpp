@@ -28,10 +28,10 @@ public:
     Rate after;  ///< Failures beyond it ban their source; none: nobody is.
     std::chrono::seconds duration =
         std::chrono::minutes(10);                           ///< The first time; each further time takes twice as long.
-    std::chrono::seconds longest = std::chrono::hours(24);  ///< No ban takes longer, and so long one is remembered.
+    std::chrono::seconds longest = std::chrono::hours(24);  ///< Of a ban, and of its memory once it ended.
     unsigned source_prefix = 64;                            ///< IPv6 clients that share so many bits are one source.
     unsigned source_prefix4 = 32;                           ///< IPv4 clients that share so many bits are one source.
-    std::size_t max_bans = 65'536;                          ///< Beyond, those go first that would end first.
+    std::size_t max_bans = 65'536;                          ///< Beyond, the bans that would end first are dropped.
 
     BanOptions() = default;
 };
@@ -48,7 +48,7 @@ public:
     {
     }
 
-    Network network;     ///< Who is banned.
+    Network network;     ///< The banned network.
     Time until;          ///< Then they are let in again.
     std::string reason;  ///< For the operator.
     unsigned times;      ///< How often, this time included; 0 where nobody said.
@@ -94,14 +94,14 @@ public:
     /// Time: grows with how many different sizes of network are banned, not with their number.
     std::optional<Ban> find(const asio::ip::address& address, Ban::Time time) const;
 
-    /// The bans that hold, those that end first in front.
+    /// The bans in force, the first to end in front.
     std::vector<Ban> list(Ban::Time time) const { return ending_after(time); }
 
-    /// The same, with those that are over and still count: who is banned again is banned for longer.
+    /// The same, with those that are over and still count: a network that is banned again is banned for longer.
     std::vector<Ban> remembered(Ban::Time time) const { return ending_after(time - options_.longest); }
 
 private:
-    /// A ban, also one that is over: whoever is banned again is banned for longer.
+    /// A ban, also one that is over: a network that is banned again is banned for longer.
     struct Record {
         Ban::Time until;
         std::string reason;

@@ -32,10 +32,10 @@ public:
     /// Errors: Errc::denied, with the end of the ban and its reason.
     Result<void> check(const ClientInfo& client) const;
 
-    /// A client failed to prove who it is, or whatever else was asked of it.
+    /// A client failed to prove its identity, or anything else that was asked of it.
     void note_failure(const ClientInfo& client, const std::string& reason);
 
-    /// The bans that hold, those that end first in front.
+    /// The bans in force, the first to end in front.
     std::vector<Ban> list() const
     {
         const std::lock_guard lock(mutex_);
@@ -49,7 +49,7 @@ public:
         list_.add(ban);
     }
 
-    /// The same, with those that are over and still count: who is banned again is banned for longer.
+    /// The same, with those that are over and still count: a network that is banned again is banned for longer.
     std::vector<Ban> remembered() const
     {
         const std::lock_guard lock(mutex_);

@@ -17,20 +17,20 @@
 
 namespace instancer {
 
-/// What a session asks the pool for.
+/// A request of a session to the pool.
 class AcquireRequest {
 public:
     /// An instance of `identity`, for `client`.
     AcquireRequest(const Identity& identity, ClientInfo client) : identity_(identity), client_(std::move(client)) {}
 
-    /// Whose instance is wanted.
+    /// The identity whose instance is wanted.
     const Identity& identity() const noexcept { return identity_; }
     /// For whom.
     const ClientInfo& client() const noexcept { return client_; }
 
     /// The owner as all pools of an InstanceBudget know it; empty where what it has in others does not count.
     const std::optional<Digest>& common_owner() const noexcept { return common_owner_; }
-    /// Sets by what all pools know the owner.
+    /// Sets the name by which all pools know the owner.
     AcquireRequest& common_owner(const Digest& owner)
     {
         common_owner_ = owner;
@@ -55,7 +55,7 @@ public:
         return *this;
     }
 
-    /// What an instance that is started for it may be called in logs.
+    /// The name in logs of an instance that is started for it.
     const std::string& label() const noexcept { return label_; }
     /// Sets the label.
     AcquireRequest& label(std::string text)

@@ -21,7 +21,7 @@ public:
     /// A moment.
     using Time = std::chrono::steady_clock::time_point;
 
-    /// What a pool wants room for.
+    /// The use of room that a pool asks for.
     enum class Purpose {
         client,  ///< For an instance that a client waits for.
         warm,    ///< For an instance that nobody waits for yet.
@@ -55,7 +55,7 @@ public:
     /// means no limit.
     explicit InstanceBudget(std::size_t limit, std::size_t per_owner = 0) : limit_(limit), owners_(per_owner) {}
 
-    /// What each owner may have.
+    /// The limits of each owner.
     OwnerBudget& owners() noexcept { return owners_; }
 
     /// `member` takes part.

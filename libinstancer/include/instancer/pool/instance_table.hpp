@@ -64,7 +64,7 @@ public:
     bool returning = true;                   ///< Its identity can come back.
     bool warm = false;                       ///< Has no owner yet.
     bool after_stops = false;                ///< Must not start before every stop of its owner is done.
-    bool queued = false;                     ///< Waits for room, and is counted among those who do.
+    bool queued = false;                     ///< Waits for room, and is counted as waiting.
     bool listed = false;                     ///< Its identity finds it.
     bool has_permit = false;                 ///< Counts as starting, also while a start that was given up is undone.
     detail::IndexList waiters;               ///< Clients that wait for it.
@@ -84,13 +84,13 @@ public:
 
 class OwnerAccount;
 
-/// What counts against an owner.
+/// The entries and instances that count against an owner.
 class InstanceOwner {
 public:
     /// What it has in all pools, where that counts.
     OwnerAccount* account = nullptr;
 
-    Digest digest;                ///< Who it is.
+    Digest digest;                ///< Names the owner.
     detail::IndexList live;       ///< Instances that have room and are not being stopped, newest first.
     std::uint32_t entries = 0;    ///< Instances, and identities that wait for one.
     std::uint32_t rooms = 0;      ///< Instances that hold room.
@@ -149,7 +149,7 @@ public:
         return by_owner_.find(owner, [this](std::uint32_t index) -> const Digest& { return owners_[index].digest; });
     }
 
-    /// Who an entry with an owner belongs to.
+    /// The owner of an entry that has one.
     Identity identity_of(std::uint32_t index) const
     {
         const InstanceEntry& entry = entries_[index];

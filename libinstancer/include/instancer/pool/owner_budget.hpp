@@ -32,7 +32,7 @@ protected:
     ~OwnerBudgetMember() = default;
 };
 
-/// What one owner has in all pools of an OwnerBudget together.
+/// The account of one owner in all pools of an OwnerBudget together.
 class OwnerAccount {
 public:
     /// An owner that may have `limit` instances.

@@ -12,7 +12,7 @@
 
 namespace instancer {
 
-/// What PoolState wants done.
+/// An order of PoolState.
 class PoolAction {
 public:
     /// What is to be done.
@@ -37,7 +37,7 @@ public:
     Errc error = Errc::full;                ///< Why a client is refused.
     const char* limit = "";                 ///< Which limit that comes from, for the operator.
     std::size_t instances = 0;              ///< Instances that count against that limit, and
-    std::size_t unused = 0;                 ///< those of them that have no client.
+    std::size_t unused = 0;                 ///< Of these, those without a client.
     InstanceEnd end = InstanceEnd::exited;  ///< Why an instance is stopped.
     ComingEnd coming;                       ///< When the time of an instance is over.
 };

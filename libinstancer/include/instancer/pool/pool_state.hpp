@@ -77,7 +77,7 @@ public:
     /// The instance in `slot` ended by itself.
     void died(Time now, SlotId slot);
 
-    /// What `stop` asked for is done.
+    /// The instance in `slot`, which was to be stopped, has gone.
     void stopped(Time now, SlotId slot)
     {
         if (const std::uint32_t index = table_.find(slot); index != none)
@@ -94,7 +94,7 @@ public:
         admit_waiting(now);
     }
 
-    /// Stops the instance in `slot`, whoever uses it; clients that wait for its start are refused. False when there is
+    /// Stops the instance in `slot`, also one in use; clients that wait for its start are refused. False when there is
     /// none, or it is being stopped already.
     bool stop(Time now, SlotId slot);
 
@@ -369,7 +369,7 @@ private:
             budget_->give_back();
     }
 
-    /// Whether room that is coming free already will be enough for all who wait for it.
+    /// Whether room that is coming free already will be enough for all that wait for it.
     bool is_coming(Limit lacking, std::uint32_t owner) const
     {
         switch (lacking) {
@@ -391,7 +391,7 @@ private:
     /// Stops an instance that is in use, if the policy says so; false when there is none.
     bool cull(Limit lacking, std::uint32_t owner);
 
-    /// Instances that nobody uses make room for those who wait, as far as none is coming free.
+    /// Stops unused instances to make room for clients that wait, as far as none is coming free.
     void make_way();
 
     // Decisions.
@@ -403,7 +403,7 @@ private:
     void let_in(Time now, const Identity& identity, std::uint32_t client, bool after_stops,
                 const std::optional<Digest>& common_owner);
 
-    /// Tries to move an entry on from `waiting`. What it lacks.
+    /// Tries to move an entry on from `waiting`. Returns the limit that keeps it.
     Limit admit(Time now, std::uint32_t index);
 
     /// Gives the client of a waiting entry a warm instance: one that is ready, or else the one that began first.
@@ -412,7 +412,7 @@ private:
     /// There is no room for a new entry: it waits, has others make room, or is refused.
     void make_room(std::uint32_t index, Limit lacking);
 
-    /// Lets waiting entries in, their owners in turn. Who is kept by its own owner alone lets the others pass.
+    /// Lets waiting entries in, their owners in turn. One that only its own owner keeps waiting lets the others pass.
     void admit_waiting(Time now);
 
     void await_permit(Time now, std::uint32_t index)
@@ -497,7 +497,7 @@ private:
     /// will find that nothing is due and be armed again, so that a busy instance costs nothing here.
     void arm(std::uint32_t index);
 
-    /// Starts what the stock of warm instances lacks, as far as there is room that no client waits for.
+    /// Starts missing warm instances, as far as there is room that no client waits for.
     void refill(Time now);
 
     void add_warm(Time now)

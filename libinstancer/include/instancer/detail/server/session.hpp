@@ -147,7 +147,7 @@ private:
 
     enum class Stage : std::uint8_t {
         accepted,   ///< Nothing was done yet.
-        admitting,  ///< The client says who it is.
+        admitting,  ///< The client passes the stages.
         acquiring,  ///< Waits for an instance.
         reaching,   ///< Connects to its instance.
         serving,    ///< The client is joined to its instance.
