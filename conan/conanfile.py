@@ -21,7 +21,7 @@ class InstancerConan(ConanFile):
     settings = "os", "compiler", "build_type", "arch"
     options = {
         "docker": [True, False],  # the compiled part; without it this is a header-only library
-        "oci": [True, False],  # OCI images without an engine, in the compiled part
+        "oci": [True, False],  # containers without an engine, in the compiled part
         "shared": [True, False],
         "fPIC": [True, False],
     }
@@ -62,6 +62,7 @@ class InstancerConan(ConanFile):
             self.requires("openssl/3.3.2")
         if self._oci:
             self.requires("libarchive/3.7.6")
+            self.requires("libseccomp/2.5.5")
 
     def package_id(self):
         if not self.info.options.docker:
@@ -116,4 +117,4 @@ class InstancerConan(ConanFile):
             docker.defines = ["INSTANCER_SEPARATE_COMPILATION"]
             docker.requires = ["headers", "cpp-httplib::cpp-httplib", "nlohmann_json::nlohmann_json", "openssl::crypto"]
             if self._oci:
-                docker.requires.append("libarchive::libarchive")
+                docker.requires += ["libarchive::libarchive", "libseccomp::libseccomp"]
