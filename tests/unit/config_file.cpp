@@ -344,7 +344,8 @@ TEST_CASE("every option can be set in a configuration")
 TEST_CASE("defaults are those that --help and the page on options print, and can be written")
 {
     using Values = std::vector<std::string>;
-    for (const auto mode : {Mode::exec, Mode::docker, Mode::forward, Mode::tunnel_server, Mode::tunnel_agent}) {
+    for (const auto mode :
+         {Mode::exec, Mode::docker, Mode::oci, Mode::forward, Mode::tunnel_server, Mode::tunnel_agent}) {
         const ServiceSettings fresh("s", mode);
         for (const auto& option : options()) {
             const auto text = includes(option.scope, scope_of(mode)) ? option.print(View(Settings(), &fresh)) : "";
@@ -427,6 +428,10 @@ TEST_CASE("defaults are those that --help and the page on options print, and can
     CHECK(docker.limits.tmp == 64u << 20);
     CHECK(docker.limits.log == 1u << 20);
     CHECK(docker.docker.engine == "unix:///var/run/docker.sock");
+    const ServiceSettings oci("s", Mode::oci);
+    CHECK(oci.limits.memory == 256u << 20);
+    CHECK(oci.limits.tmp == 64u << 20);
+    CHECK(oci.limits.log == 0);
 }
 
 TEST_CASE("a configuration that is well has no problems")
