@@ -47,7 +47,7 @@ void check_environment(Checker& checker)
         checker.refuse("flag",
                        "cannot be in the environment with " + checker.say("warm") +
                            ": a warm instance starts before it has an owner; add " +
-                           checker.say("flag-file", service.mode == Mode::docker ? "/run/flag/flag" : "{dir}/flag"));
+                           checker.say("flag-file", service.mode == Mode::exec ? "{dir}/flag" : "/run/flag/flag"));
 }
 
 void check_exec_file(Checker& checker)
@@ -72,7 +72,7 @@ void check_exec_file(Checker& checker)
         checker.refuse("flag-owner", "only root can give files away; start instancerd as root or remove this");
 }
 
-void check_docker_file(Checker& checker)
+void check_container_file(Checker& checker)
 {
     const auto& docker = checker.service.docker;
     const auto& file = checker.service.flags.file;
@@ -124,10 +124,10 @@ void check_flags(Checker& checker)
     check_log(checker);
     if (service.flags.file.empty())
         check_environment(checker);
-    else if (service.mode == Mode::docker)
-        check_docker_file(checker);
-    else
+    else if (service.mode == Mode::exec)
         check_exec_file(checker);
+    else
+        check_container_file(checker);
 }
 
 std::vector<std::string> warn_of_flags(const Settings& settings, const ServiceSettings& service)

@@ -141,7 +141,7 @@ Parsed<void> set_user(Target to, const std::string& text)
     auto& service = *to.service;
     if (!is_user_range(text))
         return daemon::text<&S::user>.parse(to, text);
-    if (service.mode == Mode::docker)
+    if (service.mode != Mode::exec)
         return wrong("'" + text + "' is a range of users, which is for exec; write one user, as in 65534");
     const auto users = parse_users(text);
     if (!users)
@@ -179,8 +179,8 @@ constexpr Type drain_timeout = service_or_daemon<duration<&S::drain_timeout>, du
 constexpr Type terminal =
     custom<Shape::variant, set_terminal, choice<terminals, &S::pty>.print>.called("[echo|raw]").offering(terminal_words);
 constexpr Type user = custom<Shape::text, set_user, show<&S::user>>.called("NAME|UID[:GROUP|GID]|FIRST-LAST");
-constexpr Type limit_memory = by_mode<Mode::docker, size_from<least_of_container, &S::limits, &Limits::memory>,
-                                      size_from<least_of_process, &S::limits, &Limits::memory>>;
+constexpr Type limit_memory = by_mode<Mode::exec, size_from<least_of_process, &S::limits, &Limits::memory>,
+                                      size_from<least_of_container, &S::limits, &Limits::memory>>;
 
 constexpr Needs with_rules = {{{{"allow"}, {"deny"}, {"access-file"}}}, "rules"};
 constexpr Needs with_denials = {with_rules.any_of, "rules", {{{"connect-rate"}, {"ban-after"}, {"ban-file"}}}};
@@ -347,18 +347,18 @@ constexpr Option before_modes[] = {
     {program, "stderr", choice<stderrs, &S::stderr_to>, Scope::instances, "log; with pty: client",
      "standard error of the instance: into the log, to the client with the output, or nowhere"},
     {program, "pty", terminal, Scope::instances, {},
-     "a terminal instead of plain standard input and output; echo (exec): one that echoes, for clients whose own "
-     "terminal is raw; raw (exec): one that passes on every byte as it comes",
+     "a terminal instead of plain standard input and output; echo (exec, oci): one that echoes, for clients whose "
+     "own terminal is raw; raw (exec, oci): one that passes on every byte as it comes",
      {.needs = {{{{"io", "stdio"}, {"stdio"}}}}}},
     {program, "env", custom<Shape::map, add_env>.called("NAME=VALUE"), Scope::instances, {},
      "environment of the instance, which has nothing else of the daemon's. "
-     "exec: {port}, {dir} and {listen-port} in VALUE are as in the arguments; docker: {listen-port}",
+     "exec: {port}, {dir} and {listen-port} in VALUE are as in the arguments; docker, oci: {listen-port}",
      {.secret = true}},
     {program, "client-env", choice<switches, &S::client_env>, Scope::instances, "on (off with warm)",
      "tell the instance who its client is: INSTANCER_CLIENT_ADDRESS, INSTANCER_CLIENT_PORT, INSTANCER_IDENTITY, "
      "INSTANCER_OWNER, INSTANCER_SERVICE, and INSTANCER_LISTEN_PORT, the port that its first client connected to",
      {.conflict = {{"warm"}, "a warm instance starts before it has a client"}}},
-    {program, "user", user, Scope::instances, "exec: the daemon's own; docker: the image's, or 65534 if that is root",
+    {program, "user", user, Scope::instances, "exec: the daemon's own; docker, oci: the image's, or 65534 if that is root",
      "user and group of the instance. exec: of a range, as in 70000-70063, each instance has a user and a group for "
      "itself, which also caps the instances; use this, because instances of one user can stop each other"},
 };
@@ -398,7 +398,7 @@ constexpr Option after_modes[] = {
      "core file of a process that crashes; 0: none is written",
      {.key = "limits.core"}},
     {limits, "limit-tmp", size<&S::limits, &Limits::tmp>, Scope::instances, {},
-     "contents of /tmp; docker only",
+     "contents of /tmp, and with oci of what writable lets it write; docker, oci only",
      {.key = "limits.tmp"}},
     {limits, "limit-log", size<&S::limits, &Limits::log>, Scope::instances, {},
      "output that the engine keeps of a container; docker only",

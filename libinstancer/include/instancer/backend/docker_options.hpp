@@ -7,16 +7,14 @@
 #include <utility>
 #include <vector>
 
+#include <instancer/backend/container_options.hpp>
 #include <instancer/backend/instance_secret.hpp>
 #include <instancer/backend/stderr_to.hpp>
 
 namespace instancer {
 
 /// How an instance in a container is reached.
-enum class DockerIo {
-    port,   ///< It listens on a TCP port inside the container.
-    stdio,  ///< Its standard input and output are the connection; it serves one.
-};
+using DockerIo = ContainerIo;
 
 /// When to pull an image.
 enum class DockerPull {
@@ -25,38 +23,18 @@ enum class DockerPull {
 };
 
 /// The limits of one container; 0 means no limit.
-class DockerLimits {
+class DockerLimits : public ContainerLimits {
 public:
-    std::uint64_t memory = 256u << 20;  ///< Bytes, swap included.
-    double cpus = 1;                    ///< Processors.
-    std::uint64_t pids = 64;            ///< Processes and threads.
-    std::uint64_t nofile = 1024;        ///< Open files of each process.
-    std::uint64_t core = 0;             ///< Bytes of a core file; 0: none is written.
-    std::uint64_t tmp = 64u << 20;      ///< Bytes in /tmp, and in each volume that the image declares.
-    std::uint64_t log = 1u << 20;       ///< Bytes of output that the engine keeps.
+    std::uint64_t log = 1u << 20;  ///< Bytes of output that the engine keeps.
 
     DockerLimits() = default;
 };
 
 /// A file or directory of the host that containers see, read-only.
-class DockerMount {
-public:
-    /// Mounts `from` of the host at `to`.
-    DockerMount(std::string from, std::string to) : source(std::move(from)), target(std::move(to)) {}
-
-    std::string source;  ///< Absolute path on the host.
-    std::string target;  ///< Absolute path in the container.
-};
+using DockerMount = ContainerMount;
 
 /// A directory in memory.
-class DockerTmpfs {
-public:
-    /// Mounts `bytes` of memory at `path`.
-    DockerTmpfs(std::string path, std::uint64_t bytes) : target(std::move(path)), size(bytes) {}
-
-    std::string target;  ///< Absolute path in the container.
-    std::uint64_t size;  ///< Bytes; 0 means no limit.
-};
+using DockerTmpfs = ContainerTmpfs;
 
 /// The containers of a DockerBackend. Privileged mode, the host's network and the engine's own socket cannot be
 /// had.
