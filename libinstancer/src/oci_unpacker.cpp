@@ -136,6 +136,8 @@ Result<void> OciUnpacker::add_layer(OciStream& tar)
 
 Result<std::string> OciUnpacker::clean_path(const std::string& name)
 {
+    if (name.empty())
+        return refuse("it has no name");
     if (name.starts_with('/'))
         return refuse("its name is absolute: pack the layer again, relative to the root directory");
     std::string path;
@@ -203,7 +205,7 @@ Result<void> OciUnpacker::add_at(OciReader& reader, archive_entry* entry, const 
     case AE_IFIFO: {
         const auto made =
             replace(parent, place.leaf, [&] { return ::mkfifoat(parent, place.leaf.c_str(), 0600) == 0; });
-        return made ? set_attributes(entry, parent, place.leaf) : made;
+        return made ? set_attributes(entry, parent, place.leaf, type) : made;
     }
     case AE_IFCHR:
     case AE_IFBLK: return refuse("it is a device node: remove it from the image; instances get devices of their own");
@@ -234,7 +236,7 @@ Result<void> OciUnpacker::add_file(OciReader& reader, archive_entry* entry, cons
     // A sparse file may end in what is not there.
     if (const auto size = ::archive_entry_size(entry); size > end && ::ftruncate(file.get(), size) != 0)
         return fail(last_error(), "writing");
-    if (const auto set = set_attributes(entry, parent, place.leaf); !set || !has_attributes(entry))
+    if (const auto set = set_attributes(entry, parent, place.leaf, AE_IFREG); !set || !has_attributes(entry))
         return set;
     return set_extended_attributes(entry, file.get(), is_root_);
 }
@@ -249,7 +251,7 @@ Result<void> OciUnpacker::add_directory(archive_entry* entry, const Place& place
     const auto there = replace(parent, place.leaf, [&] { return made() || (errno == EEXIST && is_directory()); });
     if (!there)
         return there;
-    const auto set = set_attributes(entry, parent, place.leaf);
+    const auto set = set_attributes(entry, parent, place.leaf, AE_IFDIR);
     directory_times_.emplace_back(place, time_of(entry));
     if (!set || !has_attributes(entry))
         return set;
@@ -264,7 +266,7 @@ Result<void> OciUnpacker::add_symbolic_link(archive_entry* entry, const Place& p
         return refuse("it is a link out of the root directory, to " + target + ": link within the image");
     const auto made =
         replace(parent, place.leaf, [&] { return ::symlinkat(target.c_str(), parent, place.leaf.c_str()) == 0; });
-    return made ? set_attributes(entry, parent, place.leaf) : made;
+    return made ? set_attributes(entry, parent, place.leaf, AE_IFLNK) : made;
 }
 
 Result<void> OciUnpacker::add_hard_link(archive_entry* entry, const Place& place, int parent)
@@ -281,17 +283,21 @@ Result<void> OciUnpacker::add_hard_link(archive_entry* entry, const Place& place
     const auto made = replace(parent, place.leaf, [&] {
         return ::linkat(directory.get(), target->leaf.c_str(), parent, place.leaf.c_str(), 0) == 0;
     });
-    if (made)
-        note_new(parent, place.leaf);
-    return made;
+    if (!made)
+        return made;
+    // As Docker does it: the file gets what the entry of the link has.
+    const auto set = set_attributes(entry, parent, place.leaf, status.st_mode & S_IFMT);
+    if (!set || !S_ISREG(status.st_mode) || !has_attributes(entry))
+        return set;
+    const UniqueFd file(::openat(parent, place.leaf.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    return file ? set_extended_attributes(entry, file.get(), is_root_) : fail(last_error(), "opening");
 }
 
-Result<void> OciUnpacker::set_attributes(archive_entry* entry, int parent, const std::string& leaf)
+Result<void> OciUnpacker::set_attributes(archive_entry* entry, int parent, const std::string& leaf, mode_t type)
 {
     const auto uid = to_id(::archive_entry_uid(entry)), gid = to_id(::archive_entry_gid(entry));
     if (!uid || !gid)
         return refuse("its owner has no number of a user");
-    const auto type = ::archive_entry_filetype(entry);
     auto mode = ::archive_entry_perm(entry);
     if (!is_root_ && type == AE_IFDIR)
         mode |= S_IRWXU;  // Or what is in it could not be made, nor removed.

@@ -53,7 +53,7 @@ private:
     Result<void> add_directory(archive_entry* entry, const Place& place, int parent);
     Result<void> add_symbolic_link(archive_entry* entry, const Place& place, int parent);
     Result<void> add_hard_link(archive_entry* entry, const Place& place, int parent);
-    Result<void> set_attributes(archive_entry* entry, int parent, const std::string& leaf);
+    Result<void> set_attributes(archive_entry* entry, int parent, const std::string& leaf, mode_t type);
     Result<void> white_out(const Place& place);
 
     /// Calls `make`, once more without what is in its way if there is something.

@@ -74,9 +74,10 @@ public:
         return add(name, AE_IFLNK, {}, {}, [&](auto* entry) { ::archive_entry_set_symlink(entry, target.c_str()); });
     }
 
-    Tar& hard_link(const std::string& name, const std::string& target)
+    Tar& hard_link(const std::string& name, const std::string& target, const Traits& traits = {})
     {
-        return add(name, AE_IFREG, {}, {}, [&](auto* entry) { ::archive_entry_set_hardlink(entry, target.c_str()); });
+        return add(name, AE_IFREG, traits, {},
+                   [&](auto* entry) { ::archive_entry_set_hardlink(entry, target.c_str()); });
     }
 
     /// A FIFO or a device node.

@@ -64,6 +64,7 @@ TEST_CASE("hostile image: names that lead out of it")
     {
         check_begins(store.refuses(tar.symbolic_link(".", "/")), ".: it takes the place of the root directory");
     }
+    SUBCASE("none") { check_begins(store.refuses(tar.file("", "x")), ": it has no name"); }
     CHECK(victim.is_untouched());
 }
 

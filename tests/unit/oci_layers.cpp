@@ -32,7 +32,9 @@ TEST_CASE("image layers: modes, links, FIFOs and times are as packed")
     program.mode = 0751;
     Tar layer;
     layer.directory("./", 0711).directory("./bin/", 0755).file("./bin/tool", "run\n", program);
-    layer.symbolic_link("bin/sh", "/bin/tool").symbolic_link("bin/up", "../bin/tool").hard_link("bin/same", "bin/tool");
+    layer.symbolic_link("bin/sh", "/bin/tool")
+        .symbolic_link("bin/up", "../bin/tool")
+        .hard_link("bin/same", "bin/tool", program);
     layer.node("pipe", AE_IFIFO).file("empty", "");
     const auto root = store.unpack(Image().layer(layer.finish()));
     CHECK((status_of(root).st_mode & 07777) == 0711);
@@ -59,7 +61,7 @@ TEST_CASE("image layers: owners, setuid bits and capabilities; needs root" * doc
     foreign.value = "y";
     Tar layer;
     layer.file("reader", "x", reader).file("ping", "x", ping).file("foreign", "x", foreign);
-    layer.directory("home/", 02770, 1234).symbolic_link("home/link", "x");
+    layer.hard_link("ping6", "ping", ping).directory("home/", 02770, 1234).symbolic_link("home/link", "x");
     const auto root = store.unpack(Image().layer(layer.finish()));
     CHECK((status_of(root / "reader").st_mode & 07777) == 04755);
     CHECK(status_of(root / "reader").st_gid == 7);
