@@ -23,8 +23,11 @@ asio::awaitable<Result<void>> ContainerSecrets::place(const Container& container
     const auto reply = co_await calls_.inspect(container.id);
     if (!reply)
         co_return fail(reply.error());
+    constexpr int gone = 404;
+    if (!reply->ok() && reply->status() != gone)
+        co_return fail(Errc::start_failed, "looking for the process of a container: " + reply->message());
     const auto pid = value_at(object_at(reply->json(), "State"), "Pid", 0);
-    if (!reply->ok() || pid == 0)
+    if (pid == 0)
         co_return Result<void>();
     auto write = [this, pid, id = container.id, secret = std::move(secret)] {
         return write_secret(pid, id, options_, secret);
