@@ -27,6 +27,14 @@ inline Result<void> give_to(const ProcessUser* user, const UniqueFd& fd)
     return {};
 }
 
+inline Result<void> open_null(UniqueFd& fd, int access)
+{
+    fd.reset(::open("/dev/null", access | O_CLOEXEC));
+    if (!fd)
+        return fail(last_error(), "opening /dev/null");
+    return {};
+}
+
 INSTANCER_DECL Result<StandardStreams> StandardStreams::open(const ProcessOptions& options, InstanceRequest& request,
                                                              const ProcessUser* user)
 {
@@ -48,8 +56,7 @@ INSTANCER_DECL Result<void> StandardStreams::open_input(const ProcessOptions& op
         return {};
     }
     if (options.io == ProcessIo::port) {
-        theirs.reset(::open("/dev/null", O_RDWR | O_CLOEXEC));
-        return {};
+        return open_null(theirs, O_RDWR);
     }
     if (options.pty != TerminalMode::none) {
         auto pair = open_pty(options.pty);
@@ -78,7 +85,7 @@ INSTANCER_DECL Result<void> StandardStreams::open_errors(const ProcessOptions& o
         return give_to(user, errors_writer);
     }
     if (options.stderr_to == StderrTo::null)
-        errors_writer.reset(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+        return open_null(errors_writer, O_WRONLY);
     return {};
 }
 
