@@ -179,21 +179,24 @@ void BanKeeper::synchronize(bool tell)
         return;
     const auto text = read_if_there(file);
     const bool changed = !text || *text != written_;
-    if ((changed || tell) && !adopt(text, fresh, tell)) {
+    const auto keep_for_later = [&] {
         const std::lock_guard lock(mutex_);
         fresh_.insert(fresh_.begin(), fresh.begin(), fresh.end());
-        return;
-    }
+    };
+    if ((changed || tell) && !adopt(text, fresh, tell))
+        return keep_for_later();
     // One that began while the file was adopted last was lost with that.
     for (const auto& ban : fresh)
         bans_->add(ban);
     auto now = print_bans(bans_->remembered());
     if (now == *text)
         return;
-    if (const auto done = replace_file(file, now); !done)
-        log_.warning(service_.name, done.error() + "; bans hold until the daemon ends");
-    else
+    if (const auto done = replace_file(file, now)) {
         written_ = std::move(now);
+    } else {
+        keep_for_later();
+        log_.warning(service_.name, done.error() + "; bans hold until the daemon ends");
+    }
 }
 
 bool BanKeeper::adopt(const Parsed<std::string>& text, const std::vector<Ban>& fresh, bool tell)
