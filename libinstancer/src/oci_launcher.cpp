@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <instancer/detail/crypto/base64.hpp>
+#include <instancer/detail/socket/passed_descriptors.hpp>
 #include <instancer/system/last_error.hpp>
 #include <instancer/system/make_pipe.hpp>
 
@@ -200,6 +201,7 @@ Result<void> OciLauncher::hand_over_streams(OciContainer& container, Kind kind, 
         return fail(last_error(), "making a socket pair");
     const UniqueFd theirs(ends[1]);
     container.our_end.reset(ends[0]);
+    take_descriptors(ends[0], false);
     const bool to_client = options_.stderr_to == StderrTo::client;
     return tell_supervisor(supervisor, kind, std::array{theirs.get(), theirs.get(), to_client ? theirs.get() : errors});
 }

@@ -300,6 +300,27 @@ TEST_CASE("stdio: a process inherits no descriptor, no signal mask and no ignore
     }
 }
 
+TEST_CASE("stdio: an instance passes no descriptor, whose close could take as long as it likes")
+{
+    constexpr int so_passrights = 83;  // The headers of older systems lack it.
+    int refused = 0;
+    socklen_t size = sizeof refused;
+    const UniqueFd any(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (::getsockopt(any.get(), SOL_SOCKET, so_passrights, &refused, &size) != 0) {
+        MESSAGE("this system cannot refuse descriptors");
+        return;
+    }
+    Service service(
+        ServiceOptions::python("import array, socket\n"
+                               "ours = socket.socket(fileno=1)\n"
+                               "rights = array.array('i', [0])\n"
+                               "try:\n"
+                               "    ours.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])\n"
+                               "except PermissionError:\n"
+                               "    ours.sendall(b'refused')\n"));
+    CHECK(answer(service) == "refused");
+}
+
 TEST_CASE("stdio: limits take effect")
 {
     auto options = ServiceOptions::python("import os\n"

@@ -14,6 +14,7 @@
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/pty.hpp>
 #include <instancer/detail/process/standard_streams.hpp>
+#include <instancer/detail/socket/passed_descriptors.hpp>
 #include <instancer/system/last_error.hpp>
 #include <instancer/system/make_pipe.hpp>
 
@@ -53,11 +54,11 @@ INSTANCER_DECL Result<void> StandardStreams::open_input(const ProcessOptions& op
         theirs = std::move(request.client_socket());
         const int flags = ::fcntl(theirs.get(), F_GETFL);
         ::fcntl(theirs.get(), F_SETFL, flags & ~O_NONBLOCK);
+        take_descriptors(theirs.get(), true);
         return {};
     }
-    if (options.io == ProcessIo::port) {
+    if (options.io == ProcessIo::port)
         return open_null(theirs, O_RDWR);
-    }
     if (options.pty != TerminalMode::none) {
         auto pair = open_pty(options.pty);
         if (!pair)
@@ -71,6 +72,7 @@ INSTANCER_DECL Result<void> StandardStreams::open_input(const ProcessOptions& op
         return fail(last_error(), "making a socket pair");
     ours.reset(ends[0]);
     theirs.reset(ends[1]);
+    take_descriptors(ours.get(), false);
     return {};
 }
 
