@@ -193,6 +193,16 @@ TEST_CASE("bans: a file keeps them over a restart, and an operator edits it whil
     CHECK(answer(daemon, "secret", "127.0.0.2") == "served");
     CHECK(answer(daemon, "secret", "127.0.0.3") == "nothing");
 
+    // One that an operator wrote is not shortened by one that begins before the file is read.
+    directory.file("bans", "deny 127.0.0.3 until " + tomorrow + " # by hand\ndeny 127.0.0.5 until " + tomorrow +
+                               " # by hand\n");
+    CHECK(answer(daemon, "guess", "127.0.0.5") == "unknown");
+    CHECK(answer(daemon, "guess", "127.0.0.5") == "unknown");
+    CHECK(answer(daemon, "guess", "127.0.0.6") == "unknown");
+    CHECK(answer(daemon, "guess", "127.0.0.6") == "unknown");
+    CHECK(eventually([&] { return content_of(file).find("deny 127.0.0.6 until 2") != std::string::npos; }));
+    CHECK(holds(content_of(file), "deny 127.0.0.5 until " + tomorrow + " # by hand\n"));
+
     directory.file("bans", "deny everybody\n");
     daemon.signal(SIGHUP);
     CHECK(holds(daemon.wait_for_line("the bans stay as they were"), file + ":1: is no ban; write deny NETWORK until"));

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <span>
 
 #include <fcntl.h>
@@ -183,11 +184,12 @@ void BanKeeper::synchronize(bool tell)
         const std::lock_guard lock(mutex_);
         fresh_.insert(fresh_.begin(), fresh.begin(), fresh.end());
     };
-    if ((changed || tell) && !adopt(text, fresh, tell))
+    if (!changed && !tell)
+        // One that began while the file was adopted last was lost with that.
+        for (const auto& ban : fresh)
+            bans_->add(ban);
+    else if (!adopt(text, fresh, tell))
         return keep_for_later();
-    // One that began while the file was adopted last was lost with that.
-    for (const auto& ban : fresh)
-        bans_->add(ban);
     auto now = print_bans(bans_->remembered());
     if (now == *text)
         return;
@@ -209,7 +211,11 @@ bool BanKeeper::adopt(const Parsed<std::string>& text, const std::vector<Ban>& f
     }
     const auto now = std::chrono::system_clock::now();
     const auto count = std::count_if(bans->begin(), bans->end(), [now](const Ban& ban) { return now < ban.until; });
-    bans->insert(bans->end(), fresh.begin(), fresh.end());
+    const auto is_shorter = [bans = *bans](const Ban& ban) {
+        return std::any_of(bans.begin(), bans.end(),
+                           [&](const Ban& other) { return other.network == ban.network && other.until >= ban.until; });
+    };
+    std::remove_copy_if(fresh.begin(), fresh.end(), std::back_inserter(*bans), is_shorter);
     bans_->replace(*bans);
     written_ = *text;
     if (tell)
