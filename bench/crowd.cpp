@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: MIT
-// A client that is known, on its way to a warm instance, while 10,000 others are connected and say nothing.
+// A client on its way to a warm instance, while 10,000 others are connected and say nothing, or 1,000 answer wrong.
+#include <chrono>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <sys/resource.h>
 
+#include <instancer/proof_of_work/proof_challenge.hpp>
 #include <instancer/text/split.hpp>
 
 #include "load.hpp"
 #include "subject.hpp"
 #include "works.hpp"
+#include "wrong_proofs.hpp"
 
 namespace bench {
 
 namespace {
 
-constexpr std::size_t crowd_size = 10'000;
+constexpr std::size_t crowd_size = 10'000, wrong_provers = 1'000;
 
 void raise_descriptor_limit()
 {
@@ -39,20 +43,49 @@ std::unique_ptr<Connection[]> silent_crowd(std::uint16_t port)
     return crowd;
 }
 
-std::vector<std::string> daemon_command(std::uint16_t port, const std::string& tokens)
+/// An instancerd of echo servers, of which some are warm.
+std::vector<std::string> daemon_command(std::uint16_t port, const std::string& options)
 {
-    const auto options = "exec --log-level warning --auth token --linger 0 --warm 8 --auth-timeout 10m "
-                         "--max-unadmitted 12000 --io port";
-    auto command = instancer::split(options, ' ');
+    const auto common = "exec --log-level warning --linger 0 --warm 8 --max-unadmitted 12000 --io port ";
+    auto command = instancer::split(common + options, ' ');
     command.insert(command.begin(), INSTANCERD_PATH);
-    command.insert(command.end(), {"--listen", "127.0.0.1:" + std::to_string(port), "--tokens", tokens, "--",
-                                   ECHO_SERVER_PATH, "{port}"});
+    command.insert(command.end(), {"--listen", "127.0.0.1:" + std::to_string(port), "--", ECHO_SERVER_PATH, "{port}"});
     return command;
 }
 
-}  // namespace
+/// Microseconds from before the connect to the first byte of an instance, without those that it takes to solve the
+/// challenge.
+double proven_time(std::uint16_t port)
+{
+    using Micros = std::chrono::duration<double, std::micro>;
+    auto begin = Clock::now();
+    Connection connection;
+    std::string question;
+    connection.open(port);
+    while (!question.ends_with("Solution? "))
+        if (!connection.receive(question))
+            throw std::runtime_error("no question on port " + std::to_string(port));
+    const Micros asked = Clock::now() - begin;
+    const auto challenge = question.find(" solve ") + 7;
+    const auto answer = instancer::solve(
+        *instancer::parse_challenge(question.substr(challenge, question.find('\n', challenge) - challenge)));
+    begin = Clock::now();
+    connection.send(answer + "\nx");
+    for (std::string text; !text.ends_with("x");)
+        if (!connection.receive(text))
+            throw std::runtime_error("no instance on port " + std::to_string(port));
+    return (asked + (Clock::now() - begin)).count();
+}
 
-Outcome crowd(int rounds)
+double median_proven_time(std::uint16_t port)
+{
+    std::vector<double> times;
+    for (int i = 0; i < 20; ++i)
+        times.push_back(proven_time(port));
+    return median(std::move(times));
+}
+
+Outcome silent(int rounds)
 {
     raise_descriptor_limit();
     Table table("From connect to first byte of a warm instance, with a token", "us", false);
@@ -62,7 +95,8 @@ Outcome crowd(int rounds)
     constexpr std::chrono::milliseconds pause(40);
     for (int round = 0; round < rounds; ++round) {
         const auto port = fresh_port();
-        const Subject daemon("instancerd", port, daemon_command(port, tokens));
+        const Subject daemon("instancerd", port,
+                             daemon_command(port, "--auth token --auth-timeout 10m --tokens " + tokens));
         first_byte_time(port, token + "idx", 3, pause);
         table.add("alone", first_byte_time(port, token + "idx", 100, pause));
         const auto others = silent_crowd(port);
@@ -70,5 +104,28 @@ Outcome crowd(int rounds)
     }
     return {std::move(table), "alone"};
 }
+
+Outcome wrong(int rounds)
+{
+    Table table("From connect to first byte of a warm instance, with a proof of 1 s, without solving it", "us", false);
+    for (int round = 0; round < rounds; ++round) {
+        const auto port = fresh_port();
+        const Subject daemon("instancerd", port, daemon_command(port, "--pow 1s"));
+        table.add("alone", median_proven_time(port));
+        for (const bool one_address : {true, false}) {
+            const WrongProofs others(port, wrong_provers, one_address);
+            table.add(std::string("beside 1,000 that answer wrong, ") +
+                          (one_address ? "of one address" : "each of its own address"),
+                      median_proven_time(port));
+            if (others.refused() < wrong_provers)
+                throw std::runtime_error("only " + std::to_string(others.refused()) + " wrong proofs were refused");
+        }
+    }
+    return {std::move(table), "alone"};
+}
+
+}  // namespace
+
+std::vector<Outcome> crowd(int rounds) { return {silent(rounds), wrong(rounds)}; }
 
 }  // namespace bench

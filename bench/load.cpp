@@ -44,6 +44,15 @@ bool Connection::receive_byte()
     return ::recv(fd_, &byte, 1, 0) == 1;
 }
 
+bool Connection::receive(std::string& text)
+{
+    char buffer[4096];
+    const auto count = ::recv(fd_, buffer, sizeof buffer, 0);
+    if (count > 0)
+        text.append(buffer, static_cast<std::size_t>(count));
+    return count > 0;
+}
+
 void Connection::close()
 {
     if (fd_ >= 0)

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace bench {
@@ -20,6 +21,8 @@ public:
     bool open(std::uint16_t port);
     bool send(std::string_view data);
     bool receive_byte();
+    /// Appends what comes next.
+    bool receive(std::string& text);
     void close();
 
 private:

@@ -47,7 +47,7 @@ int main(int count, char** arguments)
             else if (work == "first-byte")
                 outcomes.push_back(bench::first_byte(rounds));
             else if (work == "crowd")
-                outcomes.push_back(bench::crowd(rounds));
+                outcomes = bench::crowd(rounds);
             else if (work == "docker")
                 outcomes.push_back(bench::docker_start(rounds));
             else if (work == "proof")

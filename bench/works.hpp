@@ -9,7 +9,7 @@ namespace bench {
 
 Outcome processes(int rounds);
 Outcome first_byte(int rounds);
-Outcome crowd(int rounds);
+std::vector<Outcome> crowd(int rounds);
 Outcome docker_start(int rounds);
 std::vector<Outcome> pool(int rounds);
 Outcome proof(int rounds);

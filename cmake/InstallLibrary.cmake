@@ -8,6 +8,9 @@ set(left_out)
 if(NOT INSTANCER_WITH_DOCKER)
     set(left_out PATTERN docker_*.hpp EXCLUDE PATTERN sign*.hpp EXCLUDE)
 endif()
+if(NOT INSTANCER_WITH_OCI)
+    list(APPEND left_out PATTERN oci_*.hpp EXCLUDE)
+endif()
 install(DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/include/instancer ${CMAKE_CURRENT_BINARY_DIR}/include/instancer
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.hpp ${left_out})
 
@@ -35,6 +38,7 @@ write_basic_package_version_file(instancer-config-version.cmake COMPATIBILITY Sa
 install(FILES
     ${CMAKE_CURRENT_BINARY_DIR}/instancer-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/instancer-config-version.cmake
     ${PROJECT_SOURCE_DIR}/cmake/FindAsio.cmake ${PROJECT_SOURCE_DIR}/cmake/Findhttplib.cmake
+    ${PROJECT_SOURCE_DIR}/cmake/Findlibseccomp.cmake
     DESTINATION ${package_dir})
 
 # Where an installation can be moved its pkg-config files find the rest of it from their own place.
@@ -87,6 +91,9 @@ if(library_type STREQUAL STATIC_LIBRARY)
     endif()
     if(instancer_httplib_FOUND)
         string(APPEND pc_requires " cpp-httplib libcrypto")
+        if(INSTANCER_WITH_OCI)
+            string(APPEND pc_requires " libarchive libseccomp")
+        endif()
     else()
         message(STATUS "No instancer.pc is installed: it would have to require cpp-httplib, which pkg-config does not know")
     endif()

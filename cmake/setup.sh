@@ -4,7 +4,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 build_packages=(g++ cmake ninja-build pkgconf libasio-dev libexpected-dev libcpp-httplib-dev libssl-dev nlohmann-json3-dev
-    libcli11-dev libspdlog-dev libhowardhinnant-date-dev libsqlite3-dev tzdata)
+    libarchive-dev libseccomp-dev libcli11-dev libspdlog-dev libhowardhinnant-date-dev libsqlite3-dev tzdata)
 
 say() { printf '%s\n' "$*" >&2; }
 

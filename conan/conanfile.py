@@ -21,14 +21,19 @@ class InstancerConan(ConanFile):
     settings = "os", "compiler", "build_type", "arch"
     options = {
         "docker": [True, False],  # the compiled part; without it this is a header-only library
+        "oci": [True, False],  # containers without an engine, in the compiled part
         "shared": [True, False],
         "fPIC": [True, False],
     }
-    default_options = {"docker": True, "shared": False, "fPIC": True}
+    default_options = {"docker": True, "oci": True, "shared": False, "fPIC": True}
 
     @property
     def _root(self):
         return os.path.dirname(self.recipe_folder)
+
+    @property
+    def _oci(self):
+        return bool(self.options.get_safe("oci"))
 
     def set_version(self):
         project = load(self, os.path.join(self._root, "CMakeLists.txt"))
@@ -40,6 +45,7 @@ class InstancerConan(ConanFile):
 
     def configure(self):
         if not self.options.docker:
+            self.options.rm_safe("oci")
             self.options.rm_safe("shared")
             self.options.rm_safe("fPIC")
             self.package_type = "header-library"
@@ -47,13 +53,16 @@ class InstancerConan(ConanFile):
             self.options.rm_safe("fPIC")
 
     def requirements(self):
-        # Its public headers include these two, and no public header the other three.
+        # Its public headers include these two, and no public header the others.
         self.requires("asio/1.30.2", transitive_headers=True)
         self.requires("tl-expected/1.1.0", transitive_headers=True)
         if self.options.docker:
             self.requires("cpp-httplib/0.18.3")
             self.requires("nlohmann_json/3.11.3")
             self.requires("openssl/3.3.2")
+        if self._oci:
+            self.requires("libarchive/3.7.6")
+            self.requires("libseccomp/2.5.5")
 
     def package_id(self):
         if not self.info.options.docker:
@@ -73,6 +82,7 @@ class InstancerConan(ConanFile):
     def generate(self):
         toolchain = CMakeToolchain(self)
         toolchain.cache_variables["INSTANCER_WITH_DOCKER"] = bool(self.options.docker)
+        toolchain.cache_variables["INSTANCER_WITH_OCI"] = self._oci
         for part in "APPS", "EXAMPLES", "INIT", "TESTS", "BENCH":
             toolchain.cache_variables[f"INSTANCER_BUILD_{part}"] = False
         toolchain.generate()
@@ -106,3 +116,5 @@ class InstancerConan(ConanFile):
             docker.libs = ["instancer"]
             docker.defines = ["INSTANCER_SEPARATE_COMPILATION"]
             docker.requires = ["headers", "cpp-httplib::cpp-httplib", "nlohmann_json::nlohmann_json", "openssl::crypto"]
+            if self._oci:
+                docker.requires += ["libarchive::libarchive", "libseccomp::libseccomp"]

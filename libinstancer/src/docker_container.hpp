@@ -61,6 +61,16 @@ public:
     bool started = false;
     bool stopping = false;
 
+    /// It has ended; what is told of that later does not count.
+    void end(std::optional<int> code)
+    {
+        if (ended.is_set())
+            return;
+        exit_code = code;
+        gone = true;
+        ended.set();
+    }
+
     UniqueFd take_attachment()
     {
         const std::lock_guard lock(mutex_);

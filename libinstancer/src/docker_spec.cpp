@@ -9,6 +9,8 @@
 
 #include <instancer/backend/docker_exposure.hpp>
 #include <instancer/detail/crypto/sha256.hpp>
+#include <instancer/detail/process/client_environment.hpp>
+#include <instancer/detail/process/placeholders.hpp>
 #include <instancer/text/hex.hpp>
 #include <instancer/text/split.hpp>
 
@@ -94,6 +96,18 @@ std::string secret_directory(const DockerOptions& options)
 }
 
 json ulimit(const char* name, std::uint64_t value) { return {{"Name", name}, {"Soft", value}, {"Hard", value}}; }
+
+/// Fills in the placeholders of the program's arguments and environment.
+void fill_in(json& spec, const InstanceRequest& request)
+{
+    const auto port = listen_port_of(request);
+    if (!port)
+        return;
+    for (const auto* key : {"Cmd", "Env"})
+        if (spec.contains(key))
+            for (auto& text : spec[key])
+                text = replaced(text.get<std::string>(), listen_port_placeholder, std::to_string(*port));
+}
 
 }  // namespace
 
@@ -303,6 +317,20 @@ json container_spec(const DockerOptions& options, const ImageFacts& image, std::
         spec["Cmd"] = options.command;
     if (!user.empty())
         spec["User"] = user;
+    return spec;
+}
+
+json instance_spec(const json& common, const DockerOptions& options, const InstanceRequest& request,
+                   const std::string& secret)
+{
+    auto spec = common;
+    for (const auto& [name, value] : client_environment(request, options.client_env))
+        spec["Env"].push_back(name + "=" + value);
+    fill_in(spec, request);
+    for (const auto& [name, value] : request.environment())
+        spec["Env"].push_back(name + "=" + value);
+    if (options.secret.is_for(request) && !options.secret.has_file())
+        spec["Env"].push_back(options.secret.variable + "=" + secret);
     return spec;
 }
 

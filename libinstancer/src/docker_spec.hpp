@@ -14,6 +14,7 @@
 
 #include <instancer/backend/docker_options.hpp>
 #include <instancer/identity.hpp>
+#include <instancer/instance.hpp>
 #include <instancer/result.hpp>
 
 namespace instancer::detail::inline docker {
@@ -83,6 +84,11 @@ std::string container_user(const DockerOptions& options, const ImageFacts& image
 
 /// Everything that all containers have in common, as the engine wants it. `port` is that of port mode.
 nlohmann::json container_spec(const DockerOptions& options, const ImageFacts& image, std::uint16_t port);
+
+/// What the container of one instance gets: what all have in `common`, what the instance is told by its environment,
+/// and `secret` if that goes there.
+nlohmann::json instance_spec(const nlohmann::json& common, const DockerOptions& options, const InstanceRequest& request,
+                             const std::string& secret);
 
 /// What finds a container of the service again; `config` is its `config_hash`.
 nlohmann::json container_labels(const DockerOptions& options, std::string_view service, std::string_view config);

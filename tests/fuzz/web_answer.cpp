@@ -16,8 +16,8 @@ namespace {
 
 void check(const WebVerdict& verdict)
 {
-    REQUIRE(!(verdict.is_down() && verdict.admission()));
     REQUIRE(verdict.why().size() < 100);
+    REQUIRE(verdict.is_down() + verdict.is_unusable() + verdict.admission().has_value() <= 1);
     REQUIRE(!verdict.admission() || !verdict.admission()->owner().empty());
 }
 

@@ -92,6 +92,17 @@ TEST_CASE("access: the rules hold on every listener of the service, Unix sockets
     CHECK(answers({"--deny", "all", "--allow", "127.0.0.0/8"}) == "127.0.0.1,127.0.0.1,");
 }
 
+TEST_CASE("access: a source that is denied again and again does not fill the log")
+{
+    Daemon daemon(greeter({"--deny", "127.0.0.2"}));
+    for (int i = 0; i < 30; ++i)
+        CHECK(greeting(daemon, "127.0.0.2") == "reset");
+    CHECK(greeting(daemon) == "127.0.0.1");
+    CHECK(daemon.terminate() == 0);
+    CHECK(daemon.whole_log().find("further connections of 127.0.0.2 were denied: 25") != std::string::npos);
+    CHECK(daemon.count("session ended: denied") == 5);
+}
+
 TEST_CASE("access: what becomes of who is denied")
 {
     SUBCASE("close") { CHECK(greeting(Daemon(greeter({"--deny", "all", "--denied", "close"}))) == "end"); }

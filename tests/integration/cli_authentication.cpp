@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 
 #include <instancer/identity.hpp>
+#include <instancer/text/split.hpp>
 
 #include <daemon.hpp>
 #include <raw_client.hpp>
@@ -330,6 +331,27 @@ TEST_CASE("owners: a name behind a token stands beside the hash in the log, and 
         CHECK(daemon.wait_for_line("read 2 tokens from") != "");
         other.close();
         CHECK(daemon.wait_for_line(" owner=" + blue + " label=Blue Team") != "");
+    }
+    SUBCASE("in the log, up to the last line of a team that was removed")
+    {
+        Daemon daemon({"run", "--config", config}, 3);
+        const auto listening = daemon.wait_for_line("shell: listening on ");
+        const auto port = static_cast<std::uint16_t>(std::stoi(listening.substr(listening.rfind(':') + 1)));
+        RawClient client(port);
+        CHECK(is_served(client, "red"));
+        for (const auto& [others, read] : {std::pair("blue\n", "1 token"), std::pair("blue\ngreen\n", "2 tokens")}) {
+            directory.file("tokens.txt", others);
+            daemon.signal(SIGHUP);
+            CHECK(daemon.wait_for_line("shell: read " + std::string(read) + " from ") != "");
+        }
+        client.close();
+        CHECK(daemon.wait_for_line("session ended: completed session=1 client=127.0.0.1:") != "");
+        CHECK(daemon.wait_for_line("instance ended: ") != "");
+        const auto log = daemon.log();
+        CHECK(log.find("owner=" + red) != std::string::npos);
+        for (const auto& line : instancer::split(log, '\n'))
+            if (line.find("owner=" + red) != std::string::npos)
+                CHECK_MESSAGE(line.find("owner=" + red + " label=Red Team") != std::string::npos, line);
     }
     SUBCASE("in a list")
     {

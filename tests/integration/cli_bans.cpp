@@ -193,6 +193,16 @@ TEST_CASE("bans: a file keeps them over a restart, and an operator edits it whil
     CHECK(answer(daemon, "secret", "127.0.0.2") == "served");
     CHECK(answer(daemon, "secret", "127.0.0.3") == "nothing");
 
+    // One that an operator wrote is not shortened by one that begins before the file is read.
+    directory.file("bans", "deny 127.0.0.3 until " + tomorrow + " # by hand\ndeny 127.0.0.5 until " + tomorrow +
+                               " # by hand\n");
+    CHECK(answer(daemon, "guess", "127.0.0.5") == "unknown");
+    CHECK(answer(daemon, "guess", "127.0.0.5") == "unknown");
+    CHECK(answer(daemon, "guess", "127.0.0.6") == "unknown");
+    CHECK(answer(daemon, "guess", "127.0.0.6") == "unknown");
+    CHECK(eventually([&] { return content_of(file).find("deny 127.0.0.6 until 2") != std::string::npos; }));
+    CHECK(holds(content_of(file), "deny 127.0.0.5 until " + tomorrow + " # by hand\n"));
+
     directory.file("bans", "deny everybody\n");
     daemon.signal(SIGHUP);
     CHECK(holds(daemon.wait_for_line("the bans stay as they were"), file + ":1: is no ban; write deny NETWORK until"));
@@ -202,6 +212,35 @@ TEST_CASE("bans: a file keeps them over a restart, and an operator edits it whil
     daemon.signal(SIGHUP);
     CHECK(daemon.wait_for_line("read 0 bans from " + file) != "");
     CHECK(answer(daemon, "secret", "127.0.0.3") == "served");
+}
+
+TEST_CASE("bans: how often a source was banned is kept over a restart, and may be edited")
+{
+    const TemporaryDirectory directory;
+    const auto file = directory.path("bans");
+    const auto command = asking(directory, {"--ban-after", "1/1h", "--ban-for", "1s", "--ban-file", file});
+    const auto is_banned_for = [&](const Daemon& daemon, const std::string& span) {
+        CHECK(answer(daemon, "guess") == "unknown");
+        CHECK(answer(daemon, "guess") == "unknown");
+        CHECK(daemon.wait_for_line("exec: banned 127.0.0.1 for " + span + ": ") != "");
+    };
+    {
+        Daemon daemon(command);
+        is_banned_for(daemon, "1s");
+        CHECK(eventually([&] { return content_of(file).ends_with("Z # authentication: unknown token\n"); }));
+        CHECK(daemon.terminate() == 0);
+    }
+    {
+        Daemon daemon(command);
+        REQUIRE(eventually([&] { return answer(daemon, "secret") == "served"; }));
+        is_banned_for(daemon, "2s");
+        CHECK(eventually([&] { return content_of(file).ends_with("Z times 2 # authentication: unknown token\n"); }));
+        CHECK(daemon.terminate() == 0);
+    }
+    directory.file("bans", "deny 127.0.0.1 until " + in_utc(-3600) + " times 6 # by hand\n");
+    Daemon daemon(command);
+    CHECK(answer(daemon, "secret") == "served");
+    is_banned_for(daemon, "64s");
 }
 
 TEST_CASE("bans: a wrong file, and one for two services, are named before anything starts")

@@ -8,6 +8,7 @@
 #include <instancer/backend/unbound_limits.hpp>
 
 #include <daemon.hpp>
+#include <exec_words.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <temporary_directory.hpp>
@@ -16,18 +17,6 @@ using namespace daemon_test;
 using service_test::eventually;
 
 namespace {
-
-using Words = std::vector<std::string>;
-
-/// `instancerd exec --listen 127.0.0.1:0 OPTIONS -- COMMAND`
-Words exec(const Words& options, const Words& command)
-{
-    Words words = {"exec", "--listen", "127.0.0.1:0"};
-    words.insert(words.end(), options.begin(), options.end());
-    words.emplace_back("--");
-    words.insert(words.end(), command.begin(), command.end());
-    return words;
-}
 
 /// The reference's sample server: reverses every chunk that it reads, on the port that is its argument.
 constexpr auto reverser = R"(

@@ -88,6 +88,46 @@ bool echoes(RawClient& client)
     return client.receive(4) == "ping";
 }
 
+/// A key pair for health checks.
+class HealthCheck {
+public:
+    HealthCheck(const TemporaryDirectory& directory, const std::string& name)
+        : directory_(directory), key_(directory.path(name + "-key.pem")), public_key_(directory.path(name + ".pem"))
+    {
+        openssl("ecparam -name prime256v1 -genkey -noout -out " + key_);
+        openssl("pkey -in " + key_ + " -pubout -out " + public_key_);
+    }
+
+    const std::string& public_key() const { return public_key_; }
+
+    std::string answer_to(const std::string& challenge) const
+    {
+        const auto signature = directory_.path("signature");
+        openssl("dgst -sha256 -sign " + key_ + " -out " + signature + " " + directory_.file("challenge", challenge));
+        return "b." + instancer::to_hex(contents_of(signature));
+    }
+
+    /// What a client gets that signs instead of solving.
+    std::string signs(const Daemon& daemon) const
+    {
+        RawClient client(daemon.port());
+        client.send(answer_to(challenge_for(client)) + "\n");
+        return client.receive(8);
+    }
+
+private:
+    static void openssl(const std::string& arguments)
+    {
+        REQUIRE(std::system(("openssl " + arguments + " 2>/dev/null").c_str()) == 0);
+    }
+
+    const TemporaryDirectory& directory_;
+    std::string key_, public_key_;
+};
+
+/// A client that is asked for nothing and told nothing.
+bool is_turned_away(RawClient& client) { return client.receive_all().empty() && client.ended_by_reset(); }
+
 }  // namespace
 
 TEST_CASE("proof of work: asked before a start, and not of a client that comes back to its instance")
@@ -182,29 +222,88 @@ TEST_CASE("proof of work: a client that takes too long")
 TEST_CASE("proof of work: health checks sign the challenge")
 {
     const TemporaryDirectory directory;
-    const auto key = directory.path("key.pem"), public_key = directory.path("public.pem");
-    const auto openssl = [](const std::string& arguments) {
-        return std::system(("openssl " + arguments + " 2>/dev/null").c_str()) == 0;
-    };
-    REQUIRE(openssl("ecparam -name prime256v1 -genkey -noout -out " + key));
-    REQUIRE(openssl("pkey -in " + key + " -pubout -out " + public_key));
-    Daemon daemon(echoing({"--pow", "1h", "--pow-bypass", public_key}));
-    const auto answer_to = [&](const std::string& challenge) {
-        const auto signature = directory.path("signature");
-        REQUIRE(
-            openssl("dgst -sha256 -sign " + key + " -out " + signature + " " + directory.file("challenge", challenge)));
-        return "b." + instancer::to_hex(contents_of(signature));
-    };
-    RawClient check(daemon.port());
-    const auto challenge = challenge_for(check);
-    check.send(answer_to(challenge) + "\n");
-    CHECK(check.receive(8) == "Correct\n");
-    CHECK(echoes(check));
+    const HealthCheck check(directory, "check");
+    Daemon daemon(echoing({"--pow", "1h", "--pow-bypass", check.public_key()}));
+    RawClient client(daemon.port());
+    const auto challenge = challenge_for(client);
+    client.send(check.answer_to(challenge) + "\n");
+    CHECK(client.receive(8) == "Correct\n");
+    CHECK(echoes(client));
     // Of another challenge.
     RawClient other(daemon.port());
     challenge_for(other);
-    other.send(answer_to(challenge) + "\n");
+    other.send(check.answer_to(challenge) + "\n");
     CHECK(other.receive_all() == "Proof-of-work fail\npow fail\n");
+}
+
+TEST_CASE("proof of work: the key for health checks is read again on SIGHUP, unless it is wrong")
+{
+    const TemporaryDirectory directory;
+    const HealthCheck before(directory, "before"), after(directory, "after");
+    const auto file = directory.file("public.pem", contents_of(before.public_key()));
+    Daemon daemon(echoing({"--pow", "100ms", "--pow-bypass", file}));
+    CHECK(before.signs(daemon) == "Correct\n");
+    directory.file("public.pem", "no key");
+    daemon.signal(SIGHUP);
+    CHECK(daemon.wait_for_line("the key of health checks stays as it was").find(file) != std::string::npos);
+    CHECK(before.signs(daemon) == "Correct\n");
+    directory.file("public.pem", contents_of(after.public_key()));
+    daemon.signal(SIGHUP);
+    CHECK(daemon.wait_for_line("read the key of health checks from " + file) != "");
+    CHECK(after.signs(daemon) == "Correct\n");
+    CHECK(before.signs(daemon) == "Proof-of");
+}
+
+TEST_CASE("proof of work: a client that would be refused all the same is refused at once")
+{
+    SUBCASE("all instances are in use")
+    {
+        Daemon daemon(echoing({"--pow", "20ms", "--max-instances", "1"}));
+        RawClient first(daemon.port());
+        CHECK(prove(first));
+        CHECK(echoes(first));
+        RawClient second(daemon.port());
+        CHECK(is_turned_away(second));
+        CHECK(daemon.wait_for_line("refused: the service has as many as it may have (max-instances)") != "");
+    }
+    SUBCASE("its owner starts too many in a time")
+    {
+        Daemon daemon(echoing({"--pow", "20ms", "--start-rate", "1/1h"}));
+        RawClient first(daemon.port());
+        CHECK(prove(first));
+        RawClient second(daemon.port());
+        CHECK(is_turned_away(second));
+        CHECK(daemon.wait_for_line("refused: start rate: ") != "");
+        RawClient other(daemon.port(), "127.0.0.2");
+        CHECK(prove(other));
+    }
+}
+
+TEST_CASE("proof of work: a client that waits in the queue has proved its work before")
+{
+    Daemon daemon(echoing({"--pow", "20ms", "--max-instances", "1", "--when-full", "queue"}));
+    RawClient first(daemon.port()), second(daemon.port());
+    CHECK(prove(first));
+    CHECK(echoes(first));
+    CHECK(prove(second));
+    first.close();
+    CHECK(echoes(second));
+}
+
+TEST_CASE("proof of work: one client too many that owes it resets the oldest of the source that has most")
+{
+    Daemon daemon(echoing({"--pow", "20ms", "--max-proving", "2"}));
+    RawClient other(daemon.port(), "127.0.0.2");
+    const auto challenge = challenge_for(other);
+    RawClient first(daemon.port());
+    challenge_for(first);
+    RawClient second(daemon.port());
+    const auto second_challenge = challenge_for(second);
+    CHECK(is_turned_away(first));
+    other.send(pow({"solve", challenge}).first + "\n");
+    CHECK(other.receive(8) == "Correct\n");
+    second.send(pow({"solve", second_challenge}).first + "\n");
+    CHECK(second.receive(8) == "Correct\n");
 }
 
 TEST_CASE("proof of work: nothing is asked while it is calm; the price rises with what is short, and the log says why")
@@ -234,8 +333,14 @@ TEST_CASE("proof of work: a source that fails pays, and others do not")
         CHECK(client.receive_all() == "Proof-of-work fail\npow fail\n");
         return challenge.substr(0, challenge.rfind('.'));
     };
+    {
+        // To leave is no failure.
+        RawClient leaving(daemon.port());
+        challenge_for(leaving);
+    }
+    REQUIRE(daemon.wait_for_line("the client left before it had answered") != "");
     const auto first = difficulty("127.0.0.1");
-    REQUIRE(daemon.wait_for_line("session ended: rejected") != "");
+    REQUIRE(daemon.wait_for_line("proof of work: a wrong answer") != "");
     CHECK(difficulty("127.0.0.1") != first);
     CHECK(difficulty("127.0.0.2") == first);
 }

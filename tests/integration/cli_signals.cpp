@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <daemon.hpp>
+#include <exec_words.hpp>
 #include <paths.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
@@ -17,20 +18,9 @@ using service_test::runs;
 
 namespace {
 
-using Words = std::vector<std::string>;
-
 /// Says its pid, and the pid of a child that tries to get away, then echoes.
 const Words with_runaway = {"/bin/sh", "-c",
                             "setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $$; echo $!; exec cat"};
-
-Words exec(const Words& options, const Words& command)
-{
-    Words words = {"exec", "--listen", "127.0.0.1:0"};
-    words.insert(words.end(), options.begin(), options.end());
-    words.emplace_back("--");
-    words.insert(words.end(), command.begin(), command.end());
-    return words;
-}
 
 /// A client whose instance runs.
 class Session {

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <daemon.hpp>
+#include <forward.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 
@@ -12,8 +13,6 @@ using namespace daemon_test;
 using service_test::eventually;
 
 namespace {
-
-using Words = std::vector<std::string>;
 
 Words echo(const Words& options)
 {
@@ -71,6 +70,61 @@ TEST_CASE("tell: clients in the queue hear their place as it changes, and then t
     CHECK(is_served(third));
 }
 
+TEST_CASE("tell: a client whose socket its program gets hears its place before, and nothing of us from then on")
+{
+    Daemon daemon({"exec", "--listen", "127.0.0.1:0", "--io", "socket", "--max-instances", "1", "--when-full", "queue",
+                   "--tell", "--", "/bin/cat"});
+    std::optional<RawClient> first(daemon.port());
+    REQUIRE(is_served(*first));
+    RawClient second(daemon.port());
+    CHECK(second.receive_line() == "queue: 1 of 1");
+    RawClient third(daemon.port());
+    CHECK(third.receive_line() == "queue: 2 of 2");
+    CHECK(second.receive_line() == "queue: 1 of 2");
+    first.reset();
+    CHECK(is_served(second));
+    CHECK(third.receive_line() == "queue: 1 of 1");
+    CHECK(is_served(second));
+}
+
+TEST_CASE("tell: clients that wait for a server of a list hear their place, and then the server")
+{
+    const Named server("hello");
+    Daemon daemon(forward(server.address(), {"--max-per-upstream", "1", "--tell"}));
+    std::optional<RawClient> first(daemon.port());
+    REQUIRE(first->receive_line() == "hello");
+    RawClient second(daemon.port());
+    CHECK(second.receive_line() == "queue: 1 of 1");
+    std::optional<RawClient> third(daemon.port());
+    CHECK(third->receive_line() == "queue: 2 of 2");
+    CHECK(second.receive_line() == "queue: 1 of 2");
+    RawClient fourth(daemon.port());
+    CHECK(fourth.receive_line() == "queue: 3 of 3");
+    third->reset();
+    CHECK(fourth.receive_line() == "queue: 2 of 2");
+    first.reset();
+    CHECK(second.receive_line() == "queue: 1 of 3");
+    CHECK(second.receive_line() == "queue: 1 of 2");
+    CHECK(second.receive_line() == "hello");
+    CHECK(is_served(second));
+    CHECK(fourth.receive_line() == "queue: 1 of 1");
+}
+
+TEST_CASE("tell: without it who waits for a server gets no byte")
+{
+    const Named server("hello");
+    Daemon daemon(forward(server.address(), {"--max-per-upstream", "1"}));
+    std::optional<RawClient> first(daemon.port());
+    REQUIRE(first->receive_line() == "hello");
+    RawClient second(daemon.port());
+    REQUIRE(service_test::eventually([&] {
+        daemon.signal(SIGUSR1);
+        return daemon.count("1 client waits for an upstream") > 0;
+    }));
+    first.reset();
+    CHECK(second.receive_line() == "hello");
+}
+
 TEST_CASE("tell: a queue that does not move, in the operator's own words")
 {
     Daemon daemon(echo({"--max-instances", "1", "--when-full", "queue", "--queue-timeout", "300ms", "--tell",
@@ -96,6 +150,28 @@ TEST_CASE("tell: a program that gets its client's socket, and one that cannot be
     RawClient refused(failing.port());
     CHECK(refused.receive_all() == "no instance can be started; come back in a while\n");
     CHECK(refused.ended_in_order());
+}
+
+TEST_CASE("warn: a line comes before silence ends the instance, and what is typed then puts that off")
+{
+    Daemon daemon(echo({"--idle", "1200ms", "--warn-before", "1s"}));
+    RawClient client(daemon.port());
+    for (int i = 0; i < 2; ++i) {
+        REQUIRE(is_served(client));
+        CHECK(client.receive_line() == "this session ends in 1s, unless something passes before");
+    }
+    CHECK(client.receive_all() == "");
+    CHECK(daemon.wait_for_line("session ended: idle") != "");
+}
+
+TEST_CASE("warn: a line comes before the daemon ends the session at its own end")
+{
+    Daemon daemon(echo({"--drain-timeout", "1s", "--warn-before", "1m"}));
+    RawClient client(daemon.port());
+    REQUIRE(is_served(client));
+    daemon.signal(SIGTERM);
+    CHECK(client.receive_line() == "this session ends in 1s");
+    CHECK(client.receive_all() == "");
 }
 
 TEST_CASE("warn: a line comes into the session before the time of its instance is over")

@@ -183,6 +183,44 @@ TEST_CASE("auth webhook: an answer that does not come, one that is too large, an
     }
 }
 
+TEST_CASE("auth webhook: its env reaches the instance that is started for the client, and counts for more than --env")
+{
+    WebServer server([](const WebQuestion& question) {
+        const auto typed = nlohmann::json::parse(question.body).at("typed").get<std::string>();
+        const nlohmann::json env = {{"TEAM", "team " + typed}, {"LEVEL", "2"}, {"PATH", "/usr/bin:/bin"}};
+        return WebAnswer(200, nlohmann::json{{"owner", typed}, {"env", env}}.dump());
+    });
+    Daemon daemon({"exec", "--listen", "127.0.0.1:0", "--auth", "webhook", "--auth-url", server.url(),
+                   "--auth-url-cache", "1m", "--prompt", "", "--env", "LEVEL=1", "--env", "OTHER=3", "--", "/bin/sh",
+                   "-c", "echo $TEAM, $LEVEL $OTHER; env | grep -c -e ^PATH= -e ^LEVEL="});
+    for (const auto* team : {"red", "blue", "red"}) {
+        RawClient client(daemon.port());
+        CHECK(client.send(std::string(team) + "\n"));
+        CHECK(client.receive_all() == "team " + std::string(team) + ", 2 3\n2\n");
+    }
+    CHECK(server.asked() == 2);
+    CHECK(daemon.log().find("team red") == std::string::npos);
+}
+
+TEST_CASE("auth webhook: a client whose env cannot be given is refused, and the log says why; others are served")
+{
+    const auto serves_others = [](const std::string& env, const Words& options, const std::string& reason) {
+        WebServer server([&](const WebQuestion& question) {
+            const auto typed = nlohmann::json::parse(question.body).at("typed");
+            return WebAnswer(200, typed == "red" ? R"({"owner":"red","env":)" + env + "}" : R"({"owner":"blue"})");
+        });
+        Daemon daemon(serving("webhook", server.url(), options));
+        for (int i = 0; i < 6; ++i)
+            CHECK_FALSE(enters(daemon, "red"));
+        CHECK(daemon.wait_for_line("session ended: backend unavailable: authentication: " + server.url() +
+                                   " says who it is, but its answer " + reason) != "");
+        CHECK(enters(daemon, "blue"));
+    };
+    serves_others(R"({"INSTANCER_OWNER":"x"})", {}, "sets INSTANCER_OWNER in env, which instancerd itself sets");
+    serves_others(R"({"A=B":"secret"})", {}, "has a name in env that no variable can have");
+    serves_others(R"({"A":"b"})", {"--warm", "1"}, "has an env, which a warm instance starts without");
+}
+
 TEST_CASE("auth webhook: over HTTPS the certificate is verified")
 {
     const TemporaryDirectory directory;

@@ -54,6 +54,18 @@ bool is_hex(const std::string& text)
 
 const bool is_root = ::geteuid() == 0;
 
+/// Says how many children it could have.
+constexpr auto fork_until_refused = "import os, signal\n"
+                                    "made = 0\n"
+                                    "try:\n"
+                                    "    while made < 50:\n"
+                                    "        if os.fork() == 0:\n"
+                                    "            signal.pause()\n"
+                                    "        made += 1\n"
+                                    "except OSError:\n"
+                                    "    pass\n"
+                                    "print(made, flush=True)\n";
+
 }  // namespace
 
 TEST_CASE("stdio: any bytes pass both ways and both ends close in order")
@@ -288,6 +300,27 @@ TEST_CASE("stdio: a process inherits no descriptor, no signal mask and no ignore
     }
 }
 
+TEST_CASE("stdio: an instance passes no descriptor, whose close could take as long as it likes")
+{
+    constexpr int so_passrights = 83;  // The headers of older systems lack it.
+    int refused = 0;
+    socklen_t size = sizeof refused;
+    const UniqueFd any(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (::getsockopt(any.get(), SOL_SOCKET, so_passrights, &refused, &size) != 0) {
+        MESSAGE("this system cannot refuse descriptors");
+        return;
+    }
+    Service service(
+        ServiceOptions::python("import array, socket\n"
+                               "ours = socket.socket(fileno=1)\n"
+                               "rights = array.array('i', [0])\n"
+                               "try:\n"
+                               "    ours.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])\n"
+                               "except PermissionError:\n"
+                               "    ours.sendall(b'refused')\n"));
+    CHECK(answer(service) == "refused");
+}
+
 TEST_CASE("stdio: limits take effect")
 {
     auto options = ServiceOptions::python("import os\n"
@@ -340,16 +373,7 @@ TEST_CASE("stdio: with control groups limits hold for an instance as a whole, an
     }
     SUBCASE("processes")
     {
-        auto options = ServiceOptions::python("import os, signal\n"
-                                              "made = 0\n"
-                                              "try:\n"
-                                              "    while made < 50:\n"
-                                              "        if os.fork() == 0:\n"
-                                              "            signal.pause()\n"
-                                              "        made += 1\n"
-                                              "except OSError:\n"
-                                              "    pass\n"
-                                              "print(made, flush=True)\n");
+        auto options = ServiceOptions::python(fork_until_refused);
         options.process.limit_pids = 8;
         Service service(options);
         // What one has does not count for the other.
@@ -373,16 +397,7 @@ TEST_CASE("stdio: with control groups limits hold for an instance as a whole, an
 
 TEST_CASE("stdio: a limit on processes holds for another user" * doctest::skip(!is_root))
 {
-    auto options = ServiceOptions::python("import os,signal\n"
-                                          "made = 0\n"
-                                          "try:\n"
-                                          "    while made < 50:\n"
-                                          "        if os.fork() == 0:\n"
-                                          "            signal.pause()\n"
-                                          "        made += 1\n"
-                                          "except OSError:\n"
-                                          "    pass\n"
-                                          "print(made, flush=True)\n");
+    auto options = ServiceOptions::python(fork_until_refused);
     options.process.user = ProcessUser(54321, 54321, {});
     options.process.limit_pids = 8;
     Service service(options);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <daemon.hpp>
+#include <exec_words.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <temporary_directory.hpp>
@@ -26,17 +27,6 @@ const bool is_root = ::geteuid() == 0;
 const unsigned first_user = 200'000 + static_cast<unsigned>(::getpid()) % 10'000 * 100;
 const auto user = std::to_string(first_user) + ":" + std::to_string(first_user);
 const auto users = std::to_string(first_user) + "-" + std::to_string(first_user + 63);
-
-using Words = std::vector<std::string>;
-
-Words exec(const Words& options, const Words& command)
-{
-    Words words = {"exec", "--listen", "127.0.0.1:0"};
-    words.insert(words.end(), options.begin(), options.end());
-    words.emplace_back("--");
-    words.insert(words.end(), command.begin(), command.end());
-    return words;
-}
 
 /// Answers, or stops the next 120 process ids again and again, for a minute at most.
 const Words attack_or_answer = {"/usr/bin/python3", "-I", "-S", "-c", R"(

@@ -145,7 +145,7 @@ library=$(readlink -f "$dir/shared/lib/libinstancer.so")
 readelf -d "$library" | grep -q "SONAME.*\[libinstancer.so.${version%.*}\]" || fail "Its soname is another"
 nm -DC --defined-only "$library" >"$dir/symbols"
 grep -q ' T instancer::DockerBackend::DockerBackend(' "$dir/symbols" || fail "It exports no DockerBackend"
-if grep -E 'detail::docker::|nlohmann|httplib' "$dir/symbols" | head; then
+if grep -E 'detail::(docker|oci)::|nlohmann|httplib' "$dir/symbols" | head; then
     fail "It exports what is nobody else's business"
 fi
 echo "ok: $(basename "$library")"

@@ -472,6 +472,36 @@ TEST_CASE("balancer: when all are full a connection waits for its turn")
     }
 }
 
+TEST_CASE("balancer: connections that wait and want to know hear of their places, each time that these change")
+{
+    auto options = group(Balance::round_robin, {1});
+    options.max_per_upstream = 1;
+    World world(options);
+    auto& running = world.connect();
+    std::map<int, std::string> heard;
+    std::vector<Attempt*> waiting;
+    for (int i = 1; i <= 3; ++i) {
+        waiting.push_back(&world.connect());
+        if (i != 2)
+            waiting.back()->on_place([&heard, i](const QueuePlace& place) {
+                heard[i] += std::to_string(place.position()) + "/" + std::to_string(place.waiting()) + " ";
+            });
+    }
+    const auto tell = [&] {
+        for (const auto& [listener, place] : world.balancer.changed_places())
+            listener(place);
+    };
+    tell();
+    tell();
+    CHECK(heard == std::map<int, std::string>{{1, "1/3 "}, {3, "3/3 "}});
+    world.balancer.release(*waiting[1], world.now);
+    tell();
+    CHECK(heard == std::map<int, std::string>{{1, "1/3 1/2 "}, {3, "3/3 2/2 "}});
+    world.balancer.release(running, world.now);
+    tell();
+    CHECK(heard == std::map<int, std::string>{{1, "1/3 1/2 "}, {3, "3/3 2/2 1/1 "}});
+}
+
 TEST_CASE("balancer: room at one that works is worth waiting for, one that rests is tried only alone")
 {
     auto options = group(Balance::round_robin, {1, 1});

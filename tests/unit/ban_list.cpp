@@ -99,6 +99,43 @@ TEST_CASE("ban list: each further ban takes twice as long, up to a day, until a 
     CHECK(bans.ban("2001:db8::1") == std::chrono::seconds(10min));
 }
 
+TEST_CASE("ban list: what it remembers makes the next ban as long in another list, for a day")
+{
+    Bans before(Bans::three_a_minute());
+    REQUIRE(before.ban("192.0.2.1") == 10min);
+    before.pass(1h);
+    REQUIRE(before.ban("192.0.2.1") == 20min);
+    before.pass(1h);
+    CHECK(before.list.list(before.time).empty());
+    const auto remembered = before.list.remembered(before.time);
+    REQUIRE(remembered.size() == 1);
+    CHECK(remembered.front().times == 2);
+
+    Bans after(Bans::three_a_minute());
+    after.pass(2h);
+    after.list.add(remembered.front());
+    CHECK_FALSE(after.banned("192.0.2.1"));
+    CHECK(after.ban("192.0.2.1") == 40min);
+
+    before.pass(24h);
+    CHECK(before.list.remembered(before.time).empty());
+}
+
+TEST_CASE("ban list: an operator may say how often somebody was banned; otherwise that stays as it was")
+{
+    Bans bans(Bans::three_a_minute());
+    const Network network(asio::ip::make_address("192.0.2.1"));
+    REQUIRE(bans.ban("192.0.2.1") == 10min);
+    bans.pass(1h);
+    REQUIRE(bans.ban("192.0.2.1") == 20min);
+    bans.list.add(Ban(network, bans.time, "over"));
+    bans.pass(1min);
+    CHECK(bans.ban("192.0.2.1") == 40min);
+    bans.list.add(Ban(network, bans.time, "over, and forgiven", 1));
+    bans.pass(1min);
+    CHECK(bans.ban("192.0.2.1") == 20min);
+}
+
 TEST_CASE("ban list: IPv6 clients of one network are one source")
 {
     Bans bans(Bans::three_a_minute());

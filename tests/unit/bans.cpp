@@ -84,6 +84,8 @@ TEST_CASE("bans: what an operator writes replaces all, and who is banned again i
     CHECK(networks_of(bans) == std::vector<std::string>{"192.0.2.1", "192.0.2.3"});
     CHECK(bans.list().front().reason == "less");
     CHECK(bans.list().front().until == soon);
+    bans.add(Ban(Network(asio::ip::make_address("192.0.2.4")), soon + 2h, "added"));
+    CHECK(networks_of(bans) == std::vector<std::string>{"192.0.2.1", "192.0.2.3", "192.0.2.4"});
 }
 
 TEST_CASE("source rate: sources by name, each with its own rate")

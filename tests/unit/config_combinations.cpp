@@ -71,6 +71,8 @@ TEST_CASE("combinations that cannot work name a remedy")
     only(exec_problems("\"queue-timeout\": \"2s\""), "queue-timeout", "needs \"when-full\": \"queue\"");
     // No limit is a limit too; only where 0 switches something off it needs nothing.
     only(exec_problems("\"queue-timeout\": 0"), "queue-timeout", "needs \"when-full\": \"queue\"");
+    // Clients wait for their turn to start as well.
+    CHECK(exec_problems("\"max-starting\": 2, \"queue-timeout\": \"2s\"").empty());
     CHECK(exec_problems("\"max-per-owner\": 0, \"pty\": false").empty());
     only(exec_problems("\"warm\": 65"), "warm", "is more than \"max-instances\", 64");
     only(exec_problems("\"warm\": 1, \"client-env\": \"on\""), "client-env",

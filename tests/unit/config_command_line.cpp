@@ -181,6 +181,27 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("run --config /dev/null -- cat", "unexpected '--'");
 }
 
+TEST_CASE("oci: files and a command, and how to reach it")
+{
+    const auto stdio = service_of("oci --listen :1 --rootfs / --stdio --pty raw --runtime runc -- sh");
+    CHECK(stdio.mode == Mode::oci);
+    CHECK(stdio.oci.root == "/");
+    CHECK(stdio.oci.runtime == "runc");
+    CHECK(stdio.docker.runtime.empty());
+    CHECK(stdio.pty == TerminalMode::raw);
+    CHECK(stdio.single_use());
+    CHECK_FALSE(service_of("oci --listen :1 --rootfs / --port 9000 -- sh").single_use());
+    says("oci --listen :1 --stdio -- sh", "has no files to run in; add --rootfs DIR");
+    says("oci --listen :1 --rootfs /no/such --stdio -- sh", "there is no directory /no/such");
+    says("oci --listen :1 --rootfs / --stdio", "there is no command to run");
+    says("oci --listen :1 --rootfs / -- sh", "add --stdio or --port N");
+    says("oci --listen :1 --rootfs / --stdio --runtime no-such-runtime -- sh", "no program no-such-runtime");
+    says("oci --listen :1 --rootfs / --port 1 --stderr client -- sh", "client needs --stdio");
+    says("oci --listen :1 --rootfs / --stdio --limit-log 1m -- sh", "for output that an engine keeps");
+    says("oci --listen :1 --rootfs / --stdio --egress -- sh", "--egress works only with instancerd docker");
+    says("oci --listen :1 --rootfs / --stdio --tmpfs /tmp:1m -- sh", "set its size by --limit-tmp");
+}
+
 TEST_CASE("docker: the engine is the one of DOCKER_HOST unless there is an option")
 {
     const auto engine = [](const std::string& more) {
@@ -205,6 +226,7 @@ TEST_CASE("--help shows every option of its command with its default")
     const auto whole = parse_command_line(words("--help"));
     const auto exec = parse_command_line(words("exec --help"));
     const auto docker = parse_command_line(words("docker -h"));
+    const auto oci = parse_command_line(words("oci -h"));
     const auto forward = parse_command_line(words("forward --help"));
     const auto relay = parse_command_line(words("relay --help"));
     const auto server = parse_command_line(words("tunnel server --help"));
@@ -247,6 +269,7 @@ TEST_CASE("--help shows every option of its command with its default")
         CHECK(shows(server.text, option) == (daemon || includes(option.scope, Scope::tunnel_server)));
         CHECK(shows(agent.text, option) == (daemon || includes(option.scope, Scope::tunnel_agent)));
         CHECK(shows(docker.text, option) == (daemon || includes(option.scope, Scope::docker)));
+        CHECK(shows(oci.text, option) == (daemon || includes(option.scope, Scope::oci)));
     }
     for (std::size_t begin = 0, end; (end = whole.text.find('\n', begin)) != std::string::npos; begin = end + 1)
         CHECK(end - begin <= 100);
@@ -338,7 +361,7 @@ TEST_CASE("the command lines of the pages are right")
         if (!line.starts_with("instancerd "))
             continue;
         auto arguments = shell_words(line);
-        const auto served = {"exec", "docker", "forward", "relay", "tunnel"};
+        const auto served = {"exec", "docker", "oci", "forward", "relay", "tunnel"};
         if (std::find(served.begin(), served.end(), arguments.at(1)) == served.end())
             continue;
         CAPTURE(line);

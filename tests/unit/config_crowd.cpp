@@ -62,12 +62,18 @@ TEST_CASE("crowd: what cannot work is named, with the remedy")
 {
     CHECK(
         holds(complaint("--ban-after 5/1m"), "--ban-after: bans nobody where nothing is asked of clients; add --auth"));
+    CHECK(holds(complaint("--ban-after 5/1m --pow 0"), "--ban-after: bans nobody where nothing is asked of clients"));
+    CHECK(complaint("--ban-after 5/1m --pow 5s") == "");
     CHECK(holds(complaint("--ban-for 5m"), "--ban-for: needs --ban-after N/DURATION; add that or remove this"));
     CHECK(holds(complaint("--ban-for 48h"), "'48h' is no time to ban somebody; write 1s to 24h, as in 10m"));
     CHECK(holds(complaint("--ban-exempt 10.0.0.0/8"), "--ban-exempt: needs --ban-after N/DURATION or --ban-file FILE"));
     CHECK(holds(complaint("--ban-file /nowhere/bans"), "--ban-file: there is no directory /nowhere; create it"));
     CHECK(holds(complaint("--tell-text full=x"), "--tell-text: needs --tell or --warn-before DURATION; add one"));
-    CHECK(holds(complaint("--warn-before 1m"), "--warn-before: needs --ttl DURATION; add that or remove this"));
+    CHECK(complaint("--warn-before 1m") == "");
+    CHECK(complaint("--warn-before 15m --session-timeout 1h") == "");
+    for (const auto* none : {"--warn-before 10m", "--warn-before 1m --idle 0", "--warn-before 1m --idle 1m"})
+        CHECK(holds(complaint(none), "--warn-before: is not shorter than any limit of time of a session; lower it, or "
+                                     "add --ttl DURATION"));
     CHECK(holds(complaint("--warn-before 1m --ttl 1m"), "--warn-before: is not shorter than --ttl; lower it"));
     CHECK(holds(complaint("--io socket --ttl 1h --warn-before 1m"),
                 "--warn-before: cannot work together with --io socket: the program alone speaks to its client"));
@@ -78,13 +84,17 @@ TEST_CASE("crowd: what cannot work is named, with the remedy")
 TEST_CASE("crowd: a file of bans is read as it is written")
 {
     const auto bans = parse_bans("# by hand\n\ndeny 192.0.2.1 until 2126-11-30T08:15:00Z # it guesses # tokens\r\n"
+                                 "deny 192.0.2.2 until 2126-11-30T08:15:00Z times 3 # again\n"
                                  "deny 2001:db8::/32 until 2126-11-30T08:15:01Z\n",
                                  "bans");
     REQUIRE(bans);
-    REQUIRE(bans->size() == 2);
+    REQUIRE(bans->size() == 3);
+    CHECK(bans->at(1).times == 3);
+    CHECK(bans->back().times == 0);
     CHECK(bans->front().reason == "it guesses # tokens");
     CHECK(bans->back().reason == "an operator banned it");
     CHECK(print_bans(*bans) == "deny 192.0.2.1 until 2126-11-30T08:15:00Z # it guesses # tokens\n"
+                               "deny 192.0.2.2 until 2126-11-30T08:15:00Z times 3 # again\n"
                                "deny 2001:db8::/32 until 2126-11-30T08:15:01Z # an operator banned it\n");
     const auto error = [](const std::string& line) {
         const auto parsed = parse_bans("# the first\n" + line, "bans");
@@ -94,6 +104,9 @@ TEST_CASE("crowd: a file of bans is read as it is written")
     CHECK(holds(error("allow 192.0.2.1 until 2126-11-30T08:15:00Z"), "bans:2: is no ban"));
     CHECK(holds(error("deny somebody until 2126-11-30T08:15:00Z"), "bans:2: 'somebody' is no network"));
     CHECK(holds(error("deny all until 2126-11-30T08:15:00Z"), "bans:2: everybody would be banned"));
+    for (const auto* times : {"times", "times 3 4", "often 3"})
+        CHECK(holds(error("deny 192.0.2.1 until 2126-11-30T08:15:00Z " + std::string(times)), "bans:2: is no ban"));
+    CHECK(holds(error("deny 192.0.2.1 until 2126-11-30T08:15:00Z times 0"), "bans:2: after times, '0' does not fit"));
     CHECK(holds(error("deny 192.0.2.1 until noon"), "bans:2: 'noon' is no time; write it in UTC"));
 }
 

@@ -110,10 +110,11 @@ TEST_CASE("every option can be set in a configuration")
     "web": { "mode": "exec", "listen": ":13", "command": ["a"], "auth": "webhook", "auth-url": "https://a.example/whose",
              "auth-url-timeout": "2s", "auth-url-cache": "3m", "auth-url-down": "cached" },
     "priced": { "mode": "exec", "listen": ":14", "command": ["a"], "pow": "2s", "pow-max": "20s", "pow-for": "connect",
-                "pow-style": "hxp", "pow-timeout": "1m", "pow-bypass": "key.pem" },
+                "pow-style": "hxp", "pow-timeout": "1m", "max-proving": 7, "pow-bypass": "key.pem" },
     "flagged": { "mode": "docker", "listen": ":15", "image": "i", "ttl": "1h", "extend": "10m", "extend-max": "30m",
                  "extend-window": "5m", "flag": "F{{hmac}}", "flag-key": "k", "flag-scope": "instance",
-                 "flag-file": "/run/flag/flag", "flag-mode": "0440", "flag-owner": "1:2", "flag-log": "issued" }
+                 "flag-file": "/run/flag/flag", "flag-mode": "0440", "flag-owner": "1:2", "flag-log": "issued" },
+    "o": { "mode": "oci", "listen": ":16", "rootfs": "files", "stdio": true, "command": ["x"] }
   }
 })");
     CHECK(settings.name == "box");
@@ -326,6 +327,7 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(price.of == ProofFor::connect);
     CHECK(price.style == ProofStyle::hxp);
     CHECK(price.timeout == 1min);
+    CHECK(price.max_proving == 7);
     CHECK(price.bypass == "/etc/instancer/key.pem");
 
     const auto& flagged = settings.services.at(12);
@@ -339,12 +341,14 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(flagged.flags.mode == 0440);
     CHECK(flagged.flags.owner == "1:2");
     CHECK(flagged.flags.log == "/etc/instancer/issued");
+    CHECK(settings.services.at(13).oci.root == "/etc/instancer/files");
 }
 
 TEST_CASE("defaults are those that --help and the page on options print, and can be written")
 {
     using Values = std::vector<std::string>;
-    for (const auto mode : {Mode::exec, Mode::docker, Mode::forward, Mode::tunnel_server, Mode::tunnel_agent}) {
+    for (const auto mode :
+         {Mode::exec, Mode::docker, Mode::oci, Mode::forward, Mode::tunnel_server, Mode::tunnel_agent}) {
         const ServiceSettings fresh("s", mode);
         for (const auto& option : options()) {
             const auto text = includes(option.scope, scope_of(mode)) ? option.print(View(Settings(), &fresh)) : "";
@@ -427,6 +431,10 @@ TEST_CASE("defaults are those that --help and the page on options print, and can
     CHECK(docker.limits.tmp == 64u << 20);
     CHECK(docker.limits.log == 1u << 20);
     CHECK(docker.docker.engine == "unix:///var/run/docker.sock");
+    const ServiceSettings oci("s", Mode::oci);
+    CHECK(oci.limits.memory == 256u << 20);
+    CHECK(oci.limits.tmp == 64u << 20);
+    CHECK(oci.limits.log == 0);
 }
 
 TEST_CASE("a configuration that is well has no problems")

@@ -147,7 +147,7 @@ TEST_CASE("defaults come from the settings themselves, with what modes have inst
     CHECK(option_of("start-timeout").default_value() == "30s");
     CHECK(option_of("prompt").default_value() == "'token: '");
     CHECK(option_of("max-connections").default_value() == "0; relay: 2");
-    CHECK(option_of("limit-memory").default_value() == "0; docker: 256m");
+    CHECK(option_of("limit-memory").default_value() == "0; docker: 256m; oci: 256m");
     CHECK(option_of("max-sessions").default_value() == "0; tunnel-agent: 1000");
     CHECK(option_of("log-level").default_value() == "info");
     CHECK(option_of("tokens").default_value() == "-");
@@ -313,7 +313,7 @@ TEST_CASE("whatever an option names in its row exists, and can be what it is ask
 TEST_CASE("an option of other modes is told all of them")
 {
     says("forward --listen :1 --to a:1 --image x", "--image works only with instancerd docker; remove it");
-    says("forward --listen :1 --to a:1 --ttl 1s", "--ttl works only with instancerd exec or docker");
+    says("forward --listen :1 --to a:1 --ttl 1s", "--ttl works only with instancerd exec, docker or oci");
     says("exec --listen :1 --second-agent refused -- /bin/cat", "works only with instancerd tunnel server");
     says("tunnel agent -p a:1 --control :2", "--control works only with instancerd relay or tunnel server");
     says("exec --listen :1 --config c -- /bin/cat",
@@ -322,7 +322,7 @@ TEST_CASE("an option of other modes is told all of them")
     read_config("/c.json", R"({"services": {"s": {"mode": "forward", "listen": ":1", "to": "a:1", "ttl": "1s"}}})",
                 problems);
     REQUIRE(problems.size() == 1);
-    CHECK(problems[0].text() == "works only in \"mode\": \"exec\" or \"docker\"; remove it or change the mode");
+    CHECK(problems[0].text() == "works only in \"mode\": \"exec\", \"docker\" or \"oci\"; remove it or change the mode");
 }
 
 TEST_CASE("limits too small to start anything are refused with the least that works")

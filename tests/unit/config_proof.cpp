@@ -35,7 +35,8 @@ TEST_CASE("proof options: right ones")
 {
     for (const auto* options :
          {"--pow 10s", "--pow 0", "--pow-max 1m", "--pow 5s --pow-max 1m --pow-style redpwn --pow-timeout 1m",
-          "--pow 10s --pow-for connect", "--pow 5s --pow-max 0", "--pow 1h --pow-max 1h"})
+          "--pow 10s --pow-for connect", "--pow 10s --max-proving 100", "--max-proving 0", "--pow 5s --pow-max 0",
+          "--pow 1h --pow-max 1h"})
         CHECK_MESSAGE(complaint(options).empty(), options << ": " << complaint(options));
 }
 

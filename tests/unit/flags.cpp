@@ -127,6 +127,7 @@ TEST_CASE("flags: a file needs a place where it can be written")
 
 TEST_CASE("flags: what is dangerous is warned of")
 {
+    const Files files;
     const auto warned = [](const Words& arguments, const std::string& part) {
         const auto settings = settings_of(arguments);
         for (const auto& warning : warn_of_flags(settings, settings.services.front()))
@@ -136,6 +137,10 @@ TEST_CASE("flags: what is dangerous is warned of")
     };
     CHECK(warned(exec({"--flag", "F"}), "is the same for everybody"));
     CHECK(warned(exec({"--flag", "F{owner}"}), "is made of the owner's hash alone"));
+    for (const auto& [digits, are_few] : {std::pair("15", true), std::pair("16", false)}) {
+        const auto text = "F{random:" + std::string(digits) + "}";
+        CHECK(warned(exec({"--flag", text, "--flag-log", files.path("log")}), "have so few digits") == are_few);
+    }
     CHECK(warned(exec({"--flag", "F"}), "its instances share a user, so that each can read the flags of all"));
     CHECK(warned(exec({"--flag", "F"}), "add --flag-log FILE"));
     CHECK(warned(docker({"--flag", "F"}), "whoever may inspect the Docker engine's containers sees each flag"));
@@ -174,6 +179,21 @@ TEST_CASE("flags: one that cannot be logged is not handed over")
     const auto flag = make_flag_secret(service).make(request_of("red"));
     REQUIRE_FALSE(flag);
     CHECK(flag.error().message().find("cannot be written to /dev/full: No space left") != std::string::npos);
+}
+
+TEST_CASE("flags: what a full disk has cut off in the log takes no later flag with it")
+{
+    const Files files;
+    const auto settings = settings_of(exec({"--flag", "F{random:16}", "--flag-log", files.path("log")}));
+    const auto secret = make_flag_secret(settings.services.front());
+    files.secret("log", "2026-11-30T08:15:00Z\texec\t0123");
+    const auto first = secret.make(request_of("red")), second = secret.make(request_of("blue"));
+    REQUIRE(first);
+    REQUIRE(second);
+    std::istringstream in(*first + "\n" + *second + "\n");
+    std::ostringstream out;
+    CHECK(FlagSearch::load(settings)->answer(in, out));
+    CHECK(out.str().find("nobody") == std::string::npos);
 }
 
 TEST_CASE("flags: a key is what stands on its line, or what hexadecimal digits mean")

@@ -173,22 +173,21 @@ TEST_CASE("instance record: sessions that want to know are warned once of each e
     auto& record = fixture.record;
     int warnings = 0;
     AcquireRequest curious(Identity("service", "ann", ""), ClientInfo()), other(curious.identity(), ClientInfo());
-    curious.on_warning([&](InstanceRecord::Clock::duration left) {
-        CHECK(left > 59min);
-        CHECK(left <= 1h);
+    const ComingEnd end(InstanceRecord::Clock::now() + 1h), sooner(end.time - 1s, true);
+    curious.on_warning([&](const ComingEnd& told) {
+        CHECK(told.time == (told.by_silence ? sooner : end).time);
         ++warnings;
     });
     const auto session = record.add_session(curious);
     record.add_session(other);
     CHECK(record.info().clients == 2);
-    const auto expiry = InstanceRecord::Clock::now() + 1h;
-    record.warn(expiry);
-    record.warn(expiry);
+    record.warn(end);
+    record.warn(end);
     CHECK(warnings == 1);
-    record.warn(expiry - 1s);
+    record.warn(sooner);
     CHECK(warnings == 2);
     record.remove_session(session);
-    record.warn(expiry);
+    record.warn(end);
     CHECK(warnings == 2);
     CHECK(record.info().clients == 1);
 }

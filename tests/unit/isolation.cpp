@@ -58,6 +58,20 @@ TEST_CASE("isolation: containers with the defaults, whose clients are told apart
     CHECK(name_of(Isolation::strong) == "strong");
 }
 
+TEST_CASE("isolation: containers without an engine are graded as those of one")
+{
+    ServiceSettings service("s", Mode::oci);
+    service.auth = Auth::token;
+    CHECK(grade(service).empty());
+    service.docker.read_only = false;  // What is written is in memory, and limited.
+    CHECK(grade(service).empty());
+    service.user = "0:0";
+    CHECK(remarks(service, Isolation::weak, "its programs are root in their containers", "add --user 65534"));
+    service.user.clear();
+    service.limits.tmp = 0;
+    CHECK(remarks(service, Isolation::fair, "/tmp of a container has no limit", "add --limit-tmp 64m"));
+}
+
 TEST_CASE("isolation: processes are fair at best")
 {
     const auto all = grade(good_exec());
@@ -76,7 +90,7 @@ TEST_CASE("isolation: users")
     exec.user = "nobody";
     CHECK(remarks(exec, Isolation::weak, "its instances share a user", "add --user 70000-70063"));
     CHECK_FALSE(remarks(exec, Isolation::weak, "its programs are root", "add --user 70000-70063"));
-    for (const auto* root : {"root", "0", "0:0", "root:nogroup"}) {
+    for (const auto* root : {"root", "0", "00", "0:0", "root:nogroup"}) {
         exec.user = root;
         CHECK(remarks(exec, Isolation::weak, "its programs are root, who", "add --user 70000-70063", false));
         auto docker = good_docker();

@@ -63,6 +63,14 @@ public:
             state.acquire(now, identity(who), reset, names_owners ? std::optional(owner) : std::nullopt));
         return actions();
     }
+    /// The limit that `who`, who has no instance, would meet at once; empty for one that may get an instance or wait.
+    std::string foreseen_limit(std::string_view who, bool reset = false)
+    {
+        const auto owner = Identity({}, who.substr(0, who.find('/')), {}).owner();
+        const auto refusal =
+            state.foresee_refusal(identity(who), reset, names_owners ? std::optional(owner) : std::nullopt);
+        return refusal ? refusal->limit : "";
+    }
     std::string abandon(int client)
     {
         const auto number = static_cast<std::size_t>(client);
@@ -224,7 +232,8 @@ private:
         case PoolAction::Kind::stop: return "stop " + name(action.slot) + end;
         case PoolAction::Kind::warn:
             return "warn " + name(action.slot) + " " +
-                   std::to_string(std::chrono::duration_cast<std::chrono::seconds>(action.expiry - now).count()) + "s";
+                   std::to_string(std::chrono::duration_cast<std::chrono::seconds>(action.coming.time - now).count()) +
+                   (action.coming.by_silence ? "s idle" : "s");
         case PoolAction::Kind::check_activity: return "check " + name(action.slot);
         }
         return "?";

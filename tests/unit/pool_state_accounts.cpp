@@ -73,6 +73,28 @@ TEST_CASE("pool accounts: who waits for room of the own owner lets others pass")
     CHECK(pools.blue.tick() == "start i2 for c1");
 }
 
+TEST_CASE("pool accounts: nobody's instance is stopped for who could not use its room")
+{
+    auto options = unlimited();
+    options.when_full = WhenFull::queue;
+    options.max_instances = 2;
+    TwoPools pools(1, options);
+    pools.red.served("ann");
+    pools.blue.served("bob");
+    pools.blue.served("cat");
+    CHECK(pools.blue.acquire("ann") == "");
+    CHECK(pools.blue.release(1) == "");
+    CHECK(pools.blue.acquire("dan") == "stop i1 culled");
+    CHECK(pools.blue.release(2) == "");
+    CHECK(pools.blue.stopped(1) == "start i3 for c4");
+    // Once she has room, it is made.
+    CHECK(pools.red.died(1) == "revoke i1 exited, stop i1 exited");
+    pools.red.stopped(1);
+    REQUIRE(pools.blue_woken);
+    CHECK(pools.blue.tick() == "stop i2 culled");
+    CHECK(pools.blue.stopped(2) == "start i4 for c3");
+}
+
 TEST_CASE("pool accounts: what was left behind counts once its owner comes back")
 {
     TwoPools pools(1);

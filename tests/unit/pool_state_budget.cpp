@@ -209,3 +209,21 @@ TEST_CASE("pool state: a pool that goes away gives its turn to the next")
     one.stopped(1);
     CHECK(other.tick() == "start i1 for c1");
 }
+
+TEST_CASE("pool state: other pools stop no more unused instances than one that waits may have itself")
+{
+    InstanceBudget budget(3);
+    auto options = with(WhenFull::queue);
+    options.max_instances = 2;
+    PoolScript one(options, &budget), other(with(WhenFull::refuse), &budget);
+    one.served("ann");
+    other.served("bob");
+    other.served("cat");
+    for (const auto* who : {"dan", "eve", "fay"})
+        CHECK(one.acquire(who) == "");
+    CHECK(other.release(1) == "stop i1 culled");
+    CHECK(other.release(2) == "");
+    other.stopped(1);
+    CHECK(one.tick() == "start i2 for c2");
+    CHECK(other.acquire("cat") == "grant c3 i2");
+}

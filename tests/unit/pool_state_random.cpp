@@ -152,9 +152,22 @@ private:
                     client.must_go_first.insert(key);
         while (const auto slot = state_.wants_activity(now_, identity_of(who)))
             state_.active(now_, *slot, now_ - std::chrono::seconds(dice_.below(1000)));
+        const bool refused = foresees_refusal(who, reset);
+        const auto served = served_;
         const WaiterId waiter = state_.acquire(now_, identity_of(who), reset);
         waiting_.emplace(waiter, std::move(client));
         settle();
+        if (refused)
+            REQUIRE((waiting_.count(waiter) == 0 && served_ == served));
+    }
+
+    /// Now and then.
+    bool foresees_refusal(std::size_t who, bool reset)
+    {
+        if (dice_.one_in(2))
+            return false;
+        tick();  // Room in the budget comes free unseen.
+        return state_.would_start(identity_of(who), reset) && state_.foresee_refusal(identity_of(who), reset);
     }
 
     void abandon(WaiterId waiter)

@@ -301,13 +301,81 @@ TEST_CASE("pool state: who was warned is warned again when the time was extended
     CHECK(pool.pass(5min) == "revoke i1 expired, stop i1 expired");
 }
 
-TEST_CASE("pool state: nobody is warned of another end than that by time to live")
+TEST_CASE("pool state: who was warned is warned again when the owner extended the time to live")
 {
     auto options = unlimited();
+    options.ttl = 1h;
+    options.extension = 30min;
     options.warn_before = 5min;
-    options.idle = 10min;
     PoolScript pool(options);
     pool.served("ann");
-    CHECK(pool.pass(10min) == "check i1");
-    CHECK(pool.active(1, 10min) == "revoke i1 idle, stop i1 idle");
+    CHECK(pool.pass(55min) == "warn i1 300s");
+    CHECK(pool.state.extend_ttl(pool.now, pool.slot(1)).answer == instancer::Extension::Answer::granted);
+    CHECK(pool.pass(30min - 1ms) == "");
+    CHECK(pool.pass(1ms) == "warn i1 300s");
+    CHECK(pool.pass(5min) == "revoke i1 expired, stop i1 expired");
+}
+
+TEST_CASE("pool state: sessions are warned before silence ends their instance, and a byte puts that off")
+{
+    auto options = unlimited();
+    options.idle = 10min;
+    options.warn_before = 2min;
+    PoolScript pool(options);
+    pool.served("ann");
+    CHECK(pool.pass(8min - 1ms) == "");
+    CHECK(pool.pass(1ms) == "check i1");
+    SUBCASE("silent")
+    {
+        CHECK(pool.active(1, 8min) == "warn i1 120s idle");
+        CHECK(pool.pass(2min) == "check i1");
+        CHECK(pool.active(1, 10min) == "revoke i1 idle, stop i1 idle");
+    }
+    SUBCASE("a byte had passed")
+    {
+        CHECK(pool.active(1, 3min) == "");
+        CHECK(pool.pass(5min - 1ms) == "");
+        CHECK(pool.pass(1ms) == "check i1");
+        CHECK(pool.active(1, 8min) == "warn i1 120s idle");
+    }
+    SUBCASE("a byte passes after the warning, and there is another one")
+    {
+        CHECK(pool.active(1, 8min) == "warn i1 120s idle");
+        CHECK(pool.pass(2min) == "check i1");
+        CHECK(pool.active(1, 1min) == "");
+        CHECK(pool.pass(7min) == "check i1");
+        CHECK(pool.active(1, 8min) == "warn i1 120s idle");
+    }
+    SUBCASE("its client left, and the next one is warned in its turn")
+    {
+        CHECK(pool.active(1, 8min) == "warn i1 120s idle");
+        pool.release(1);
+        CHECK(pool.acquire("ann") == "grant c2 i1");
+        CHECK(pool.pass(8min) == "check i1");
+        CHECK(pool.active(1, 8min) == "warn i1 120s idle");
+    }
+}
+
+TEST_CASE("pool state: of time to live and silence the next end is told, and silence that is short is not")
+{
+    auto options = unlimited();
+    options.ttl = 15min;
+    options.idle = 10min;
+    options.warn_before = 6min;
+    PoolScript pool(options);
+    pool.served("ann");
+    CHECK(pool.pass(4min) == "check i1");
+    CHECK(pool.active(1, 4min) == "warn i1 360s idle");
+    CHECK(pool.active(1, 0s) == "");
+    CHECK(pool.pass(5min) == "check i1");
+    CHECK(pool.active(1, 5min) == "warn i1 300s idle");
+    CHECK(pool.active(1, 0s) == "warn i1 360s");
+    CHECK(pool.pass(6min) == "revoke i1 expired, stop i1 expired");
+
+    options.ttl = 0s;
+    options.warn_before = 10min;
+    PoolScript other(options);
+    other.served("ann");
+    CHECK(other.pass(10min) == "check i1");
+    CHECK(other.active(1, 10min) == "revoke i1 idle, stop i1 idle");
 }

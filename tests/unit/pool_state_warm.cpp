@@ -252,3 +252,16 @@ TEST_CASE("pool state: drain ends warm instances in every state, and none starts
     CHECK(pool.state.empty());
     CHECK_FALSE(pool.state.next_deadline());
 }
+
+TEST_CASE("pool state: a warm start that waits for its turn holds up nobody")
+{
+    auto options = warmed(3);
+    options.max_starting = 1;
+    PoolScript pool(options);
+    pool.fill_warm();
+    CHECK(pool.state.load().delayed_starts == 0);
+    pool.acquire("ann");
+    CHECK(pool.state.load().delayed_starts == 0);
+    pool.acquire("bob");
+    CHECK(pool.state.load().delayed_starts == 1);
+}

@@ -162,6 +162,7 @@ TEST_CASE("proof stage: a wrong answer ends the client with the words of its sty
     CHECK(fixture.rest(client) == refused);
     CHECK(fixture.end() == SessionEnd::authentication_failed);
     CHECK(fixture.summary().detail == "proof of work: a wrong answer");
+    CHECK(fixture.summary().rejected);
     CHECK(fixture.backend.instances().empty());
 }
 
@@ -200,6 +201,26 @@ TEST_CASE("proof stage: no answer")
     CHECK(fixture.rest(client) == client_sees);
     CHECK(fixture.end() == reason);
     CHECK(fixture.summary().detail == detail);
+    // To leave, or to be late, is no failure.
+    CHECK(fixture.summary().rejected == (client_sees != ""));
+}
+
+TEST_CASE("proof stage: nothing is asked of a client that would be refused all the same")
+{
+    auto setup = asking(easy(ProofStyle::kctf));
+    setup.authenticator = std::make_unique<OpenAuthenticator>();
+    setup.pool.max_instances = 1;
+    setup.pool.linger = 0s;
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    Asked first(fixture);
+    fixture.send(first.client, first.solution + "\n");
+    REQUIRE(fixture.loop.until([&] { return fixture.backend.times_opened() == 1; }));
+    auto second = fixture.connect();
+    CHECK(fixture.rest(second) == " reset");
+    CHECK(fixture.end() == SessionEnd::limit_reached);
+    CHECK(fixture.summary().detail ==
+          "the service has as many as it may have (max-instances): 1 in all, 0 of them unused");
 }
 
 TEST_CASE("proof stage: kCTF's clients may send empty lines, and the question before the solution")
@@ -354,6 +375,33 @@ TEST_CASE("proof verifier: sources take turns, and a check that nobody waits for
     CHECK(order == "adbc");
     CHECK(a.value() == true);
     CHECK(b.value() == false);
+}
+
+TEST_CASE("proof verifier: sources that gave a wrong answer come after all others")
+{
+    Loop loop;
+    ProofVerifier verifier(1);
+    const auto from = [](const char* address) {
+        const asio::ip::tcp::endpoint peer(asio::ip::make_address(address), 1), local;
+        return Source(ClientInfo(peer, local), 64);
+    };
+    for (const auto* wrong : {"192.0.2.1", "192.0.2.2"})
+        CHECK(loop.run(verifier.verify(from(wrong), [] { return false; })) == false);
+    Busy busy(loop, verifier);
+    std::string order;
+    const auto check = [&](const char* address, char name) {
+        auto task = loop.start(verifier.verify(from(address), [&order, name] {
+            order += name;
+            return true;
+        }));
+        loop.settle();
+        return task;
+    };
+    auto a = check("192.0.2.1", 'a'), b = check("192.0.2.2", 'b');
+    auto c = check("192.0.2.3", 'c'), d = check("192.0.2.3", 'd');
+    busy.release();
+    REQUIRE(loop.until([&] { return a.done() && b.done() && c.done() && d.done() && busy.done(); }));
+    CHECK(order == "cdab");
 }
 
 TEST_CASE("proof verifier: a check that throws has failed")

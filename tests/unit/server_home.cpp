@@ -9,6 +9,7 @@
 
 #include <instancer/authenticator/shared.hpp>
 
+#include "echo.hpp"
 #include "server_fixture.hpp"
 
 using namespace server_fixture;
@@ -68,19 +69,6 @@ private:
     {
         ended_.set();
         co_return Result<void>();
-    }
-
-    static asio::awaitable<void> echo(Stream stream)
-    {
-        std::vector<std::byte> buffer(4096);
-        for (;;) {
-            const auto count = co_await stream.read_some(buffer);
-            if (!count || *count == 0)
-                co_return;
-            const auto written = co_await stream.write_all(std::span(buffer).first(*count));
-            if (!written)
-                co_return;
-        }
     }
 
     asio::any_io_executor control_, home_;

@@ -6,6 +6,7 @@
 
 using namespace instancer;
 using namespace std::chrono_literals;
+using instancer::detail::coming_end;
 using instancer::detail::passed_limit;
 
 namespace {
@@ -80,4 +81,25 @@ TEST_CASE("session limits: a session that is not joined yet has only its whole t
     CHECK_FALSE(passed_limit(options, begin, state, begin + 1h));
     options.session_timeout = 1h;
     CHECK(passed_limit(options, begin, state, begin + 1h) == SessionEnd::too_long);
+}
+
+TEST_CASE("session limits: the end that comes next is foreseen, but for those that are not worth a warning")
+{
+    auto options = without_limits();
+    options.warn_before = 5s;
+    LinkState state;
+    state.touch(begin + 1s);
+    CHECK(coming_end(options, begin, state).time == Clock::time_point::max());
+    options.session_timeout = 60s;
+    CHECK(coming_end(options, begin, state).time == begin + 60s);
+    CHECK_FALSE(coming_end(options, begin, state).by_silence);
+    options.session_idle = 10s;
+    CHECK(coming_end(options, begin, state).time == begin + 11s);
+    CHECK(coming_end(options, begin, state).by_silence);
+    state.half_close(begin + 2s);
+    options.half_close_timeout = 6s;
+    CHECK(coming_end(options, begin, state).time == begin + 8s);
+    CHECK_FALSE(coming_end(options, begin, state).by_silence);
+    options.session_idle = options.half_close_timeout = 5s;
+    CHECK(coming_end(options, begin, state).time == begin + 60s);
 }

@@ -143,6 +143,35 @@ TEST_CASE("tell: a session is warned before the time of its instance is over, be
     CHECK(fixture.end() == SessionEnd::expired);
 }
 
+TEST_CASE("tell: a session is warned before it ends by limits of its own, or because the server ends")
+{
+    Setup setup;
+    setup.server.warning = "it ends in {wait}";
+    setup.server.idle_warning = "silent; it ends in {wait}";
+    setup.server.warn_before = 500ms;
+    std::string line = "it ends in 1s\n";
+    bool drains = false;
+    SUBCASE("session timeout") { setup.server.session_timeout = 600ms; }
+    SUBCASE("silence of the session")
+    {
+        setup.server.session_idle = 600ms;
+        line = "silent; " + line;
+    }
+    SUBCASE("silence of its instance")
+    {
+        setup.pool.idle = 600ms;
+        setup.pool.warn_before = 500ms;
+        line = "silent; " + line;
+    }
+    SUBCASE("a drain") { drains = true; }
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto client = fixture.joined();
+    if (drains)
+        fixture.server.drain(600ms);
+    CHECK(fixture.rest(client) == line + " reset");
+}
+
 TEST_CASE("tell: how long it takes is said in whole units, and never as less than it is")
 {
     CHECK(line_with_wait("{wait}", 0s) == "0s\n");

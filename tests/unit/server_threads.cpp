@@ -18,6 +18,7 @@
 #include <instancer/bridge/pair_bridge.hpp>
 #include <instancer/server.hpp>
 
+#include "echo.hpp"
 #include "event_log.hpp"
 #include "socket_pair.hpp"
 
@@ -83,19 +84,6 @@ private:
         asio::steady_timer timer(executor, 2ms);
         co_await timer.async_wait(instancer::as_result);
         state->ended.set();
-    }
-
-    static asio::awaitable<void> echo(Stream stream)
-    {
-        std::vector<std::byte> buffer(4096);
-        for (;;) {
-            const auto count = co_await stream.read_some(buffer);
-            if (!count || *count == 0)
-                co_return;
-            const auto written = co_await stream.write_all(std::span(buffer).first(*count));
-            if (!written)
-                co_return;
-        }
     }
 
     asio::any_io_executor control_;

@@ -260,6 +260,7 @@ TEST_CASE("files of keys: what everybody can know is no secret, and what is wron
 {
     CHECK(problem_with(std::string(31, 's') + "\n") ==
           "k: holds a shared secret of 31 bytes, which can be guessed; use 32 or more");
+    CHECK(problem_with("\n") == "k: holds a shared secret of 0 bytes, which can be guessed; use 32 or more");
     CHECK(problem_with("hex:" + std::string(62, '0')).find("k: holds a shared secret of 31 bytes") == 0);
     CHECK(problem_with("hex:" + std::string(63, '0')).find("k: after hex: stand other characters") == 0);
     CHECK(problem_with(std::string(public_key) + "\n").find("k: holds digits without hex: before them") == 0);

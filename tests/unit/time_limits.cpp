@@ -55,6 +55,8 @@ TEST_CASE("time limits: an instance keeps the time of its warning, too")
     limits.apply(table[warned]);
     CHECK(limits.warning_due(table[silent]) == std::chrono::steady_clock::time_point::max());
     CHECK(limits.warning_due(table[warned]) == table[warned].claimed + 55min);
-    table[warned].warned = true;
+    table[warned].warned_of = limits.coming_end(table[warned]).time;
     CHECK(limits.warning_due(table[warned]) == std::chrono::steady_clock::time_point::max());
+    table[warned].extended = 600;
+    CHECK(limits.warning_due(table[warned]) == table[warned].claimed + 65min);
 }

@@ -10,6 +10,7 @@
 #include "authentication/web/circuit_breaker.hpp"
 #include "authentication/web/web_address.hpp"
 #include "authentication/web/web_dialect.hpp"
+#include "authentication/web/web_environment.hpp"
 
 using namespace instancer;
 using namespace instancer::daemon;
@@ -53,12 +54,78 @@ TEST_CASE("webhook: it admits by an owner, rejects by 403, and all else is no an
     const auto says = [](std::string_view body) { return judged(webhook_dialect, 200, body); };
     CHECK(says(R"({"owner":"red"})") == "red/");
     CHECK(says(R"({"owner":"red","identifier":"2","more":[1]})") == "red/2");
+    CHECK(says(R"({"owner":"red","identifier":null})") == "red/");
     CHECK(judged(webhook_dialect, 403, R"({"owner":"red"})") == "rejected");
     for (const auto* body : {"", "null", "[]", "{}", R"({"owner":""})", R"({"owner":7})", R"({"owner":"red")",
                              R"(["owner","red"])", "{\"owner\":\"\xff\"}"})
         CHECK(says(body) == "down: its answer is no JSON with an owner");
     for (const int status : {201, 204, 301, 302, 400, 401, 404, 429, 500, 503})
         CHECK(judged(webhook_dialect, status, R"({"owner":"red"})") == "down: it answered " + std::to_string(status));
+}
+
+TEST_CASE("webhook: an identifier that is no text would be nobody's, and texts without end are not kept")
+{
+    const auto why = [](const nlohmann::json& answer) {
+        const auto verdict = webhook_dialect.judge(200, answer.dump(), "token");
+        CHECK(verdict.is_unusable());
+        return verdict.why();
+    };
+    for (const auto& identifier : {nlohmann::json(2), nlohmann::json::array({"2"}), nlohmann::json(true)})
+        CHECK(why({{"owner", "red"}, {"identifier", identifier}}) == "its answer has an identifier that is no text");
+    const std::string most(1024, 'x'), more = most + "x";
+    CHECK(webhook_dialect.judge(200, nlohmann::json{{"owner", most}, {"identifier", most}}.dump(), "").admission());
+    CHECK(why({{"owner", more}}) == "its answer has an owner or identifier of more than 1024 bytes");
+    CHECK(why({{"owner", "red"}, {"identifier", more}}) ==
+          "its answer has an owner or identifier of more than 1024 bytes");
+}
+
+TEST_CASE("webhook: the variables of its env are the instance's, where they can be variables at all")
+{
+    const auto verdict = [](const nlohmann::json& env) {
+        return webhook_dialect.judge(200, nlohmann::json{{"owner", "red"}, {"env", env}}.dump(), "token");
+    };
+    const auto variables = verdict({{"TEAM", "Red = \n\"1\""}, {"_x2", ""}}).admission().value().environment();
+    CHECK(variables == Environment{{"TEAM", "Red = \n\"1\""}, {"_x2", ""}});
+    CHECK(verdict(nullptr).admission()->environment().empty());
+    CHECK(verdict(nlohmann::json::object()).admission()->environment().empty());
+
+    const auto why = [&](const nlohmann::json& env) {
+        const auto unusable = verdict(env);
+        CHECK(unusable.is_unusable());
+        CHECK_FALSE(unusable.admission());
+        return unusable.why();
+    };
+    for (const auto& env : {nlohmann::json("A=b"), nlohmann::json({"A", "b"}), nlohmann::json(7)})
+        CHECK(why(env) == "its answer has an env that is no object of names and values");
+    for (const auto* name : {"", "A=B", "1A", "A B", "A-B", "\xc3\xa9", "A\n"})
+        CHECK(why({{name, "x"}}) == "its answer has a name in env that no variable can have");
+    for (const auto& value : {nlohmann::json(7), nlohmann::json(nullptr), nlohmann::json(std::string("a\0b", 3))})
+        CHECK(why({{"A", value}}) == "its answer has a value in env that is no text, or holds a zero byte");
+    CHECK(verdict({{"A", std::string(4095, 'x')}}).admission());
+    CHECK(why({{"A", std::string(4096, 'x')}}) == "its answer has more than 4096 bytes in env");
+    nlohmann::json many;
+    for (int i = 0; i < 64; ++i)
+        many["A" + std::to_string(i)] = "";
+    CHECK(verdict(many).admission());
+    many["B"] = "";
+    CHECK(why(many) == "its answer has more than 64 variables in env");
+}
+
+TEST_CASE("webhook: variables that instancerd itself sets, and any for warm instances, are a problem")
+{
+    ServiceSettings service("shell", Mode::exec);
+    const auto why = [&](const std::string& name) { return problem_with({{"A", "1"}, {name, "2"}}, service); };
+    CHECK(problem_with({}, service) == "");
+    for (const auto* name : {"B", "INSTANCER", "FLAG", "PORT", "PATH"})
+        CHECK(why(name) == "");
+    CHECK(why("INSTANCER_ANY") == "sets INSTANCER_ANY in env, which instancerd itself sets");
+    service.io = ProcessIo::port;
+    CHECK(why("PORT") == "sets PORT in env, which instancerd itself sets");
+    service.flags.text = "FLAG{{hmac:32}}";
+    CHECK(why("FLAG") == "sets FLAG in env, which instancerd itself sets");
+    service.pool.warm = 1;
+    CHECK(why("B") == "has an env, which a warm instance starts without; remove that or warm");
+    CHECK(problem_with({}, service) == "");
 }
 
 TEST_CASE("platforms: they are asked whose the token is, and a line that can be no token is not passed on")
@@ -138,21 +205,28 @@ TEST_CASE("circuit breaker: after five failures in a row one trial in each pause
     for (int i = 0; i < 4; ++i)
         CHECK_FALSE(breaker.failed(now));
     CHECK(breaker.failed(now));
-    CHECK_FALSE(breaker.failed(now));
-    CHECK_FALSE(breaker.allows(now + 1999ms));
-    now += 2s;
+    // Others that were under way.
+    for (int i = 0; i < 20; ++i)
+        CHECK_FALSE(breaker.failed(now + 500ms));
+    CHECK_FALSE(breaker.allows(now + 999ms));
+    now += 1s;
     CHECK(breaker.allows(now));
     CHECK_FALSE(breaker.allows(now));
     CHECK_FALSE(breaker.failed(now));
-    CHECK_FALSE(breaker.allows(now + 3999ms));
+    CHECK_FALSE(breaker.failed(now));
+    CHECK_FALSE(breaker.allows(now + 1999ms));
     // A trial of which nothing is heard is not the last.
+    CHECK(breaker.allows(now + 2s));
     CHECK(breaker.allows(now + 4s));
-    CHECK(breaker.allows(now + 8s));
     CHECK(breaker.succeeded());
     CHECK_FALSE(breaker.succeeded());
     CHECK(breaker.allows(now));
-    for (int i = 0; i < 20; ++i)
+    for (int i = 0; i < 20; ++i) {
+        breaker.allows(now);
         breaker.failed(now);
+        now += 30s;
+    }
+    now -= 30s;
     CHECK_FALSE(breaker.allows(now + 29s));
     CHECK(breaker.allows(now + 30s));
 }

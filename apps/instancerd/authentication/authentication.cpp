@@ -39,7 +39,7 @@ std::string deal_with_removed(const Owners& owners, OnRemoved what, InstancePool
 
 }  // namespace
 
-Owners Authentication::apply(Reading reading)
+Owners Authentication::apply(Reading reading, const std::set<std::string>& present)
 {
     Owners removed;
     std::set_difference(owners_.begin(), owners_.end(), reading.owners.begin(), reading.owners.end(),
@@ -47,7 +47,17 @@ Owners Authentication::apply(Reading reading)
                         [](const auto& one, const auto& other) { return one.first < other.first; });
     owners_ = std::move(reading.owners);
     reading.apply();
+    std::erase_if(leaving_,
+                  [&](const auto& owner) { return !present.contains(owner.first) || owners_.contains(owner.first); });
+    leaving_.insert(removed.begin(), removed.end());
     return removed;
+}
+
+Owners Authentication::named_owners() const
+{
+    auto named = owners_;
+    named.insert(leaving_.begin(), leaving_.end());
+    return named;
 }
 
 Parsed<Authentication> open_authentication(const ServiceSettings& service, Events& events)
@@ -62,7 +72,8 @@ Parsed<Authentication> open_authentication(const ServiceSettings& service, Event
 }
 
 void reload_authentication(Authentication& authentication, Parsed<Authentication::Reading> reading,
-                           const ServiceSettings& service, InstancePool& pool, Log& log)
+                           const std::set<std::string>& present, const ServiceSettings& service, InstancePool& pool,
+                           Log& log)
 {
     if (!reading) {
         log.warning(service.name, reading.error() + "; the " + authentication.what() + " stay as they were");
@@ -70,8 +81,8 @@ void reload_authentication(Authentication& authentication, Parsed<Authentication
     }
     const auto text = reading->text, remark = reading->remark;
     // Before instances end: nobody may come back for another one.
-    const auto removed = authentication.apply(std::move(*reading));
-    log.name_owners(service.name, authentication.owners());
+    const auto removed = authentication.apply(std::move(*reading), present);
+    log.name_owners(service.name, authentication.named_owners());
     log.notice(service.name, text + deal_with_removed(removed, service.on_removed, pool));
     if (!remark.empty())
         log.warning(service.name, remark);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -66,24 +67,31 @@ public:
     /// Threads: any.
     std::optional<Parsed<Reading>> read() const { return read_ ? std::optional(read_()) : std::nullopt; }
 
-    /// Puts it in force. Returns the owners that it knows no more.
-    Owners apply(Reading reading);
+    /// Puts it in force. Returns the owners that it knows no more. Of those that went earlier the names of `present`
+    /// ones are kept.
+    Owners apply(Reading reading, const std::set<std::string>& present = {});
 
     const std::string& what() const noexcept { return what_; }
     const Owners& owners() const noexcept { return owners_; }
+
+    /// The same, with those that it knows no more and that may have sessions or instances yet.
+    Owners named_owners() const;
 
 private:
     std::unique_ptr<Authenticator> authenticator_;
     std::string what_;
     Read read_;
     Owners owners_;
+    Owners leaving_;  ///< Those that it knows no more and that may have sessions or instances yet.
 };
 
 /// Builds what the settings ask for, of what its files hold. Both must outlive the result.
 Parsed<Authentication> open_authentication(const ServiceSettings& service, Events& events);
 
 /// Uses what was read again, if it is right, and deals with the instances of owners that are no longer known.
+/// `present`: the owners that have sessions or instances, by their hash.
 void reload_authentication(Authentication& authentication, Parsed<Authentication::Reading> reading,
-                           const ServiceSettings& service, InstancePool& pool, Log& log);
+                           const std::set<std::string>& present, const ServiceSettings& service, InstancePool& pool,
+                           Log& log);
 
 }  // namespace instancer::daemon

@@ -50,8 +50,8 @@ constexpr Option table[] = {
      {.needs = {{{{"auth", "signed"}}}}, .reload = true}},
 
     {web, "auth-url", custom<Shape::text, set_url, show<&S::authentication, &A::web, &W::url>>.called("URL"), Scope::instances, {},
-     "who says whose a token is: https://HOST/PATH, or http on this machine. With ctfd and rctf without a path: the "
-     "platform itself",
+     "the service that finds the owner of a token: https://HOST/PATH, or http on this machine. With ctfd and rctf "
+     "without a path: the platform itself",
      {.needs = with_web}},
     {web, "auth-url-timeout", some_duration<&S::authentication, &A::web, &W::timeout>, Scope::instances, {},
      "how long it may take to answer",

@@ -58,7 +58,7 @@ Options of the daemon (instancerd --help) may stand beside --config, and go befo
 
 Keys are the long options without the dashes, of the daemon at the top and of its mode in each
 service; "mode" and "command" say what the command line says by position. instancerd MODE --help
-shows the options of a mode: exec, docker, forward, relay, tunnel server, tunnel agent.
+shows the options of a mode: exec, docker, oci, forward, relay, tunnel server, tunnel agent.
 )";
 
 /// Breaks `text` into lines that begin in column `indent` and end before column 100.

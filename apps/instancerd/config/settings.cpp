@@ -44,14 +44,15 @@ ServiceSettings::ServiceSettings(std::string service_name, Mode service_mode)
     pool.max_starting = 2 * processors();
     if (mode == Mode::relay)
         auth_timeout = std::chrono::seconds(5);
-    if (mode == Mode::docker) {
+    if (mode == Mode::docker || mode == Mode::oci) {
         limits.memory = docker.limits.memory;
         limits.cpus = docker.limits.cpus;
         limits.pids = docker.limits.pids;
         limits.nofile = docker.limits.nofile;
         limits.tmp = docker.limits.tmp;
-        limits.log = docker.limits.log;
     }
+    if (mode == Mode::docker)
+        limits.log = docker.limits.log;
 }
 
 void ServiceSettings::complete()

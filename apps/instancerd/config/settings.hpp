@@ -32,6 +32,7 @@
 #include "files/access.hpp"
 #include "flags/flag_settings.hpp"
 #include "modes/mode.hpp"
+#include "modes/oci/oci_settings.hpp"
 #include "modes/tunnel/tunnel_settings.hpp"
 #include "options/values.hpp"
 #include "proof/proof_settings.hpp"
@@ -174,7 +175,8 @@ public:
 
     FlagSettings flags;
 
-    DockerOptions docker;  ///< What concerns containers alone.
+    DockerOptions docker;  ///< What concerns containers alone, with an engine or without.
+    OciSettings oci;       ///< What concerns containers without an engine alone.
 
     UpstreamOptions upstream;  ///< What concerns forwarding alone; its list is empty when it comes from a file.
     std::string upstreams_file;
@@ -204,7 +206,9 @@ public:
     /// Whether an instance serves one connection and goes with it.
     bool single_use() const
     {
-        return mode == Mode::exec ? io != ProcessIo::port : mode == Mode::docker && docker.io == DockerIo::stdio;
+        if (mode == Mode::exec)
+            return io != ProcessIo::port;
+        return (mode == Mode::docker || mode == Mode::oci) && docker.io == DockerIo::stdio;
     }
 
     /// Fills in the defaults that depend on other options.

@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
+#include <span>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -23,13 +25,26 @@ namespace instancer::daemon {
 
 namespace {
 
+/// How often a network has been banned; the most is a guess, beyond which nothing changes.
+constexpr std::uint64_t most_times = 1000;
+
+/// `times N`, or nothing.
+Parsed<unsigned> parse_times(std::span<const std::string> words)
+{
+    if (words.empty())
+        return 0U;
+    const auto count = parse_count(words[1], 1, most_times);
+    return count ? Parsed<unsigned>(static_cast<unsigned>(*count)) : wrong("after times, " + count.error());
+}
+
 Parsed<Ban> parse_ban(std::string_view line)
 {
     const auto mark = std::min(line.find('#'), line.size());
     const auto words = words_of(line.substr(0, mark));
-    if (words.size() != 4 || words[0] != "deny" || words[2] != "until")
+    const bool has_times = words.size() == 6 && words[4] == "times";
+    if ((words.size() != 4 && !has_times) || words[0] != "deny" || words[2] != "until")
         return wrong("is no ban; write deny NETWORK until TIME # reason, as in deny 192.0.2.1 until "
-                     "2026-11-30T08:15:00Z # guesses");
+                     "2026-11-30T08:15:00Z # guesses; before # may stand how often, as in times 3");
     const auto network = parse_network(words[1]);
     if (!network)
         return wrong(network.error());
@@ -38,8 +53,11 @@ Parsed<Ban> parse_ban(std::string_view line)
     const auto until = from_utc(words[3]);
     if (!until)
         return wrong(in_quotes(words[3]) + " is no time; write it in UTC, as in 2026-11-30T08:15:00Z");
+    const auto times = parse_times(std::span(words).subspan(4));
+    if (!times)
+        return wrong(times.error());
     const auto reason = line.substr(std::min(line.find_first_not_of("# \t", mark), line.size()));
-    return Ban(**network, *until, reason.empty() ? "an operator banned it" : std::string(reason));
+    return Ban(**network, *until, reason.empty() ? "an operator banned it" : std::string(reason), *times);
 }
 
 bool exists(const std::string& file)
@@ -107,7 +125,8 @@ std::string print_bans(const std::vector<Ban>& bans)
 {
     std::string text;
     for (const auto& ban : bans)
-        text += "deny " + ban.network.to_string() + " until " + to_utc(ban.until) + " # " + one_line(ban.reason) + "\n";
+        text += "deny " + ban.network.to_string() + " until " + to_utc(ban.until) +
+                (ban.times > 1 ? " times " + std::to_string(ban.times) : "") + " # " + one_line(ban.reason) + "\n";
     return text;
 }
 
@@ -161,18 +180,25 @@ void BanKeeper::synchronize(bool tell)
         return;
     const auto text = read_if_there(file);
     const bool changed = !text || *text != written_;
-    if ((changed || tell) && !adopt(text, fresh, tell)) {
+    const auto keep_for_later = [&] {
         const std::lock_guard lock(mutex_);
         fresh_.insert(fresh_.begin(), fresh.begin(), fresh.end());
-        return;
-    }
-    auto now = print_bans(bans_->list());
+    };
+    if (!changed && !tell)
+        // One that began while the file was adopted last was lost with that.
+        for (const auto& ban : fresh)
+            bans_->add(ban);
+    else if (!adopt(text, fresh, tell))
+        return keep_for_later();
+    auto now = print_bans(bans_->remembered());
     if (now == *text)
         return;
-    if (const auto done = replace_file(file, now); !done)
-        log_.warning(service_.name, done.error() + "; bans hold until the daemon ends");
-    else
+    if (const auto done = replace_file(file, now)) {
         written_ = std::move(now);
+    } else {
+        keep_for_later();
+        log_.warning(service_.name, done.error() + "; bans hold until the daemon ends");
+    }
 }
 
 bool BanKeeper::adopt(const Parsed<std::string>& text, const std::vector<Ban>& fresh, bool tell)
@@ -183,12 +209,17 @@ bool BanKeeper::adopt(const Parsed<std::string>& text, const std::vector<Ban>& f
         log_.warning(service_.name, bans.error() + "; the bans stay as they were, and are not written");
         return false;
     }
-    const auto count = bans->size();
-    bans->insert(bans->end(), fresh.begin(), fresh.end());
+    const auto now = std::chrono::system_clock::now();
+    const auto count = std::count_if(bans->begin(), bans->end(), [now](const Ban& ban) { return now < ban.until; });
+    const auto is_shorter = [bans = *bans](const Ban& ban) {
+        return std::any_of(bans.begin(), bans.end(),
+                           [&](const Ban& other) { return other.network == ban.network && other.until >= ban.until; });
+    };
+    std::remove_copy_if(fresh.begin(), fresh.end(), std::back_inserter(*bans), is_shorter);
     bans_->replace(*bans);
     written_ = *text;
     if (tell)
-        log_.notice(service_.name, "read " + counted(count, "ban") + " from " + file);
+        log_.notice(service_.name, "read " + counted(static_cast<std::size_t>(count), "ban") + " from " + file);
     return true;
 }
 

@@ -17,7 +17,8 @@ namespace instancer::daemon {
 
 class Log;
 
-/// Reads bans, one a line: `deny NETWORK until TIME # reason`. The error names `file` and the line.
+/// Reads bans, one a line: `deny NETWORK until TIME times N # reason`, of which `times N` may be left out. The error
+/// names `file` and the line.
 Parsed<std::vector<Ban>> parse_bans(std::string_view text, const std::string& file);
 
 /// The bans as `parse_bans` reads them.

@@ -23,8 +23,11 @@ void add_crowd(ServerOptions& options, const ServiceSettings& service)
             std::make_shared<StartRateStage>(crowd.start_rate, service.source_prefix, service.source_prefix4));
     if (crowd.tell)
         options.tell = std::make_shared<const ClientTexts>(crowd.texts);
-    if (service.pool.warn_before > service.pool.warn_before.zero())
-        options.warning = crowd.warning;
+    if (service.pool.warn_before == service.pool.warn_before.zero())
+        return;
+    options.warn_before = service.pool.warn_before;
+    options.warning = crowd.warning;
+    options.idle_warning = crowd.idle_warning;
 }
 
 }  // namespace instancer::daemon

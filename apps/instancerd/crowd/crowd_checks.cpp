@@ -17,11 +17,32 @@ bool admits_anybody(const ServiceSettings& service) { return !has_line(service.a
 bool asks_nothing(const Checker& checker)
 {
     const auto& service = checker.service;
-    if (checker.has("pow"))
+    if (service.proof.is_asked())
         return false;
     if (service.mode == Mode::forward)
         return true;
     return includes(Scope::instances, scope_of(service.mode)) && admits_anybody(service);
+}
+
+/// Whether some limit is long enough to warn of it.
+bool warns_of_something(const ServiceSettings& service)
+{
+    const auto& pool = service.pool;
+    const auto longest = std::max<PoolOptions::Duration>(
+        {pool.ttl, pool.idle, service.session_timeout, service.session_idle, service.half_close_timeout});
+    return longest > pool.warn_before;
+}
+
+void check_warning(Checker& checker)
+{
+    const auto& pool = checker.service.pool;
+    if (pool.warn_before == pool.warn_before.zero())
+        return;
+    if (pool.ttl != pool.ttl.zero() && pool.warn_before >= pool.ttl)
+        checker.refuse("warn-before", "is not shorter than " + checker.say("ttl") + "; lower it or raise that");
+    else if (!warns_of_something(checker.service))
+        checker.refuse("warn-before", "is not shorter than any limit of time of a session; lower it, or add " +
+                                          checker.say("ttl", "DURATION"));
 }
 
 void check_ban_file(Checker& checker)
@@ -47,7 +68,6 @@ void check_ban_file(Checker& checker)
 void check_crowd(Checker& checker)
 {
     const auto& service = checker.service;
-    const auto& pool = service.pool;
     if (!service.crowd.ban_after.unlimited() && asks_nothing(checker))
         checker.refuse("ban-after", "bans nobody where nothing is asked of clients; add " +
                                         (service.mode == Mode::forward ? std::string("a proof of work")
@@ -56,8 +76,7 @@ void check_crowd(Checker& checker)
     if (service.crowd.max_authenticating != 0 && admits_anybody(service))
         checker.refuse("max-authenticating", "counts nobody where clients need not say who they are; add " +
                                                  checker.say("auth", "prompt") + ", or remove this");
-    if (pool.ttl != pool.ttl.zero() && pool.warn_before >= pool.ttl)
-        checker.refuse("warn-before", "is not shorter than " + checker.say("ttl") + "; lower it or raise that");
+    check_warning(checker);
     check_ban_file(checker);
 }
 

@@ -65,7 +65,8 @@ std::string* text_of(CrowdSettings& crowd, std::string_view name)
                                                                {"silent", &crowd.texts.silent},
                                                                {"unavailable", &crowd.texts.unavailable},
                                                                {"stopping", &crowd.texts.stopping},
-                                                               {"warning", &crowd.warning}};
+                                                               {"warning", &crowd.warning},
+                                                               {"idle", &crowd.idle_warning}};
     const auto found = std::find_if(std::begin(texts), std::end(texts), [&](const auto& t) { return t.first == name; });
     return found == std::end(texts) ? nullptr : found->second;
 }
@@ -79,7 +80,7 @@ Parsed<void> set_text(Target to, const std::string& text)
     if (!place)
         return wrong(
             in_quotes(assignment->first) +
-            " is no text; write queued, full, often, late, rejected, silent, unavailable, stopping or warning");
+            " is no text; write queued, full, often, late, rejected, silent, unavailable, stopping, warning or idle");
     return set(*place, parse_escaped(assignment->second));
 }
 
@@ -98,8 +99,8 @@ constexpr Option table[] = {
      "for one address (source-prefix, source-prefix4). All of them may come at once; 0: no limit. One client too many is "
      "refused; a client that finds its own instance running does not count"},
     {limits, "ban-after", rate<&S::crowd, &C::ban_after>, Scope::service, {},
-     "ban an address (source-prefix, source-prefix4) whose clients fail more often than that to prove who they are, or "
-     "what else is asked of them, as in 5/1m; 0: nobody is banned. Leaving is no failure"},
+     "ban an address (source-prefix, source-prefix4) whose clients fail more often than that at a proof that is asked "
+     "of them, as in 5/1m; 0: nobody is banned. Leaving is no failure"},
     {limits, "ban-for", custom<Shape::duration, set_ban_time, show<&S::crowd, &C::ban_for>>.called("DURATION").within(1, std::numeric_limits<std::int64_t>::max()), Scope::service, {},
      "how long a ban takes, 24h at most; each further one of the same address twice as long, up to a day",
      {.needs = with_bans}},
@@ -107,26 +108,27 @@ constexpr Option table[] = {
      "clients that are never banned",
      {.needs = {{{{"ban-after", {}, "N/DURATION"}, {"ban-file", {}, "FILE"}}}}}},
     {limits, "ban-file", file<&S::crowd, &C::ban_file>, Scope::service, {},
-     "where bans are kept over restarts, one a line: deny NETWORK until TIME # reason, with a TIME as in "
-     "2026-11-30T08:15:00Z; lines may be added, changed and removed",
+     "where bans are kept over restarts, one a line: deny NETWORK until TIME times N # reason, with a TIME as in "
+     "2026-11-30T08:15:00Z and, from the second ban on, how often; lines may be added, changed and removed",
      {.reload = true}},
     {limits, "max-unadmitted-per-source", count<&Settings::max_unadmitted_per_source>, Scope::daemon, {},
      "of the connections that max-unadmitted counts, how many may be from one address (source-prefix, source-prefix4); "
      "0: no limit. One more resets the oldest of them"},
     {limits, "max-authenticating", count<&S::crowd, &C::max_authenticating>, Scope::instances, {},
-     "clients that may be saying who they are at once; 0: no limit. One more resets the oldest of the source (address, "
+     "clients that may identify themselves at once; 0: no limit. One more resets the oldest of the source (address, "
      "source-prefix, source-prefix4) that has most of them"},
 
     {told, "tell", flag<&S::crowd, &C::tell>, Scope::queued, {},
      "tell clients in a line why they are refused, and their place in the queue whenever it changes. Without it they "
      "get no byte"},
     {told, "tell-text", custom<Shape::map, set_text>.called("NAME=TEXT"), Scope::queued, {},
-     "another text for queued, full, often, late, rejected, silent, unavailable, stopping or warning, with the escapes "
+     "another text for queued, full, often, late, rejected, silent, unavailable, stopping, warning or idle, with the escapes "
      "of C; empty: nothing is said. {position} and {waiting} stand for a place in the queue, {wait} for how long it takes",
      {.needs = {{{{"tell"}, {"warn-before", {}, "DURATION"}}}}}},
     {told, "warn-before", duration<&S::pool, &PoolOptions::warn_before>, Scope::instances, {},
-     "write a line into each session this long before its instance ends by ttl; 0: none",
-     {.needs = {{{{"ttl", {}, "DURATION"}}}}, .conflict = {{"io", "socket"}, "the program alone speaks to its client", {"io", "stdio"}}, .zero_is_off = true}},
+     "write a line into each session this long before it ends by ttl, idle, session-timeout, session-idle, "
+     "half-close-timeout or drain-timeout; limits that are no longer than this are not announced; 0: none",
+     {.conflict = {{"io", "socket"}, "the program alone speaks to its client", {"io", "stdio"}}, .zero_is_off = true}},
 };
 // clang-format on
 

@@ -27,7 +27,8 @@ public:
 
     bool tell = false;
     ClientTexts texts;
-    std::string warning = "this instance ends in {wait}";
+    std::string warning = "this session ends in {wait}";
+    std::string idle_warning = "this session ends in {wait}, unless something passes before";
 
     CrowdSettings() = default;
 

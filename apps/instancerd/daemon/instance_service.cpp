@@ -104,7 +104,7 @@ InstanceService::InstanceService(const OwnedSettings& settings, ServiceContext& 
     auto options = make_server_options(name_, service_, context.unadmitted);
     if (service_.proof.is_asked()) {
         proof_ = std::make_unique<ProofGate>(control, service_, *pool_, context.unadmitted, log_);
-        proof_->add_to(options);
+        proof_->add_to(options, context.verifier());
         events_.add(*proof_);
     }
     // Last: what a line of it tells counts already.
@@ -127,6 +127,7 @@ class InstanceService::Files {
 public:
     std::optional<Parsed<Authentication::Reading>> clients;
     std::optional<Parsed<AccessRules>> rules;
+    std::optional<Parsed<SignatureBypass>> bypass;
 
     Files() = default;
 };
@@ -136,6 +137,8 @@ InstanceService::Files InstanceService::read_files() const
     Files files;
     files.clients = authentication_.read();
     files.rules = read_rules(service_);
+    if (proof_)
+        files.bypass = proof_->read_bypass();
     return files;
 }
 
@@ -146,10 +149,25 @@ asio::awaitable<void> InstanceService::reload(HelperThreads& reader)
     auto read = [this] { return read_files(); };
     auto call = reader.run(std::move(read));
     auto files = co_await std::move(call);
+    auto look = present_owners();
+    const auto present = co_await std::move(look);
     if (files.clients)
-        reload_authentication(authentication_, std::move(*files.clients), service_, *pool_, log_);
+        reload_authentication(authentication_, std::move(*files.clients), present, service_, *pool_, log_);
     if (access_ && files.rules)
         reload_rules(*access_, std::move(*files.rules), service_, log_);
+    if (files.bypass)
+        proof_->use_bypass(std::move(*files.bypass));
+}
+
+asio::awaitable<std::set<std::string>> InstanceService::present_owners()
+{
+    const auto sessions = co_await server_->snapshot();
+    std::set<std::string> owners;
+    for (const auto& session : sessions)
+        owners.insert(session.owner);
+    for (const auto& instance : pool_->snapshot())
+        owners.insert(instance.owner);
+    co_return owners;
 }
 
 asio::awaitable<void> InstanceService::report()

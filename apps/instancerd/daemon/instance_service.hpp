@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -116,6 +117,10 @@ private:
     class Files;
 
     Files read_files() const;
+
+    /// Those that have sessions or instances, by their hash.
+    asio::awaitable<std::set<std::string>> present_owners();
+
     void report_instances();
 
     const ServiceSettings& service_;

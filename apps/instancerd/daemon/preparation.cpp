@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: MIT
 #include "daemon/preparation.hpp"
 
+#include <algorithm>
+
 #include "modes/modes.hpp"
 
 namespace instancer::daemon {
+
+const std::shared_ptr<ProofVerifier>& ServiceContext::verifier()
+{
+    // Verifying must leave processors to those who are served.
+    if (!verifier_)
+        verifier_ = std::make_shared<ProofVerifier>(std::max<std::size_t>(processors() / 2, 1));
+    return verifier_;
+}
 
 Parsed<PreparedServices> prepare_services(const std::shared_ptr<const Settings>& settings, ServiceContext& context)
 {

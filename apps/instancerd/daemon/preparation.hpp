@@ -8,6 +8,7 @@
 #include <asio/any_io_executor.hpp>
 
 #include <instancer/acceptor/unadmitted_limit.hpp>
+#include <instancer/admission/proof_verifier.hpp>
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/workers.hpp>
 
@@ -36,6 +37,9 @@ public:
     /// The worker for the next service that lives on one, in turn; the first worker has enough to do.
     asio::any_io_executor next_home() { return workers.executor(++homes_ % workers.size()); }
 
+    /// Verifies the proofs of work of all services.
+    const std::shared_ptr<ProofVerifier>& verifier();
+
     Workers& workers;
     InheritedSockets inherited;
     const std::shared_ptr<InstanceBudget> budget;
@@ -44,6 +48,7 @@ public:
 
 private:
     std::size_t homes_ = 0;
+    std::shared_ptr<ProofVerifier> verifier_;  ///< Once a service needs it.
 };
 
 using PreparedServices = std::vector<std::unique_ptr<RunningService>>;

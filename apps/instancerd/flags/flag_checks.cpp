@@ -12,6 +12,9 @@ namespace instancer::daemon {
 
 namespace {
 
+/// Of a flag, in hexadecimal: 64 bits, which nobody guesses by submitting. A guess.
+constexpr std::size_t enough_digits = 16;
+
 FlagTemplate template_of(const FlagSettings& flags) { return FlagTemplate::parse(flags.text).value(); }
 
 void check_key(Checker& checker)
@@ -44,7 +47,7 @@ void check_environment(Checker& checker)
         checker.refuse("flag",
                        "cannot be in the environment with " + checker.say("warm") +
                            ": a warm instance starts before it has an owner; add " +
-                           checker.say("flag-file", service.mode == Mode::docker ? "/run/flag/flag" : "{dir}/flag"));
+                           checker.say("flag-file", service.mode == Mode::exec ? "{dir}/flag" : "/run/flag/flag"));
 }
 
 void check_exec_file(Checker& checker)
@@ -69,7 +72,7 @@ void check_exec_file(Checker& checker)
         checker.refuse("flag-owner", "only root can give files away; start instancerd as root or remove this");
 }
 
-void check_docker_file(Checker& checker)
+void check_container_file(Checker& checker)
 {
     const auto& docker = checker.service.docker;
     const auto& file = checker.service.flags.file;
@@ -121,10 +124,10 @@ void check_flags(Checker& checker)
     check_log(checker);
     if (service.flags.file.empty())
         check_environment(checker);
-    else if (service.mode == Mode::docker)
-        check_docker_file(checker);
-    else
+    else if (service.mode == Mode::exec)
         check_exec_file(checker);
+    else
+        check_container_file(checker);
 }
 
 std::vector<std::string> warn_of_flags(const Settings& settings, const ServiceSettings& service)
@@ -140,6 +143,9 @@ std::vector<std::string> warn_of_flags(const Settings& settings, const ServiceSe
     else if (!parsed.needs_key() && !parsed.is_random())
         warnings.push_back("its flag is made of the owner's hash alone, which the instance is told and the log shows; "
                            "write " +
+                           settings.say("flag", "FLAG{{hmac:32}}"));
+    else if (parsed.secret_digits() < enough_digits)
+        warnings.push_back("its flags have so few digits that somebody may guess one; write " +
                            settings.say("flag", "FLAG{{hmac:32}}"));
     if (service.tokens.empty() && flags.log.empty())
         warnings.push_back(

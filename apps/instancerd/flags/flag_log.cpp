@@ -2,13 +2,15 @@
 #include "flags/flag_log.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
-#include <ctime>
 #include <fstream>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <instancer/text/utc_time.hpp>
 #include <instancer/unique_fd.hpp>
 
 #include "config/text.hpp"
@@ -17,26 +19,32 @@ namespace instancer::daemon {
 
 namespace {
 
-std::string utc_now()
+/// Whether no line was left half-written, as when there was no more room.
+bool ends_with_line(const std::string& file)
 {
-    const auto now = std::time(nullptr);
-    std::tm parts{};
-    ::gmtime_r(&now, &parts);
-    char text[sizeof "2026-01-01T00:00:00Z"];
-    return std::string(text, std::strftime(text, sizeof text, "%FT%TZ", &parts));
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0 || !S_ISREG(status.st_mode))
+        return true;
+    std::ifstream log(file);
+    char last = '\n';
+    log.seekg(-1, std::ios::end).get(last);
+    return last == '\n';
 }
 
 }  // namespace
 
 Parsed<void> log_flag(const std::string& file, const IssuedFlag& issued)
 {
-    const auto line = utc_now() + "\t" + issued.service + "\t" + issued.owner + "\t" + issued.identity + "\t" +
-                      one_line(issued.label, 200) + "\t" + issued.flag + "\n";
+    auto line = to_utc(std::chrono::system_clock::now()) + "\t" + issued.service + "\t" + issued.owner + "\t" +
+                issued.identity + "\t" + one_line(issued.label, 200) + "\t" + issued.flag + "\n";
     const UniqueFd log(::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600));
-    if (!log || ::write(log.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size()))
-        return wrong("the flag cannot be written to " + file + ": " + std::strerror(errno) +
-                     "; make room or correct the path, because no instance starts until then");
-    return {};
+    if (!ends_with_line(file))
+        line.insert(0, "\n");
+    const auto count = log ? ::write(log.get(), line.data(), line.size()) : -1;
+    if (count == static_cast<ssize_t>(line.size()))
+        return {};
+    return wrong("the flag cannot be written to " + file + ": " + std::strerror(count < 0 ? errno : ENOSPC) +
+                 "; make room or correct the path, because no instance starts until then");
 }
 
 Parsed<void> read_flag_log(const std::string& file, const std::function<void(IssuedFlag)>& found)
@@ -56,6 +64,8 @@ Parsed<void> read_flag_log(const std::string& file, const std::function<void(Iss
         issued.flag = std::move(fields[5]);
         found(std::move(issued));
     }
+    if (log.bad())
+        return wrong("cannot read " + file + " to its end");
     return {};
 }
 

@@ -42,7 +42,8 @@ bool FlagSearch::answer(std::istream& in, std::ostream& out) const
             all_known = false;
         }
         for (auto at = first; at != last; ++at)
-            out << flag << '\t' << at->second.service << '\t' << at->second.owner << '\t' << at->second.label << '\n';
+            out << flag << '\t' << at->second.service << '\t' << at->second.owner << '\t' << one_line(at->second.label)
+                << '\n';
     }
     out.flush();
     return all_known;

@@ -20,13 +20,13 @@ public:
 bool names_root(const std::string& user)
 {
     const auto name = user.substr(0, user.find(':'));
-    return name == "root" || name == "0";
+    return name == "root" || (!name.empty() && name.find_first_not_of('0') == name.npos);
 }
 
 bool is_root(const Graded& graded)
 {
     const auto& service = graded.service;
-    if (service.mode == Mode::docker || !service.user.empty())
+    if (service.mode != Mode::exec || !service.user.empty())
         return names_root(service.user);
     return graded.as_root && !service.users;
 }
@@ -49,7 +49,7 @@ constexpr Row table[] = {
     {Isolation::weak, Scope::exec, is_root, "its programs are root, who may do anything here", "user", "70000-70063"},
     {Isolation::weak, Scope::exec, shares_user,
      "its instances share a user: each can stop the others, and read what is theirs", "user", "70000-70063"},
-    {Isolation::weak, Scope::docker, is_root, "its programs are root in their containers", "user", "65534"},
+    {Isolation::weak, Scope::containers, is_root, "its programs are root in their containers", "user", "65534"},
     {Isolation::weak, Scope::instances, [](const Graded& g) { return g.service.limits.memory == 0; },
      "one instance can take all memory", "limit-memory", "256m"},
     {Isolation::weak, Scope::instances, [](const Graded& g) { return g.service.limits.pids == 0; },
@@ -64,7 +64,7 @@ constexpr Row table[] = {
      "the output of its containers can fill the disk of this machine", "limit-log", "1m"},
     {Isolation::fair, Scope::docker, [](const Graded& g) { return g.service.docker.egress; },
      "its containers can attack others from the address of this machine", "egress"},
-    {Isolation::fair, Scope::docker, [](const Graded& g) { return g.service.limits.tmp == 0; },
+    {Isolation::fair, Scope::containers, [](const Graded& g) { return g.service.limits.tmp == 0; },
      "/tmp of a container has no limit but that of its memory", "limit-tmp", "64m"},
     {Isolation::fair, Scope::instances, [](const Graded& g) { return g.service.limits.cpus == 0; },
      "one instance can take all processors", "limit-cpus", "1"},

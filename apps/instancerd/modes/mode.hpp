@@ -6,7 +6,7 @@
 namespace instancer::daemon {
 
 /// The kinds of services. `all_modes` lists what each of them is.
-enum class Mode { exec, docker, forward, relay, tunnel_server, tunnel_agent };
+enum class Mode { exec, docker, oci, forward, relay, tunnel_server, tunnel_agent };
 
 /// The word for it in the configuration.
 std::string_view name_of(Mode mode);

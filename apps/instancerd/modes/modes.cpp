@@ -6,6 +6,7 @@
 #include "modes/docker/docker.hpp"
 #include "modes/exec/exec.hpp"
 #include "modes/forward/forward.hpp"
+#include "modes/oci/oci.hpp"
 #include "modes/relay/relay.hpp"
 #include "modes/tunnel/tunnel.hpp"
 
@@ -16,6 +17,7 @@ namespace {
 constexpr const ModeEntry* list[] = {
     &exec_mode,           //
     &docker_mode,         //
+    &oci_mode,            //
     &forward_mode,        //
     &relay_mode,          //
     &tunnel_server_mode,  //

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <instancer/acceptor/source.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer::daemon {
@@ -108,6 +109,7 @@ Log::~Log()
 {
     report_losses();
     report_displaced(std::chrono::seconds(0));
+    write_denied(denied_.take_all());
     sink_->close();
     // What it still holds of the logger must go before the logger does.
     threads_.reset();
@@ -167,6 +169,33 @@ void Log::report_displaced(std::chrono::seconds pause)
               "; limit who may connect, or raise max-unadmitted or max-unadmitted-per-source");
 }
 
+bool Log::tells_denied(const SessionSummary& summary)
+{
+    constexpr unsigned prefix = 64;  // What clients of IPv6 usually have to themselves.
+    // The window that is over comes first.
+    report_denied();
+    const std::lock_guard lock(denied_mutex_);
+    return denied_.count(summary.service, Source(summary.client, prefix).to_string(), DeniedTally::Clock::now());
+}
+
+void Log::report_denied()
+{
+    std::vector<DeniedTally::Summary> all;
+    {
+        const std::lock_guard lock(denied_mutex_);
+        all = denied_.take(DeniedTally::Clock::now());
+    }
+    write_denied(all);
+}
+
+void Log::write_denied(const std::vector<DeniedTally::Summary>& all)
+{
+    for (const auto& summary : all)
+        write(LogLevel::info, summary.service, {},
+              "further connections of " + (summary.source.empty() ? "others" : summary.source) +
+                  " were denied: " + std::to_string(summary.count));
+}
+
 bool Log::wants(LogLevel level) const { return logger_->should_log(to_spdlog(level)); }
 
 void Log::write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text)
@@ -183,6 +212,7 @@ void Log::write(LogLevel level, std::string_view service, std::string_view insta
     if (threads_->queue_size() < queue_lines / 2)
         report_losses();
     report_displaced();
+    report_denied();
     if (format_ == LogFormat::json) {
         auto record = Details::object();
         if (!service.empty())
@@ -259,7 +289,9 @@ void Log::session_started(std::string_view service, std::uint64_t id, const Clie
 void Log::session_ended(const SessionSummary& summary)
 {
     // Whoever brings this about brings it about any number of times.
-    const auto level = summary.end == SessionEnd::displaced ? LogLevel::debug : LogLevel::info;
+    const bool counted =
+        summary.end == SessionEnd::displaced || (summary.end == SessionEnd::access_denied && !tells_denied(summary));
+    const auto level = counted ? LogLevel::debug : LogLevel::info;
     if (summary.end == SessionEnd::displaced) {
         ++displaced_;
         report_displaced();

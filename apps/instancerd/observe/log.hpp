@@ -10,6 +10,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -18,6 +19,7 @@
 
 #include "authentication/owners.hpp"
 #include "config/settings.hpp"
+#include "observe/denied_tally.hpp"
 
 namespace spdlog {
 class logger;
@@ -84,6 +86,12 @@ private:
     void add_owner(nlohmann::ordered_json& details, std::string_view service, std::string_view owner) const;
     void report_losses();
     void report_displaced(std::chrono::seconds pause = displaced_pause);
+
+    /// Whether a denied connection has a line of its own.
+    bool tells_denied(const SessionSummary& summary);
+
+    void report_denied();
+    void write_denied(const std::vector<DeniedTally::Summary>& all);
     bool wants(LogLevel level) const;
     void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text);
     void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text,
@@ -99,6 +107,8 @@ private:
     std::atomic<std::size_t> losses_told_ = 0;
     std::atomic<std::size_t> displaced_ = 0;  ///< Clients that were, and nobody has been told of.
     std::atomic<std::chrono::steady_clock::rep> displaced_told_at_;
+    std::mutex denied_mutex_;
+    DeniedTally denied_;
 };
 
 }  // namespace instancer::daemon

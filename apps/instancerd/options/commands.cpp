@@ -36,10 +36,10 @@ std::vector<CommandEntry> commands()
                    .purpose = "Lists each owner's hash, service and label, so that a line of the log can be traced."});
     all.push_back({.words = "flag check",
                    .forms = {"--config FILE"},
-                   .brief = "say whose each flag on standard input is",
+                   .brief = "find the owner of each flag on standard input",
                    .purpose =
-                       "Says whose each flag on standard input is, one a line: flag, service, owner and label, with "
-                       "tabs between, or that it is nobody's. Exit 0 when each is somebody's, 1 when one is "
+                       "Finds the owner of each flag on standard input. One line each: flag, service, owner and label, "
+                       "with tabs between, or that it is nobody's. Exit 0 when each is somebody's, 1 when one is "
                        "nobody's, 2 when the configuration is wrong."});
     for (const auto& command : proof_commands())
         all.push_back(command);

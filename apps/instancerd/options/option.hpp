@@ -29,15 +29,17 @@ enum class Shape {
 enum class Scope : unsigned {
     exec = 1,
     docker = 2,
-    forward = 4,
-    relay = 8,
-    tunnel_server = 16,
-    tunnel_agent = 32,
-    daemon = 64,  ///< The command line of the quick forms, and the top level of the configuration.
+    oci = 4,
+    forward = 8,
+    relay = 16,
+    tunnel_server = 32,
+    tunnel_agent = 64,
+    daemon = 128,  ///< The command line of the quick forms, and the top level of the configuration.
 
-    instances = exec | docker,     ///< Services that give every client an instance.
-    queued = instances | forward,  ///< Services that can have clients wait.
-    listeners = queued | relay,    ///< Services with addresses of their own to listen on.
+    containers = docker | oci,
+    instances = exec | containers,  ///< Services that give every client an instance.
+    queued = instances | forward,   ///< Services that can have clients wait.
+    listeners = queued | relay,     ///< Services with addresses of their own to listen on.
     tunnel = tunnel_server | tunnel_agent,
     dialers = forward | tunnel_agent,    ///< Services that connect to servers.
     holders = instances | tunnel_agent,  ///< Services that bound the sessions of one thing.

@@ -141,7 +141,7 @@ Parsed<void> set_user(Target to, const std::string& text)
     auto& service = *to.service;
     if (!is_user_range(text))
         return daemon::text<&S::user>.parse(to, text);
-    if (service.mode == Mode::docker)
+    if (service.mode != Mode::exec)
         return wrong("'" + text + "' is a range of users, which is for exec; write one user, as in 65534");
     const auto users = parse_users(text);
     if (!users)
@@ -179,8 +179,8 @@ constexpr Type drain_timeout = service_or_daemon<duration<&S::drain_timeout>, du
 constexpr Type terminal =
     custom<Shape::variant, set_terminal, choice<terminals, &S::pty>.print>.called("[echo|raw]").offering(terminal_words);
 constexpr Type user = custom<Shape::text, set_user, show<&S::user>>.called("NAME|UID[:GROUP|GID]|FIRST-LAST");
-constexpr Type limit_memory = by_mode<Mode::docker, size_from<least_of_container, &S::limits, &Limits::memory>,
-                                      size_from<least_of_process, &S::limits, &Limits::memory>>;
+constexpr Type limit_memory = by_mode<Mode::exec, size_from<least_of_process, &S::limits, &Limits::memory>,
+                                      size_from<least_of_container, &S::limits, &Limits::memory>>;
 
 constexpr Needs with_rules = {{{{"allow"}, {"deny"}, {"access-file"}}}, "rules"};
 constexpr Needs with_denials = {with_rules.any_of, "rules", {{{"connect-rate"}, {"ban-after"}, {"ban-file"}}}};
@@ -206,6 +206,7 @@ constexpr Needs with_dialogue = {{{{"auth", "token"}, {"auth", "prompt"}, {"acce
                                  {{{"auth", "signed"}, {"auth", "webhook"}, {"auth", "ctfd"}, {"auth", "rctf"}}},
                                  Scope::unrelayed};
 constexpr Needs with_queue = {{{{"when-full", "queue"}, {"max-per-upstream"}}}};
+constexpr Needs with_waiting = {{{{"when-full", "queue"}, {"max-per-upstream"}}}, {}, {{{"max-starting"}}}};
 constexpr Needs with_traffic_log = {{{{"traffic-log", "text"}, {"traffic-log", "hex"}}}};
 constexpr Needs with_extension = {{{{"extend", {}, "DURATION"}}}};
 constexpr Needs with_record = {{{{"record", {}, "DIR"}}}};
@@ -238,11 +239,11 @@ constexpr Option before_modes[] = {
      "further access rules, one a line, each after the word allow or deny; # starts a comment",
      {.reload = true}},
     {access, "time-zone", custom<Shape::text, set_time_zone, show<&S::time_zone>>.called("ZONE"), Scope::service, "the system's",
-     "whose clock the rules go by, as in Europe/Berlin",
+     "time zone of the rules, as in Europe/Berlin",
      {.needs = with_rules}},
     {access, "denied", choice<when_denied, &S::when_denied>, Scope::service, {},
-     "what happens to a client that may not connect: a reset; silence until it leaves, for an hour at most and for "
-     "1000 clients at once; an end without a byte",
+     "treatment of a denied client: a reset; silence until it leaves, for an hour at most and for 1000 clients at "
+     "once; an end without a byte",
      {.needs = with_denials}},
     {access, "max-connections", max_connections, Scope::service, {},
      "connections to the service at once; 0: no limit. One too many is reset. With relay: members of one channel, as "
@@ -252,8 +253,8 @@ constexpr Option before_modes[] = {
     {access, "max-per-source", count<&S::max_per_source>, Scope::service, {},
      "connections from one address at once (IPv6: source-prefix), or of one user of a Unix socket; 0: no limit"},
     {access, "max-unadmitted", count<&Settings::max_unadmitted>, Scope::daemon, "a quarter of the descriptors that are free at the start",
-     "connections to all services together of clients that have yet to say who they are, or are held (denied); 0: no "
-     "limit. One more resets the oldest of the source (address, IPv6: source-prefix) that has most of them"},
+     "connections to all services together of clients that are not admitted yet, or are held (denied); 0: no limit. "
+     "One more resets the oldest of the source (address, IPv6: source-prefix) that has most of them"},
     {access, "accept-proxy", custom<Shape::list, add_proxy>.called("CIDR|ADDRESS|all"), Scope::service, {},
      "proxies that must name their client first, by a PROXY header of version 1 or 2 (HAProxy's proxy-protocol.txt), "
      "of 4 KiB at most, within auth-timeout; that client counts from then on"},
@@ -273,17 +274,17 @@ constexpr Option before_modes[] = {
      "characters at most. A name for the log may follow a token behind a tab; # starts a comment",
      {.needs = with_tokens, .reload = true}},
     {clients, "on-removed", choice<on_removed, &S::on_removed>, Scope::instances, {},
-     "what becomes of sessions and instances whose token is no longer in the file when it is read again: they go on, or "
-     "end",
+     "treatment of sessions and instances of a token that is gone when the file is read again: they go on, or end",
      {.needs = with_tokens}},
     {clients, "prompt", custom<Shape::text, set_prompt, show<&S::prompt>>.called("TEXT"), Scope::instances, {},
-     "what a client is asked with; empty: it is asked nothing and told nothing, and sends its token as the first line",
+     "the question to a client; empty: a client is asked nothing and told nothing, and sends its token as the first "
+     "line",
      {.needs = with_line}},
     {clients, "reset-id", custom<Shape::text, set_reset_id, show_reset_id>.called("HEX"), Scope::instances, {},
      "the identifier that asks for all instances of the token to go first",
      {.needs = {{{{"auth", "token"}}}}}},
     {clients, "auth-timeout", duration<&S::auth_timeout>, Scope::service, "10s; where a line is typed: 1m; relay: 5s",
-     "how long a client may take to say who it is, and with relay which channel it wants",
+     "how long a client may take to identify itself, and with relay to choose its channel",
      {.needs = with_dialogue}},
 
     {instances, "max-instances", max_instances, Scope::both, {},
@@ -298,15 +299,15 @@ constexpr Option before_modes[] = {
     {instances, "max-starting", count<&S::pool, &P::max_starting>, Scope::instances, "twice the cores",
      "instances that start at once; 0: no limit"},
     {instances, "when-full", choice<when_full, &S::pool, &P::when_full>, Scope::instances, {},
-     "what a client meets when a maximum is reached and every instance is in use: it is refused, waits in a fair "
+     "treatment of a client when a maximum is reached and every instance is in use: it is refused, waits in a fair "
      "queue, or takes the place of the instance that is oldest or idle for longest. An instance without clients makes "
      "room first, the longest unused one"},
     {instances, "queue-size", queue_size, Scope::queued, {},
      "clients that may wait; with forward for an upstream, and 0: none",
      {.needs = with_queue}},
     {instances, "queue-timeout", queue_timeout, Scope::queued, {},
-     "how long a client waits",
-     {.needs = with_queue}},
+     "how long a client waits, for room, an upstream, or its turn to start (max-starting)",
+     {.needs = with_waiting}},
     {instances, "warm", count<&S::pool, &P::warm>, Scope::instances, {},
      "started instances kept ready for the next clients",
      {.conflict = {{"io", "socket"}, "the process starts with the client's socket", {"io", "stdio"}}}},
@@ -346,25 +347,25 @@ constexpr Option before_modes[] = {
     {program, "stderr", choice<stderrs, &S::stderr_to>, Scope::instances, "log; with pty: client",
      "standard error of the instance: into the log, to the client with the output, or nowhere"},
     {program, "pty", terminal, Scope::instances, {},
-     "a terminal instead of plain standard input and output; echo (exec): one that echoes, for clients whose own "
-     "terminal is raw; raw (exec): one that passes on every byte as it comes",
+     "a terminal instead of plain standard input and output; echo (exec, oci): one that echoes, for clients whose "
+     "own terminal is raw; raw (exec, oci): one that passes on every byte as it comes",
      {.needs = {{{{"io", "stdio"}, {"stdio"}}}}}},
     {program, "env", custom<Shape::map, add_env>.called("NAME=VALUE"), Scope::instances, {},
      "environment of the instance, which has nothing else of the daemon's. "
-     "exec: {port}, {dir} and {listen-port} in VALUE are as in the arguments; docker: {listen-port}",
+     "exec: {port}, {dir} and {listen-port} in VALUE are as in the arguments; docker, oci: {listen-port}",
      {.secret = true}},
     {program, "client-env", choice<switches, &S::client_env>, Scope::instances, "on (off with warm)",
      "tell the instance who its client is: INSTANCER_CLIENT_ADDRESS, INSTANCER_CLIENT_PORT, INSTANCER_IDENTITY, "
      "INSTANCER_OWNER, INSTANCER_SERVICE, and INSTANCER_LISTEN_PORT, the port that its first client connected to",
      {.conflict = {{"warm"}, "a warm instance starts before it has a client"}}},
-    {program, "user", user, Scope::instances, "exec: the daemon's own; docker: the image's, or 65534 if that is root",
+    {program, "user", user, Scope::instances, "exec: the daemon's own; docker, oci: the image's, or 65534 if that is root",
      "user and group of the instance. exec: of a range, as in 70000-70063, each instance has a user and a group for "
      "itself, which also caps the instances; use this, because instances of one user can stop each other"},
 };
 
 constexpr Option after_modes[] = {
     {traffic, "traffic-log", choice<traffic_formats, &S::traffic_log, &TrafficLogSettings::format>, Scope::service, {},
-     "show in the log what passes, > from the client and < to it: as text, control characters escaped, or as hex. It "
+     "show passing bytes in the log, > from the client and < to it: as text, control characters escaped, or as hex. It "
      "may hold passwords and other secrets",
      {.conflict = unseen}},
     {traffic, "traffic-log-limit", size<&S::traffic_log, &TrafficLogSettings::limit>, Scope::service, {},
@@ -397,7 +398,7 @@ constexpr Option after_modes[] = {
      "core file of a process that crashes; 0: none is written",
      {.key = "limits.core"}},
     {limits, "limit-tmp", size<&S::limits, &Limits::tmp>, Scope::instances, {},
-     "contents of /tmp; docker only",
+     "contents of /tmp, and with oci of what writable lets it write; docker, oci only",
      {.key = "limits.tmp"}},
     {limits, "limit-log", size<&S::limits, &Limits::log>, Scope::instances, {},
      "output that the engine keeps of a container; docker only",

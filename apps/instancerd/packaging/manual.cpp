@@ -186,7 +186,7 @@ Keys are the long options of
 .BR instancerd (1)
 without the dashes, and two more: each service has a
 .BR mode ,
-which is "exec", "docker", "forward", "relay", "tunnel\-server" or "tunnel\-agent", and one with processes or containers may have a
+which is "exec", "docker", "oci", "forward", "relay", "tunnel\-server" or "tunnel\-agent", and one with processes or containers may have a
 .BR command ,
 an array of the program and its arguments.
 A key with a dot is a member of an object: limits.memory is {"limits": {"memory": "64m"}}.

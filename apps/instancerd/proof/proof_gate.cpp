@@ -13,9 +13,6 @@ namespace instancer::daemon {
 
 namespace {
 
-/// Verifying must leave processors to those who are served.
-std::size_t verifying_threads() { return std::max<std::size_t>(processors() / 2, 1); }
-
 bool starts_instances(const ServiceSettings& service) { return includes(Scope::instances, scope_of(service.mode)); }
 
 std::string description_of(const PriceChange& change)
@@ -24,6 +21,16 @@ std::string description_of(const PriceChange& change)
     return (time == time.zero() ? "no proof of work is asked for now"
                                 : "a proof of work now takes " + print_duration(time) + " of a solver's time") +
            ": " + change.why;
+}
+
+std::shared_ptr<BypassKey> open_bypass(const std::string& file)
+{
+    if (file.empty())
+        return nullptr;
+    auto key = load_bypass(file);
+    if (!key)
+        throw std::runtime_error(key.error());
+    return std::make_shared<BypassKey>(std::move(*key));
 }
 
 }  // namespace
@@ -45,7 +52,8 @@ ProofGate::ProofGate(asio::any_io_executor control, const ServiceSettings& servi
       pool_(pool),
       unadmitted_(std::move(unadmitted)),
       log_(log),
-      timer_(std::move(control)),
+      bypass_(open_bypass(service.proof.bypass)),
+      timer_(std::make_shared<asio::steady_timer>(std::move(control))),
       price_(service.proof.price, std::max(service.proof.most, service.proof.price)),
       failures_(static_cast<std::uint32_t>(std::max<std::size_t>(price_.steps(), 1)), failure_remembered)
 {
@@ -53,36 +61,53 @@ ProofGate::ProofGate(asio::any_io_executor control, const ServiceSettings& servi
         watch_load();
 }
 
-void ProofGate::add_to(ServerOptions& server)
+void ProofGate::add_to(ServerOptions& server, std::shared_ptr<ProofVerifier> verifier)
 {
     const bool at_start = starts_instances(service_) && service_.proof.of == ProofFor::start;
     auto& stages = at_start ? server.start_stages : server.stages;
-    stages.push_back(std::make_shared<ProofStage>(options()));
+    stages.push_back(std::make_shared<ProofStage>(options(std::move(verifier))));
+}
+
+std::optional<Parsed<SignatureBypass>> ProofGate::read_bypass() const
+{
+    if (!bypass_)
+        return std::nullopt;
+    return load_bypass(service_.proof.bypass);
+}
+
+void ProofGate::use_bypass(Parsed<SignatureBypass> key)
+{
+    if (!key) {
+        log_.warning(service_.name, key.error() + "; the key of health checks stays as it was");
+        return;
+    }
+    bypass_->replace(std::move(*key));
+    log_.notice(service_.name, "read the key of health checks from " + service_.proof.bypass);
 }
 
 void ProofGate::session_ended(const SessionSummary& summary)
 {
-    if (summary.service != service_.name || summary.end != SessionEnd::authentication_failed)
+    if (summary.service != service_.name || !summary.rejected)
         return;
     const std::lock_guard lock(mutex_);
     failures_.note(source_of(summary.client), Clock::now());
 }
 
-ProofOptions ProofGate::options()
+ProofOptions ProofGate::options(std::shared_ptr<ProofVerifier> verifier)
 {
     ProofOptions options;
+    options.verifier = std::move(verifier);
     options.style = service_.proof.style;
     options.price = [this](const ClientInfo& client) { return price_for(client); };
     options.timeout = service_.proof.timeout;
-    options.verifier = std::make_shared<ProofVerifier>(verifying_threads());
     options.source_prefix = service_.source_prefix;
     options.source_prefix4 = service_.source_prefix4;
-    if (service_.proof.bypass.empty())
-        return options;
-    auto bypass = load_bypass(service_.proof.bypass);
-    if (!bypass)
-        throw std::runtime_error(bypass.error());
-    options.bypass = std::move(*bypass);
+    if (const auto places = service_.proof.max_proving)
+        options.places = std::make_shared<PlaceBudget>(places, service_.source_prefix, service_.source_prefix4);
+    if (bypass_)
+        options.bypass = [key = bypass_](std::string_view challenge, std::string_view answer) {
+            return key->verify(challenge, answer);
+        };
     return options;
 }
 
@@ -94,9 +119,10 @@ AdaptivePrice::Seconds ProofGate::price_for(const ClientInfo& client)
 
 void ProofGate::watch_load()
 {
-    timer_.expires_after(interval);
-    timer_.async_wait([this](const asio::error_code& error) {
-        if (error)
+    timer_->expires_after(interval);
+    timer_->async_wait([this, timer = std::weak_ptr(timer_)](const asio::error_code&) {
+        // It may have been due already when the gate went.
+        if (timer.expired())
             return;
         update_price();
         watch_load();

@@ -4,8 +4,10 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <asio/any_io_executor.hpp>
 #include <asio/steady_timer.hpp>
@@ -13,6 +15,7 @@
 #include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/admission/failure_counts.hpp>
 #include <instancer/admission/proof_stage.hpp>
+#include <instancer/admission/proof_verifier.hpp>
 #include <instancer/events.hpp>
 #include <instancer/pool/instance_pool.hpp>
 #include <instancer/proof_of_work/adaptive_price.hpp>
@@ -28,6 +31,33 @@ class Log;
 /// Reads a public key for health checks. The error names the file.
 Parsed<SignatureBypass> load_bypass(const std::string& file);
 
+/// The public key of health checks, which an operator may replace.
+///
+/// Threads: any.
+class BypassKey {
+public:
+    explicit BypassKey(SignatureBypass key) : key_(std::move(key)) {}
+
+    void replace(SignatureBypass key)
+    {
+        const std::lock_guard lock(mutex_);
+        key_ = std::move(key);
+    }
+
+    /// Whether `answer` is a signature of `challenge`.
+    bool verify(std::string_view challenge, std::string_view answer) const { return key()(challenge, answer); }
+
+private:
+    SignatureBypass key() const
+    {
+        const std::lock_guard lock(mutex_);
+        return key_;
+    }
+
+    mutable std::mutex mutex_;  ///< Guards what follows.
+    SignatureBypass key_;
+};
+
 /// Asks the clients of one service for proofs of work, at a price that may follow the load.
 ///
 /// Lifetime: what it is made of must outlive it, and it the server.
@@ -38,8 +68,16 @@ public:
     ProofGate(asio::any_io_executor control, const ServiceSettings& service, const InstancePool& pool,
               std::shared_ptr<UnadmittedLimit> unadmitted, Log& log);
 
-    /// Adds its stage to those of the server, where the settings have it.
-    void add_to(ServerOptions& options);
+    /// Adds its stage to those of the server, where the settings have it. `verifier` checks the answers.
+    void add_to(ServerOptions& options, std::shared_ptr<ProofVerifier> verifier);
+
+    /// What the file of the key for health checks holds now; none where there is no such file.
+    ///
+    /// Threads: any.
+    std::optional<Parsed<SignatureBypass>> read_bypass() const;
+
+    /// Uses what was read, if it is right.
+    void use_bypass(Parsed<SignatureBypass> key);
 
     void session_ended(const SessionSummary& summary) override;
 
@@ -49,7 +87,7 @@ private:
     static constexpr std::chrono::seconds interval{1};            ///< Between two looks at the load.
     static constexpr std::chrono::minutes failure_remembered{2};  ///< A guess.
 
-    ProofOptions options();
+    ProofOptions options(std::shared_ptr<ProofVerifier> verifier);
 
     AdaptivePrice::Seconds price_for(const ClientInfo& client);
 
@@ -67,7 +105,8 @@ private:
     const InstancePool& pool_;
     const std::shared_ptr<UnadmittedLimit> unadmitted_;
     Log& log_;
-    asio::steady_timer timer_;
+    const std::shared_ptr<BypassKey> bypass_;  ///< None where nobody gets past.
+    const std::shared_ptr<asio::steady_timer> timer_;
     std::mutex mutex_;  ///< Guards what follows.
     AdaptivePrice price_;
     FailureCounts failures_;

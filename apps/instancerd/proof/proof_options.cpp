@@ -44,14 +44,18 @@ constexpr Option table[] = {
      "forward asks all",
      {.needs = with_proof}},
     {group, "pow-style", choice<styles, &S::proof, &P::style>, Scope::queued, {},
-     "in whose words, for the solvers that players have: Google's kCTF, redpwn's jail, hxp's ctf-ynetd, hashcash",
+     "wording of the question, for the solvers of players: Google's kCTF, redpwn's jail, hxp's ctf-ynetd, hashcash",
      {.needs = with_proof}},
     {group, "pow-timeout", some_duration<&S::proof, &P::timeout>, Scope::queued, {},
      "how long a client may take for its proof, until it is verified",
      {.needs = with_proof}},
+    {group, "max-proving", count<&S::proof, &P::max_proving>, Scope::queued, {},
+     "clients that may owe a proof at once, until it is verified; 0: no limit. One more resets the oldest of the source "
+     "(address, source-prefix, source-prefix4) that has most of them",
+     {.needs = with_proof, .zero_is_off = true}},
     {group, "pow-bypass", file<&S::proof, &P::bypass>, Scope::queued, {},
      "public key in PEM, of ECDSA with P-256: health checks that sign the challenge instead need not solve it (kctf)",
-     {.needs = with_proof}},
+     {.needs = with_proof, .reload = true}},
 };
 // clang-format on
 

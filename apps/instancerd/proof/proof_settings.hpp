@@ -2,9 +2,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 
-#include <instancer/proof_of_work/proof_dialogue.hpp>
+#include <instancer/proof_of_work/proof_style.hpp>
 
 namespace instancer::daemon {
 
@@ -22,7 +23,8 @@ public:
     ProofStyle style = ProofStyle::kctf;
     ProofFor of = ProofFor::start;
     std::chrono::milliseconds timeout{std::chrono::minutes(5)};
-    std::string bypass;  ///< A file with a public key; empty: nobody gets past.
+    std::size_t max_proving = 0;  ///< Clients at once; 0: no limit.
+    std::string bypass;           ///< A file with a public key; empty: nobody gets past.
 
     ProofSettings() = default;
 

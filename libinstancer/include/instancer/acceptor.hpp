@@ -30,7 +30,7 @@ public:
     /// Whether `introduce` must be called before anything else is done with the client.
     bool needs_introduction() const { return do_needs_introduction(); }
 
-    /// Hears from the connection itself who the client is and writes that into `info`. Reads exactly what it needs.
+    /// Reads the client's address from the connection itself and writes it into `info`. Reads exactly what it needs.
     ///
     /// Cancellation: terminal.
     /// Errors: Errc::rejected, Errc::denied, Errc::full; what the stream reports. Of a client that is not let in the
@@ -55,9 +55,9 @@ public:
     /// A client at `stream`, of whom `info` is known.
     Accepted(Stream stream, ClientInfo info) : stream_(std::move(stream)), info_(std::move(info)) {}
 
-    /// The client's connection; whoever serves it takes it.
+    /// The client's connection; the server takes it.
     Stream& stream() noexcept { return stream_; }
-    /// Who the client is, as far as is known by now.
+    /// The client, as far as is known by now.
     ClientInfo& info() noexcept { return info_; }
 
     /// Empty for a client of which nothing needs to be kept.

@@ -8,12 +8,13 @@
 #include <asio/awaitable.hpp>
 
 #include <instancer/client.hpp>
+#include <instancer/environment.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
 
 namespace instancer {
 
-/// What an Authenticator found out about a client, and what its protocol wants said to that client later.
+/// The identity that an Authenticator found for a client, and the bytes that its protocol sends to that client later.
 class Admission {
 public:
     /// A client that can come back: `owner` is what caps and resets refer to, `identifier` tells apart the instances
@@ -55,6 +56,15 @@ public:
         return *this;
     }
 
+    /// Variables for an instance that is started for this client. A warm instance has started without them.
+    const Environment& environment() const noexcept { return environment_; }
+    /// Sets the variables.
+    Admission& environment(Environment variables)
+    {
+        environment_ = std::move(variables);
+        return *this;
+    }
+
     /// Bytes for the client once its instance is open. None unless the protocol demands it.
     const std::string& banner() const noexcept { return banner_; }
     /// Sets the bytes for the client once its instance is open.
@@ -77,13 +87,14 @@ private:
     std::string owner_;
     std::string identifier_;
     std::string label_;
+    Environment environment_;
     std::string banner_;
     std::function<std::string(const Error&)> on_refusal_;
     bool returning_ = true;
     bool reset_ = false;
 };
 
-/// Says who a client is.
+/// Identifies clients.
 ///
 /// To add a way, derive and implement `do_authenticate`. The deadline is the caller's business: it cancels.
 ///

@@ -16,7 +16,7 @@
 
 namespace instancer {
 
-/// What a session's ends are doing, for whoever watches its limits, and whether it is being stopped.
+/// The state of both ends of a session, by which its limits are watched, and whether it is being stopped.
 ///
 /// Threads: any.
 class LinkState {
@@ -115,12 +115,12 @@ public:
         state.touch(LinkState::Clock::now());
     }
 
-    /// Says whose session it is.
+    /// Sets the owner of the session.
     ///
     /// Lifetime: `session` must outlive the link.
     void introduce(const SessionInfo& session) noexcept { session_ = &session; }
 
-    /// Whose session it is; empty when nobody said.
+    /// The owner of the session; empty when none was set.
     const SessionInfo& session() const noexcept
     {
         static const SessionInfo unknown;
@@ -211,7 +211,7 @@ private:
     std::unique_ptr<Path> path_;  ///< Goes before the streams that it uses.
 };
 
-/// Who is told that a bridge has come to its end.
+/// Learns that a bridge has come to its end.
 class BridgeObserver {
 public:
     /// Called once, at the very end: the link may be destroyed here.

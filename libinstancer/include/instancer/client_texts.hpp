@@ -10,7 +10,7 @@
 
 namespace instancer {
 
-/// What clients are told that wait for an instance, or get none. An empty text is not told. In all of them `{wait}`
+/// Texts for clients that wait for an instance, or get none. An empty text is not sent. In all of them `{wait}`
 /// stands for how long to wait, where that is known.
 class ClientTexts {
 public:
@@ -18,7 +18,7 @@ public:
     std::string full = "all places are taken; come back later";        ///< A cap is reached.
     std::string often = "too often; come back in {wait}";              ///< A rate is reached.
     std::string late = "no place came free in time; come back later";  ///< The wait in the queue was long.
-    std::string rejected = "you are not let in: that was wrong";       ///< What the client sent was wrong.
+    std::string rejected = "you are not let in: that was wrong";       ///< The client sent something wrong.
     std::string silent = "you are not let in: nothing came in time";   ///< A stage had to wait for too long.
     std::string unavailable = "no instance can be started; come back in a while";  ///< A start failed.
     std::string stopping = "the service is being stopped; come back later";        ///< The server takes nobody in.

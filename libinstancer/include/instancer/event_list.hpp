@@ -11,7 +11,7 @@
 
 namespace instancer {
 
-/// Passes what is reported on to several observers, in the order in which they were added.
+/// Passes all reports on to several observers, in the order in which they were added.
 ///
 /// Lifetime: every observer must outlive what was given a reference to the list.
 /// Threads: `add` before anything is reported.

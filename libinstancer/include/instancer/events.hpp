@@ -43,10 +43,10 @@ constexpr std::string_view to_string(InstanceEnd end) noexcept
     return "unknown";
 }
 
-/// What there is to say about an instance when it has ended.
+/// A summary of an instance that has ended.
 class InstanceSummary {
 public:
-    std::string service;                    ///< Whose instance it was.
+    std::string service;                    ///< The service of the instance.
     std::string name;                       ///< As the backend calls it.
     std::string owner;                      ///< Owner hash, 32 hex digits; empty for a warm instance nobody claimed.
     InstanceEnd end = InstanceEnd::exited;  ///< Why it ended.
@@ -103,7 +103,7 @@ public:
     }
     /// Something an operator should know and can mend; serving goes on.
     virtual void warning(std::string_view service, std::string_view text) { (void)service, (void)text; }
-    /// What `warning` spoke of is over, and the like.
+    /// News that need no action, such as the end of a problem that was a `warning`.
     virtual void notice(std::string_view service, std::string_view text) { (void)service, (void)text; }
 };
 

@@ -16,7 +16,7 @@
 
 namespace instancer {
 
-/// Whose flag it is.
+/// The owner of the flag.
 enum class FlagScope {
     owner,     ///< One for each owner and service.
     instance,  ///< One for each identity, which is an owner's identifier.
@@ -39,6 +39,15 @@ public:
     bool needs_key() const { return has(Kind::hmac); }
     /// Whether nobody can calculate the flag again.
     bool is_random() const { return has(Kind::random); }
+    /// How many digits of a flag nobody can calculate without the key.
+    std::size_t secret_digits() const
+    {
+        std::size_t count = 0;
+        for (const auto& part : parts_)
+            if (part.kind == Kind::hmac || part.kind == Kind::random)
+                count += part.digits;
+        return count;
+    }
     /// Whether every flag is the same.
     bool is_constant() const
     {

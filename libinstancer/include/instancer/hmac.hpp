@@ -10,7 +10,7 @@
 
 namespace instancer {
 
-/// HMAC-SHA-256 (RFC 2104, FIPS 180-4): whoever knows `key`, and nobody else, can say that `message` is genuine.
+/// HMAC-SHA-256 (RFC 2104, FIPS 180-4): only a holder of `key` can tell whether `message` is genuine.
 /// The result has 64 lower-case hexadecimal digits.
 inline std::string hmac_sha256(std::string_view key, std::string_view message)
 {

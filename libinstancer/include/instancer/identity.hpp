@@ -57,7 +57,7 @@ private:
     std::array<std::uint8_t, size> bytes_{};
 };
 
-/// Whose instance it is, as the pool and the backends know it: two digests, never the token or address itself.
+/// The owner of an instance, as the pool and the backends know it: two digests, never the token or address itself.
 class Identity {
 public:
     Identity() = default;

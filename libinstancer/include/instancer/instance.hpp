@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <instancer/client.hpp>
+#include <instancer/environment.hpp>
 #include <instancer/identity.hpp>
 #include <instancer/unique_fd.hpp>
 
@@ -78,17 +79,26 @@ public:
 
     /// The service that it is for.
     const std::string& service() const noexcept { return service_; }
-    /// Whose it will be; none for a warm one.
+    /// Its owner; none for a warm one.
     const std::optional<Identity>& identity() const noexcept { return identity_; }
-    /// Who asked for it; none for a warm one.
+    /// The client that asked for it; none for a warm one.
     const std::optional<ClientInfo>& client() const noexcept { return client_; }
 
-    /// What it may be called in logs; empty when nobody said.
+    /// Its name in logs; empty when none was set.
     const std::string& label() const noexcept { return label_; }
     /// Sets the label.
     InstanceRequest& label(std::string text)
     {
         label_ = std::move(text);
+        return *this;
+    }
+
+    /// Variables for its environment, which count for more than those that the backend has for all instances.
+    const Environment& environment() const noexcept { return environment_; }
+    /// Sets the variables.
+    InstanceRequest& environment(Environment variables)
+    {
+        environment_ = std::move(variables);
         return *this;
     }
 
@@ -100,6 +110,7 @@ private:
     std::optional<Identity> identity_;
     std::optional<ClientInfo> client_;
     std::string label_;
+    Environment environment_;
     UniqueFd client_socket_;
 };
 
@@ -128,7 +139,7 @@ public:
 
     /// The instance itself.
     const Instance& instance() const noexcept { return instance_; }
-    /// Whose it is.
+    /// Its owner.
     const Identity& identity() const noexcept { return identity_; }
 
     /// Since when it has had its owner.

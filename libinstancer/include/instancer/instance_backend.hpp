@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,6 +14,7 @@
 #include <asio/awaitable.hpp>
 
 #include <instancer/instance.hpp>
+#include <instancer/pool/queue_place.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
 
@@ -102,13 +104,23 @@ public:
     {
     }
 
-    /// Whose instance it is; none when it is warm.
+    /// The owner of the instance; none when it is warm.
     const std::optional<Identity>& identity() const noexcept { return identity_; }
-    /// Who is to be connected; none when it is warm.
+    /// The client to connect; none when it is warm.
     const std::optional<ClientInfo>& client() const noexcept { return client_; }
 
     /// The client's end, for a backend that has it wait: only to notice that it has gone. May be null.
     Stream* stream() const noexcept { return stream_; }
+
+    /// For a backend that has the client wait: to be called, on any thread, with its place when that has changed. May
+    /// be empty.
+    const std::function<void(const QueuePlace&)>& on_queue() const noexcept { return on_queue_; }
+    /// Sets what is called with the client's place.
+    OpenRequest& on_queue(std::function<void(const QueuePlace&)> callback)
+    {
+        on_queue_ = std::move(callback);
+        return *this;
+    }
 
     /// The session's number in its Server; 0 when there is none.
     std::uint64_t session() const noexcept { return session_; }
@@ -117,6 +129,7 @@ private:
     std::optional<Identity> identity_;
     std::optional<ClientInfo> client_;
     Stream* stream_ = nullptr;
+    std::function<void(const QueuePlace&)> on_queue_;
     std::uint64_t session_ = 0;
 };
 

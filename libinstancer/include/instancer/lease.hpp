@@ -17,7 +17,7 @@ namespace instancer {
 /// Threads: any one at a time.
 class Lease {
 public:
-    /// Who gives leases out and gets them back.
+    /// Gives leases out and gets them back.
     class Issuer {
     public:
         /// `in_order`: both directions of the session have ended.

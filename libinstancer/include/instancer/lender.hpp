@@ -15,7 +15,7 @@ namespace instancer {
 /// Threads: the executor of the stream.
 class Lender {
 public:
-    /// Who reads by borrowing.
+    /// The reader that borrows.
     class Borrower {
     public:
         /// Takes of `data`, which has just come for a stream that holds nothing else, what can be delivered right now.

@@ -10,7 +10,7 @@
 
 namespace instancer {
 
-/// What can go wrong in this library beyond what the system reports.
+/// The errors of this library, beside those that the system reports.
 enum class Errc {
     rejected = 1,         ///< The client did not prove who it is.
     denied,               ///< The client's address is not let in.

@@ -47,8 +47,8 @@ public:
     using Choose = std::function<std::string(const AdmissionContext&)>;
 
     /// Of `options` count the service (a name for the log), the stages, `auth_timeout`, `unadmitted`, `source_prefix`
-    /// and `source_prefix4`. The introduction by a proxy is the first stage here too; who a client is, the stages of
-    /// its server say.
+    /// and `source_prefix4`. The introduction by a proxy is the first stage here too; the stages of the
+    /// chosen server identify the client.
     Router(Workers& workers, const ServerOptions& options, std::vector<std::unique_ptr<Acceptor>> acceptors,
            Choose choose, Events& events);
     Router(const Router&) = delete;

@@ -33,7 +33,7 @@
 /// The parts of an instancer, and what they share. `Server` puts them together.
 namespace instancer {
 
-/// One service: takes clients in, has them say who they are, gets each its instance and joins the two.
+/// One service: takes clients in, identifies them, gets each its instance and joins the two.
 ///
 /// Lifetime: everything that is passed by reference must outlive the server, and the workers must run until `run`
 /// has completed.
@@ -75,7 +75,7 @@ public:
     /// Sessions that are going on.
     std::size_t sessions() const noexcept { return sessions_.size(); }
 
-    /// What there is to say about each of them, in the order in which they came.
+    /// The state of each session, in the order in which they came.
     ///
     /// Time: one turn of each worker.
     /// Cancellation: none.

@@ -26,23 +26,26 @@ public:
     Duration session_idle{0};        ///< Without a byte in either direction.
     Duration half_close_timeout{0};  ///< After the end of one direction.
     Duration session_timeout{0};     ///< From the connection on.
-    /// How long a client may take nothing of what an instance that has ended left for it. The default is near the time
+    /// How long a client may take none of the last bytes of an instance that has ended. The default is near the time
     /// after which Linux gives up the connection of a server that has ended.
     Duration delivery_timeout = std::chrono::seconds(100);
     unsigned source_prefix = 64;                  ///< IPv6 clients that share so many bits count as one address.
     unsigned source_prefix4 = 32;                 ///< IPv4 clients that share so many bits count as one address.
     std::shared_ptr<UnadmittedLimit> unadmitted;  ///< Where clients take places until they are admitted; may be null.
-    /// Where clients take places while they say who they are; may be null.
+    /// The places that clients take until they are admitted; may be null.
     std::shared_ptr<PlaceBudget> authenticating;
-    /// What clients are told that wait or are refused. Null: not a byte, but what authenticators and stages say.
+    /// Texts for clients that wait or are refused. Null: they get no byte but those of authenticators and stages.
     std::shared_ptr<const ClientTexts> tell;
-    /// What clients are told at `PoolOptions::warn_before`, `{wait}` before the end. Empty: nothing.
+    /// The text for clients at `PoolOptions::warn_before`, and at `warn_before` for the limits above, `{wait}` before
+    /// the end. Empty: they get none.
     std::string warning;
-    /// What clients pass, in this order, between their introduction by a proxy and their authentication.
+    std::string idle_warning;  ///< The same before an end that the next byte puts off.
+    Duration warn_before{0};   ///< How long before their end by these limits, or by a drain, sessions are told.
+    /// Stages that clients pass, in this order, between their introduction by a proxy and their authentication.
     std::vector<std::shared_ptr<AdmissionStage>> stages;
-    /// What clients pass, in this order, after their authentication.
+    /// Stages that clients pass, in this order, after their authentication.
     std::vector<std::shared_ptr<AdmissionStage>> identified_stages;
-    /// What clients pass, in this order, after all others, but only those for whom an instance would be started or a
+    /// Stages that come after all others, in this order, only for clients for whom an instance would be started or a
     /// warm one taken: clients that join an instance of theirs pass none of these.
     std::vector<std::shared_ptr<AdmissionStage>> start_stages;
 

@@ -67,7 +67,7 @@ public:
     /// Uses a backend that is made already.
     Service& backend(std::unique_ptr<InstanceBackend> made);
 
-    /// Says who clients are; `OpenAuthenticator` by default.
+    /// Identifies clients; `OpenAuthenticator` by default.
     Service& authenticator(std::unique_ptr<Authenticator> authenticator);
 
     /// Moves the bytes; `PairBridge` by default.
@@ -78,7 +78,7 @@ public:
     /// Lifetime: `observer` must outlive `run`.
     Service& observe(Events& observer);
 
-    /// Sets who gets which instance, and when instances end.
+    /// Sets how instances are shared out, and when they end.
     Service& pool_options(const PoolOptions& options);
 
     /// Sets the limits of sessions; the name of the service stays.

@@ -10,7 +10,7 @@
 
 namespace instancer {
 
-/// Whose session it is.
+/// The owner of the session.
 class SessionInfo {
 public:
     std::uint64_t id = 0;  ///< Counts from 1 in each Server.
@@ -23,7 +23,7 @@ public:
     SessionInfo() = default;
 };
 
-/// What there is to say about a session while it goes on.
+/// The state of a session while it goes on.
 class SessionStatus : public SessionInfo {
 public:
     bool joined = false;              ///< To its instance.
@@ -34,10 +34,11 @@ public:
     SessionStatus() = default;
 };
 
-/// What there is to say about a session when it has ended.
+/// A summary of a session that has ended.
 class SessionSummary : public SessionInfo {
 public:
     SessionEnd end = SessionEnd::failed;   ///< Why it ended.
+    bool rejected = false;                 ///< The client failed to prove who it is, or whatever else was asked.
     std::string detail;                    ///< More about the end, for the operator; often empty.
     std::uint64_t bytes_up = 0;            ///< Client to instance.
     std::uint64_t bytes_down = 0;          ///< Instance to client.

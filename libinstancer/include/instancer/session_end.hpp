@@ -13,9 +13,9 @@ enum class SessionEnd {
     instance_ended,         ///< The instance ended, and so did its connection.
     client_left,            ///< The client left before its instance was ready.
     access_denied,          ///< The client's address is not let in.
-    authentication_failed,  ///< The client did not say who it is, or is not known.
-    auth_timeout,           ///< The client did not say in time who it is.
-    displaced,              ///< Before the client had said who it is, others needed its place.
+    authentication_failed,  ///< The client did not identify itself, or is not known.
+    auth_timeout,           ///< The client did not identify itself in time.
+    displaced,              ///< Others needed its place before the client had identified itself.
     limit_reached,          ///< A cap was reached.
     queue_timeout,          ///< Waited for an instance for too long.
     start_failed,           ///< The instance did not start or did not become ready.

@@ -19,7 +19,7 @@ namespace instancer {
 
 class Lender;
 
-/// What `Stream::wait` waits for.
+/// The condition that `Stream::wait` waits for.
 enum class Readiness {
     readable,  ///< `try_read` would not block.
     writable,  ///< `try_write` would not block.
@@ -38,7 +38,7 @@ constexpr std::string_view to_string(Readiness what) noexcept
     return "unknown";
 }
 
-/// A byte stream with half-close and abort, whatever carries it: a TCP or Unix socket, pipes, a terminal, an
+/// A byte stream with half-close and abort over any carrier: a TCP or Unix socket, pipes, a terminal, an
 /// attached container. Movable; owns what it names.
 ///
 /// Reading and writing never block: they do what can be done now, and `wait` says when more can be done. So no buffer
@@ -105,7 +105,7 @@ public:
     /// Where it must be used.
     asio::any_io_executor get_executor() { return impl_->get_executor(); }
 
-    /// Reads what is there, at most `buffer.size()` bytes; 0 is the end of the stream. An empty buffer may give 0 as
+    /// Reads available bytes, at most `buffer.size()` bytes; 0 is the end of the stream. An empty buffer may give 0 as
     /// well, which looks like the end: pass none.
     ///
     /// Errors: asio::error::would_block; what the system reports, a reset as asio::error::connection_reset.
@@ -203,7 +203,7 @@ public:
     /// Whether TCP carries the stream, so that its peer can see a reset.
     bool is_tcp() const noexcept { return impl_ && impl_->is_tcp(); }
 
-    /// What is at the other end, where that is one of several servers that could be; empty elsewhere.
+    /// The server at the other end, where that is one of several that could be; empty elsewhere.
     std::string_view peer_name() const noexcept { return impl_ ? impl_->peer_name() : std::string_view(); }
 
     /// The stream as one that lends what it holds; null when it does not, and while bytes were given back.

@@ -7,7 +7,7 @@
 
 namespace instancer {
 
-/// What has passed through the sessions of one instance.
+/// The traffic of all sessions of one instance.
 ///
 /// Threads: any; the counters are relaxed atomics.
 class Usage {

@@ -30,7 +30,7 @@ public:
         }
     }
 
-    /// Destroys what `stop` has left unfinished.
+    /// Destroys all work that `stop` has left unfinished.
     ///
     /// Lifetime: the server, its pool and its backend may be gone; their executors may not be used any more after this.
     ~Workers()
@@ -63,7 +63,7 @@ public:
         return index;
     }
 
-    /// Lets every worker look for more bytes for so long, with a whole processor, before it sleeps: for connections
+    /// Sets how long every worker looks for more bytes, with a whole processor, before it sleeps: for connections
     /// that answer each other within microseconds. 0, as at first, lets it sleep at once.
     void busy_poll(std::chrono::microseconds duration)
     {

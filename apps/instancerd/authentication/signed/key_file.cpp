@@ -32,7 +32,7 @@ std::string problem_with_secret(std::string_view text)
 {
     if (looks_public(text))
         return "looks like a public key; write it as PEM, as openssl pkey -pubout does";
-    if (from_hex(text))
+    if (!text.empty() && from_hex(text))
         return "holds digits without hex: before them; write hex: if they are a shared secret, and a public key as PEM";
     return {};
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace instancer::daemon {
 
@@ -25,6 +26,7 @@ public:
         if (now < next_trial_)
             return false;
         next_trial_ = now + pause_;
+        trial_ = true;
         return true;
     }
 
@@ -33,13 +35,17 @@ public:
     {
         const bool was_open = is_open();
         failures_ = 0;
+        trial_ = false;
         return was_open;
     }
 
-    /// Whether that has opened it.
+    /// Whether that has opened it. Once it is open only a trial says anything new: many requests may have been under
+    /// way.
     bool failed(Clock::time_point now)
     {
         const bool was_open = is_open();
+        if (was_open && !std::exchange(trial_, false))
+            return false;
         failures_ = std::min(failures_ + 1, failures_to_open);
         if (!is_open())
             return false;
@@ -52,6 +58,7 @@ private:
     bool is_open() const { return failures_ == failures_to_open; }
 
     int failures_ = 0;
+    bool trial_ = false;  ///< One has begun, and has not ended.
     std::chrono::seconds pause_ = first_pause;
     Clock::time_point next_trial_;
 };

@@ -7,6 +7,8 @@
 
 #include <instancer/authenticator/token_verifier.hpp>
 
+#include "authentication/web/web_environment.hpp"
+
 namespace instancer::daemon {
 
 namespace {
@@ -24,7 +26,15 @@ std::string text_at(const Json& object, const char* name)
     return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+bool is_text_or_nothing(const Json& object, const char* name)
+{
+    const auto found = object.find(name);
+    return found == object.end() || found->is_string() || found->is_null();
+}
+
 // The webhook.
+
+constexpr std::size_t most_text = 1024;  ///< Bytes of an owner or an identifier, which caches keep; a guess.
 
 std::optional<WebRequest> ask_webhook(std::string path, std::string_view service, const ClientInfo& client,
                                       std::string_view line)
@@ -50,7 +60,20 @@ WebVerdict judge_webhook(int status, std::string_view body, std::string_view)
     auto owner = answer.is_object() ? text_at(answer, "owner") : std::string();
     if (owner.empty())
         return WebVerdict::down("its answer is no JSON with an owner");
-    return WebVerdict::admitted(Admission(std::move(owner), text_at(answer, "identifier")));
+    if (!is_text_or_nothing(answer, "identifier"))
+        return WebVerdict::unusable("its answer has an identifier that is no text");
+    auto identifier = text_at(answer, "identifier");
+    if (std::max(owner.size(), identifier.size()) > most_text)
+        return WebVerdict::unusable("its answer has an owner or identifier of more than " + std::to_string(most_text) +
+                                    " bytes");
+    Admission admission(std::move(owner), std::move(identifier));
+    if (const auto env = answer.find("env"); env != answer.end() && !env->is_null()) {
+        auto variables = parse_environment(*env);
+        if (!variables)
+            return WebVerdict::unusable("its answer " + variables.error());
+        admission.environment(std::move(*variables));
+    }
+    return WebVerdict::admitted(std::move(admission));
 }
 
 // The platforms, which know whose a token is that a player has made there.

@@ -27,22 +27,28 @@ public:
 /// What an answer says of a client.
 class WebVerdict {
 public:
-    static WebVerdict admitted(Admission admission) { return WebVerdict(std::move(admission), {}); }
-    static WebVerdict rejected() { return WebVerdict(std::nullopt, {}); }
+    static WebVerdict admitted(Admission admission) { return WebVerdict(Kind::admitted, std::move(admission), {}); }
+    static WebVerdict rejected() { return WebVerdict(Kind::rejected, std::nullopt, {}); }
+    /// Admitted in a way that cannot be followed. The server works, and others may be luckier.
+    static WebVerdict unusable(std::string why) { return WebVerdict(Kind::unusable, std::nullopt, std::move(why)); }
     /// Nothing that can be relied on.
-    static WebVerdict down(std::string why) { return WebVerdict(std::nullopt, std::move(why)); }
+    static WebVerdict down(std::string why) { return WebVerdict(Kind::down, std::nullopt, std::move(why)); }
 
     /// None where the client is not admitted.
     const std::optional<Admission>& admission() const noexcept { return admission_; }
-    bool is_down() const noexcept { return !why_.empty(); }
+    bool is_unusable() const noexcept { return kind_ == Kind::unusable; }
+    bool is_down() const noexcept { return kind_ == Kind::down; }
     const std::string& why() const noexcept { return why_; }
 
 private:
-    WebVerdict(std::optional<Admission> admission, std::string why)
-        : admission_(std::move(admission)), why_(std::move(why))
+    enum class Kind { admitted, rejected, unusable, down };
+
+    WebVerdict(Kind kind, std::optional<Admission> admission, std::string why)
+        : kind_(kind), admission_(std::move(admission)), why_(std::move(why))
     {
     }
 
+    Kind kind_;
     std::optional<Admission> admission_;
     std::string why_;
 };

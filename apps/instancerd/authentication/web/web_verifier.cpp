@@ -11,6 +11,8 @@
 
 #include <instancer/async/one_shot.hpp>
 
+#include "authentication/web/web_environment.hpp"
+
 namespace instancer::daemon {
 
 namespace {
@@ -19,20 +21,20 @@ auto now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-WebVerifier::WebVerifier(std::string service, const WebDialect& dialect, const WebSettings& settings, Events& events)
-    : service_(std::move(service)),
+WebVerifier::WebVerifier(const ServiceSettings& service, const WebDialect& dialect, Events& events)
+    : service_(service),
       dialect_(dialect),
-      settings_(settings),
-      address_(parse_web_address(settings.url).value()),
+      settings_(service.authentication.web),
+      address_(parse_web_address(settings_.url).value()),
       events_(events),
-      cache_(settings.cache)
+      cache_(settings_.cache)
 {
 }
 
 asio::awaitable<Result<Admission>> WebVerifier::do_verify(std::string line, const ClientInfo& client)
 {
     const auto path = address_.path.empty() ? std::string(dialect_.default_path) : address_.path;
-    auto request = dialect_.ask(path, service_, client, line);
+    auto request = dialect_.ask(path, service_.name, client, line);
     if (!request)
         co_return fail(Errc::rejected, "a line that can be no token");
     const auto key = key_of(line, client);
@@ -43,9 +45,7 @@ asio::awaitable<Result<Admission>> WebVerifier::do_verify(std::string line, cons
     const auto reply = co_await fetch(std::move(*request));
     if (!reply)
         co_return fail(asio::error::make_error_code(asio::error::operation_aborted));
-    const auto verdict =
-        reply->status() == 0 ? WebVerdict::down(reply->text()) : dialect_.judge(reply->status(), reply->text(), line);
-    co_return conclude(key, verdict);
+    co_return conclude(key, judge(*reply, line));
 }
 
 asio::awaitable<std::optional<WebReply>> WebVerifier::fetch(WebRequest request)
@@ -75,7 +75,7 @@ Digest WebVerifier::key_of(std::string_view line, const ClientInfo& client) cons
 {
     const auto peer = client.peer();
     const auto address = peer ? peer->address().to_string() : client.to_string();
-    return Identity(service_, line, dialect_.sees_address ? address : std::string()).id();
+    return Identity(service_.name, line, dialect_.sees_address ? address : std::string()).id();
 }
 
 std::optional<Admission> WebVerifier::remembered(const Digest& key)
@@ -90,6 +90,16 @@ bool WebVerifier::may_ask()
     return breaker_.allows(now());
 }
 
+WebVerdict WebVerifier::judge(const WebReply& reply, std::string_view line) const
+{
+    if (reply.status() == 0)
+        return WebVerdict::down(reply.text());
+    auto verdict = dialect_.judge(reply.status(), reply.text(), line);
+    const auto problem =
+        verdict.admission() ? problem_with(verdict.admission()->environment(), service_) : std::string();
+    return problem.empty() ? verdict : WebVerdict::unusable("its answer " + problem);
+}
+
 Result<Admission> WebVerifier::conclude(const Digest& key, const WebVerdict& verdict)
 {
     if (verdict.is_down()) {
@@ -97,6 +107,8 @@ Result<Admission> WebVerifier::conclude(const Digest& key, const WebVerdict& ver
         return without_answer(key, verdict.why());
     }
     note_success();
+    if (verdict.is_unusable())
+        return fail(Errc::backend_unavailable, address_.origin + " says who it is, but " + verdict.why());
     const std::lock_guard lock(mutex_);
     if (!verdict.admission()) {
         cache_.forget(key);
@@ -122,10 +134,10 @@ void WebVerifier::note_failure(const std::string& why)
         return breaker_.failed(now());
     }();
     if (opened)
-        events_.warning(service_, address_.origin + " cannot say who clients are: " + why + "; " +
-                                      (settings_.when_down == WhenUnreachable::cached
-                                           ? "who was admitted before is admitted until it can"
-                                           : "all are refused until it can"));
+        events_.warning(service_.name, address_.origin + " cannot say who clients are: " + why + "; " +
+                                           (settings_.when_down == WhenUnreachable::cached
+                                                ? "who was admitted before is admitted until it can"
+                                                : "all are refused until it can"));
 }
 
 void WebVerifier::note_success()
@@ -135,7 +147,7 @@ void WebVerifier::note_success()
         return breaker_.succeeded();
     }();
     if (closed)
-        events_.notice(service_, address_.origin + " says who clients are again");
+        events_.notice(service_.name, address_.origin + " says who clients are again");
 }
 
 }  // namespace instancer::daemon

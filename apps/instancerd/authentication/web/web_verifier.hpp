@@ -11,12 +11,12 @@
 #include <instancer/authenticator/token_verifier.hpp>
 #include <instancer/events.hpp>
 
-#include "authentication/settings.hpp"
 #include "authentication/web/admission_cache.hpp"
 #include "authentication/web/circuit_breaker.hpp"
 #include "authentication/web/web_address.hpp"
 #include "authentication/web/web_call.hpp"
 #include "authentication/web/web_dialect.hpp"
+#include "config/settings.hpp"
 
 namespace instancer::daemon {
 
@@ -25,8 +25,8 @@ class WebVerifier final : public TokenVerifier {
 public:
     static constexpr std::size_t max_line = 4096;  ///< Bytes of a line at most.
 
-    /// `dialect`, `settings` and `events` must outlive it; the address in `settings` is right.
-    WebVerifier(std::string service, const WebDialect& dialect, const WebSettings& settings, Events& events);
+    /// All must outlive it; the address in the settings of `service` is right.
+    WebVerifier(const ServiceSettings& service, const WebDialect& dialect, Events& events);
 
 private:
     static constexpr std::size_t thread_count = 8;  ///< Requests at once; a guess.
@@ -42,12 +42,16 @@ private:
     Digest key_of(std::string_view line, const ClientInfo& client) const;
     std::optional<Admission> remembered(const Digest& key);
     bool may_ask();
+
+    /// What an answer means for instances of the service.
+    WebVerdict judge(const WebReply& reply, std::string_view line) const;
+
     Result<Admission> conclude(const Digest& key, const WebVerdict& verdict);
     Result<Admission> without_answer(const Digest& key, const std::string& why);
     void note_failure(const std::string& why);
     void note_success();
 
-    const std::string service_;
+    const ServiceSettings& service_;
     const WebDialect& dialect_;
     const WebSettings& settings_;
     const WebAddress address_;

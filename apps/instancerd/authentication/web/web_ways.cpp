@@ -13,7 +13,7 @@ namespace {
 template <const WebDialect& dialect>
 Authentication make(const ServiceSettings& service, Events& events)
 {
-    auto verifier = std::make_unique<WebVerifier>(service.name, dialect, service.authentication.web, events);
+    auto verifier = std::make_unique<WebVerifier>(service, dialect, events);
     return Authentication(
         std::make_unique<PromptAuthenticator>(std::move(verifier), service.prompt, WebVerifier::max_line));
 }

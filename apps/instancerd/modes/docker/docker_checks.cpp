@@ -21,7 +21,7 @@ void check_docker(Checker& checker)
     const bool pty = service.pty != TerminalMode::none;
     if (service.pty == TerminalMode::raw || service.pty == TerminalMode::echo)
         checker.refuse("pty", std::string(service.pty == TerminalMode::raw ? "raw" : "echo") +
-                                  " works only with exec: a container's terminal is the engine's; write " +
+                                  " works only with exec and oci: a container's terminal is the engine's; write " +
                                   checker.say("pty"));
     if (stdio && pty && service.stderr_to != StderrTo::client)
         checker.refuse("stderr", "cannot work together with " + checker.say("pty") +

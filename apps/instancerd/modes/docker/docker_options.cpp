@@ -69,31 +69,35 @@ Parsed<void> set_engine(Target to, const std::string& text)
     return {};
 }
 
-constexpr std::string_view group = "Containers (docker)";
+constexpr Type runtime =
+    by_mode<Mode::oci, text<&S::oci, &OciSettings::runtime>, text<&S::docker, &D::runtime>>.called("NAME|PATH");
+
+constexpr std::string_view group = "Containers (docker, oci)";
 
 // group, name, type, scope, default, help, traits
 // clang-format off
 constexpr Option table[] = {
     {group, "image", text<&S::docker, &D::image>.called("IMAGE"), Scope::docker, {}, "image of the containers"},
-    {group, "port", custom<Shape::number, count_in<1, 65535, &S::docker, &D::port>.parse, show_port>.called("N").within(1, 65535), Scope::docker,
+    {group, "port", custom<Shape::number, count_in<1, 65535, &S::docker, &D::port>.parse, show_port>.called("N").within(1, 65535), Scope::containers,
      "the only one that the image exposes",
      "port that the program in the container listens on",
      {.conflict = {{"stdio"}}}},
-    {group, "stdio", custom<Shape::flag, set_stdio, show_stdio>, Scope::docker, {},
+    {group, "stdio", custom<Shape::flag, set_stdio, show_stdio>, Scope::containers, {},
      "reach the program by its standard input and output instead of a port"},
     {group, "pull", choice<pulls, &S::docker, &D::pull>, Scope::docker, {},
      "whether to pull an image that the engine does not have"},
     {group, "egress", flag<&S::docker, &D::egress>, Scope::docker, {},
      "let containers reach the outside; without it they have no network at all"},
-    {group, "mount", custom<Shape::list, add_mount>.called("SOURCE:TARGET"), Scope::docker, {},
+    {group, "mount", custom<Shape::list, add_mount>.called("SOURCE:TARGET"), Scope::containers, {},
      "a directory or file of the host, read-only",
      {.key = "mounts"}},
-    {group, "tmpfs", custom<Shape::list, add_tmpfs>.called("PATH:SIZE"), Scope::docker, {},
+    {group, "tmpfs", custom<Shape::list, add_tmpfs>.called("PATH:SIZE"), Scope::containers, {},
      "a further writable directory in memory, besides /tmp"},
-    {group, "writable", custom<Shape::flag, set_writable, show_writable>, Scope::docker, {},
+    {group, "writable", custom<Shape::flag, set_writable, show_writable>, Scope::containers, {},
      "let containers write to their root file system; it is gone with them"},
-    {group, "runtime", text<&S::docker, &D::runtime>.called("NAME"), Scope::docker, "the engine's own",
-     "another container runtime, such as runsc"},
+    {group, "runtime", runtime, Scope::containers, "docker: the engine's own; oci: crun, or else runc",
+     "the container runtime. docker: one that the engine knows, such as runsc; oci: crun, runc, or the path of one with "
+     "the same command line"},
     {group, "engine", custom<Shape::text, set_engine, show<&S::docker, &D::engine>>.called("unix://PATH"), Scope::docker,
      "DOCKER_HOST, else unix:///var/run/docker.sock",
      "where the Docker engine listens"},

@@ -48,8 +48,8 @@ constexpr Option table[] = {
     {group, "echo", flag<&S::relay, &R::channels, &O::echo>, Scope::relay, {},
      "members get what they send themselves, too (-e)"},
     {group, "slow", choice<slow_members, &S::relay, &R::channels, &O::slow>, Scope::relay, {},
-     "what happens when a member does not take what the others send: they wait; they wait for slow-timeout, and then it "
-     "is disconnected; nobody waits, and it is disconnected when more than slow-queue is queued for it"},
+     "treatment of a member that reads too slowly: the others wait; they wait for slow-timeout, and then it is "
+     "disconnected; nobody waits, and it is disconnected when more than slow-queue is queued for it"},
     {group, "slow-timeout", some_duration<&S::relay, &R::channels, &O::slow_timeout>, Scope::relay, {},
      "how long a member may hold up the others",
      {.needs = {{{{"slow", "disconnect"}}}}}},
@@ -57,18 +57,18 @@ constexpr Option table[] = {
      "how much may be queued for one member",
      {.needs = {{{{"slow", "queue"}}}}}},
     {group, "alone", choice<sent_alone, &S::relay, &R::channels, &O::alone>, Scope::relay, {},
-     "what becomes of bytes that are sent while nobody else is in the channel: nobody gets them; or the next member "
-     "gets them, and the sender waits when there are more than alone-limit"},
+     "treatment of bytes that are sent while nobody else is in the channel: nobody gets them; or the next member gets "
+     "them, and the sender waits when there are more than alone-limit"},
     {group, "alone-limit", size<&S::relay, &R::channels, &O::alone_limit>, Scope::relay, {},
      "how much is held for the next member",
      {.needs = {{{{"alone", "hold"}}}}}},
     {group, "half-close", choice<member_ends, &S::relay, &R::channels, &O::end>, Scope::relay, {},
-     "what the end of a member's sending means: it leaves, after it has got what was sent before; or it stays and "
+     "meaning of the end of a member's sending: it leaves, after it has got all earlier bytes; or it stays and "
      "listens, until its connection ends or half-close-timeout is over; or, between two members, it is the end of the "
      "other's input as well, and a member that has gone without an end has the other one reset"},
     {group, "control", address<&S::relay, &R::control>, Scope::relay, {},
-     "where the control prompt listens, for one connection at a time (-d: 127.0.0.1:32565); whoever reaches it can do "
-     "all that it can. Without it a relay that is started from a terminal has the prompt there"},
+     "where the control prompt listens, for one connection at a time (-d: 127.0.0.1:32565); everybody who can connect "
+     "to it may use all of it. Without it a relay that is started from a terminal has the prompt there"},
     {group, "verbose", count_in<0, 4, &S::relay, &R::verbosity>.called("0-4"), Scope::relay, {},
      "what is logged (-v to -vvvv): 0 warnings; 1 connections and channels; 2 also what happens before a client joins; 3 "
      "also the size of all that is sent; 4 also the bytes, which may hold passwords. In a configuration log-level says "

@@ -133,12 +133,12 @@ constexpr Option table[] = {
     {group, "agents", custom<Shape::list, add_agents>.called("CIDR|ADDRESS|all"), Scope::tunnel_server, {},
      "where agents may come from, beside proxy_client_whitelist"},
     {group, "second-agent", choice<second_agents, &S::tunnel, &T::second_agent>, Scope::tunnel_server, {},
-     "what becomes of an agent that comes while another one is connected"},
+     "treatment of an agent that comes while another one is connected"},
     {group, "agent-wait", duration<&S::tunnel, &T::agent_wait>, Scope::tunnel_server, {},
      "how long users wait for an agent while none is connected; 0: not at all"},
     {group, "control", custom<Shape::text, set_control, show_control>.called("ADDR|off"), Scope::tunnel_server, {},
-     "the server's control port: sessions, set userip NAME [IP], set loglvl N, disconnect IP:PORT. Whoever reaches "
-     "it may use it",
+     "the server's control port: sessions, set userip NAME [IP], set loglvl N, disconnect IP:PORT. Everybody who can "
+     "connect to it may use it",
      {.letter = 'C'}},
     {group, "hold-back", duration<&S::tunnel, &T::link, &L::hold_back>, Scope::tunnel_server, {},
      "time between the message that opens a session and the data that follows, toward an agent of the original, which "

@@ -43,10 +43,10 @@ enum class WhenDenied {
 /// Which clients an AccessControl lets in, how many at once, and what happens to the others.
 class AccessControlOptions {
 public:
-    AccessRules rules;                                                      ///< Who may connect, and when.
+    AccessRules rules;                                                      ///< Which clients may connect, and when.
     WhenDenied when_denied = WhenDenied::reset;                             ///< What happens to a denied client.
     std::chrono::steady_clock::duration hold_time = std::chrono::hours(1);  ///< Then a held client is reset.
-    std::size_t max_held = 1000;                                            ///< What is denied beyond is reset.
+    std::size_t max_held = 1000;                                            ///< Further denied clients are reset.
     std::size_t max_connections = 0;                                        ///< At once; 0 means no limit.
     std::string limit_name = "max-connections";  ///< What the operator calls `max_connections`.
     std::size_t max_per_source = 0;              ///< Of one address, or of one user of a Unix socket; 0 means no limit.
@@ -158,7 +158,7 @@ private:
 
     UnadmittedLimit::Place unadmitted_place(const ClientInfo& client, std::uint64_t number);
 
-    /// Of a client whose place another one has now.
+    /// For a client whose place another one has now.
     void let_go(std::uint64_t number)
     {
         const std::lock_guard lock(mutex_);
@@ -171,7 +171,7 @@ private:
     /// Lets go of those that have left, or were held for long enough.
     void sweep();
 
-    /// What is not read keeps the end of a client from being seen, which comes after it.
+    /// Unread bytes hide the end of a client, which comes after them.
     static void discard_input(int socket) noexcept;
 
     static void reset(UniqueFd socket)

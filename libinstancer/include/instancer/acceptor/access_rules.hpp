@@ -55,7 +55,7 @@ private:
 
     std::unordered_map<Network, Rules, Network::Hash>& table_of(const Network& network);
 
-    /// What those of the rules say that are in force; nothing when none is.
+    /// The decision of the rules that are in force; none when none is.
     static std::optional<bool> decide(const Rules& rules, const Rules& also, Time now);
 
     static Result<void> denied(const std::string& by) { return fail(Errc::denied, by + " denies it"); }

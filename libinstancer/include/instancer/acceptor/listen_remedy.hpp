@@ -7,7 +7,7 @@
 
 namespace instancer {
 
-/// What was to be listened on.
+/// The kind of address to listen on.
 enum class ListenKind {
     tcp,            ///< A port.
     unix_file,      ///< A Unix socket that has a file.

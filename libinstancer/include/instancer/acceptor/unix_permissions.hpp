@@ -7,7 +7,7 @@
 
 namespace instancer {
 
-/// Who may connect to a Unix socket: the permissions of its file, and whose it is.
+/// Decides who may connect to a Unix socket: the permissions and the owner of its file.
 class UnixPermissions {
 public:
     /// A file with these permissions, of that user and group.

@@ -11,7 +11,7 @@
 
 namespace instancer {
 
-/// Has an Authenticator say who the client is, unless an earlier stage has. Every server has it.
+/// Has an Authenticator identify the client, unless an earlier stage has. Every server has this stage.
 class AuthenticationStage final : public AdmissionStage {
 public:
     /// Asks `authenticator`, for as many clients at once as `budget` has places.

@@ -28,10 +28,10 @@ public:
     Rate after;  ///< Failures beyond it ban their source; none: nobody is.
     std::chrono::seconds duration =
         std::chrono::minutes(10);                           ///< The first time; each further time takes twice as long.
-    std::chrono::seconds longest = std::chrono::hours(24);  ///< No ban takes longer, and so long one is remembered.
+    std::chrono::seconds longest = std::chrono::hours(24);  ///< Of a ban, and of its memory once it ended.
     unsigned source_prefix = 64;                            ///< IPv6 clients that share so many bits are one source.
     unsigned source_prefix4 = 32;                           ///< IPv4 clients that share so many bits are one source.
-    std::size_t max_bans = 65'536;                          ///< Beyond, those go first that would end first.
+    std::size_t max_bans = 65'536;                          ///< Beyond, the bans that would end first are dropped.
 
     BanOptions() = default;
 };
@@ -42,12 +42,16 @@ public:
     /// The clock of bans: they outlast a run.
     using Time = std::chrono::system_clock::time_point;
 
-    /// Of `of`, up to `end`, because of `why`.
-    Ban(const Network& of, Time end, std::string why) : network(of), until(end), reason(std::move(why)) {}
+    /// Of `of`, up to `end`, because of `why`; the `number`th time, or 0 where nobody said.
+    Ban(const Network& of, Time end, std::string why, unsigned number = 0)
+        : network(of), until(end), reason(std::move(why)), times(number)
+    {
+    }
 
-    Network network;     ///< Who is banned.
+    Network network;     ///< The banned network.
     Time until;          ///< Then they are let in again.
     std::string reason;  ///< For the operator.
+    unsigned times;      ///< How often, this time included; 0 where nobody said.
 };
 
 /// Bans sources whose clients fail too often, and those that an operator names, in bounded memory.
@@ -68,11 +72,11 @@ public:
     std::optional<Ban> note_failure(const asio::ip::address& address, const std::string& reason, Clock::time_point now,
                                     Ban::Time time);
 
-    /// Adds or replaces the ban of a network, which stays as often banned as it was.
+    /// Adds or replaces the ban of a network. Where nobody said how often, it stays as often banned as it was.
     void add(const Ban& ban)
     {
         const auto before = records_.find(ban.network);
-        put(ban, before == records_.end() ? 1 : before->second.times);
+        put(ban, ban.times != 0 ? ban.times : before == records_.end() ? 1 : before->second.times);
     }
 
     /// Ends the ban of exactly that network and forgets it; false when there is none.
@@ -90,11 +94,14 @@ public:
     /// Time: grows with how many different sizes of network are banned, not with their number.
     std::optional<Ban> find(const asio::ip::address& address, Ban::Time time) const;
 
-    /// The bans that hold, those that end first in front.
-    std::vector<Ban> list(Ban::Time time) const;
+    /// The bans in force, the first to end in front.
+    std::vector<Ban> list(Ban::Time time) const { return ending_after(time); }
+
+    /// The same, with those that are over and still count: a network that is banned again is banned for longer.
+    std::vector<Ban> remembered(Ban::Time time) const { return ending_after(time - options_.longest); }
 
 private:
-    /// A ban, also one that is over: whoever is banned again is banned for longer.
+    /// A ban, also one that is over: a network that is banned again is banned for longer.
     struct Record {
         Ban::Time until;
         std::string reason;
@@ -110,6 +117,8 @@ private:
 
     /// Nobody else can calculate it.
     std::uint64_t number_of(const Network& source) const;
+
+    std::vector<Ban> ending_after(Ban::Time time) const;
 
     void put(const Ban& ban, unsigned times);
 

@@ -32,17 +32,31 @@ public:
     /// Errors: Errc::denied, with the end of the ban and its reason.
     Result<void> check(const ClientInfo& client) const;
 
-    /// A client failed to prove who it is, or whatever else was asked of it.
+    /// A client failed to prove its identity, or anything else that was asked of it.
     void note_failure(const ClientInfo& client, const std::string& reason);
 
-    /// The bans that hold, those that end first in front.
+    /// The bans in force, the first to end in front.
     std::vector<Ban> list() const
     {
         const std::lock_guard lock(mutex_);
         return list_.list(now());
     }
 
-    /// From now on `bans` hold, and no others. Who is banned again is still banned for longer.
+    /// Adds a ban, or replaces that of the same network.
+    void add(const Ban& ban)
+    {
+        const std::lock_guard lock(mutex_);
+        list_.add(ban);
+    }
+
+    /// The same, with those that are over and still count: a network that is banned again is banned for longer.
+    std::vector<Ban> remembered() const
+    {
+        const std::lock_guard lock(mutex_);
+        return list_.remembered(now());
+    }
+
+    /// From now on `bans` are remembered, and no others.
     void replace(const std::vector<Ban>& bans);
 
 private:

@@ -13,9 +13,9 @@
 
 namespace instancer {
 
-/// A client that is being admitted: what was known of it, and what the stages have learned.
+/// A client that is being admitted: all that is known of it, and all that the stages have learned.
 ///
-/// Lifetime: what it was made of must outlive it.
+/// Lifetime: the objects that it was made of must outlive it.
 /// Threads: those of the session.
 class AdmissionContext {
 public:
@@ -35,12 +35,12 @@ public:
     /// Where the client comes from.
     const ClientInfo& client() const noexcept { return client_; }
 
-    /// What the acceptor keeps of the client; may be null.
+    /// The state that the acceptor keeps for the client; may be null.
     ConnectionSlot* slot() const noexcept { return slot_; }
 
-    /// Who the client is, once a stage has said so.
+    /// The identity of the client, once a stage has set it.
     const std::optional<Admission>& admission() const noexcept { return admission_; }
-    /// Says who the client is. The Authenticator is not asked any more then.
+    /// Sets the identity of the client. The Authenticator is not asked any more then.
     void admit(Admission admission) { admission_ = std::move(admission); }
 
     /// When a client that is refused may come back; 0 when nobody knows.

@@ -11,7 +11,7 @@ namespace instancer {
 /// server.
 class IntroductionStage final : public AdmissionStage {
 public:
-    /// For clients whose acceptor wants to hear who they are.
+    /// For clients whose acceptor wants to be told their address.
     IntroductionStage() : AdmissionStage("introduction") {}
 
 private:

@@ -18,13 +18,13 @@
 
 namespace instancer {
 
-/// What a proof of work is like, and who need not give one.
+/// The kind and price of a proof of work, and the clients that need not give one.
 class ProofOptions {
 public:
     /// A solver's time.
     using Seconds = ProofDialogue::Seconds;
 
-    ProofStyle style = ProofStyle::kctf;  ///< In whose words clients are asked.
+    ProofStyle style = ProofStyle::kctf;  ///< The wording of the question.
     /// How long the proof of that client takes its solver; 0: it is asked for none. Called on workers, several at once.
     std::function<Seconds(const ClientInfo&)> price = [](const ClientInfo&) { return Seconds(1); };
     std::chrono::steady_clock::duration timeout = std::chrono::minutes(5);  ///< For solving and verifying together.

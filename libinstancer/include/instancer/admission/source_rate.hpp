@@ -21,7 +21,7 @@ public:
     /// Each source has `rate` for itself.
     explicit SourceRate(const Rate& rate) : rate_(rate), limiter_(rate) {}
 
-    /// What each source may do.
+    /// The limits of each source.
     const Rate& rate() const noexcept { return rate_; }
 
     /// Counts an event of `source`. When it is one too many, nothing is counted, and the result is how long `source`

@@ -38,7 +38,7 @@ public:
     AdmissionStage& operator=(const AdmissionStage&) = delete;
     virtual ~AdmissionStage() = default;
 
-    /// What the log calls it.
+    /// Its name in the log.
     const std::string& name() const noexcept { return name_; }
     /// How long it may take for one client; 0 when it has no deadline of its own.
     Duration deadline() const noexcept { return deadline_; }

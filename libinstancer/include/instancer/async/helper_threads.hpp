@@ -41,7 +41,7 @@ public:
     asio::awaitable<std::invoke_result_t<Call&>> run(Call call)
     {
         using Value = std::invoke_result_t<Call&>;
-        // What was begun must be finished, and its result not be lost.
+        // A call that has begun must be finished, and its result not be lost.
         const bool throws = co_await asio::this_coro::throw_if_cancelled();
         co_await asio::this_coro::throw_if_cancelled(false);
         const auto executor = co_await asio::this_coro::executor;

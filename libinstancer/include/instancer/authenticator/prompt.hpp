@@ -23,7 +23,7 @@ class PromptAuthenticator final : public Authenticator {
 public:
     static constexpr std::size_t max_token = 256;  ///< Bytes of a line at most, where a list holds the tokens.
 
-    /// Admits who names one of `tokens`; none that is empty.
+    /// Admits clients that name one of `tokens`; an empty token admits nobody.
     explicit PromptAuthenticator(std::vector<std::string> tokens, std::string prompt = "token: ")
         : PromptAuthenticator(std::make_unique<TokenListVerifier>(std::move(tokens)), std::move(prompt), max_token)
     {
@@ -38,7 +38,7 @@ public:
 private:
     asio::awaitable<Result<Admission>> do_authenticate(Stream& client, const ClientInfo& info) override;
 
-    /// Best effort: who does not take a line at once does not get it.
+    /// Best effort: a client that does not take a line at once does not get it.
     void tell(Stream& client, const Error& error) const;
 
     const std::unique_ptr<TokenVerifier> verifier_;

@@ -31,7 +31,7 @@ class SignedTokenVerifier final : public TokenVerifier {
 public:
     static constexpr std::size_t max_token = 4096;  ///< Bytes of a line at most.
 
-    /// Says what time it is.
+    /// The current time.
     using Clock = std::function<std::chrono::system_clock::time_point()>;
 
     /// Accepts tokens for `audience` that one of `keys` verifies.
@@ -43,7 +43,7 @@ public:
     /// Threads: any.
     void set_keys(std::vector<SigningKey> keys);
 
-    /// Whose `token` is.
+    /// The owner of `token`.
     ///
     /// Errors: Errc::rejected, and why in a text that holds nothing of the token.
     /// Threads: any.

@@ -21,7 +21,7 @@ public:
     /// Two bytes that tell apart the instances of one token.
     using Identifier = std::array<std::uint8_t, 2>;
 
-    /// Admits who shows one of `tokens`; `reset_identifier` is the one that asks for a reset.
+    /// Admits clients that show one of `tokens`; `reset_identifier` is the one that asks for a reset.
     explicit TokenAuthenticator(const std::vector<Token>& tokens, Identifier reset_identifier = {0, 0})
         : tokens_(bytes_of(tokens)), reset_identifier_(reset_identifier)
     {

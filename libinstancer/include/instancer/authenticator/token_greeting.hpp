@@ -24,7 +24,7 @@ private:
     std::array<char, size> bytes_;
 };
 
-/// What a client says first: a token, and which of its instances it wants. 130 bytes that come in pieces of any size.
+/// The greeting of a client: a token, and which of its instances it wants. 130 bytes that come in pieces of any size.
 class TokenGreeting {
 public:
     static constexpr std::size_t identifier_size = 2;                   ///< Bytes of an identifier.

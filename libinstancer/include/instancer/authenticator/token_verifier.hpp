@@ -14,7 +14,7 @@
 
 namespace instancer {
 
-/// Says whose a token is that a client has typed, or has sent as its first line.
+/// Finds the owner of a token that a client has typed, or has sent as its first line.
 ///
 /// To add a way, derive, implement `do_verify`, and give it to a PromptAuthenticator.
 ///
@@ -40,13 +40,13 @@ private:
     virtual asio::awaitable<Result<Admission>> do_verify(std::string line, const ClientInfo& client) = 0;
 };
 
-/// What a client has typed: a token, and often nothing else.
+/// A line that a client has typed: a token, and often nothing else.
 class TypedToken {
 public:
     /// All of `line` is the token.
     explicit TypedToken(std::string_view line) noexcept : token_(line) {}
 
-    /// What is behind the last blank of `line` tells apart the instances of one owner. Without a blank all of it is
+    /// The text behind the last blank of `line` tells apart the instances of one owner. Without a blank all of it is
     /// the token.
     static TypedToken with_identifier(std::string_view line) noexcept
     {
@@ -70,7 +70,7 @@ private:
     std::string_view identifier_;
 };
 
-/// Tries all of `line` as a token, and then its part before the last blank; `owner_of` knows whose a token is.
+/// Tries all of `line` as a token, and then its part before the last blank; `owner_of` finds the owner of a token.
 inline Result<Admission> admit_typed(std::string_view line,
                                      const std::function<Result<std::string>(std::string_view)>& owner_of)
 {

@@ -18,6 +18,7 @@
 #include <instancer/backend/upstream_options.hpp>
 #include <instancer/backend/upstream_status.hpp>
 #include <instancer/detail/socket/address_list.hpp>
+#include <instancer/pool/queue_place.hpp>
 
 namespace instancer {
 
@@ -31,6 +32,8 @@ public:
     using TimePoint = std::chrono::steady_clock::time_point;
     /// What a name stands for.
     using Endpoints = detail::AddressList::Endpoints;
+    /// Hears of a connection's place in the queue.
+    using PlaceListener = std::function<void(const QueuePlace&)>;
 
     /// One upstream.
     class Member {
@@ -97,6 +100,9 @@ public:
         /// `callback` is called when it has waited and `member` is decided.
         void on_served(std::function<void()> callback) { detour().on_served = std::move(callback); }
 
+        /// `listener` is told of by `changed_places`, while it waits.
+        void on_place(PlaceListener listener) { detour().on_place = std::move(listener); }
+
     private:
         friend class Balancer;
 
@@ -104,6 +110,8 @@ public:
         struct Detour {
             std::vector<MemberPtr> tried;
             std::function<void()> on_served;
+            PlaceListener on_place;
+            QueuePlace told;                                     ///< What its listener has been told of last.
             std::optional<std::list<Attempt*>::iterator> place;  ///< In the queue.
         };
 
@@ -185,6 +193,11 @@ public:
     /// Lets those go on that wait and need not any more. Call it when an upstream came, went, or changed its state, and
     /// at `next_change`.
     void serve(TimePoint now);
+
+    /// The places that have changed, or are new, since the last call, of connections that want to know.
+    ///
+    /// Time: by how many wait.
+    std::vector<std::pair<PlaceListener, QueuePlace>> changed_places();
 
     /// Whether there is an upstream that is up and does not rest.
     bool available(TimePoint now) const;

@@ -25,8 +25,8 @@ namespace instancer {
 /// bridge network of their own, in which none reaches another, and the host is closed to them by a firewall rule.
 ///
 /// A daemon's name belongs to one process at an engine: the first that prepares claims it, by a container of its own.
-/// A container carries what finds it again after a crash in its name and labels; `list` takes it over or removes it.
-/// Whatever could not be removed while the engine was away is removed when it is back.
+/// A container can be found again after a crash by its name and labels; `recover` takes it over or removes it.
+/// A container that could not be removed while the engine was away is removed when it is back.
 ///
 /// Lifetime: destroy it on the control executor or when that no longer runs, and before that is destroyed, with no
 /// call outstanding but `wait`. That blocks nobody: what remains to be done at the engine is done on a thread which the

@@ -7,64 +7,42 @@
 #include <utility>
 #include <vector>
 
+#include <instancer/backend/container_options.hpp>
 #include <instancer/backend/instance_secret.hpp>
 #include <instancer/backend/stderr_to.hpp>
 
 namespace instancer {
 
 /// How an instance in a container is reached.
-enum class DockerIo {
-    port,   ///< It listens on a TCP port inside the container.
-    stdio,  ///< Its standard input and output are the connection; it serves one.
-};
+using DockerIo = ContainerIo;
 
-/// What to do about an image that the engine does not have.
+/// When to pull an image.
 enum class DockerPull {
     missing,  ///< Pull it.
     never,    ///< Fail, and say so.
 };
 
-/// What one container may use; 0 means no limit.
-class DockerLimits {
+/// The limits of one container; 0 means no limit.
+class DockerLimits : public ContainerLimits {
 public:
-    std::uint64_t memory = 256u << 20;  ///< Bytes, swap included.
-    double cpus = 1;                    ///< Processors.
-    std::uint64_t pids = 64;            ///< Processes and threads.
-    std::uint64_t nofile = 1024;        ///< Open files of each process.
-    std::uint64_t core = 0;             ///< Bytes of a core file; 0: none is written.
-    std::uint64_t tmp = 64u << 20;      ///< Bytes in /tmp, and in each volume that the image declares.
-    std::uint64_t log = 1u << 20;       ///< Bytes of output that the engine keeps.
+    std::uint64_t log = 1u << 20;  ///< Bytes of output that the engine keeps.
 
     DockerLimits() = default;
 };
 
 /// A file or directory of the host that containers see, read-only.
-class DockerMount {
-public:
-    /// Mounts `from` of the host at `to`.
-    DockerMount(std::string from, std::string to) : source(std::move(from)), target(std::move(to)) {}
-
-    std::string source;  ///< Absolute path on the host.
-    std::string target;  ///< Absolute path in the container.
-};
+using DockerMount = ContainerMount;
 
 /// A directory in memory.
-class DockerTmpfs {
-public:
-    /// Mounts `bytes` of memory at `path`.
-    DockerTmpfs(std::string path, std::uint64_t bytes) : target(std::move(path)), size(bytes) {}
+using DockerTmpfs = ContainerTmpfs;
 
-    std::string target;  ///< Absolute path in the container.
-    std::uint64_t size;  ///< Bytes; 0 means no limit.
-};
-
-/// What containers a DockerBackend starts. Privileged mode, the host's network and the engine's own socket cannot be
+/// The containers of a DockerBackend. Privileged mode, the host's network and the engine's own socket cannot be
 /// had.
 class DockerOptions {
 public:
     std::string engine = "unix:///var/run/docker.sock";  ///< Only Unix sockets.
     std::string daemon = "instancerd";  ///< Marks containers as ours, also after a crash: letters, digits, `_`, `-`.
-    std::vector<std::string> services;  ///< All that this daemon serves: what a crash left of others is removed.
+    std::vector<std::string> services;  ///< All of this daemon: containers that a crash left of others are removed.
 
     std::string image;                      ///< Name or id of the image; one rebuilt is used from then on.
     std::vector<std::string> command;       ///< Empty for the image's own.
@@ -77,11 +55,11 @@ public:
     std::vector<std::pair<std::string, std::string>> env;  ///< Environment beside what the image has.
     bool client_env = true;                                ///< Tell an instance by its environment who its client is.
     std::string user;                                      ///< Empty for the image's own, or 65534 where that is root.
-    DockerLimits limits;                                   ///< What one container may use.
+    DockerLimits limits;                                   ///< The limits of one container.
     std::string runtime;                                   ///< Empty for the engine's default.
     bool read_only = true;                                 ///< The root file system.
     std::vector<DockerTmpfs> tmpfs;                        ///< Beside /tmp.
-    std::vector<DockerMount> mounts;                       ///< What it sees of the host.
+    std::vector<DockerMount> mounts;                       ///< Directories and files of the host that it sees.
     bool egress = false;  ///< Let containers connect to the outside; never to the host or each other.
 
     InstanceSecret secret;  ///< The directory of its file becomes one in memory, if it is none.

@@ -44,7 +44,7 @@ INSTANCER_DECL std::string trouble_of(const std::string& path,
 
 }  // namespace detail
 
-/// What the command of `options` starts: a path as it is written, anything else as found along the PATH that the
+/// The program of the command of `options`: a path as it is written, anything else as found along the PATH that the
 /// instance will have. A path below `{dir}` is taken as it is, because it is not there yet.
 ///
 /// Errors: Errc::bad_request, with the remedy; also when the command is empty.

@@ -12,7 +12,7 @@
 
 namespace instancer {
 
-/// Whom a file belongs to, by number.
+/// The owner of a file, by number.
 class FileOwner {
 public:
     /// The user and the group.
@@ -26,7 +26,7 @@ public:
 /// a file that is there before its first client comes. A warm instance gets the file when it is claimed.
 class InstanceSecret {
 public:
-    /// Makes the secret for the client of whom the request tells. Without this there is no secret.
+    /// Makes the secret for the client of the request. Without this there is no secret.
     ///
     /// Errors: for the operator; the instance is stopped, and its clients are refused.
     /// Threads: any.
@@ -35,7 +35,7 @@ public:
     std::string file;                ///< Path of the file; empty: the environment holds the secret.
     mode_t mode = 0400;              ///< Of the file.
     std::optional<FileOwner> owner;  ///< Of the file; none: the instance's user.
-    std::string version;             ///< What a crash left is taken over only if its version was the same.
+    std::string version;             ///< An instance that a crash left is taken over only if its version was the same.
 
     InstanceSecret() = default;
 

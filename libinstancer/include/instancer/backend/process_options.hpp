@@ -77,7 +77,7 @@ private:
     uid_t first_, last_;
 };
 
-/// What a ProcessBackend starts, and how.
+/// The program that a ProcessBackend starts, and how.
 class ProcessOptions {
 public:
     /// Program and arguments. In each, `{port}` reads as the instance's port, `{dir}` as its directory, and
@@ -108,7 +108,7 @@ public:
     std::uint64_t limit_nofile = 0;              ///< Descriptors of each process; 0 means no limit.
     std::uint64_t limit_core = 0;                ///< Bytes of a core file; 0 means none is written.
     std::chrono::milliseconds stop_grace{2000};  ///< Between TERM and KILL.
-    std::string name = "instancer";              ///< Of the daemon: what is left behind is found by it.
+    std::string name = "instancer";              ///< Of the daemon: instances that were left behind are found by it.
 
     ProcessOptions() = default;
 };

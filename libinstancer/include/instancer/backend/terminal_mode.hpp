@@ -3,7 +3,7 @@
 
 namespace instancer {
 
-/// What a program has instead of plain standard input and output.
+/// The kind of terminal that a program has instead of plain standard input and output.
 enum class TerminalMode {
     none,    ///< No terminal.
     cooked,  ///< A terminal that hands over whole lines and acts on control characters; it does not echo.

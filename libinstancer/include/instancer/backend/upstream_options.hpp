@@ -57,7 +57,7 @@ public:
         return name_.find(':') == name_.npos ? name_ + port : "[" + name_ + "]" + port;
     }
 
-    /// The share of connections that it gets, in proportion to those of the others; 0: those that it has, and no more.
+    /// Its share of connections, in proportion to the shares of the others; 0: it gets no more.
     unsigned weight = 1;
 
 private:
@@ -72,8 +72,8 @@ class UpstreamCheck {
 public:
     std::chrono::milliseconds interval{0};    ///< Between two checks of one upstream; 0 means that there are none.
     std::chrono::milliseconds timeout{2000};  ///< Of one check as a whole.
-    std::string send;                         ///< What it is sent.
-    std::string expect;                       ///< What its first 4096 bytes must hold somewhere; empty: whatever.
+    std::string send;                         ///< The bytes to send to it.
+    std::string expect;                       ///< Must be in its first 4096 bytes; empty: any answer will do.
     unsigned fall = 3;  ///< Checks that fail in a row before it is down; the very first check decides alone.
     unsigned rise = 2;  ///< Checks that succeed in a row before it is up again.
 

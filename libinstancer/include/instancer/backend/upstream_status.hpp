@@ -13,7 +13,7 @@ enum class UpstreamState {
     up,        ///< It does.
     resting,   ///< Too many connections to it failed: it is tried last, for a while.
     down,      ///< Checks say that it does not work, or its name has no address: it is not tried.
-    draining,  ///< It keeps those that it has.
+    draining,  ///< It keeps its connections, and gets no more.
 };
 
 /// Its words, as the log has them.
@@ -28,12 +28,12 @@ constexpr std::string_view to_string(UpstreamState state) noexcept
     return "unknown";
 }
 
-/// What there is to say about an upstream now.
+/// The state of an upstream.
 class UpstreamStatus {
 public:
     std::string name;                         ///< `host:port`, `[v6]:port` or `unix:/path`.
     UpstreamState state = UpstreamState::up;  ///< Whether it gets clients.
-    std::size_t connections = 0;              ///< Those that are being made included.
+    std::size_t connections = 0;              ///< Including those that are being made.
     unsigned weight = 0;                      ///< As given; slow start does not show.
 
     UpstreamStatus() = default;

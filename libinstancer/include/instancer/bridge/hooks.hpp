@@ -15,7 +15,7 @@
 
 namespace instancer {
 
-/// What a hook wants passed on in place of what it was shown. Bytes, text and coroutines that answer convert to it:
+/// The data that a hook passes on in place of what came. Bytes, text and coroutines that answer convert to it:
 ///
 ///     return data;                    // as it was, or as it is after changes in place: nothing is copied
 ///     return std::string("other");    // something else
@@ -24,7 +24,7 @@ namespace instancer {
 ///     return ask_somebody(data);      // what that coroutine answers; its direction is not read until then
 class HookAnswer {
 public:
-    /// What happens after the answer is passed on.
+    /// The step after the answer is passed on.
     enum class Then {
         go_on,  ///< The session goes on.
         end,    ///< End the session in order.
@@ -67,12 +67,12 @@ public:
 
     // For the bridge.
 
-    /// What is passed on.
+    /// The data to pass on.
     std::span<const std::byte> bytes() const noexcept
     {
         return std::as_bytes(owned_.empty() ? borrowed_ : std::span<const char>(owned_));
     }
-    /// What happens then.
+    /// The step after that.
     Then then() const noexcept { return then_; }
 
     /// Whether the answer is what a coroutine is going to say.
@@ -112,15 +112,15 @@ public:
     SessionHook& operator=(const SessionHook&) = delete;
     virtual ~SessionHook() = default;
 
-    /// What the client sent; the answer goes to the instance.
+    /// Data from the client; the answer goes to the instance.
     virtual HookAnswer from_client(std::span<char> data) { return data; }
-    /// What the instance sent; the answer goes to the client.
+    /// Data from the instance; the answer goes to the client.
     virtual HookAnswer from_instance(std::span<char> data) { return data; }
 
-    /// The client sends no more. What is passed on goes before the end.
+    /// The client sends no more. The answer is passed on before the end.
     virtual HookAnswer client_ended() { return {}; }
 
-    /// The instance sends no more. What is passed on goes before the end.
+    /// The instance sends no more. The answer is passed on before the end.
     virtual HookAnswer instance_ended() { return {}; }
 
     /// Both connections have ended; the last call.

@@ -61,8 +61,10 @@ INSTANCER_DECL void Server::drain(std::chrono::steady_clock::duration limit)
     pool_.drain();
     closing_.set();
     check_over();
-    if (limit != std::chrono::steady_clock::duration::zero())
-        drain_limit_.set(limit, [this] { stop(); });
+    if (limit == std::chrono::steady_clock::duration::zero())
+        return;
+    limits_.end_all_at(std::chrono::steady_clock::now() + limit);
+    drain_limit_.set(limit, [this] { stop(); });
 }
 
 INSTANCER_DECL void Server::stop()

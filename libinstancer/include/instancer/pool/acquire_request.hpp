@@ -8,6 +8,8 @@
 #include <utility>
 
 #include <instancer/client.hpp>
+#include <instancer/coming_end.hpp>
+#include <instancer/environment.hpp>
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
 #include <instancer/pool/queue_place.hpp>
@@ -15,20 +17,20 @@
 
 namespace instancer {
 
-/// What a session asks the pool for.
+/// A request of a session to the pool.
 class AcquireRequest {
 public:
     /// An instance of `identity`, for `client`.
     AcquireRequest(const Identity& identity, ClientInfo client) : identity_(identity), client_(std::move(client)) {}
 
-    /// Whose instance is wanted.
+    /// The identity whose instance is wanted.
     const Identity& identity() const noexcept { return identity_; }
     /// For whom.
     const ClientInfo& client() const noexcept { return client_; }
 
     /// The owner as all pools of an InstanceBudget know it; empty where what it has in others does not count.
     const std::optional<Digest>& common_owner() const noexcept { return common_owner_; }
-    /// Sets by what all pools know the owner.
+    /// Sets the name by which all pools know the owner.
     AcquireRequest& common_owner(const Digest& owner)
     {
         common_owner_ = owner;
@@ -44,7 +46,7 @@ public:
         return *this;
     }
 
-    /// No instance is to be started for it, and no warm one given to it.
+    /// No instance is to be started for it, and no warm one given to it. It is refused as any other would be.
     bool join_only() const noexcept { return join_only_; }
     /// Sets whether it is content with an instance that its identity has already.
     AcquireRequest& join_only(bool value) noexcept
@@ -53,12 +55,21 @@ public:
         return *this;
     }
 
-    /// What an instance that is started for it may be called in logs.
+    /// The name in logs of an instance that is started for it.
     const std::string& label() const noexcept { return label_; }
     /// Sets the label.
     AcquireRequest& label(std::string text)
     {
         label_ = std::move(text);
+        return *this;
+    }
+
+    /// Variables for an instance that is started for it.
+    const Environment& environment() const noexcept { return environment_; }
+    /// Sets the variables.
+    AcquireRequest& environment(Environment variables)
+    {
+        environment_ = std::move(variables);
         return *this;
     }
 
@@ -85,11 +96,11 @@ public:
         return *this;
     }
 
-    /// Called on the pool's control executor, `PoolOptions::warn_before` the instance's time to live is over, with what
-    /// is left of it; again when that was extended.
-    std::function<void(std::chrono::steady_clock::duration)>& on_warning() noexcept { return on_warning_; }
+    /// Called on the pool's control executor, `PoolOptions::warn_before` the instance's time is over; again when that
+    /// was put off.
+    std::function<void(const ComingEnd&)>& on_warning() noexcept { return on_warning_; }
     /// Sets what is called before the instance's time is over.
-    AcquireRequest& on_warning(std::function<void(std::chrono::steady_clock::duration)> callback)
+    AcquireRequest& on_warning(std::function<void(const ComingEnd&)> callback)
     {
         on_warning_ = std::move(callback);
         return *this;
@@ -99,11 +110,12 @@ private:
     Identity identity_;
     ClientInfo client_;
     std::string label_;
+    Environment environment_;
     std::optional<Digest> common_owner_;
     UniqueFd client_socket_;
     std::function<void(InstanceEnd)> on_end_;
     std::function<void(const QueuePlace&)> on_queue_;
-    std::function<void(std::chrono::steady_clock::duration)> on_warning_;
+    std::function<void(const ComingEnd&)> on_warning_;
     bool reset_ = false;
     bool join_only_ = false;
 };

@@ -5,7 +5,7 @@
 
 namespace instancer {
 
-/// What became of the wish that an instance may live longer than its `ttl`.
+/// The answer to the wish that an instance may live longer than its `ttl`.
 class Extension {
 public:
     /// A moment.

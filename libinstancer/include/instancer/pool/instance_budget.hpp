@@ -21,7 +21,7 @@ public:
     /// A moment.
     using Time = std::chrono::steady_clock::time_point;
 
-    /// What a pool wants room for.
+    /// The use of room that a pool asks for.
     enum class Purpose {
         client,  ///< For an instance that a client waits for.
         warm,    ///< For an instance that nobody waits for yet.
@@ -44,6 +44,8 @@ public:
         virtual std::size_t stopping() const = 0;
         /// Instances that clients wait for.
         virtual std::size_t waiting() const = 0;
+        /// Of these, as many as the pool may still have.
+        virtual std::size_t admissible() const = 0;
 
     protected:
         ~Member() = default;
@@ -53,7 +55,7 @@ public:
     /// means no limit.
     explicit InstanceBudget(std::size_t limit, std::size_t per_owner = 0) : limit_(limit), owners_(per_owner) {}
 
-    /// What each owner may have.
+    /// The limits of each owner.
     OwnerBudget& owners() noexcept { return owners_; }
 
     /// `member` takes part.
@@ -113,14 +115,16 @@ public:
         wake_next();
     }
 
-    /// Whether the room that is free or coming free is enough for all that `member` waits for, in its turn.
-    bool comes_to(const Member& member) const
+    /// Whether the room that is free or coming free is enough for all that `member` waits for, in its turn, and for
+    /// `newcomers` besides.
+    bool comes_to(const Member& member, std::size_t newcomers = 0) const
     {
+        const std::size_t own = member.waiting() + newcomers;
         std::size_t before = 0;
         for (const Member* other : clients_)
-            before += other == &member ? 0 : std::min(other->waiting(), member.waiting());
+            before += other == &member ? 0 : std::min(other->admissible(), own);
         const std::size_t free = limit_ > used_ ? limit_ - used_ : 0;
-        return free + coming() >= before + member.waiting();
+        return free + coming() >= before + own;
     }
 
     /// Has the instance stopped that has been without a client for longest, whosever it is, or else a warm one; false
@@ -143,7 +147,7 @@ public:
     {
         std::size_t wanted = 0;
         for (const Member* member : clients_)
-            wanted += member->waiting();
+            wanted += member->admissible();
         return is_full() && wanted > coming();
     }
 

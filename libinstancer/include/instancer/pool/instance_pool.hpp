@@ -59,7 +59,7 @@ public:
     /// Concurrency: any number of calls; those of one identity share one start.
     /// Cancellation: terminal; an instance that only this call waited for is stopped.
     /// Errors: Errc::full, culled, queue_timeout, start_failed, start_timeout, backend_unavailable, reset, stopping,
-    /// cancelled, and no_instance for a request that is only to join one.
+    /// cancelled; for a request that is only to join one, no_instance where another one would have one started.
     asio::awaitable<Result<Lease>> acquire(AcquireRequest request)
     {
         const auto executor = co_await asio::this_coro::executor;
@@ -98,7 +98,7 @@ public:
     /// Time: by the number of instances and owners.
     void replace_options(const PoolOptions& options) { driver_->replace_options(options); }
 
-    /// Refuses new clients, stops what nobody uses, and stops each other instance when its last client leaves.
+    /// Refuses new clients, stops unused instances, and stops each other instance when its last client leaves.
     void drain() { driver_->drain(); }
 
     /// Stops everything now.
@@ -109,7 +109,7 @@ public:
     /// Cancellation: any type; nothing is changed by it.
     asio::awaitable<void> wait_empty() { return driver_->wait_empty(); }
 
-    /// What there is, an entry for each instance.
+    /// An entry for each instance that exists.
     std::vector<InstanceInfo> snapshot() const { return driver_->snapshot(); }
 
     /// Whether it counts what the owners of its clients have in other pools of its budget.
@@ -121,7 +121,7 @@ public:
     /// Whether each instance serves one session: then no session finds the instance of another.
     bool single_use() const noexcept { return single_use_; }
 
-    /// What its backend is like.
+    /// The traits of its backend.
     const BackendTraits& traits() const noexcept { return traits_; }
     /// Where its instances come from.
     InstanceBackend& backend() noexcept { return backend_; }

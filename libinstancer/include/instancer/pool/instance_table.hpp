@@ -64,9 +64,8 @@ public:
     bool returning = true;                   ///< Its identity can come back.
     bool warm = false;                       ///< Has no owner yet.
     bool after_stops = false;                ///< Must not start before every stop of its owner is done.
-    bool queued = false;                     ///< Waits for room, and is counted among those who do.
+    bool queued = false;                     ///< Waits for room, and is counted as waiting.
     bool listed = false;                     ///< Its identity finds it.
-    bool warned = false;                     ///< Of its end by time.
     bool has_permit = false;                 ///< Counts as starting, also while a start that was given up is undone.
     detail::IndexList waiters;               ///< Clients that wait for it.
     Time last_used{};                        ///< Last known byte, or when the last client left.
@@ -76,6 +75,7 @@ public:
     detail::TimerNode timer;                 ///< Its next limit.
     Time claimed{};                          ///< When it got its owner.
     Time kept_until = Time::min();           ///< No time limit ends it before.
+    Time warned_of = Time::min();            ///< The end by time that its sessions know of.
     std::uint32_t limits = 0;                ///< Which time limits it has.
     std::uint32_t extended = 0;              ///< Seconds by which its time to live was extended.
 
@@ -84,18 +84,19 @@ public:
 
 class OwnerAccount;
 
-/// What counts against an owner.
+/// The entries and instances that count against an owner.
 class InstanceOwner {
 public:
     /// What it has in all pools, where that counts.
     OwnerAccount* account = nullptr;
 
-    Digest digest;                ///< Who it is.
+    Digest digest;                ///< Names the owner.
     detail::IndexList live;       ///< Instances that have room and are not being stopped, newest first.
     std::uint32_t entries = 0;    ///< Instances, and identities that wait for one.
     std::uint32_t rooms = 0;      ///< Instances that hold room.
     std::uint32_t stopping = 0;   ///< Of these, those that are being stopped.
     std::uint32_t waiting = 0;    ///< Identities that wait for room.
+    std::uint32_t demand = 0;     ///< Of these, as many as it may still have.
     std::uint32_t next_free = 0;  ///< Of a record that is free.
 
     InstanceOwner() = default;
@@ -148,7 +149,7 @@ public:
         return by_owner_.find(owner, [this](std::uint32_t index) -> const Digest& { return owners_[index].digest; });
     }
 
-    /// Who an entry with an owner belongs to.
+    /// The owner of an entry that has one.
     Identity identity_of(std::uint32_t index) const
     {
         const InstanceEntry& entry = entries_[index];

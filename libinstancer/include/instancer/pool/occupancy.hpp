@@ -31,9 +31,17 @@ public:
     {
         max_instances_ = max_instances;
         max_per_owner_ = max_per_owner;
-        demand_ = 0;
         for (std::uint32_t owner = 0; owner < table_.owner_places(); ++owner)
-            demand_ += demand_of(table_.owner(owner));
+            recount(owner);
+    }
+
+    /// What `owner` may still have is another number than before.
+    void recount(std::uint32_t owner)
+    {
+        InstanceOwner& one = table_.owner(owner);
+        demand_ -= one.demand;
+        one.demand = demand_of(one);
+        demand_ += one.demand;
     }
 
     /// The instance at `index` has room.
@@ -94,15 +102,25 @@ public:
     /// Whether there are as many instances as there may be.
     bool is_full() const noexcept { return max_instances_ != 0 && instances_ >= max_instances_; }
 
-    /// Whether the stops of an owner make enough room for its identities that wait.
-    bool comes_to_owner(std::uint32_t owner) const
+    /// Whether the stops of an owner make enough room for its identities that wait, and for `newcomers` besides.
+    bool comes_to_owner(std::uint32_t owner, std::size_t newcomers = 0) const
     {
         const InstanceOwner& one = table_.owner(owner);
-        return (!owner_is_full_here(owner) || one.stopping >= one.waiting) &&
-               (!account_is_full(owner) || one.account->comes_to_all());
+        return (!owner_is_full_here(owner) || one.stopping >= one.waiting + newcomers) &&
+               (!account_is_full(owner) || one.account->comes_to_all(newcomers));
     }
-    /// Whether all stops together make enough room for all that wait.
-    bool comes_to_all() const noexcept { return stopping_ >= demand_; }
+    /// Whether all stops together make enough room for all that wait, and for `newcomers` besides.
+    bool comes_to_all(std::size_t newcomers = 0) const noexcept { return stopping_ >= demand_ + newcomers; }
+
+    /// By how much one more identity of `owner`, which may be unknown, would raise the demand.
+    std::size_t demand_of_newcomer(std::uint32_t owner) const
+    {
+        if (owner == none)
+            return 1;
+        InstanceOwner one = table_.owner(owner);
+        ++one.waiting;
+        return demand_of(one) - one.demand;
+    }
 
     /// Instances that have room.
     std::size_t instances() const noexcept { return instances_; }
@@ -110,6 +128,11 @@ public:
     std::size_t stopping() const noexcept { return stopping_; }
     /// Identities that wait for room, of each owner as many as it may still have.
     std::size_t demand() const noexcept { return demand_; }
+    /// Of these, as many as there may still be.
+    std::size_t admissible() const noexcept
+    {
+        return max_instances_ == 0 ? demand_ : std::min(demand_, room(max_instances_, instances_ - stopping_));
+    }
 
 private:
     static constexpr std::uint32_t none = detail::no_index;
@@ -126,13 +149,17 @@ private:
             table_.owner_of(index).live.erase(index, detail::links_in<&InstanceEntry::owner_links>(table_));
     }
 
+    static std::size_t room(std::size_t cap, std::size_t kept) noexcept { return cap - std::min(cap, kept); }
+
     /// What is being stopped keeps nobody from waiting for its room.
-    std::size_t demand_of(const InstanceOwner& owner) const
+    std::uint32_t demand_of(const InstanceOwner& owner) const
     {
-        if (max_per_owner_ == 0)
-            return owner.waiting;
-        const std::size_t kept = std::min<std::size_t>(owner.rooms - owner.stopping, max_per_owner_);
-        return std::min<std::size_t>(owner.waiting, max_per_owner_ - kept);
+        std::size_t demand = owner.waiting;
+        if (max_per_owner_ != 0)
+            demand = std::min(demand, room(max_per_owner_, owner.rooms - owner.stopping));
+        if (owner.account)
+            demand = std::min(demand, owner.account->room());
+        return static_cast<std::uint32_t>(demand);
     }
 
     /// Keeps `demand_` and the account of the owner right while `change` is made to the owner of an entry, if it has
@@ -143,13 +170,13 @@ private:
         if (table_[index].owner == none)
             return;
         InstanceOwner& owner = table_.owner_of(index);
-        demand_ -= demand_of(owner);
         if (owner.account)
             owner.account->subtract(owner);
         change(owner);
         if (owner.account)
             owner.account->add(owner);
-        demand_ += demand_of(owner);
+        else
+            recount(table_[index].owner);
     }
 
     InstanceTable& table_;

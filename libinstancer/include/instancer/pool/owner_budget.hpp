@@ -22,11 +22,17 @@ public:
     /// Stops the instance of `owner` that has been without a client for longest; false when all are in use.
     virtual bool stop_unused_of(std::uint32_t owner) = 0;
 
+    /// Whether there is such an instance.
+    virtual bool has_unused_of(std::uint32_t owner) const = 0;
+
+    /// What `owner` has in all pools together has changed.
+    virtual void recount_owner(std::uint32_t owner) = 0;
+
 protected:
     ~OwnerBudgetMember() = default;
 };
 
-/// What one owner has in all pools of an OwnerBudget together.
+/// The account of one owner in all pools of an OwnerBudget together.
 class OwnerAccount {
 public:
     /// An owner that may have `limit` instances.
@@ -34,17 +40,21 @@ public:
 
     /// Whether the owner has as many instances as one may have.
     bool is_full() const noexcept { return rooms_ >= limit_; }
-    /// Whether the instances that are being stopped make enough room for all that wait.
-    bool comes_to_all() const noexcept { return stopping_ >= waiting_; }
+    /// Whether the instances that are being stopped make enough room for all that wait, and for `newcomers` besides.
+    bool comes_to_all(std::size_t newcomers = 0) const noexcept { return stopping_ >= waiting_ + newcomers; }
     /// Instances that hold room.
     std::size_t rooms() const noexcept { return rooms_; }
+    /// Instances that the owner may still have once those are gone that are being stopped.
+    std::size_t room() const noexcept { return limit_ - std::min(limit_, rooms_ - stopping_); }
 
-    /// Counts what one pool has of the owner.
-    void add(const InstanceOwner& part) noexcept
+    /// Counts what one pool has of the owner, and has all pools count what that leaves.
+    void add(const InstanceOwner& part)
     {
         rooms_ += part.rooms;
         stopping_ += part.stopping;
         waiting_ += part.waiting;
+        for (const auto& [member, owner] : shares_)
+            member->recount_owner(owner);
     }
 
     /// Counts that no more.
@@ -60,6 +70,13 @@ public:
     {
         return std::any_of(shares_.begin(), shares_.end(),
                            [](const Share& share) { return share.first->stop_unused_of(share.second); });
+    }
+
+    /// Whether there is an instance of the owner that nobody uses, in whichever pool.
+    bool has_unused() const
+    {
+        return std::any_of(shares_.begin(), shares_.end(),
+                           [](const Share& share) { return share.first->has_unused_of(share.second); });
     }
 
     /// Room of the owner has come free.
@@ -100,6 +117,13 @@ public:
         auto& account = accounts_.try_emplace(owner, owner, limit_).first->second;
         account.shares_.emplace_back(&member, number);
         return account;
+    }
+
+    /// The account of `owner`; null when no pool knows the owner.
+    const OwnerAccount* find(const Digest& owner) const
+    {
+        const auto found = accounts_.find(owner);
+        return found == accounts_.end() ? nullptr : &found->second;
     }
 
     /// `member`, which has nothing of the owner any more, does not know it either.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 
+#include <instancer/coming_end.hpp>
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
 #include <instancer/pool/instance_table.hpp>
@@ -12,7 +12,7 @@
 
 namespace instancer {
 
-/// What PoolState wants done.
+/// An order of PoolState.
 class PoolAction {
 public:
     /// What is to be done.
@@ -23,7 +23,7 @@ public:
         refuse,  ///< `waiter` gets `error`.
         revoke,  ///< End every session on `slot`, because of `end`.
         stop,    ///< Stop the instance in `slot`, because of `end`. Answer: stopped.
-        warn,    ///< Tell the sessions on `slot` that its time is over at `expiry`.
+        warn,    ///< Tell the sessions on `slot` of its `coming` end.
         check_activity,  ///< Answer: active, with the time of the last byte on `slot`.
     };
 
@@ -37,10 +37,9 @@ public:
     Errc error = Errc::full;                ///< Why a client is refused.
     const char* limit = "";                 ///< Which limit that comes from, for the operator.
     std::size_t instances = 0;              ///< Instances that count against that limit, and
-    std::size_t unused = 0;                 ///< those of them that have no client.
+    std::size_t unused = 0;                 ///< Of these, those without a client.
     InstanceEnd end = InstanceEnd::exited;  ///< Why an instance is stopped.
-    /// When the time of an instance is over.
-    std::chrono::steady_clock::time_point expiry;
+    ComingEnd coming;                       ///< When the time of an instance is over.
 };
 
 }  // namespace instancer

@@ -35,7 +35,7 @@ public:
     Duration extension_window{0};                       ///< Before its end, in which an instance can be extended.
     Duration idle = std::chrono::minutes(10);   ///< Without a byte in either direction, clients connected or not.
     Duration linger = std::chrono::minutes(5);  ///< After the last client left; 0 means the instance goes at once.
-    Duration warn_before{0};                    ///< How long before the end by `ttl` sessions are warned of it.
+    Duration warn_before{0};                    ///< How long before the end by `ttl` or `idle` sessions are told.
     std::size_t warm = 0;                       ///< Started instances that wait for an owner.
     bool single_use = false;                    ///< An instance serves one session.
 

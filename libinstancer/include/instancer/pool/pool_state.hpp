@@ -77,7 +77,7 @@ public:
     /// The instance in `slot` ended by itself.
     void died(Time now, SlotId slot);
 
-    /// What `stop` asked for is done.
+    /// The instance in `slot`, which was to be stopped, has gone.
     void stopped(Time now, SlotId slot)
     {
         if (const std::uint32_t index = table_.find(slot); index != none)
@@ -94,7 +94,7 @@ public:
         admit_waiting(now);
     }
 
-    /// Stops the instance in `slot`, whoever uses it; clients that wait for its start are refused. False when there is
+    /// Stops the instance in `slot`, also one in use; clients that wait for its start are refused. False when there is
     /// none, or it is being stopped already.
     bool stop(Time now, SlotId slot);
 
@@ -164,6 +164,11 @@ public:
         return !closed_ && (reset || table_.find(identity.id()) == none);
     }
 
+    /// The refusal that a client of which `would_start` is true would meet at once as things are, without a waiter;
+    /// nothing when it would get an instance, or may wait for one.
+    std::optional<PoolAction> foresee_refusal(const Identity& identity, bool reset = false,
+                                              const std::optional<Digest>& common_owner = std::nullopt) const;
+
     /// Nothing exists and nobody waits.
     bool empty() const noexcept { return instances() == 0 && waiters_.empty(); }
 
@@ -182,14 +187,9 @@ public:
     std::vector<WaiterId> queue_order() const;
 
     /// How busy it is.
-    PoolLoad load() const noexcept
-    {
-        PoolLoad load;
-        load.delayed_starts = queued() + permits_.size();
-        load.in_use = instances() - unused();
-        load.max_instances = options_.max_instances;
-        return load;
-    }
+    ///
+    /// Time: by the number of instances that wait for their turn to start.
+    PoolLoad load() const noexcept;
 
 private:
     static constexpr std::uint32_t none = detail::no_index;
@@ -256,8 +256,13 @@ private:
         return true;
     }
 
+    bool has_unused_of(std::uint32_t owner) const override { return victims_.longest_unused(owner) != none; }
+
+    void recount_owner(std::uint32_t owner) override { occupancy_.recount(owner); }
+
     std::size_t stopping() const override { return occupancy_.stopping(); }
     std::size_t waiting() const override { return occupancy_.demand(); }
+    std::size_t admissible() const override { return occupancy_.admissible(); }
 
     // Entries.
 
@@ -283,6 +288,12 @@ private:
     void join_account(std::uint32_t owner, const std::optional<Digest>& common_owner);
 
     void leave_account(std::uint32_t owner);
+
+    /// Null where the owner is unknown, or what it has elsewhere does not count.
+    const OwnerAccount* account_of(std::uint32_t owner) const
+    {
+        return owner == none ? nullptr : table_.owner(owner).account;
+    }
 
     // Clients that wait.
 
@@ -312,7 +323,15 @@ private:
     /// They do so no more.
     void dequeue(std::uint32_t index);
 
-    void refuse(WaiterId waiter, Errc error, Limit limit = Limit::nothing, std::uint32_t owner = none);
+    void refuse(WaiterId waiter, Errc error, Limit limit = Limit::nothing, std::uint32_t owner = none)
+    {
+        auto action = refusal(error, limit, owner, account_of(owner));
+        action.waiter = waiter;
+        actions_.push_back(action);
+    }
+
+    /// For a client of `owner`, which may be unknown, and may have an account in other pools.
+    PoolAction refusal(Errc error, Limit limit, std::uint32_t owner, const OwnerAccount* account) const;
 
     void refuse_all(std::uint32_t index, Errc error, Limit limit = Limit::nothing);
 
@@ -350,7 +369,7 @@ private:
             budget_->give_back();
     }
 
-    /// Whether room that is coming free already will be enough for all who wait for it.
+    /// Whether room that is coming free already will be enough for all that wait for it.
     bool is_coming(Limit lacking, std::uint32_t owner) const
     {
         switch (lacking) {
@@ -360,13 +379,19 @@ private:
         }
     }
 
+    /// What a newcomer of `owner`, which may be unknown, would lack.
+    Limit lack_of_newcomer(std::uint32_t owner, const OwnerAccount* account) const;
+
+    /// Whether there may be room for that newcomer, or a place where it waits.
+    bool may_have_room(Limit lacking, std::uint32_t owner, const OwnerAccount* account) const;
+
     /// Stops the instance that nobody has used for longest; false when all are in use.
     bool evict(Limit lacking, std::uint32_t owner);
 
     /// Stops an instance that is in use, if the policy says so; false when there is none.
     bool cull(Limit lacking, std::uint32_t owner);
 
-    /// Instances that nobody uses make room for those who wait, as far as none is coming free.
+    /// Stops unused instances to make room for clients that wait, as far as none is coming free.
     void make_way();
 
     // Decisions.
@@ -378,7 +403,7 @@ private:
     void let_in(Time now, const Identity& identity, std::uint32_t client, bool after_stops,
                 const std::optional<Digest>& common_owner);
 
-    /// Tries to move an entry on from `waiting`. What it lacks.
+    /// Tries to move an entry on from `waiting`. Returns the limit that keeps it.
     Limit admit(Time now, std::uint32_t index);
 
     /// Gives the client of a waiting entry a warm instance: one that is ready, or else the one that began first.
@@ -387,7 +412,7 @@ private:
     /// There is no room for a new entry: it waits, has others make room, or is refused.
     void make_room(std::uint32_t index, Limit lacking);
 
-    /// Lets waiting entries in, their owners in turn. Who is kept by its own owner alone lets the others pass.
+    /// Lets waiting entries in, their owners in turn. One that only its own owner keeps waiting lets the others pass.
     void admit_waiting(Time now);
 
     void await_permit(Time now, std::uint32_t index)
@@ -451,6 +476,9 @@ private:
     /// The sessions of an instance are told when its time is over.
     void warn(std::uint32_t index);
 
+    /// Warns the sessions if that is due. The next limit of the instance is waited for in any case.
+    void warn_or_wait(Time now, std::uint32_t index);
+
     /// Whether an instance goes with its last client.
     bool ends_unused(const InstanceEntry& entry, Time now) const
     {
@@ -469,7 +497,7 @@ private:
     /// will find that nothing is due and be armed again, so that a busy instance costs nothing here.
     void arm(std::uint32_t index);
 
-    /// Starts what the stock of warm instances lacks, as far as there is room that no client waits for.
+    /// Starts missing warm instances, as far as there is room that no client waits for.
     void refill(Time now);
 
     void add_warm(Time now)

@@ -12,7 +12,7 @@
 
 namespace instancer {
 
-/// One of those that share an InstancePool, as a Server does: the pool starts with the first of them, drains when all
+/// One user of an InstancePool, such as a Server: the pool starts with the first of them, drains when all
 /// of them drain, and closes with the last.
 ///
 /// Threads: every member on the pool's control executor.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 
 namespace instancer {
@@ -8,6 +9,9 @@ namespace instancer {
 /// Where a client stands among those that wait for room.
 class QueuePlace {
 public:
+    /// How often a client is told its place at most: somebody is to read that. A guess.
+    static constexpr std::chrono::milliseconds pause{500};
+
     QueuePlace() = default;
     /// The client is number `position`, from 1, of `waiting`.
     QueuePlace(std::size_t position, std::size_t waiting) : position_(position), waiting_(waiting) {}

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <instancer/coming_end.hpp>
 #include <instancer/pool/extension.hpp>
 #include <instancer/pool/instance_table.hpp>
 #include <instancer/pool/pool_options.hpp>
@@ -100,15 +101,29 @@ public:
         return std::max(due, entry.kept_until);
     }
 
-    /// When its sessions are to be warned of its end by time; the end of time when they are not to be, or have been.
-    Time warning_due(const InstanceEntry& entry) const
+    /// Whether the instance ends when no byte passes.
+    bool ends_idle(const InstanceEntry& entry) const { return of(entry).idle != Duration::zero(); }
+
+    /// The end of an instance in use that comes next, by what is known. A limit of silence that is no longer than the
+    /// warning comes early is left out: after each byte the warning would come at once.
+    ComingEnd coming_end(const InstanceEntry& entry) const
     {
-        const bool warns = of(entry).ttl != Duration::zero() && of(entry).warn_before != Duration::zero();
-        return warns && !entry.warned ? expiry(entry) - of(entry).warn_before : Time::max();
+        const Set& limits = of(entry);
+        ComingEnd end(has_ttl(entry) ? end_of(entry) : Time::max());
+        const Time silent = entry.last_used + limits.idle;
+        if (limits.idle > limits.warn_before && silent < end.time)
+            end = ComingEnd(silent, true);
+        end.time = std::max(end.time, entry.kept_until);
+        return end;
     }
 
-    /// When the time to live of an instance is over that has one.
-    Time expiry(const InstanceEntry& entry) const { return std::max(entry.claimed + of(entry).ttl, entry.kept_until); }
+    /// When its sessions are to be warned of that; the end of time when they are not to be, or have been.
+    Time warning_due(const InstanceEntry& entry) const
+    {
+        const auto ahead = of(entry).warn_before;
+        const Time end = coming_end(entry).time;
+        return ahead == Duration::zero() || end == Time::max() || end == entry.warned_of ? Time::max() : end - ahead;
+    }
 
 private:
     struct Set {

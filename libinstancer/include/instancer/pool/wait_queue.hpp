@@ -30,7 +30,7 @@ public:
     /// first client goes behind all other owners.
     void push(std::uint32_t client, std::uint32_t owner, Time deadline);
 
-    /// `client`, who waits, does so no more.
+    /// Takes out `client`, which waits.
     void erase(std::uint32_t client);
 
     /// No client that waits now has a later deadline than `latest`.
@@ -38,7 +38,7 @@ public:
     /// Time: linear in the clients whose deadline changes.
     void cap_deadlines(Time latest);
 
-    /// Whose turn it is: the first client of the first owner.
+    /// The client whose turn it is: the first one of the first owner.
     std::uint32_t next() const { return turns_.first() == none ? none : owners_[turns_.first()].clients.first(); }
 
     /// `owner` has had its turn: the others are next.
@@ -51,7 +51,7 @@ public:
         turns_.erase(owner, detail::links_in<&Owner::turn>(owners_));
     }
 
-    /// Who was passed over is next.
+    /// The owner that was passed over is next.
     void resume(std::uint32_t owner);
 
     /// The last client of the owner that has most of them here.

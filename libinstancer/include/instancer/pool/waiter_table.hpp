@@ -64,7 +64,7 @@ public:
         return name;
     }
 
-    /// Who waits for the entry at `from` waits for the one at `to`, which nobody waits for, instead.
+    /// Moves the clients that wait for the entry at `from` to the one at `to`, for which nobody waits.
     ///
     /// Time: by their number.
     void move(std::uint32_t from, std::uint32_t to)
@@ -78,7 +78,7 @@ public:
     WaiterId id(std::uint32_t index) const { return std::uint64_t{waiters_[index].generation} << 32 | index; }
     /// The entry that the client at `index` waits for.
     std::uint32_t entry(std::uint32_t index) const { return waiters_[index].entry; }
-    /// Who came for the same entry after the client at `index`; none when it is the last one.
+    /// The client that came next for the same entry as the one at `index`; none when that is the last one.
     std::uint32_t next(std::uint32_t index) const { return waiters_[index].links.next; }
 
     /// Whether nobody waits.

@@ -62,7 +62,7 @@ public:
     /// Whether no failure forbids another start now.
     bool may_start(Time now) const noexcept { return !again_ || now >= *again_; }
 
-    /// What failed is tried again.
+    /// Failed starts are tried again.
     void try_again() noexcept { again_.reset(); }
 
     /// When the next start may be; empty when there was no failure since `try_again`.

@@ -14,17 +14,10 @@
 
 #include <instancer/detail/crypto/random_bytes.hpp>
 #include <instancer/proof_of_work/proof_challenge.hpp>
+#include <instancer/proof_of_work/proof_style.hpp>
 #include <instancer/text/hex.hpp>
 
 namespace instancer {
-
-/// Whose words a proof of work is asked for in. Players' scripts match on the exact bytes.
-enum class ProofStyle {
-    kctf,      ///< Google's kCTF.
-    redpwn,    ///< redpwn's jail.
-    hxp,       ///< hxp's ctf-ynetd.
-    hashcash,  ///< The tool of that name.
-};
 
 /// One question for a proof of work, and what is said about its answer, without I/O.
 ///
@@ -56,7 +49,7 @@ public:
     /// The challenge alone, as the question holds it.
     std::string challenge() const { return std::visit(Text(style_), challenge_); }
 
-    /// What the client gets first.
+    /// The first text to the client.
     std::string question() const
     {
         const auto asked = challenge();
@@ -79,7 +72,7 @@ public:
         return asked;
     }
 
-    /// What a client that owes nothing gets in this style.
+    /// The text to a client that owes nothing, in this style.
     static std::string_view not_asked(ProofStyle style)
     {
         return style == ProofStyle::kctf ? "== proof-of-work: disabled ==\n" : "";
@@ -105,10 +98,10 @@ public:
     /// Time: that of the challenge's own `verify`: call it on a helper thread.
     bool verify(std::string_view answer) const { return instancer::verify(challenge_, answer); }
 
-    /// What the client gets for a right answer, before the first byte of its instance.
+    /// The text after a right answer, before the first byte of its instance.
     std::string_view accepted() const { return style_ == ProofStyle::kctf ? "Correct\n" : ""; }
 
-    /// What the client gets for a wrong answer, before the end.
+    /// The text after a wrong answer, before the end.
     std::string_view refused() const
     {
         switch (style_) {

@@ -77,7 +77,7 @@ public:
     /// Whether `solution`, `s.NUMBER`, is right.
     ///
     /// Time: a squaring of 1,279 bits for each root, some 0.2 microseconds: call it on a helper thread. Each challenge
-    /// has two solutions, so remember the challenge and not the solution of whoever may not come twice.
+    /// has two solutions, so remember the challenge and not the solution to keep a client from coming twice.
     bool verify(std::string_view solution) const
     {
         if (!solution.starts_with("s."))

@@ -46,7 +46,7 @@ public:
 
     /// Whether senders get their own bytes too, in all channels.
     bool echo() const noexcept { return rules_->echo; }
-    /// Sets whether who sends hears it too.
+    /// Sets whether members get their own bytes, too.
     void set_echo(bool value)
     {
         rules_->echo = value;

@@ -12,17 +12,17 @@
 
 namespace instancer {
 
-/// Who is in a channel.
+/// A member of a channel.
 class RelayMemberInfo {
 public:
-    /// The member with that number, who it is and the channel that it is in.
+    /// The member with that number, its client and its channel.
     RelayMemberInfo(std::uint64_t number, ClientInfo who, std::string where)
         : session(number), client(std::move(who)), channel(std::move(where))
     {
     }
 
     std::uint64_t session;  ///< Its number in its Server.
-    ClientInfo client;      ///< Who it is.
+    ClientInfo client;      ///< The client.
     std::string channel;    ///< The channel that it is in.
 };
 
@@ -41,7 +41,7 @@ public:
     /// Its connection ends, because it took too little of what the others sent.
     virtual void cut(const RelayMemberInfo& member, std::string_view why) { (void)member, (void)why; }
 
-    /// What a member sent, before anybody gets it.
+    /// Bytes that a member sent, before anybody gets them.
     virtual void passed(const RelayMemberInfo& member, std::span<const std::byte> data) { (void)member, (void)data; }
 };
 

@@ -13,10 +13,10 @@ enum class SlowMember {
     queue,       ///< Nobody waits; when too much is queued for it its connection ends.
 };
 
-/// What becomes of bytes that are sent while nobody else is in the channel.
+/// How bytes are treated that are sent while nobody else is in the channel.
 enum class SentAlone {
     discard,  ///< Nobody gets them.
-    hold,     ///< Who joins next gets them. The sender waits when there are too many.
+    hold,     ///< The next member that joins gets them. The sender waits when there are too many.
 };
 
 /// What the end of a member's sending means.
@@ -35,7 +35,7 @@ public:
     SlowMember slow = SlowMember::wait;  ///< What happens to a member that does not read fast enough.
     std::chrono::steady_clock::duration slow_timeout = std::chrono::seconds(10);  ///< For SlowMember::disconnect.
     std::size_t slow_queue = std::size_t{1} << 20;                                ///< Bytes, for SlowMember::queue.
-    SentAlone alone = SentAlone::discard;            ///< What happens to what is sent to nobody.
+    SentAlone alone = SentAlone::discard;            ///< How bytes are treated that are sent to nobody.
     std::size_t alone_limit = std::size_t{1} << 18;  ///< Bytes of a channel, for SentAlone::hold.
     MemberEnd end = MemberEnd::leave;                ///< What the end of one member means.
 

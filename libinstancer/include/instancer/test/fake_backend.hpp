@@ -28,7 +28,7 @@ namespace instancer::test {
 /// For tests: a point that operations pass, or where they wait for as long as the test holds it.
 class FakeGate {
 public:
-    /// An open gate; who waits at it waits on `executor`.
+    /// An open gate; coroutines that wait at it wait on `executor`.
     explicit FakeGate(const asio::any_io_executor& executor) : executor_(executor) {}
 
     /// Has operations wait from now on.
@@ -76,7 +76,7 @@ public:
 
     /// Whom it was started for; empty for a warm one.
     const std::optional<Identity>& identity() const noexcept { return identity_; }
-    /// Who asked for it; empty for a warm one.
+    /// The client that asked for it; empty for a warm one.
     const std::optional<ClientInfo>& client() const noexcept { return client_; }
 
     /// Whom it was given to when it was warm.
@@ -179,7 +179,7 @@ public:
     /// Every instance that there ever was, in order of their start.
     const std::vector<InstancePtr>& instances() const noexcept { return instances_; }
 
-    /// Those that have not been stopped.
+    /// Instances that have not been stopped.
     std::size_t running() const noexcept
     {
         std::size_t count = 0;
@@ -188,7 +188,7 @@ public:
         return count;
     }
 
-    /// Calls of `open`, those that failed included.
+    /// Calls of `open`, including failed ones.
     std::size_t times_opened() const noexcept { return times_opened_; }
 
 private:

@@ -22,7 +22,7 @@
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
 
-/// Doubles of a client and of a backend, for the tests of who builds upon the library.
+/// Doubles of a client and of a backend, for the tests of programs that use the library.
 namespace instancer::test {
 
 /// For tests: the far end of a Stream that exists in memory only. What is sent here comes out of the stream, what is

@@ -107,11 +107,11 @@ public:
     {
     }
 
-    TunnelCommand command;            ///< What it is about.
+    TunnelCommand command;            ///< Its subject.
     std::uint16_t sequence;           ///< Its number.
-    TunnelAddress from;               ///< Who sends it.
+    TunnelAddress from;               ///< The sender.
     TunnelAddress to;                 ///< Whom it is for.
-    std::span<const std::byte> data;  ///< What it carries.
+    std::span<const std::byte> data;  ///< Its payload.
 
     /// The data as text.
     std::string_view text() const noexcept { return {reinterpret_cast<const char*>(data.data()), data.size()}; }

@@ -68,7 +68,7 @@ public:
     /// Cancellation: none; `drain` and `stop` end it.
     asio::awaitable<void> run();
 
-    /// Takes no more sessions and lets those that there are finish, for `limit` at most (0: however long it takes).
+    /// Takes no more sessions and lets the present ones finish, for `limit` at most (0: however long it takes).
     void drain(std::chrono::milliseconds limit)
     {
         draining_ = true;

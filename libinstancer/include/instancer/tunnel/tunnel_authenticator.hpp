@@ -12,7 +12,7 @@
 
 namespace instancer {
 
-/// Lets in who comes from the address of a known user. All of them share one instance.
+/// Lets in clients that come from the address of a known user. All of them share one instance.
 ///
 /// Clients of a Unix socket have no address: whom its permissions let in is known.
 class TunnelAuthenticator final : public Authenticator {

@@ -9,7 +9,7 @@
 
 namespace instancer {
 
-/// What a TunnelMultiplexer reports. No function may call back into it.
+/// The reports of a TunnelMultiplexer. No function may call back into it.
 class TunnelObserver {
 public:
     /// At the agent: the server has opened a session; its target is to be connected to.

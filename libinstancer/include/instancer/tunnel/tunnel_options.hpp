@@ -6,22 +6,22 @@
 
 namespace instancer {
 
-/// What becomes of a second agent.
+/// How a second agent is treated.
 enum class SecondAgent {
     takes_over,  ///< The link of the first one ends, and its sessions with it.
     refused,     ///< It has to wait until the first one has gone.
 };
 
-/// What both ends of a tunnel's link may choose for themselves.
+/// Options that both ends of a tunnel's link choose for themselves.
 class TunnelOptions {
 public:
     /// A span of time.
     using Duration = std::chrono::steady_clock::duration;
 
-    /// After so long without traffic the agent asks for a sign of life.
+    /// After this long without traffic the agent asks for a sign of life.
     Duration keep_alive = std::chrono::seconds(50);
 
-    /// Without any byte for so long after it asked, the agent gives the link up; and the server gives an agent up whose
+    /// After this long without any answer the agent gives the link up; and the server gives an agent up whose
     /// place another one wants.
     Duration answer_timeout = std::chrono::seconds(20);
 
@@ -32,14 +32,14 @@ public:
     /// How long an end of stream that the protocol cannot carry is held while nothing comes from the other end.
     Duration half_close_hold = std::chrono::seconds(30);
 
-    /// Toward an end that knows no windows: who has not taken half of a full buffer after so long is disconnected, when
-    /// others wait for it.
+    /// Toward an end that knows no windows: a receiver that others wait for is disconnected if it has not taken half of
+    /// a full buffer in this time.
     Duration stall_timeout = std::chrono::seconds(2);
 
-    /// What is kept of a session whose user or target does not take it, and the window that our own kind is given.
+    /// Bytes kept of a session whose user or target does not take them, and the window that our own kind is given.
     std::size_t session_buffer = std::size_t{1} << 20;
 
-    /// What is kept of all sessions of a link together, at least `session_buffer`. Beyond it the session ends of which
+    /// Bytes kept of all sessions of a link together, at least `session_buffer`. Beyond it the session ends of which
     /// most is kept; toward an end that knows no windows, the link is not read for a moment.
     std::size_t total_buffer = std::size_t{256} << 20;
 

@@ -49,7 +49,7 @@ public:
     TunnelServerOptions() = default;
 };
 
-/// A session that goes on, for whoever looks.
+/// The state of a session that goes on.
 class TunnelSessionStatus {
 public:
     /// All of it at once.
@@ -59,11 +59,11 @@ public:
     }
 
     TunnelAddress user;    ///< What the session is called on the link.
-    TunnelAddress target;  ///< What it is connected to.
-    std::string name;      ///< Who the user really is.
+    TunnelAddress target;  ///< Its other end.
+    std::string name;      ///< The user's real address.
 };
 
-/// Where agents report, and through which users reach what is behind them: the public end of a reverse tunnel. It has
+/// The public end of a reverse tunnel: agents report to it, and users reach the targets behind agents by it. It has
 /// one link at a time.
 ///
 /// Lifetime: it must stay until `run` has completed and every stream that it opened is gone.
@@ -101,7 +101,7 @@ public:
     /// Ends the session of the user who is called so, on the link or by a name of their own. False when there is none.
     bool disconnect(std::string_view address) { return agent_ && agent_->link->disconnect(address); }
 
-    /// What there is to say about each session.
+    /// The state of each session.
     std::vector<TunnelSessionStatus> sessions() const;
 
     /// The address of the agent; empty without one.

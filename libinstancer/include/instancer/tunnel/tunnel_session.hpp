@@ -48,7 +48,7 @@ public:
     /// Where it leads.
     const TunnelAddress& target() const noexcept { return target_; }
 
-    /// Who the user really is; empty at the agent.
+    /// The user's real address; empty at the agent.
     const std::string& name() const noexcept { return name_; }
 
     /// Whether both ends have windows and half-close, because both are ours.

@@ -12,7 +12,7 @@
 
 namespace instancer::detail {
 
-/// Wakes whoever waits, now and not later.
+/// Wakes all coroutines that wait now; later ones wait for the next signal.
 class AsyncSignal {
 public:
     explicit AsyncSignal(const asio::any_io_executor& executor)

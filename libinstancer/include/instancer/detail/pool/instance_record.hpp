@@ -13,6 +13,7 @@
 #include <asio/any_io_executor.hpp>
 #include <asio/steady_timer.hpp>
 
+#include <instancer/coming_end.hpp>
 #include <instancer/detail/container/numbered_list.hpp>
 #include <instancer/events.hpp>
 #include <instancer/instance.hpp>
@@ -58,8 +59,8 @@ public:
 
     void remove_session(std::uint32_t session);
 
-    /// Tells the sessions that want to know that their time is over at `expiry`; each once.
-    void warn(Clock::time_point expiry);
+    /// Tells the sessions that want to know of the end that comes; each once.
+    void warn(const ComingEnd& coming);
 
     /// Ends its sessions, because of `why`.
     void revoke(InstanceEnd why);
@@ -98,7 +99,7 @@ public:
 private:
     /// A session that wants to know of the end of its instance by time.
     struct Warning {
-        std::function<void(Clock::duration)> tell;
+        std::function<void(const ComingEnd&)> tell;
         Clock::time_point told;  ///< Of which end it knows.
     };
 

@@ -23,7 +23,7 @@ namespace instancer::detail {
 /// Threads: the control executor.
 class InstanceRunner {
 public:
-    /// Who decides what becomes of the instances, and learns what has.
+    /// Decides about the instances, and learns what happens to them.
     class Pool {
     public:
         /// Each life of an instance holds it: the pool outlives them.

@@ -160,7 +160,7 @@ private:
 
     void assign(const PoolAction& action);
 
-    /// Who gets the instance.
+    /// The clients that get the instance.
     InstanceRequest request_for(const PoolAction& action) const;
 
     void grant(const InstanceRecordPtr& record, const PoolAction& action);

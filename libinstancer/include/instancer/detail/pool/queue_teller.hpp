@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <chrono>
 #include <memory>
 
 #include <asio/any_io_executor.hpp>
-#include <asio/steady_timer.hpp>
 
+#include <instancer/detail/async/paced_call.hpp>
 #include <instancer/detail/pool/waiting_clients.hpp>
 #include <instancer/pool/pool_state.hpp>
+#include <instancer/pool/queue_place.hpp>
 
 namespace instancer::detail {
 
@@ -19,7 +19,7 @@ class QueueTeller {
 public:
     /// Lifetime: `state` and `clients` must outlive it.
     QueueTeller(const asio::any_io_executor& control, const PoolState& state, const WaitingClients& clients)
-        : state_(state), clients_(clients), timer_(control)
+        : state_(state), clients_(clients), call_(control, QueuePlace::pause)
     {
     }
 
@@ -31,19 +31,12 @@ public:
     void tell_later(std::weak_ptr<const void> pool);
 
 private:
-    using Clock = std::chrono::steady_clock;
-
-    /// How often clients are told at most: somebody is to read that. A guess.
-    static constexpr std::chrono::milliseconds pause{500};
-
     void tell();
 
     const PoolState& state_;
     const WaitingClients& clients_;
-    asio::steady_timer timer_;
-    Clock::time_point told_{};
+    PacedCall call_;
     bool enabled_ = false;
-    bool due_ = false;  ///< The timer runs.
 };
 
 }  // namespace instancer::detail

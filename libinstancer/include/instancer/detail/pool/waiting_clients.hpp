@@ -73,19 +73,20 @@ public:
         if (!client)
             return;
         const bool failed = action.error == Errc::start_failed || action.error == Errc::backend_unavailable;
-        client->lease().complete(fail(action.error, failed ? std::string(start_failure) : limit_text(action)));
+        client->lease().complete(fail(failed ? Error(action.error, std::string(start_failure)) : refusal_of(action)));
     }
 
-private:
-    static std::string limit_text(const PoolAction& action)
+    /// The refusal of a client that meets a limit.
+    static Error refusal_of(const PoolAction& action)
     {
         std::string text = action.limit;
         if (action.instances != 0)
             text += (text.empty() ? "" : ": ") + std::to_string(action.instances) + " in all, " +
                     std::to_string(action.unused) + " of them unused";
-        return text;
+        return Error(action.error, std::move(text));
     }
 
+private:
     std::unordered_map<WaiterId, WaitingClientPtr> clients_;
 };
 

@@ -10,6 +10,8 @@
 
 namespace instancer::detail {
 
+inline constexpr std::string_view port_placeholder = "{port}";
+inline constexpr std::string_view directory_placeholder = "{dir}";
 inline constexpr std::string_view listen_port_placeholder = "{listen-port}";
 
 /// `text` with `value` in place of each `placeholder`.

@@ -94,6 +94,12 @@ inline bool kill_user(uid_t uid)
 /// Begins the environment of an instance: the name of the run follows, then the instance's number, each with a dot.
 inline constexpr std::string_view mark_key = "INSTANCER_RUN=";
 
+/// What the environment of every instance of a run begins with.
+inline std::string mark_of_run(std::string_view run_name)
+{
+    return std::string(mark_key) + std::string(run_name) + ".";
+}
+
 /// The run that a process belongs to; empty when its environment does not say.
 inline std::string_view marked_run(std::string_view environment)
 {

@@ -70,6 +70,8 @@ public:
     const ProcessUser* user = nullptr;
     std::string init;  ///< Path of instancer-init, which becomes the user; empty: the child does it by itself.
     int report = -1;   ///< With `init`: where that reports a failure.
+    /// What becomes the descriptors that follow; none of them below 3 and their number.
+    std::vector<int> further;
 
     SpawnPlan() = default;
 };

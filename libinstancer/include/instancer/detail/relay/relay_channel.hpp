@@ -70,7 +70,7 @@ public:
     /// Errors: Errc::full; Errc::instance_gone when the channel is closed.
     Result<std::shared_ptr<RelayMember>> join(std::uint64_t session, const ClientInfo& client);
 
-    /// Nobody joins any more, and whoever is there is cut off.
+    /// Nobody joins any more, and all members are cut off.
     void close();
 
     RelayChannelStatus status() const;
@@ -114,7 +114,7 @@ private:
     std::vector<RelayMember*> waiting_;   ///< To send.
     std::uint64_t sent_ = 0;              ///< Counts what was sent.
     std::size_t slow_ = 0;                ///< How many members have a queue.
-    ChunkQueue held_;                     ///< For who joins next.
+    ChunkQueue held_;                     ///< For the next member that joins.
     ChunkStore store_;
     asio::steady_timer slow_timer_;
     bool slow_timer_runs_ = false;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,7 @@
 #include <instancer/authenticator.hpp>
 #include <instancer/bridge.hpp>
 #include <instancer/client.hpp>
+#include <instancer/coming_end.hpp>
 #include <instancer/detail/server/admission_sequence.hpp>
 #include <instancer/detail/server/end_cause.hpp>
 #include <instancer/detail/server/front_door.hpp>
@@ -95,6 +97,11 @@ public:
     /// Threads: any.
     void instance_exited(std::uint8_t attempt);
 
+    /// Tells the client of the end that comes, if it has not been told of that.
+    ///
+    /// Threads: the control executor.
+    void warn_once(const ComingEnd& end);
+
     /// Nothing when it has just ended.
     std::optional<SessionStatus> status() const;
 
@@ -104,6 +111,9 @@ public:
     std::chrono::steady_clock::time_point begin() const noexcept { return begin_; }
     /// What its ends are doing. Threads: any.
     const LinkState& state() const noexcept { return state_; }
+
+    /// Whether it has been joined to its instance. Threads: any.
+    bool is_joined() const noexcept { return state_.last_active() != LinkState::Clock::time_point(); }
 
     /// Where the client comes from.
     const ClientInfo& client_info() const noexcept { return info_; }
@@ -137,7 +147,7 @@ private:
 
     enum class Stage : std::uint8_t {
         accepted,   ///< Nothing was done yet.
-        admitting,  ///< The client says who it is.
+        admitting,  ///< The client passes the stages.
         acquiring,  ///< Waits for an instance.
         reaching,   ///< Connects to its instance.
         serving,    ///< The client is joined to its instance.
@@ -218,10 +228,18 @@ private:
     /// Has the pool tell of the client's place in the queue and of the end of its instance, where it is to know.
     void listen_to_pool(AcquireRequest& request);
 
+    /// Adds the client's socket, for the instance.
+    Result<void> add_socket(AcquireRequest& request);
+
+    bool tells_places() const { return environment_.options.tell && !environment_.options.tell->queued.empty(); }
+
+    /// What tells the client its place in a queue.
+    std::function<void(const QueuePlace&)> place_listener();
+
     /// Best effort, as all that is told while something else goes on.
     void tell_place(const QueuePlace& place);
 
-    void warn(ServerOptions::Duration left);
+    void warn(const ComingEnd& end);
 
     /// Waits for the lease, and gives up when the client leaves before.
     asio::awaitable<Result<Lease>> acquire(AcquireRequest request);
@@ -264,6 +282,7 @@ private:
     std::atomic<std::uint32_t> worker_;  ///< Another one, once, for an instance that wants it there.
     std::uint8_t attempt_ = 0;           ///< Counts the instances that it tried.
     bool instance_exited_ = false;       ///< By itself, in this attempt.
+    bool rejected_ = false;              ///< It failed to prove something.
     Stage stage_ = Stage::accepted;
     EndCause cause_;
     ClientInfo info_;
@@ -273,6 +292,7 @@ private:
     Lease lease_;
     std::optional<Link> link_;
     LinkState state_;
+    LinkState::Clock::time_point warned_of_;  ///< The control executor's own.
     std::string detail_;
     std::optional<asio::cancellation_signal> cancel_;  ///< While it has a coroutine.
 };

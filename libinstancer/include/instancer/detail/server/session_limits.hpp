@@ -10,6 +10,7 @@
 
 #include <instancer/async/async_event.hpp>
 #include <instancer/bridge.hpp>
+#include <instancer/coming_end.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/server/session_table.hpp>
 #include <instancer/server_options.hpp>
@@ -20,6 +21,10 @@ namespace instancer::detail {
 /// The limit of time that a session has reached which began at `begin`; nothing when it may go on.
 INSTANCER_DECL std::optional<SessionEnd> passed_limit(const ServerOptions& options, LinkState::Clock::time_point begin,
                                                       const LinkState& state, LinkState::Clock::time_point now);
+
+/// The next end by time of a session that began at `begin`, of those that `options` have it warned of.
+INSTANCER_DECL ComingEnd coming_end(const ServerOptions& options, LinkState::Clock::time_point begin,
+                                    const LinkState& state);
 
 /// Ends the sessions that have reached a limit, now and then: stamps cost less than a timer for each.
 ///
@@ -32,6 +37,9 @@ public:
     {
     }
 
+    /// All sessions that there are then end at `time`; they are warned of that.
+    void end_all_at(LinkState::Clock::time_point time);
+
     /// Watches until `stop`. Once.
     asio::awaitable<void> run();
 
@@ -42,9 +50,12 @@ private:
     /// Zero without any limit.
     ServerOptions::Duration interval() const;
 
+    void warn(LinkState::Clock::time_point now);
+
     const ServerOptions& options_;
     SessionTable& sessions_;
     asio::steady_timer timer_;
+    LinkState::Clock::time_point last_ = LinkState::Clock::time_point::max();  ///< No session goes on longer.
     bool stopping_ = false;
     AsyncEvent stopped_;
 };

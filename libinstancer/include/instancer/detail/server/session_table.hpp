@@ -49,6 +49,8 @@ public:
     /// Ends each session for which `why`, called with it, says for what reason.
     void end_if(const std::function<std::optional<SessionEnd>(const Session&)>& why);
 
+    void for_each(const std::function<void(Session&)>& visit);
+
     /// Tells a session of the end of the instance that it got in one of its attempts. Small enough to need no memory of
     /// its own. Threads: any, to make it.
     std::function<void(InstanceEnd)> instance_listener(const Session& session, std::uint8_t attempt);

@@ -34,7 +34,7 @@ public:
     using key_type = Poller;
     [[gnu::visibility("default")]] static inline asio::execution_context::id id;
 
-    /// Who watches a descriptor.
+    /// The watcher of a descriptor.
     class Entry {
     public:
         Entry() = default;
@@ -69,7 +69,7 @@ public:
     /// at that moment can hold it for a while; what is reported until then finds nobody.
     void remove(Entry& entry) noexcept;
 
-    /// For so long it looks for more, with a whole processor, before it sleeps.
+    /// How long it looks for more, with a whole processor, before it sleeps.
     void busy_poll(std::chrono::microseconds duration) noexcept { busy_poll_ = duration; }
 
     /// For a descriptor that goes on without the poller.

@@ -53,13 +53,23 @@ public:
     /// Has `reconsider` called soon.
     void changed() const { asio::post(control, reconsider); }
 
+    /// The queue may have changed: has `tell_places` called soon, if somebody who waits wants to know. Under `mutex`.
+    void queue_changed()
+    {
+        if (tells && balancer.waiting() > 0 && !std::exchange(telling, true))
+            asio::post(control, tell_places);
+    }
+
     const asio::any_io_executor control;
     const std::string service;
     const UpstreamOptions options;
     Events& events;
-    std::function<void()> reconsider;  ///< Set once, before the first connection; runs on the control executor.
+    std::function<void()> reconsider;   ///< Set once, before the first connection; runs on the control executor.
+    std::function<void()> tell_places;  ///< The same.
     std::mutex mutex;
-    Balancer balancer;  ///< Under `mutex`.
+    Balancer balancer;     ///< Under `mutex`, as is what follows.
+    bool tells = false;    ///< Some client wants to know its place.
+    bool telling = false;  ///< `tell_places` has been called, and has yet to tell.
 };
 using UpstreamGroupPtr = std::shared_ptr<UpstreamGroup>;
 
@@ -77,25 +87,28 @@ public:
     {
         const std::lock_guard lock(group_->mutex);
         group_->balancer.release(attempt_, group_->now());
+        group_->queue_changed();
     }
 
     /// Where it goes.
     const Balancer::MemberPtr& member() const noexcept { return attempt_.member(); }
 
-    /// The first turn. `served` is there when it is to wait.
-    Selection take(const asio::any_io_executor& executor, ServedPtr& served)
+    /// The first turn. `served` is there when it is to wait; then `on_place`, if there is one, hears of its place.
+    Selection take(const asio::any_io_executor& executor, ServedPtr& served, const Balancer::PlaceListener& on_place)
     {
         const std::lock_guard lock(group_->mutex);
-        return take_locked(executor, served);
+        return take_locked(executor, served, on_place);
     }
 
     /// The next turn, after a failure.
-    Selection take_another(const asio::any_io_executor& executor, ServedPtr& served);
+    Selection take_another(const asio::any_io_executor& executor, ServedPtr& served,
+                           const Balancer::PlaceListener& on_place);
 
     void note_success();
 
 private:
-    Selection take_locked(const asio::any_io_executor& executor, ServedPtr& served);
+    Selection take_locked(const asio::any_io_executor& executor, ServedPtr& served,
+                          const Balancer::PlaceListener& on_place);
 
     Balancer::Attempt attempt_;
     const UpstreamGroupPtr group_;

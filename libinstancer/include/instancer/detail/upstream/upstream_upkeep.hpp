@@ -23,6 +23,7 @@
 #include <instancer/async/host_resolver.hpp>
 #include <instancer/backend/balancer.hpp>
 #include <instancer/backend/upstream_options.hpp>
+#include <instancer/detail/async/paced_call.hpp>
 #include <instancer/detail/socket/address_list.hpp>
 #include <instancer/detail/upstream/upstream_connect.hpp>
 #include <instancer/detail/upstream/upstream_group.hpp>
@@ -42,7 +43,8 @@ public:
         : group_(std::move(group)),
           resolver_(group_->options.look_up),
           stopped_(group_->control),
-          change_(group_->control)
+          change_(group_->control),
+          news_(group_->control, QueuePlace::pause)
     {
     }
 
@@ -59,6 +61,9 @@ public:
 
     /// What changed may let clients go on that wait, or decide whether any upstream works.
     void reconsider();
+
+    /// Tells clients that wait the places that have changed.
+    void tell_places();
 
     /// Ends it all soon; a look-up that is going on is left to itself.
     void stop()
@@ -143,6 +148,7 @@ private:
     HostResolver resolver_;
     AsyncEvent stopped_;
     asio::steady_timer change_;
+    PacedCall news_;
     std::function<void(bool)> on_available_;
     bool available_ = true;
     bool prepared_ = false;

@@ -10,6 +10,7 @@
 #include <instancer/acceptor/socket_acceptor.hpp>
 #include <instancer/client.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/detail/socket/passed_descriptors.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
 #include <instancer/system/last_error.hpp>
@@ -32,6 +33,7 @@ INSTANCER_DECL Result<UniqueFd> listening_unix_socket(const std::string& path, c
         return fail(system_error(ENAMETOOLONG), text);
     const UnixAddress address(path);
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    take_descriptors(socket.get(), false);
     if (is_abstract(path))
         return bind_and_listen(std::move(socket), address.data(), address.size(), "unix:" + path);
     if (const UnixSocketFile left(path); left.is_abandoned())
@@ -68,6 +70,7 @@ INSTANCER_DECL SocketAcceptor::SocketAcceptor(const asio::any_io_executor& execu
     ::getsockname(descriptor_.native_handle(), reinterpret_cast<sockaddr*>(&name), &size);
     is_unix_ = name.ss_family == AF_UNIX;
     if (is_unix_) {
+        detail::take_descriptors(descriptor_.native_handle(), false);
         path_ = detail::UnixAddress::path_of(name, size);
         address_ = "unix:" + path_;
         if (is_ours_ && !detail::is_abstract(path_))

@@ -20,8 +20,8 @@ INSTANCER_DECL std::optional<Ban> BanList::note_failure(const asio::ip::address&
     auto span = options_.duration;
     for (unsigned i = 0; i < times && span < options_.longest; ++i)
         span *= 2;
-    Ban ban(source, time + std::min(span, options_.longest), reason);
-    put(ban, times + 1);
+    Ban ban(source, time + std::min(span, options_.longest), reason, times + 1);
+    put(ban, ban.times);
     return ban;
 }
 
@@ -32,17 +32,19 @@ INSTANCER_DECL std::optional<Ban> BanList::find(const asio::ip::address& address
     for (auto size = sizes.rbegin(); size != sizes.rend(); ++size) {
         const auto found = records_.find(exact.widened(size->first));
         if (found != records_.end() && time < found->second.until)
-            return Ban(found->first, found->second.until, found->second.reason);
+            return Ban(found->first, found->second.until, found->second.reason, found->second.times);
     }
     return std::nullopt;
 }
 
-INSTANCER_DECL std::vector<Ban> BanList::list(Ban::Time time) const
+INSTANCER_DECL std::vector<Ban> BanList::ending_after(Ban::Time time) const
 {
     std::vector<Ban> bans;
-    for (const auto& [until, network] : by_end_)
+    for (const auto& [until, network] : by_end_) {
+        const auto& record = records_.at(network);
         if (time < until)
-            bans.emplace_back(network, until, records_.at(network).reason);
+            bans.emplace_back(network, until, record.reason, record.times);
+    }
     return bans;
 }
 

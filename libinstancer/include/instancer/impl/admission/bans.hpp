@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
+#include <set>
 
 #include <instancer/admission/bans.hpp>
 #include <instancer/detail/config.hpp>
@@ -38,8 +38,11 @@ INSTANCER_DECL void Bans::note_failure(const ClientInfo& client, const std::stri
 INSTANCER_DECL void Bans::replace(const std::vector<Ban>& bans)
 {
     const std::lock_guard lock(mutex_);
-    for (const auto& old : list_.list(now()))
-        if (std::none_of(bans.begin(), bans.end(), [&](const Ban& ban) { return ban.network == old.network; }))
+    std::set<Network> kept;
+    for (const auto& ban : bans)
+        kept.insert(ban.network);
+    for (const auto& old : list_.remembered(now()))
+        if (!kept.contains(old.network))
             list_.remove(old.network);
     for (const auto& ban : bans)
         list_.add(ban);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <optional>
 #include <utility>
 
 #include <asio/error.hpp>
@@ -16,10 +15,7 @@ INSTANCER_DECL asio::awaitable<Result<bool>> ProofVerifier::verify(Source source
 {
     const auto executor = co_await asio::this_coro::executor;
     const auto verdict = std::make_shared<OneShot<bool>>(executor);
-    {
-        const std::lock_guard lock(mutex_);
-        queue_.push(source, Job{std::move(check), verdict});
-    }
+    push(Job{source, std::move(check), verdict});
     threads_.post([this] { do_next(); });
     const auto right = co_await verdict->wait();
     if (!right)
@@ -27,13 +23,24 @@ INSTANCER_DECL asio::awaitable<Result<bool>> ProofVerifier::verify(Source source
     co_return *right;
 }
 
+INSTANCER_DECL void ProofVerifier::push(Job job)
+{
+    const std::lock_guard lock(mutex_);
+    const bool failed = failures_.recent(job.source, std::chrono::steady_clock::now()) != 0;
+    const Source source = job.source;
+    (failed ? suspects_ : queue_).push(source, std::move(job));
+}
+
+INSTANCER_DECL std::optional<ProofVerifier::Job> ProofVerifier::pop()
+{
+    const std::lock_guard lock(mutex_);
+    auto job = queue_.pop();
+    return job ? std::move(job) : suspects_.pop();
+}
+
 INSTANCER_DECL void ProofVerifier::do_next()
 {
-    std::optional<Job> job;
-    {
-        const std::lock_guard lock(mutex_);
-        job = queue_.pop();
-    }
+    const auto job = pop();
     const auto verdict = job ? job->verdict.lock() : nullptr;
     if (!verdict)
         return;
@@ -42,6 +49,10 @@ INSTANCER_DECL void ProofVerifier::do_next()
         right = job->check();
     } catch (...) {
         // Out of memory: the client may try again.
+    }
+    if (!right) {
+        const std::lock_guard lock(mutex_);
+        failures_.note(job->source, std::chrono::steady_clock::now());
     }
     verdict->complete(right);
 }

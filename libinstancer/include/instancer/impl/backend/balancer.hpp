@@ -139,6 +139,19 @@ INSTANCER_DECL void Balancer::serve(TimePoint now)
     }
 }
 
+INSTANCER_DECL std::vector<std::pair<Balancer::PlaceListener, QueuePlace>> Balancer::changed_places()
+{
+    std::vector<std::pair<PlaceListener, QueuePlace>> changed;
+    std::size_t position = 0;
+    for (auto* const attempt : queue_) {
+        const QueuePlace place(++position, queue_.size());
+        auto& detour = attempt->detour();
+        if (detour.on_place && std::exchange(detour.told, place) != place)
+            changed.emplace_back(detour.on_place, place);
+    }
+    return changed;
+}
+
 INSTANCER_DECL bool Balancer::available(TimePoint now) const
 {
     return std::any_of(members_.begin(), members_.end(),
@@ -207,6 +220,7 @@ INSTANCER_DECL void Balancer::leave(Attempt& attempt)
     if (!attempt.detour_ || !attempt.detour_->place)
         return;
     queue_.erase(*std::exchange(attempt.detour_->place, std::nullopt));
+    attempt.detour_->on_place = nullptr;
     retries_waiting_ -= !attempt.is_first();
 }
 

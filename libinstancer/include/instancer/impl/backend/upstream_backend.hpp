@@ -24,6 +24,10 @@ INSTANCER_DECL UpstreamBackend::UpstreamBackend(asio::any_io_executor control, s
         if (const auto upkeep = weak.lock())
             upkeep->reconsider();
     };
+    group_->tell_places = [weak = std::weak_ptr(upkeep_)] {
+        if (const auto upkeep = weak.lock())
+            upkeep->tell_places();
+    };
 }
 
 INSTANCER_DECL asio::awaitable<Result<void>> UpstreamBackend::set_upstreams(std::vector<Upstream> upstreams)
@@ -49,7 +53,8 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> UpstreamBackend::do_open(Instance
     const auto connection = std::make_shared<Connection>(group, source_of(request));
     std::string failures;
     Connection::ServedPtr served;
-    for (auto turn = connection->take(executor, served);; turn = connection->take_another(executor, served)) {
+    for (auto turn = connection->take(executor, served, request.on_queue());;
+         turn = connection->take_another(executor, served, request.on_queue())) {
         if (turn == Selection::full)
             co_return fail(Errc::full, "every upstream has its maximum of connections, and too many clients wait");
         if (turn == Selection::wait)

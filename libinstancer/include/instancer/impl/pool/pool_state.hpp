@@ -163,7 +163,7 @@ INSTANCER_DECL void PoolState::active(Time now, SlotId slot, Time last)
     if (!TimeLimits::is_kept(entry, now) && limits_.is_idle(entry, now))
         stop(index, InstanceEnd::idle);
     else
-        arm(index);
+        warn_or_wait(now, index);
 }
 
 INSTANCER_DECL bool PoolState::stop(Time now, SlotId slot)
@@ -183,7 +183,6 @@ INSTANCER_DECL bool PoolState::extend(SlotId slot, Time until)
     if (index == none || table_[index].state == SlotState::stopping)
         return false;
     table_[index].kept_until = until;
-    table_[index].warned = false;
     if (table_[index].state == SlotState::ready && !table_[index].warm)
         arm(index);
     return true;
@@ -313,12 +312,40 @@ INSTANCER_DECL std::optional<SlotId> PoolState::wants_activity(Time now, const I
     return table_.slot_of(index);
 }
 
+INSTANCER_DECL std::optional<PoolAction> PoolState::foresee_refusal(const Identity& identity, bool reset,
+                                                                    const std::optional<Digest>& common_owner) const
+{
+    const std::uint32_t owner = table_.find_owner(identity.owner());
+    // The end of its own instances makes room.
+    if (reset && owner != none)
+        return std::nullopt;
+    const OwnerAccount* account = account_of(owner);
+    if (!account && common_owner && budget_)
+        account = budget_->owners().find(*common_owner);
+    const Limit lacking = lack_of_newcomer(owner, account);
+    if (lacking == Limit::nothing || may_have_room(lacking, owner, account))
+        return std::nullopt;
+    const bool queues = options_.when_full == WhenFull::queue;
+    return refusal(Errc::full, queues ? Limit::queue : lacking, owner, account);
+}
+
 INSTANCER_DECL std::vector<WaiterId> PoolState::queue_order() const
 {
     std::vector<WaiterId> names;
     for (const std::uint32_t client : queue_.order())
         names.push_back(waiters_.id(client));
     return names;
+}
+
+INSTANCER_DECL PoolLoad PoolState::load() const noexcept
+{
+    PoolLoad load;
+    load.delayed_starts = queued();
+    for (std::uint32_t at = permits_.first(); at != none; at = table_[at].age_links.next)
+        load.delayed_starts += table_[at].warm ? 0 : 1;
+    load.in_use = instances() - unused();
+    load.max_instances = options_.max_instances;
+    return load;
 }
 
 INSTANCER_DECL void PoolState::unlink(std::uint32_t index)
@@ -373,20 +400,21 @@ INSTANCER_DECL void PoolState::dequeue(std::uint32_t index)
         budget_->leave(*this, InstanceBudget::Purpose::client);
 }
 
-INSTANCER_DECL void PoolState::refuse(WaiterId waiter, Errc error, Limit limit, std::uint32_t owner)
+INSTANCER_DECL PoolAction PoolState::refusal(Errc error, Limit limit, std::uint32_t owner,
+                                             const OwnerAccount* account) const
 {
     PoolAction action(PoolAction::Kind::refuse);
-    action.waiter = waiter;
     action.error = error;
     if (error == Errc::full)
         action.limit = name_of(limit);
     switch (limit) {
     case Limit::owner:
-        action.instances = table_.owner(owner).rooms;
-        action.unused = victims_.count_unused(owner);
-        if (!occupancy_.owner_is_full_here(owner)) {
+        action.unused = owner == none ? 0 : victims_.count_unused(owner);
+        if (owner != none && occupancy_.owner_is_full_here(owner)) {
+            action.instances = table_.owner(owner).rooms;
+        } else {
             action.limit = "its owner has as many as one may have in all services (the daemon's max-per-owner)";
-            action.instances = table_.owner(owner).account->rooms();
+            action.instances = account->rooms();
         }
         break;
     case Limit::service:
@@ -400,7 +428,7 @@ INSTANCER_DECL void PoolState::refuse(WaiterId waiter, Errc error, Limit limit, 
         break;
     default: break;
     }
-    actions_.push_back(action);
+    return action;
 }
 
 INSTANCER_DECL void PoolState::refuse_all(std::uint32_t index, Errc error, Limit limit)
@@ -431,6 +459,38 @@ INSTANCER_DECL const char* PoolState::name_of(Limit limit) noexcept
     case Limit::nothing: break;
     }
     return "";
+}
+
+INSTANCER_DECL PoolState::Limit PoolState::lack_of_newcomer(std::uint32_t owner, const OwnerAccount* account) const
+{
+    if ((owner != none && occupancy_.owner_is_full_here(owner)) || (account && account->is_full()))
+        return Limit::owner;
+    if (stock_.first() != none)
+        return Limit::nothing;
+    if (occupancy_.is_full())
+        return Limit::service;
+    return budget_ && budget_->is_full() ? Limit::budget : Limit::nothing;
+}
+
+INSTANCER_DECL bool PoolState::may_have_room(Limit lacking, std::uint32_t owner, const OwnerAccount* account) const
+{
+    switch (options_.when_full) {
+    case WhenFull::cull_oldest:
+    case WhenFull::cull_idle: return true;
+    case WhenFull::queue:
+        if (queue_.size() < options_.queue_size || queue_.largest() > queue_.waiting_of(owner) + 1)
+            return true;
+        break;
+    case WhenFull::refuse: break;
+    }
+    switch (lacking) {
+    case Limit::owner:
+        if (owner != none && (victims_.longest_unused(owner) != none || occupancy_.comes_to_owner(owner, 1)))
+            return true;
+        return account && account->is_full() && (account->has_unused() || account->comes_to_all(1));
+    case Limit::budget: return budget_->unused() != 0 || budget_->comes_to(*this, occupancy_.demand_of_newcomer(owner));
+    default: return victims_.longest_unused() != none || occupancy_.comes_to_all(occupancy_.demand_of_newcomer(owner));
+    }
 }
 
 INSTANCER_DECL bool PoolState::evict(Limit lacking, std::uint32_t owner)
@@ -639,17 +699,24 @@ INSTANCER_DECL void PoolState::grant(Time now, std::uint32_t index, WaiterId wai
     action.waiter = waiter;
     action.slot = table_.slot_of(index);
     actions_.push_back(action);
-    if (entry.warned)
+    if (entry.warned_of == limits_.coming_end(entry).time)
         warn(index);
 }
 
 INSTANCER_DECL void PoolState::warn(std::uint32_t index)
 {
-    table_[index].warned = true;
     PoolAction action(PoolAction::Kind::warn);
     action.slot = table_.slot_of(index);
-    action.expiry = limits_.expiry(table_[index]);
+    action.coming = limits_.coming_end(table_[index]);
+    table_[index].warned_of = action.coming.time;
     actions_.push_back(action);
+}
+
+INSTANCER_DECL void PoolState::warn_or_wait(Time now, std::uint32_t index)
+{
+    if (limits_.warning_due(table_[index]) <= now)
+        warn(index);
+    arm(index);
 }
 
 INSTANCER_DECL void PoolState::end_now(std::uint32_t index)
@@ -701,21 +768,20 @@ INSTANCER_DECL void PoolState::fire(Time now, std::uint32_t index)
     }
     if (entry.state != SlotState::ready)
         return;
-    const bool kept = TimeLimits::is_kept(entry, now);
+    const bool kept = TimeLimits::is_kept(entry, now), idle = !kept && limits_.is_idle(entry, now);
+    const bool depends = idle || (limits_.ends_idle(entry) && limits_.warning_due(entry) <= now);
     if (!kept && limits_.is_expired(entry, now)) {
         stop(index, InstanceEnd::expired);
     } else if (!kept && limits_.has_lingered(entry, now)) {
         stop(index, InstanceEnd::unused);
-    } else if (kept || !limits_.is_idle(entry, now)) {
-        if (limits_.warning_due(entry) <= now)
-            warn(index);
-        arm(index);
-    } else if (entry.clients == 0) {
-        stop(index, InstanceEnd::idle);
-    } else {
+    } else if (entry.clients != 0 && depends) {
         PoolAction action(PoolAction::Kind::check_activity);
         action.slot = table_.slot_of(index);
         actions_.push_back(action);
+    } else if (idle) {
+        stop(index, InstanceEnd::idle);
+    } else {
+        warn_or_wait(now, index);
     }
 }
 

@@ -66,11 +66,11 @@ INSTANCER_DECL void InstanceRecord::remove_session(std::uint32_t session)
     warnings_.erase(session);
 }
 
-INSTANCER_DECL void InstanceRecord::warn(Clock::time_point expiry)
+INSTANCER_DECL void InstanceRecord::warn(const ComingEnd& coming)
 {
     for (auto& [session, warning] : warnings_)
-        if (std::exchange(warning.told, expiry) != expiry)
-            warning.tell(expiry - Clock::now());
+        if (std::exchange(warning.told, coming.time) != coming.time)
+            warning.tell(coming);
 }
 
 INSTANCER_DECL void InstanceRecord::revoke(InstanceEnd why)

@@ -97,7 +97,8 @@ INSTANCER_DECL void PoolDriver::acquire(const WaitingClientPtr& client)
 {
     const auto& request = client->request();
     if (request.join_only() && state_.would_start(request.identity(), request.reset())) {
-        client->lease().complete(fail(Errc::no_instance));
+        const auto refusal = state_.foresee_refusal(request.identity(), request.reset(), request.common_owner());
+        client->lease().complete(fail(refusal ? WaitingClients::refusal_of(*refusal) : Error(Errc::no_instance)));
         return;
     }
     const auto now = Clock::now();
@@ -171,7 +172,7 @@ INSTANCER_DECL void PoolDriver::execute_action(PoolAction& action)
     case PoolAction::Kind::refuse: clients_.refuse(action, start_failure_); break;
     case PoolAction::Kind::revoke: record(action.slot)->revoke(action.end); break;
     case PoolAction::Kind::stop: record(action.slot)->request_stop(action.end); break;
-    case PoolAction::Kind::warn: record(action.slot)->warn(action.expiry); break;
+    case PoolAction::Kind::warn: record(action.slot)->warn(action.coming); break;
     case PoolAction::Kind::check_activity:
         state_.active(Clock::now(), action.slot, record(action.slot)->usage->last_active());
         break;
@@ -207,6 +208,7 @@ INSTANCER_DECL InstanceRequest PoolDriver::request_for(const PoolAction& action)
     const auto& wanted = client->request();
     InstanceRequest request(service_, action.identity, wanted.client());
     request.label(wanted.label());
+    request.environment(wanted.environment());
     return request;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <utility>
 
 #include <instancer/detail/config.hpp>
@@ -11,19 +10,12 @@ namespace instancer::detail {
 
 INSTANCER_DECL void QueueTeller::tell_later(std::weak_ptr<const void> pool)
 {
-    if (!enabled_ || state_.queued() == 0 || std::exchange(due_, true))
-        return;
-    timer_.expires_at(std::max(told_ + pause, Clock::now()));
-    timer_.async_wait([this, pool = std::move(pool)](const asio::error_code&) {
-        if (const auto kept = pool.lock())
-            tell();
-    });
+    if (enabled_ && state_.queued() != 0)
+        call_.request(std::move(pool), [this] { tell(); });
 }
 
 INSTANCER_DECL void QueueTeller::tell()
 {
-    due_ = false;
-    told_ = Clock::now();
     const auto order = state_.queue_order();
     for (std::size_t i = 0; i < order.size(); ++i) {
         const auto client = clients_.find(order[i]);

@@ -13,6 +13,7 @@
 
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/pty.hpp>
+#include <instancer/detail/process/terminal_settings.hpp>
 #include <instancer/result.hpp>
 #include <instancer/system/last_error.hpp>
 #include <instancer/unique_fd.hpp>
@@ -82,19 +83,8 @@ INSTANCER_DECL Result<std::pair<UniqueFd, UniqueFd>> open_pty(TerminalMode mode)
         ::ptsname_r(master.get(), name, sizeof name) != 0)
         return fail(last_error(), "opening a terminal");
     UniqueFd slave(::open(name, O_RDWR | O_NOCTTY | O_CLOEXEC));
-    termios settings{};
-    if (!slave || ::tcgetattr(slave.get(), &settings) != 0)
+    if (!slave || !set_terminal(slave.get(), mode))
         return fail(last_error(), "opening a terminal");
-    // A raw terminal at the other end neither echoes nor returns to the beginning of a line.
-    if (mode != TerminalMode::echo) {
-        settings.c_lflag &= static_cast<tcflag_t>(~(ECHO | ECHOE | ECHOK | ECHONL));
-        settings.c_oflag &= static_cast<tcflag_t>(~ONLCR);
-    }
-    if (mode == TerminalMode::raw)
-        ::cfmakeraw(&settings);
-    ::tcsetattr(slave.get(), TCSANOW, &settings);
-    const winsize size{24, 80, 0, 0};
-    ::ioctl(slave.get(), TIOCSWINSZ, &size);
     return std::pair(std::move(master), std::move(slave));
 }
 

@@ -39,6 +39,9 @@ INSTANCER_DECL void SpawnChild::exec() noexcept
             return;
     if (plan_.report >= 0 && !check(move_report(next++), "setting up the report of its start"))
         return;
+    for (const int descriptor : plan_.further)
+        if (!check(::syscall(SYS_dup3, descriptor, next++, 0) >= 0, "passing a descriptor on"))
+            return;
     if (setup_ != nullptr)
         if (const auto* failed = setup_->apply(); !check(failed == nullptr, failed))
             return;

@@ -7,6 +7,7 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include <instancer/async/as_result.hpp>
 #include <instancer/detail/config.hpp>
@@ -75,6 +76,12 @@ INSTANCER_DECL void Session::instance_exited(std::uint8_t attempt)
         if (one.link_)
             one.link_->instance_ended();
     });
+}
+
+INSTANCER_DECL void Session::warn_once(const ComingEnd& end)
+{
+    if (std::exchange(warned_of_, end.time) != end.time)
+        on_worker([end](Session& one) { one.warn(end); });
 }
 
 INSTANCER_DECL std::optional<SessionStatus> Session::status() const
@@ -205,6 +212,7 @@ INSTANCER_DECL SessionEnd Session::reject(const Error& error, ServerOptions::Dur
     if (cause_.is_set())
         return SessionEnd::stopped;
     note_rejection(slot_.get(), info_, error);
+    rejected_ = error == Errc::rejected;
     detail_ = error.message();
     return take_leave(error, retry_after) ? end_of_admission(error) : reject_client(client_, error);
 }
@@ -284,6 +292,7 @@ INSTANCER_DECL Result<AcquireRequest> Session::make_request(const Progress& prog
     request.reset(progress.reset);
     request.join_only(!progress.may_start);
     request.label(progress.admission().label());
+    request.environment(progress.admission().environment());
     if (environment_.pool.counts_common_owners() && progress.admission().returning())
         request.common_owner(Identity({}, progress.admission().owner(), {}).owner());
     ++attempt_;
@@ -291,45 +300,66 @@ INSTANCER_DECL Result<AcquireRequest> Session::make_request(const Progress& prog
     request.on_end(environment_.table.instance_listener(*this, attempt_));
     if (!hands_over_socket())
         listen_to_pool(request);
-    if (!hands_over_socket() || request.join_only())
-        return request;
-    const int socket = client_.native_handle();
-    if (socket < 0 || client_.unread_size() > 0)
+    else if (!request.join_only())
+        if (const auto added = add_socket(request); !added)
+            return fail(added.error());
+    return request;
+}
+
+INSTANCER_DECL Result<void> Session::add_socket(AcquireRequest& request)
+{
+    const int own = client_.native_handle();
+    if (own < 0 || client_.unread_size() > 0)
         return fail(Errc::not_supported, "this client has no socket of its own to hand over");
     // The instance's socket is to block, which a wait that begins later must not undo.
     if (const auto watched = client_.watch(); !watched)
         return fail(watched.error());
-    request.client_socket().reset(::fcntl(socket, F_DUPFD_CLOEXEC, 3));
-    if (!request.client_socket())
+    const int socket = ::fcntl(own, F_DUPFD_CLOEXEC, 3);
+    request.client_socket().reset(socket);
+    if (socket < 0)
         return fail(last_error(), "handing over a client's connection");
-    return request;
+    // At once, on the executor that hands the socket over: later the line could come between those of the program.
+    if (tells_places())
+        request.on_queue([texts = environment_.options.tell, socket](const QueuePlace& place) {
+            const auto line = texts->line_for(place);
+            static_cast<void>(::send(socket, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
+        });
+    return {};
+}
+
+INSTANCER_DECL std::function<void(const QueuePlace&)> Session::place_listener()
+{
+    return [weak = weak_from_this()](const QueuePlace& place) {
+        if (const auto self = weak.lock())
+            self->on_worker([place](Session& one) { one.tell_place(place); });
+    };
 }
 
 INSTANCER_DECL void Session::listen_to_pool(AcquireRequest& request)
 {
-    if (environment_.options.tell && !environment_.options.tell->queued.empty())
-        request.on_queue([weak = weak_from_this()](const QueuePlace& place) {
+    if (tells_places())
+        request.on_queue(place_listener());
+    if (!environment_.options.warning.empty() || !environment_.options.idle_warning.empty())
+        request.on_warning([weak = weak_from_this()](const ComingEnd& end) {
             if (const auto self = weak.lock())
-                self->on_worker([place](Session& one) { one.tell_place(place); });
-        });
-    if (!environment_.options.warning.empty())
-        request.on_warning([weak = weak_from_this()](ServerOptions::Duration left) {
-            if (const auto self = weak.lock())
-                self->on_worker([left](Session& one) { one.warn(left); });
+                self->on_worker([end](Session& one) { one.warn(end); });
         });
 }
 
 INSTANCER_DECL void Session::tell_place(const QueuePlace& place)
 {
-    if (stage_ == Stage::acquiring && client_)
+    if ((stage_ == Stage::acquiring || stage_ == Stage::reaching) && client_)
         static_cast<void>(client_.try_write(environment_.options.tell->line_for(place)));
 }
 
-INSTANCER_DECL void Session::warn(ServerOptions::Duration left)
+INSTANCER_DECL void Session::warn(const ComingEnd& end)
 {
     // Only a descriptor takes bytes between those that the bridge is just writing.
-    if (stage_ == Stage::serving && link_ && link_->client().native_handle() >= 0)
-        static_cast<void>(link_->client().try_write(line_with_wait(environment_.options.warning, left)));
+    if (stage_ != Stage::serving || !link_ || link_->client().native_handle() < 0)
+        return;
+    const auto& options = environment_.options;
+    const auto& text = end.by_silence ? options.idle_warning : options.warning;
+    static_cast<void>(link_->client().try_write(line_with_wait(text, end.time - ComingEnd::Clock::now())));
 }
 
 INSTANCER_DECL asio::awaitable<Result<Lease>> Session::acquire(AcquireRequest request)
@@ -397,6 +427,8 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> Session::reach(Identity identity)
         co_return stream;
     }
     OpenRequest request(identity, info_, &client_, id_);
+    if (tells_places())
+        request.on_queue(place_listener());
     co_return co_await environment_.pool.backend().open(lease_.instance(), std::move(request));
 }
 
@@ -459,6 +491,7 @@ INSTANCER_DECL SessionSummary Session::summarize()
     SessionSummary summary;
     describe(summary);
     summary.end = cause_.get();
+    summary.rejected = rejected_;
     summary.detail = std::move(detail_);
     if (link_) {
         summary.bytes_up = link_->bytes_up();

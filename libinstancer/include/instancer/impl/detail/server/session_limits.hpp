@@ -29,6 +29,21 @@ INSTANCER_DECL std::optional<SessionEnd> passed_limit(const ServerOptions& optio
     return std::nullopt;
 }
 
+INSTANCER_DECL ComingEnd coming_end(const ServerOptions& options, LinkState::Clock::time_point begin,
+                                    const LinkState& state)
+{
+    ComingEnd end;
+    // After each byte the warning of a limit that is no longer than it comes early would come at once.
+    const auto consider = [&](ServerOptions::Duration limit, LinkState::Clock::time_point since, bool by_silence) {
+        if (limit > options.warn_before && since != LinkState::Clock::time_point() && since + limit < end.time)
+            end = ComingEnd(since + limit, by_silence);
+    };
+    consider(options.session_timeout, begin, false);
+    consider(options.half_close_timeout, state.half_closed(), false);
+    consider(options.session_idle, state.last_active(), true);
+    return end;
+}
+
 INSTANCER_DECL asio::awaitable<void> SessionLimits::run()
 {
     const auto pause = interval();
@@ -39,8 +54,16 @@ INSTANCER_DECL asio::awaitable<void> SessionLimits::run()
         sessions_.end_if([this, now](const Session& session) {
             return passed_limit(options_, session.begin(), session.state(), now);
         });
+        warn(now);
     }
     stopped_.set();
+}
+
+INSTANCER_DECL void SessionLimits::end_all_at(LinkState::Clock::time_point time)
+{
+    last_ = time;
+    // That may be sooner than it is looked again.
+    warn(LinkState::Clock::now());
 }
 
 INSTANCER_DECL asio::awaitable<void> SessionLimits::stop()
@@ -50,12 +73,25 @@ INSTANCER_DECL asio::awaitable<void> SessionLimits::stop()
     co_await stopped_.wait();
 }
 
+INSTANCER_DECL void SessionLimits::warn(LinkState::Clock::time_point now)
+{
+    if (options_.warn_before == options_.warn_before.zero())
+        return;
+    sessions_.for_each([this, now](Session& session) {
+        auto end = coming_end(options_, session.begin(), session.state());
+        if (last_ < end.time)
+            end = ComingEnd(last_);
+        if (session.is_joined() && end.time - options_.warn_before <= now)
+            session.warn_once(end);
+    });
+}
+
 INSTANCER_DECL ServerOptions::Duration SessionLimits::interval() const
 {
     using namespace std::chrono_literals;
     auto shortest = ServerOptions::Duration::max();
-    for (const auto limit :
-         {options_.session_idle, options_.half_close_timeout, options_.session_timeout, options_.delivery_timeout})
+    for (const auto limit : {options_.session_idle, options_.half_close_timeout, options_.session_timeout,
+                             options_.delivery_timeout, options_.warn_before})
         if (limit > limit.zero())
             shortest = std::min(shortest, limit);
     if (shortest == shortest.max())

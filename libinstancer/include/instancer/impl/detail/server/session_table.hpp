@@ -75,6 +75,12 @@ INSTANCER_DECL void SessionTable::end_if(const std::function<std::optional<Sessi
             session->end(*end);
 }
 
+INSTANCER_DECL void SessionTable::for_each(const std::function<void(Session&)>& visit)
+{
+    for (const auto& [id, session] : sessions_)
+        visit(*session);
+}
+
 INSTANCER_DECL std::function<void(InstanceEnd)> SessionTable::instance_listener(const Session& session,
                                                                                 std::uint8_t attempt)
 {

@@ -8,6 +8,7 @@
 #include <instancer/backend/balancer.hpp>
 #include <instancer/client.hpp>
 #include <instancer/detail/config.hpp>
+#include <instancer/detail/socket/passed_descriptors.hpp>
 #include <instancer/detail/socket/unix_address.hpp>
 #include <instancer/detail/upstream/upstream_connect.hpp>
 #include <instancer/result.hpp>
@@ -23,6 +24,7 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> connect_unix(std::string path, st
         co_return fail(Errc::bad_request, "unix:" + path + ": the path is too long");
     const UnixAddress address(path);
     UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    take_descriptors(socket.get(), false);
     // Over a Unix socket a connection is there at once, or not at all.
     if (!socket || ::connect(socket.get(), address.data(), address.size()) != 0)
         co_return fail(last_error(), "connecting to unix:" + path);

@@ -36,12 +36,14 @@ INSTANCER_DECL void UpstreamGroup::note_answer(Balancer::Member& member, const E
 }
 
 INSTANCER_DECL UpstreamConnection::Selection UpstreamConnection::take_another(const asio::any_io_executor& executor,
-                                                                              ServedPtr& served)
+                                                                              ServedPtr& served,
+                                                                              const Balancer::PlaceListener& on_place)
 {
     const auto name = member()->name;
     std::unique_lock lock(group_->mutex);
     const bool is_new = group_->balancer.failed(attempt_, group_->now());
-    const auto turn = take_locked(executor, served);
+    const auto turn = take_locked(executor, served, on_place);
+    group_->queue_changed();
     // Only then can it have become the end of something, and who waits may have room where it has rested.
     const bool concerns = !group_->balancer.available(group_->now()) || group_->balancer.waiting() > 0;
     lock.unlock();
@@ -67,13 +69,19 @@ INSTANCER_DECL void UpstreamConnection::note_success()
 }
 
 INSTANCER_DECL UpstreamConnection::Selection UpstreamConnection::take_locked(const asio::any_io_executor& executor,
-                                                                             ServedPtr& served)
+                                                                             ServedPtr& served,
+                                                                             const Balancer::PlaceListener& on_place)
 {
     const auto turn = group_->balancer.take(attempt_, group_->now());
     if (turn != Selection::wait)
         return turn;
     served = std::make_shared<OneShot<bool>>(executor);
     attempt_.on_served([served] { served->complete(true); });
+    if (on_place) {
+        attempt_.on_place(on_place);
+        group_->tells = true;
+    }
+    group_->queue_changed();
     if (group_->balancer.next_change(group_->now()))
         group_->changed();
     return turn;

@@ -71,6 +71,7 @@ INSTANCER_DECL void UpstreamUpkeep::reconsider()
         const std::lock_guard lock(group_->mutex);
         auto& balancer = group_->balancer;
         balancer.serve(group_->now());
+        group_->queue_changed();
         available_ = balancer.available(group_->now());
         if (!available_ || balancer.waiting() > 0)
             next = balancer.next_change(group_->now());
@@ -84,6 +85,18 @@ INSTANCER_DECL void UpstreamUpkeep::reconsider()
     }
     if (available_ != before && on_available_)
         on_available_(available_);
+}
+
+INSTANCER_DECL void UpstreamUpkeep::tell_places()
+{
+    news_.request(weak_from_this(), [this] {
+        std::unique_lock lock(group_->mutex);
+        group_->telling = false;
+        const auto changed = group_->balancer.changed_places();
+        lock.unlock();
+        for (const auto& [tell, place] : changed)
+            tell(place);
+    });
 }
 
 INSTANCER_DECL asio::awaitable<void> UpstreamUpkeep::pause(Milliseconds duration)

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+// Services whose instances are containers that no engine starts.
+#pragma once
+
+#include "modes/modes.hpp"
+
+namespace instancer::daemon {
+
+extern const ModeEntry oci_mode;
+
+std::span<const Option> oci_options();
+void check_oci(Checker& checker);
+std::vector<std::string> warn_of_oci(const Settings& settings, const ServiceSettings& service);
+
+}  // namespace instancer::daemon

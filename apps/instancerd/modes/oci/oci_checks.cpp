@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <filesystem>
+
+#include <unistd.h>
+
+#include <instancer/backend/find_program.hpp>
+
+#include "daemon/system.hpp"
+#include "modes/oci/oci.hpp"
+
+namespace instancer::daemon {
+
+namespace {
+
+bool is_installed(const std::string& program)
+{
+    ProcessOptions process;
+    process.command = {program};
+    return find_program(process).has_value();
+}
+
+void check_files(Checker& checker)
+{
+    const auto& service = checker.service;
+    const auto& root = service.oci.root;
+    if (root.empty() && !checker.has("rootfs"))
+        checker.refuse("rootfs", "has no files to run in; add " + checker.say("rootfs", "DIR"));
+    else if (!root.empty() && !is_directory(root))
+        checker.refuse("rootfs", "there is no directory " + root + "; create it or correct the path");
+    if (service.command.empty() && service.reads("command"))
+        checker.refuse("command", checker.settings.file.empty()
+                                      ? "there is no command to run; put it last, after --, as in: -- /bin/cat"
+                                      : "has no command to run; add \"command\": [\"PROGRAM\", \"ARGUMENT\", ...]");
+    for (const auto& mount : service.docker.mounts) {
+        std::error_code error;
+        if (!std::filesystem::exists(mount.source, error))
+            checker.refuse("mount", "there is no " + mount.source + "; create it or correct the path");
+    }
+    for (const auto& tmpfs : service.docker.tmpfs)
+        if (std::filesystem::path(tmpfs.target + "/").lexically_normal() == "/tmp/")
+            checker.refuse("tmpfs", "/tmp is one already; set its size by " + checker.say("limit-tmp", "64m"));
+}
+
+}  // namespace
+
+void check_oci(Checker& checker)
+{
+    const auto& service = checker.service;
+    const bool stdio = service.docker.io == ContainerIo::stdio;
+    check_files(checker);
+    if (!stdio && service.docker.port == 0 && !checker.has("port"))
+        checker.refuse("port", "it is not known how to reach the program; add " + checker.say("stdio") + " or " +
+                                   checker.say("port", "N"));
+    if (service.pty != TerminalMode::none && checker.has("stderr") && service.stderr_to != StderrTo::client)
+        checker.refuse("stderr", "cannot work together with " + checker.say("pty") +
+                                     ": the terminal is its standard error as well; remove one of them");
+    if (!stdio && service.pty == TerminalMode::none && service.stderr_to == StderrTo::client)
+        checker.refuse("stderr", "client needs " + checker.say("stdio") +
+                                     ": with a port the program's output is no part of the "
+                                     "connection; add that or use log or null");
+    if (checker.has("limit-log"))
+        checker.refuse("limit-log", "is for output that an engine keeps, and there is none; remove it");
+    if (const auto& runtime = service.oci.runtime; !runtime.empty() && !is_installed(runtime))
+        checker.refuse("runtime", "there is no program " + runtime + "; install it, or correct the name");
+    checker.check_environment();
+}
+
+std::vector<std::string> warn_of_oci(const Settings& settings, const ServiceSettings& service)
+{
+    std::vector<std::string> warnings;
+    if (::geteuid() != 0)
+        warnings.emplace_back("only root can start containers without an engine; start instancerd as root");
+    if (service.oci.runtime.empty() && !is_installed("crun") && !is_installed("runc"))
+        warnings.emplace_back("there is no container runtime; install crun, as by apt install crun");
+    if (settings.init_program().empty())
+        warnings.push_back("there is no instancer-init beside instancerd, without which no container starts; install "
+                           "it, or name it by " +
+                           settings.say("init", "PATH"));
+    return warnings;
+}
+
+}  // namespace instancer::daemon

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+
+namespace instancer::daemon {
+
+/// Containers that are started without an engine. What they share with those of an engine is in DockerOptions.
+class OciSettings {
+public:
+    std::string root;     ///< Path of the files that all containers share.
+    std::string runtime;  ///< Empty: crun, or else runc.
+
+    OciSettings() = default;
+};
+
+}  // namespace instancer::daemon

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+
+#include <instancer/backend/oci_options.hpp>
+#include <instancer/events.hpp>
+#include <instancer/instance.hpp>
+#include <instancer/instance_backend.hpp>
+#include <instancer/result.hpp>
+#include <instancer/stream.hpp>
+
+namespace instancer {
+
+/// Starts each instance as a container, by a container runtime such as crun, without an engine.
+///
+/// A container has no network but its own loopback; connections to a port of it are made from inside. Its first
+/// process is instancer-init, which ends all that runs in it when this process goes, however that ends. `prepare`
+/// removes what a run with the same names left behind; no instance of it is taken over.
+///
+/// Lifetime: no instance may be left when it is destroyed; InstancePool sees to that.
+/// Threads: all blocking work is done on threads of its own.
+class OciBackend final : public InstanceBackend {
+public:
+    /// Lifetime: `events` must outlive the backend.
+    OciBackend(asio::any_io_executor control, std::string service, OciOptions options, Events& events);
+    ~OciBackend() override;
+
+private:
+    class Impl;
+
+    BackendTraits do_traits() const override;
+    asio::awaitable<Result<void>> do_prepare() override;
+    asio::awaitable<Result<Instance>> do_start(InstanceRequest request) override;
+    asio::awaitable<Result<Stream>> do_open(Instance instance, OpenRequest request) override;
+    asio::awaitable<InstanceExit> do_wait(Instance instance) override;
+    asio::awaitable<Result<void>> do_stop(Instance instance) override;
+    asio::awaitable<Result<void>> do_personalize(Instance instance, InstanceRequest request) override;
+    asio::awaitable<std::string> do_diagnose(Instance instance) override;
+
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace instancer
