@@ -322,7 +322,8 @@ TEST_CASE("an option of other modes is told all of them")
     read_config("/c.json", R"({"services": {"s": {"mode": "forward", "listen": ":1", "to": "a:1", "ttl": "1s"}}})",
                 problems);
     REQUIRE(problems.size() == 1);
-    CHECK(problems[0].text() == "works only in \"mode\": \"exec\", \"docker\" or \"oci\"; remove it or change the mode");
+    CHECK(problems[0].text() ==
+          "works only in \"mode\": \"exec\", \"docker\" or \"oci\"; remove it or change the mode");
 }
 
 TEST_CASE("limits too small to start anything are refused with the least that works")
