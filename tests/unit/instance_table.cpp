@@ -18,6 +18,7 @@ using instancer::SilenceOrder;
 using instancer::SlotState;
 using instancer::Victims;
 using instancer::WarmStock;
+using instancer::WhenFull;
 
 namespace {
 
@@ -128,6 +129,9 @@ TEST_CASE("victims: an owner's own instances are weighed by the same measures as
     CHECK(victims.oldest(table[all[1]].owner) == all[1]);
     CHECK(victims.longest_silent() == all[3]);
     CHECK(victims.longest_silent(ann) == all[2]);
+    CHECK(victims.choose(WhenFull::cull_oldest) == all[0]);
+    CHECK(victims.choose(WhenFull::cull_idle) == all[3]);
+    CHECK(victims.choose(WhenFull::queue) == Victims::none);
     CHECK(victims.longest_unused() == none);
     table[all[0]].clients = 0;
     victims.unused(all[0]);

@@ -71,11 +71,11 @@ public:
     std::string solution;
 };
 
-/// Holds up a verifier of one thread.
+/// Holds up a queue of one thread.
 class Busy {
 public:
-    Busy(Loop& loop, ProofVerifier& verifier)
-        : task_(loop.start(verifier.verify(Source(ClientInfo(), 64), [this] {
+    Busy(Loop& loop, ProofQueue& queue)
+        : task_(loop.start(queue.verify(Source(ClientInfo(), 64), [this] {
               begun_.set_value();
               return release_.get_future().get();
           })))
@@ -307,7 +307,7 @@ TEST_CASE("proof stage: the bypass hears the challenge, and lets in who knows be
     CHECK(text.find(" solve " + heard + "\n") != std::string::npos);
 }
 
-TEST_CASE("proof stage: answers wait until the verifier has time")
+TEST_CASE("proof stage: answers wait until the queue has time")
 {
     auto options = easy(ProofStyle::kctf);
     options.timeout = 1h;
@@ -315,7 +315,7 @@ TEST_CASE("proof stage: answers wait until the verifier has time")
     SUBCASE("but not beyond the deadline") { options.timeout = 200ms; }
     ServerFixture fixture(asking(options));
     fixture.start();
-    Busy busy(fixture.loop, *options.verifier);
+    Busy busy(fixture.loop, *options.queue);
     Asked one(fixture);
     fixture.send(one.client, one.solution + "\n");
     if (options.timeout == 1h) {
@@ -336,7 +336,7 @@ TEST_CASE("proof stage: stopped while an answer waits")
     auto options = easy(ProofStyle::kctf);
     ServerFixture fixture(asking(options));
     fixture.start();
-    Busy busy(fixture.loop, *options.verifier);
+    Busy busy(fixture.loop, *options.queue);
     Asked one(fixture);
     fixture.send(one.client, one.solution + "\n");
     fixture.loop.settle();
@@ -347,18 +347,18 @@ TEST_CASE("proof stage: stopped while an answer waits")
     CHECK(fixture.loop.until([&] { return busy.done(); }));
 }
 
-TEST_CASE("proof verifier: sources take turns, and a check that nobody waits for is not made")
+TEST_CASE("proof queue: sources take turns, and a check that nobody waits for is not made")
 {
     Loop loop;
-    ProofVerifier verifier(1);
-    Busy busy(loop, verifier);
+    ProofQueue queue(1);
+    Busy busy(loop, queue);
     const auto from = [](const char* address) {
         const asio::ip::tcp::endpoint peer(asio::ip::make_address(address), 1), local;
         return Source(ClientInfo(peer, local), 64);
     };
     std::string order;
     const auto check = [&](const char* address, char name) {
-        auto task = loop.start(verifier.verify(from(address), [&order, name] {
+        auto task = loop.start(queue.verify(from(address), [&order, name] {
             order += name;
             return name != 'b';
         }));
@@ -377,20 +377,20 @@ TEST_CASE("proof verifier: sources take turns, and a check that nobody waits for
     CHECK(b.value() == false);
 }
 
-TEST_CASE("proof verifier: sources that gave a wrong answer come after all others")
+TEST_CASE("proof queue: sources that gave a wrong answer come after all others")
 {
     Loop loop;
-    ProofVerifier verifier(1);
+    ProofQueue queue(1);
     const auto from = [](const char* address) {
         const asio::ip::tcp::endpoint peer(asio::ip::make_address(address), 1), local;
         return Source(ClientInfo(peer, local), 64);
     };
     for (const auto* wrong : {"192.0.2.1", "192.0.2.2"})
-        CHECK(loop.run(verifier.verify(from(wrong), [] { return false; })) == false);
-    Busy busy(loop, verifier);
+        CHECK(loop.run(queue.verify(from(wrong), [] { return false; })) == false);
+    Busy busy(loop, queue);
     std::string order;
     const auto check = [&](const char* address, char name) {
-        auto task = loop.start(verifier.verify(from(address), [&order, name] {
+        auto task = loop.start(queue.verify(from(address), [&order, name] {
             order += name;
             return true;
         }));
@@ -404,10 +404,10 @@ TEST_CASE("proof verifier: sources that gave a wrong answer come after all other
     CHECK(order == "cdab");
 }
 
-TEST_CASE("proof verifier: a check that throws has failed")
+TEST_CASE("proof queue: a check that throws has failed")
 {
     Loop loop;
-    ProofVerifier verifier(1);
-    const auto verdict = loop.run(verifier.verify(Source(ClientInfo(), 64), []() -> bool { throw std::bad_alloc(); }));
+    ProofQueue queue(1);
+    const auto verdict = loop.run(queue.verify(Source(ClientInfo(), 64), []() -> bool { throw std::bad_alloc(); }));
     CHECK(verdict == false);
 }

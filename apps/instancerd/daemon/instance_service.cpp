@@ -104,7 +104,7 @@ InstanceService::InstanceService(const OwnedSettings& settings, ServiceContext& 
     auto options = make_server_options(name_, service_, context.unadmitted);
     if (service_.proof.is_asked()) {
         proof_ = std::make_unique<ProofGate>(control, service_, *pool_, context.unadmitted, log_);
-        proof_->add_to(options, context.verifier());
+        proof_->add_to(options, context.proof_queue());
         events_.add(*proof_);
     }
     // Last: what a line of it tells counts already.

@@ -7,12 +7,12 @@
 
 namespace instancer::daemon {
 
-const std::shared_ptr<ProofVerifier>& ServiceContext::verifier()
+const std::shared_ptr<ProofQueue>& ServiceContext::proof_queue()
 {
     // Verifying must leave processors to those who are served.
-    if (!verifier_)
-        verifier_ = std::make_shared<ProofVerifier>(std::max<std::size_t>(processors() / 2, 1));
-    return verifier_;
+    if (!proofs_)
+        proofs_ = std::make_shared<ProofQueue>(std::max<std::size_t>(processors() / 2, 1));
+    return proofs_;
 }
 
 Parsed<PreparedServices> prepare_services(const std::shared_ptr<const Settings>& settings, ServiceContext& context)

@@ -8,7 +8,7 @@
 #include <asio/any_io_executor.hpp>
 
 #include <instancer/acceptor/unadmitted_limit.hpp>
-#include <instancer/admission/proof_verifier.hpp>
+#include <instancer/admission/proof_queue.hpp>
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/workers.hpp>
 
@@ -38,7 +38,7 @@ public:
     asio::any_io_executor next_home() { return workers.executor(++homes_ % workers.size()); }
 
     /// Verifies the proofs of work of all services.
-    const std::shared_ptr<ProofVerifier>& verifier();
+    const std::shared_ptr<ProofQueue>& proof_queue();
 
     Workers& workers;
     InheritedSockets inherited;
@@ -48,7 +48,7 @@ public:
 
 private:
     std::size_t homes_ = 0;
-    std::shared_ptr<ProofVerifier> verifier_;  ///< Once a service needs it.
+    std::shared_ptr<ProofQueue> proofs_;  ///< Once a service needs it.
 };
 
 using PreparedServices = std::vector<std::unique_ptr<RunningService>>;

@@ -61,11 +61,11 @@ ProofGate::ProofGate(asio::any_io_executor control, const ServiceSettings& servi
         watch_load();
 }
 
-void ProofGate::add_to(ServerOptions& server, std::shared_ptr<ProofVerifier> verifier)
+void ProofGate::add_to(ServerOptions& server, std::shared_ptr<ProofQueue> queue)
 {
     const bool at_start = starts_instances(service_) && service_.proof.of == ProofFor::start;
     auto& stages = at_start ? server.start_stages : server.stages;
-    stages.push_back(std::make_shared<ProofStage>(options(std::move(verifier))));
+    stages.push_back(std::make_shared<ProofStage>(options(std::move(queue))));
 }
 
 std::optional<Parsed<SignatureBypass>> ProofGate::read_bypass() const
@@ -93,10 +93,10 @@ void ProofGate::session_ended(const SessionSummary& summary)
     failures_.note(source_of(summary.client), Clock::now());
 }
 
-ProofOptions ProofGate::options(std::shared_ptr<ProofVerifier> verifier)
+ProofOptions ProofGate::options(std::shared_ptr<ProofQueue> queue)
 {
     ProofOptions options;
-    options.verifier = std::move(verifier);
+    options.queue = std::move(queue);
     options.style = service_.proof.style;
     options.price = [this](const ClientInfo& client) { return price_for(client); };
     options.timeout = service_.proof.timeout;

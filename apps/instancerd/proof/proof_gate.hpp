@@ -14,8 +14,8 @@
 
 #include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/admission/failure_counts.hpp>
+#include <instancer/admission/proof_queue.hpp>
 #include <instancer/admission/proof_stage.hpp>
-#include <instancer/admission/proof_verifier.hpp>
 #include <instancer/events.hpp>
 #include <instancer/pool/instance_pool.hpp>
 #include <instancer/proof_of_work/adaptive_price.hpp>
@@ -68,8 +68,8 @@ public:
     ProofGate(asio::any_io_executor control, const ServiceSettings& service, const InstancePool& pool,
               std::shared_ptr<UnadmittedLimit> unadmitted, Log& log);
 
-    /// Adds its stage to those of the server, where the settings have it. `verifier` checks the answers.
-    void add_to(ServerOptions& options, std::shared_ptr<ProofVerifier> verifier);
+    /// Adds its stage to those of the server, where the settings have it. The answers are checked in `queue`.
+    void add_to(ServerOptions& options, std::shared_ptr<ProofQueue> queue);
 
     /// What the file of the key for health checks holds now; none where there is no such file.
     ///
@@ -87,7 +87,7 @@ private:
     static constexpr std::chrono::seconds interval{1};            ///< Between two looks at the load.
     static constexpr std::chrono::minutes failure_remembered{2};  ///< A guess.
 
-    ProofOptions options(std::shared_ptr<ProofVerifier> verifier);
+    ProofOptions options(std::shared_ptr<ProofQueue> queue);
 
     AdaptivePrice::Seconds price_for(const ClientInfo& client);
 

@@ -11,7 +11,7 @@
 #include <asio/awaitable.hpp>
 
 #include <instancer/admission/place_budget.hpp>
-#include <instancer/admission/proof_verifier.hpp>
+#include <instancer/admission/proof_queue.hpp>
 #include <instancer/admission/stage.hpp>
 #include <instancer/client.hpp>
 #include <instancer/proof_of_work/proof_dialogue.hpp>
@@ -29,10 +29,10 @@ public:
     std::function<Seconds(const ClientInfo&)> price = [](const ClientInfo&) { return Seconds(1); };
     std::chrono::steady_clock::duration timeout = std::chrono::minutes(5);  ///< For solving and verifying together.
     std::shared_ptr<PlaceBudget> places;  ///< Where clients take places while they solve; may be null.
-    std::shared_ptr<ProofVerifier> verifier = std::make_shared<ProofVerifier>();  ///< Several stages may share one.
-    /// Whether an answer passes for something else than work; may be empty. Called on the verifier's threads.
+    std::shared_ptr<ProofQueue> queue = std::make_shared<ProofQueue>();  ///< Several stages may share one.
+    /// Whether an answer passes for something else than work; may be empty. Called on the queue's threads.
     std::function<bool(std::string_view challenge, std::string_view answer)> bypass;
-    unsigned source_prefix = 64;   ///< IPv6 clients that share this many bits take turns at the verifier as one source.
+    unsigned source_prefix = 64;   ///< IPv6 clients that share this many bits take turns in the queue as one source.
     unsigned source_prefix4 = 32;  ///< The same for IPv4.
 
     ProofOptions() = default;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <instancer/pool/instance_table.hpp>
+#include <instancer/pool/pool_options.hpp>
 #include <instancer/pool/silence_order.hpp>
 
 namespace instancer {
@@ -98,6 +99,16 @@ public:
             return silence_.first();
         return earliest_of(owner, &InstanceEntry::last_used,
                            [](const InstanceEntry& entry) { return entry.clients != 0; });
+    }
+
+    /// The instance that makes room in a full pool, by its `policy`: `none` where nobody is culled.
+    std::uint32_t choose(WhenFull policy, std::uint32_t owner = none)
+    {
+        switch (policy) {
+        case WhenFull::cull_oldest: return oldest(owner);
+        case WhenFull::cull_idle: return longest_silent(owner);
+        default: return none;
+        }
     }
 
     /// Whether it is worth asking for the last byte of one that `longest_silent` named.

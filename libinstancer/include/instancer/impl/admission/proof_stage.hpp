@@ -57,7 +57,7 @@ INSTANCER_DECL asio::awaitable<Result<bool>> ProofStage::verify(DialoguePtr dial
                                    bypass = options_.bypass] {
         return (bypass && bypass(dialogue->challenge(), answer)) || dialogue->verify(answer);
     };
-    return options_.verifier->verify(source, std::move(check));
+    return options_.queue->verify(source, std::move(check));
 }
 
 }  // namespace instancer

@@ -508,12 +508,7 @@ INSTANCER_DECL bool PoolState::evict(Limit lacking, std::uint32_t owner)
 
 INSTANCER_DECL bool PoolState::cull(Limit lacking, std::uint32_t owner)
 {
-    const std::uint32_t whose = lacking == Limit::owner ? owner : none;
-    std::uint32_t victim = none;
-    if (options_.when_full == WhenFull::cull_oldest)
-        victim = victims_.oldest(whose);
-    else if (options_.when_full == WhenFull::cull_idle)
-        victim = victims_.longest_silent(whose);
+    const std::uint32_t victim = victims_.choose(options_.when_full, lacking == Limit::owner ? owner : none);
     if (victim == none)
         return false;
     if (lacking == Limit::budget)

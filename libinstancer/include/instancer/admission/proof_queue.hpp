@@ -24,14 +24,14 @@ namespace instancer {
 ///
 /// Lifetime: whoever waits holds it.
 /// Threads: any.
-class ProofVerifier {
+class ProofQueue {
 public:
     /// Starts `threads` threads.
-    explicit ProofVerifier(std::size_t threads = 1) : threads_(threads) {}
-    ProofVerifier(const ProofVerifier&) = delete;
-    ProofVerifier& operator=(const ProofVerifier&) = delete;
+    explicit ProofQueue(std::size_t threads = 1) : threads_(threads) {}
+    ProofQueue(const ProofQueue&) = delete;
+    ProofQueue& operator=(const ProofQueue&) = delete;
 
-    /// What `check` returns, called on a thread of the verifier when the client's turn comes; false when it throws.
+    /// What `check` returns, called on a thread of the queue when the client's turn comes; false when it throws.
     ///
     /// Cancellation: terminal; a check that has not begun is not made.
     /// Errors: asio::error::operation_aborted.
@@ -64,5 +64,5 @@ private:
 }  // namespace instancer
 
 #if !defined(INSTANCER_SEPARATE_COMPILATION)
-#include <instancer/impl/admission/proof_verifier.hpp>
+#include <instancer/impl/admission/proof_queue.hpp>
 #endif

@@ -6,12 +6,12 @@
 #include <asio/error.hpp>
 #include <asio/this_coro.hpp>
 
-#include <instancer/admission/proof_verifier.hpp>
+#include <instancer/admission/proof_queue.hpp>
 #include <instancer/detail/config.hpp>
 
 namespace instancer {
 
-INSTANCER_DECL asio::awaitable<Result<bool>> ProofVerifier::verify(Source source, std::function<bool()> check)
+INSTANCER_DECL asio::awaitable<Result<bool>> ProofQueue::verify(Source source, std::function<bool()> check)
 {
     const auto executor = co_await asio::this_coro::executor;
     const auto verdict = std::make_shared<OneShot<bool>>(executor);
@@ -23,7 +23,7 @@ INSTANCER_DECL asio::awaitable<Result<bool>> ProofVerifier::verify(Source source
     co_return *right;
 }
 
-INSTANCER_DECL void ProofVerifier::push(Job job)
+INSTANCER_DECL void ProofQueue::push(Job job)
 {
     const std::lock_guard lock(mutex_);
     const bool failed = failures_.recent(job.source, std::chrono::steady_clock::now()) != 0;
@@ -31,14 +31,14 @@ INSTANCER_DECL void ProofVerifier::push(Job job)
     (failed ? suspects_ : queue_).push(source, std::move(job));
 }
 
-INSTANCER_DECL std::optional<ProofVerifier::Job> ProofVerifier::pop()
+INSTANCER_DECL std::optional<ProofQueue::Job> ProofQueue::pop()
 {
     const std::lock_guard lock(mutex_);
     auto job = queue_.pop();
     return job ? std::move(job) : suspects_.pop();
 }
 
-INSTANCER_DECL void ProofVerifier::do_next()
+INSTANCER_DECL void ProofQueue::do_next()
 {
     const auto job = pop();
     const auto verdict = job ? job->verdict.lock() : nullptr;
