@@ -449,6 +449,13 @@ INSTANCER_DECL void PoolState::give_up_waiting(std::uint32_t client, Errc error,
         remove_entry(index);
 }
 
+INSTANCER_DECL void PoolState::refuse_queued(const Digest& digest)
+{
+    const std::uint32_t owner = table_.find_owner(digest);
+    while (owner != none && queue_.waiting_of(owner) != 0)
+        give_up_waiting(queue_.first_of(owner), Errc::reset, Limit::nothing);
+}
+
 INSTANCER_DECL const char* PoolState::name_of(Limit limit) noexcept
 {
     switch (limit) {
