@@ -170,6 +170,7 @@ Result<void> DockerClaim::acquire(DockerEngine& engine, const ImageFacts& image,
 
     const auto spec = make_spec(image).dump();
     std::optional<Holder> watched;
+    std::string removed;
     auto until = std::chrono::steady_clock::time_point::max();
     while (!interrupted) {
         auto id = create(engine, spec);
@@ -185,16 +186,21 @@ Result<void> DockerClaim::acquire(DockerEngine& engine, const ImageFacts& image,
         auto found = find(engine);
         if (!found)
             return fail(std::move(found.error()));
-        if (!*found)
+        // One that has just gone may hold its name for a moment.
+        if (!*found) {
+            std::this_thread::sleep_for(pause);
             continue;
+        }
         const auto& holder = **found;
         const auto life = holder.life();
         const bool same = watched && watched->id == holder.id;
         if (life == Life::alive || (same && watched->count != holder.count))
             return taken(holder);
         if (life == Life::dead || (same && std::chrono::steady_clock::now() >= until)) {
-            if (auto removed = remove(engine, holder); !removed)
-                return removed;
+            if (auto done = remove(engine, holder); !done)
+                return done;
+            if (std::exchange(removed, holder.id) == holder.id)
+                std::this_thread::sleep_for(pause);
             continue;
         }
         if (!same) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "docker_preparation.hpp"
 
-#include <sstream>
 #include <string_view>
 
 #include <unistd.h>
 
 #include "docker_farewell.hpp"
 #include "docker_json.hpp"
+#include "docker_pull_progress.hpp"
 
 namespace instancer::detail::inline docker {
 
@@ -123,20 +123,16 @@ Result<void> DockerPreparation::pull()
     const bool tagged = image.find(':', image.rfind('/') == image.npos ? 0 : image.rfind('/')) != image.npos;
     const auto path = "/images/create?fromImage=" + percent_encoded(tagged ? image : image + ":latest");
     // The answer is 200 whatever comes; a failure is one of the messages in it.
-    std::string progress;
+    PullProgress progress;
     pulls_.forget_version();
     const auto reply = pulls_.stream(
-        "POST", path, [] {}, [&](std::string_view piece) { progress += piece; });
+        "POST", path, [] {}, [&](std::string_view piece) { progress.feed(piece); });
     if (!reply)
         return fail(reply.error());
     if (!reply->ok())
         return missing(", and pulling it failed: " + reply->message());
-    std::istringstream lines(progress);
-    for (std::string line; std::getline(lines, line);) {
-        const auto message = json::parse(line, nullptr, false);
-        if (const auto error = text_at(message, "error"); !error.empty())
-            return missing(", and pulling it failed: " + error);
-    }
+    if (const auto error = progress.finish(); !error.empty())
+        return missing(", and pulling it failed: " + error);
     return {};
 }
 

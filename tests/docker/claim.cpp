@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Two daemons of one name at one engine.
+#include <atomic>
 #include <csignal>
 #include <stop_token>
 #include <thread>
 
 #include <daemon.hpp>
 #include <docker_support.hpp>
+#include <engine_proxy.hpp>
 #include <service.hpp>
 
 using namespace docker_test;
@@ -153,6 +155,30 @@ TEST_CASE("a claim that shows no sign of life is taken over")
     REQUIRE(bench.events.all("warning").size() == 1);
     CHECK(has(bench.events.all("warning")[0], "host elsewhere"));
     CHECK(bench.inside(bench.start(), "echo here") == "here\n");
+}
+
+TEST_CASE("a name that is taken, though nobody can be found who holds it, is asked for at intervals")
+{
+    auto options = Bench::options();
+    options.claim_patience = 3s;
+    const ForeignClaim claim(options.daemon);
+    EngineProxy proxy;
+    options.engine = proxy.address();
+    std::atomic<int> tries{0};
+    proxy.obey([&tries](const std::string& request) {
+        const bool looks = has(request, ".claim/json");
+        tries += looks ? 1 : 0;
+        return looks ? EngineProxy::Answer::missing : EngineProxy::Answer::pass;
+    });
+    Bench bench(options);
+    const auto begin = std::chrono::steady_clock::now();
+    std::optional<Result<void>> done;
+    bench.spawn(bench.backend().prepare(), done);
+    bench.until([&] { return tries >= 4; });
+    CHECK(std::chrono::steady_clock::now() - begin >= options.claim_patience / 10);
+    bench.backend().interrupt();
+    bench.until([&] { return done.has_value(); });
+    CHECK((!*done && done->error() == Errc::stopping));
 }
 
 TEST_CASE("whoever ends while another's claim is watched does not wait for it")

@@ -184,6 +184,19 @@ TEST_CASE("tunnel: agents of other addresses are not let in; the list is read ag
     CHECK(server.has_agent());
 }
 
+TEST_CASE("tunnel: connections that are not of listed agents do not fill the log")
+{
+    const Named a("a");
+    TunnelServer server({a.address()}, {}, {"--any-user", "--agents", "127.0.0.8"});
+    for (int i = 0; i < 30; ++i)
+        CHECK(RawClient(server.agents_port()).receive_all() == "");
+    server.signal(SIGTERM);
+    CHECK(server.wait() == 0);
+    const auto log = server.whole_log();
+    CHECK_MESSAGE(log.find("further agents that are not on the list were not let in: 25") != log.npos, log);
+    CHECK(server.count("its address is not on the list of agents") == 5);
+}
+
 TEST_CASE("tunnel: SIGHUP says that a changed routing table takes a restart, and the routes go on")
 {
     const TemporaryDirectory directory;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // However an instance or the whole daemon ends, everything that was started ends with it.
 #include <daemon.hpp>
+#include <guards.hpp>
 #include <no_descriptors.hpp>
 #include <paths.hpp>
 #include <raw_client.hpp>
@@ -288,15 +289,8 @@ public:
     /// The processes of ours that watch over it.
     std::vector<pid_t> guards() const
     {
-        std::vector<pid_t> found;
-        for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-            const auto pid = entry.path().filename().string();
-            std::string name;
-            std::getline(std::ifstream(entry.path() / "comm"), name);
-            if (name == "instancer-guard" && instancer::process_stat(pid, 4) == std::to_string(daemon_.pid()))
-                found.push_back(std::atoi(pid.c_str()));
-        }
-        return found;
+        return daemon_test::guards(
+            [this](const std::string& pid) { return daemon_test::is_child_of(daemon_.pid(), pid); });
     }
 
 private:

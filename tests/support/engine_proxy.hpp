@@ -34,6 +34,7 @@ public:
     enum class Answer {
         pass,     ///< What the engine says.
         error,    ///< Status 500.
+        missing,  ///< Status 404.
         hang_up,  ///< The end of the connection.
         silence,  ///< Nothing, with the connection open; also for what passed before.
     };
@@ -96,6 +97,8 @@ private:
             while (move(client, stop, [](std::string_view) {})) {}
         if (answer == Answer::error)
             send(client, "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        if (answer == Answer::missing)
+            send(client, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         if (answer != Answer::pass)
             return;
         const daemon_test::SocketAddress engine("unix:" + default_engine().substr(std::string("unix://").size()));

@@ -68,6 +68,9 @@ TEST_CASE("proof options: the key for health checks")
     CHECK(complaint("--pow 10s --pow-bypass " + key).empty());
     holds(complaint("--pow 10s --pow-style hxp --pow-bypass " + key),
           "--pow-bypass: works only with --pow-style kctf; remove it or use that");
+    // An option that cannot be read hides complaints that name it, and no others.
+    holds(complaint("--pow soon --pow-max 10s --pow-style hxp --pow-bypass " + key),
+          "--pow-bypass: works only with --pow-style kctf; remove it or use that");
     const auto other = directory.file("other.pem", "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n");
     holds(complaint("--pow 10s --pow-bypass " + other),
           other + ": no public key of ECDSA with P-256; openssl pkey -pubout makes one of a private key");

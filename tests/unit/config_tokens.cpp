@@ -121,6 +121,8 @@ TEST_CASE("tokens that are typed: any line that is no comment and not too long")
     CHECK(parse_tokens("a\n" + std::string(257, 'x'), "t", Auth::prompt).error() ==
           "t:2: has 257 characters; a token has at most 256");
     CHECK(parse_tokens("#\n", "t", Auth::prompt).error() == "t: holds no token; write one a line");
+    CHECK(parse_tokens(" \n\t\n \t \r\n", "t", Auth::prompt).error() == "t: holds no token; write one a line");
+    CHECK(parse_tokens(" \nred\n\t", "t", Auth::prompt) == std::vector{ListedToken("red")});
 }
 
 TEST_CASE("tokens: what stands behind a tab is what the operator calls the owner")

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Flags from the settings to the log, and back from a flag to its owner.
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +16,7 @@
 #include "config/command_line.hpp"
 #include "config_problems.hpp"
 #include "flags/flag_issuer.hpp"
+#include "flags/flag_log.hpp"
 #include "flags/flag_search.hpp"
 #include "flags/flags.hpp"
 #include "temporary_directory.hpp"
@@ -179,6 +183,17 @@ TEST_CASE("flags: one that cannot be logged is not handed over")
     const auto flag = make_flag_secret(service).make(request_of("red"));
     REQUIRE_FALSE(flag);
     CHECK(flag.error().message().find("cannot be written to /dev/full: No space left") != std::string::npos);
+}
+
+TEST_CASE("flags: why one cannot be logged is said as the system says it")
+{
+    // No file can be made there, and none is there: two different reasons.
+    const std::string log = "/sys/flags.log";
+    REQUIRE(::open(log.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600) < 0);
+    const std::string reason = std::strerror(errno);
+    const auto logged = log_flag(log, IssuedFlag());
+    REQUIRE_FALSE(logged);
+    CHECK(logged.error().find("cannot be written to " + log + ": " + reason) != std::string::npos);
 }
 
 TEST_CASE("flags: what a full disk has cut off in the log takes no later flag with it")

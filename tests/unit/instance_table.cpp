@@ -167,3 +167,27 @@ TEST_CASE("silence order: the first is the one that was heard first, after any n
             REQUIRE(heard[found] == first);
     }
 }
+
+TEST_CASE("index stack: the newest comes first, and any can be taken out")
+{
+    std::vector<instancer::detail::ListLinks> records(4);
+    const auto links_of = [&records](std::uint32_t index) -> instancer::detail::ListLinks& { return records[index]; };
+    instancer::detail::IndexStack stack;
+    const auto all = [&] {
+        std::vector<std::uint32_t> found;
+        for (auto at = stack.first(); at != none; at = records[at].next)
+            found.push_back(at);
+        return found;
+    };
+    for (std::uint32_t index = 0; index < 4; ++index)
+        stack.push_front(index, links_of);
+    stack.push_front(1, links_of);  // It is there already.
+    CHECK(all() == std::vector<std::uint32_t>{3, 2, 1, 0});
+    stack.erase(2, links_of);
+    stack.erase(2, links_of);
+    stack.erase(0, links_of);
+    CHECK(all() == std::vector<std::uint32_t>{3, 1});
+    stack.erase(3, links_of);
+    stack.push_front(2, links_of);
+    CHECK(all() == std::vector<std::uint32_t>{2, 1});
+}

@@ -104,6 +104,10 @@ public:
     {
         return after([&] { state.reset_owner(now, identity(who).owner()); });
     }
+    std::string remove_owner(std::string_view who)
+    {
+        return after([&] { state.remove_owner(now, identity(who).owner()); });
+    }
     std::string stop(int instance)
     {
         return after([&] { state.stop(now, slot(instance)); });

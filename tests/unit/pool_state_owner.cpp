@@ -100,6 +100,25 @@ TEST_CASE("pool state: a client that waits in the queue keeps waiting when its o
     CHECK(pool.stopped(1) == "start i2 for c2");
 }
 
+TEST_CASE("pool state: an owner that is removed loses its instances and its places in the queue, and nobody else does")
+{
+    auto options = unlimited();
+    options.max_instances = 2;
+    options.when_full = WhenFull::queue;
+    PoolScript pool(options);
+    pool.served("ann/1");
+    pool.served("bob/1");
+    pool.acquire("ann/2");
+    pool.acquire("ann/2");
+    pool.acquire("cat");
+    pool.acquire("ann/3");
+    CHECK(pool.remove_owner("ann") == "refuse c3 reset, refuse c4 reset, refuse c6 reset, revoke i1 reset by owner, "
+                                      "stop i1 reset by owner");
+    CHECK(pool.remove_owner("dan") == "");
+    CHECK(pool.state.queued() == 1);
+    CHECK(pool.stopped(1) == "start i3 for c5");
+}
+
 TEST_CASE("pool state: a reset client competes for room like any other, and whoever leaves is forgotten")
 {
     auto options = unlimited();

@@ -174,7 +174,8 @@ TEST_CASE("tell: a session is warned before it ends by limits of its own, or bec
 
 TEST_CASE("tell: how long it takes is said in whole units, and never as less than it is")
 {
-    CHECK(line_with_wait("{wait}", 0s) == "0s\n");
+    CHECK(line_with_wait("it ends in {wait}", 0s) == "it ends in a moment\n");
+    CHECK(line_with_wait("{wait}", -3s) == "a moment\n");
     CHECK(line_with_wait("in {wait} or {wait}", 1ms) == "in 1s or 1s\n");
     CHECK(line_with_wait("{wait}", 119500ms) == "120s\n");
     CHECK(line_with_wait("{wait}", 121s) == "3m\n");

@@ -28,7 +28,7 @@ std::string deal_with_removed(const Owners& owners, OnRemoved what, InstancePool
     if (end)
         for (const auto& [owner, label] : owners)
             if (Digest digest; Digest::parse(owner, digest))
-                pool.reset_owner(digest);
+                pool.remove_owner(digest);
     auto text = ", " + std::to_string(owners.size()) + " removed";
     if (left == 0)
         return text;

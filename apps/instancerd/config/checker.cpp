@@ -115,11 +115,27 @@ void Checker::refuse(std::string_view option, std::string text)
         problems_.emplace_back(place_of(service, option), std::move(text));
 }
 
+namespace {
+
+/// Whether `text` names that option: a name that begins with it is another one.
+bool names(std::string_view text, std::string_view option)
+{
+    const auto goes_on = [text](std::size_t at) {
+        return at < text.size() && (text[at] == '-' || (text[at] >= 'a' && text[at] <= 'z'));
+    };
+    for (auto at = text.find(option); at != text.npos; at = text.find(option, at + 1))
+        if (!goes_on(at + option.size()))
+            return true;
+    return false;
+}
+
+}  // namespace
+
 /// Whether the complaint is about an option that could not be read, or names one: it would be a further, wrong one.
 bool Checker::follows_from_unread(std::string_view option, std::string_view text) const
 {
     return std::any_of(service.unread.begin(), service.unread.end(),
-                       [&](const auto& unread) { return unread == option || text.find(say(unread)) != text.npos; });
+                       [&](const auto& unread) { return unread == option || names(text, say(unread)); });
 }
 
 void Checker::check_table()

@@ -69,6 +69,9 @@ Parsed<std::vector<ListedToken>> parse_tokens(std::string_view text, const std::
                 return wrong(token.error());
             return ListedToken(std::move(*token), std::string(trimmed(line.substr(end))));
         });
+    // Nobody types a line of blanks to be let in.
+    if (tokens)
+        std::erase_if(*tokens, [](const auto& token) { return token.secret().empty(); });
     if (tokens && tokens->empty())
         return wrong(file + ": holds no token; write one a line" +
                      (auth == Auth::prompt ? "" : ", 128 characters, or hex: and 256 digits"));

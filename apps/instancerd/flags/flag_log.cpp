@@ -37,14 +37,19 @@ Parsed<void> log_flag(const std::string& file, const IssuedFlag& issued)
 {
     auto line = to_utc(std::chrono::system_clock::now()) + "\t" + issued.service + "\t" + issued.owner + "\t" +
                 issued.identity + "\t" + one_line(issued.label, 200) + "\t" + issued.flag + "\n";
+    const auto failed = [&file](int error) {
+        return wrong("the flag cannot be written to " + file + ": " + std::strerror(error) +
+                     "; make room or correct the path, because no instance starts until then");
+    };
     const UniqueFd log(::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600));
+    if (!log)
+        return failed(errno);
     if (!ends_with_line(file))
         line.insert(0, "\n");
-    const auto count = log ? ::write(log.get(), line.data(), line.size()) : -1;
+    const auto count = ::write(log.get(), line.data(), line.size());
     if (count == static_cast<ssize_t>(line.size()))
         return {};
-    return wrong("the flag cannot be written to " + file + ": " + std::strerror(count < 0 ? errno : ENOSPC) +
-                 "; make room or correct the path, because no instance starts until then");
+    return failed(count < 0 ? errno : ENOSPC);
 }
 
 Parsed<void> read_flag_log(const std::string& file, const std::function<void(IssuedFlag)>& found)

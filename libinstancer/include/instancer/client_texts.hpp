@@ -11,7 +11,7 @@
 namespace instancer {
 
 /// Texts for clients that wait for an instance, or get none. An empty text is not sent. In all of them `{wait}`
-/// stands for how long to wait, where that is known.
+/// stands for how long to wait; it is `a moment` where that is not known, or over.
 class ClientTexts {
 public:
     std::string queued = "queue: {position} of {waiting}";             ///< Whenever one of both changes.

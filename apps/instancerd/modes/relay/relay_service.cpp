@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "modes/relay/relay_service.hpp"
 
+#include <exception>
 #include <utility>
 
 #include "control/control_terminal.hpp"
@@ -36,11 +37,19 @@ RelayBackend& RelayService::add_channels(const ServiceSettings& service, Workers
 
 asio::awaitable<Result<void>> RelayService::run(std::function<void()> serving)
 {
-    open_prompt();
-    auto task = service_.run(std::move(serving));
-    auto result = co_await std::move(task);
+    Result<void> result;
+    std::exception_ptr thrown;
+    try {
+        open_prompt();
+        auto task = service_.run(std::move(serving));
+        result = co_await std::move(task);
+    } catch (...) {
+        thrown = std::current_exception();
+    }
     prompt_.close();
     co_await prompt_.wait_closed();
+    if (thrown)
+        std::rethrow_exception(thrown);
     co_return result;
 }
 

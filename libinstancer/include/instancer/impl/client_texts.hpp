@@ -11,10 +11,12 @@ namespace instancer {
 
 namespace detail {
 
-/// `90s`, `15m` or `3h`: no shorter than it is.
+/// `90s`, `15m` or `3h`: no shorter than it is. `a moment` for a span that is over or not known.
 inline std::string in_words(std::chrono::steady_clock::duration span)
 {
     using namespace std::chrono;
+    if (span <= span.zero())
+        return "a moment";
     if (span <= minutes(2))
         return std::to_string(ceil<seconds>(span).count()) + "s";
     if (span <= hours(2))

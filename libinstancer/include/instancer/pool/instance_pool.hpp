@@ -77,6 +77,9 @@ public:
     /// Stops every instance of `owner`.
     void reset_owner(const Digest& owner) { driver_->reset_owner(owner); }
 
+    /// As `reset_owner`, and refuses its clients that wait for room.
+    void remove_owner(const Digest& owner) { driver_->remove_owner(owner); }
+
     /// Stops the instance that `snapshot` lists as `id`. Its sessions end, and clients that wait for its start are
     /// refused, because of `InstanceEnd::stopped`. False when there is none.
     bool stop(std::uint64_t id) { return driver_->stop(id); }

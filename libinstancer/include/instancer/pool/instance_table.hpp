@@ -48,8 +48,8 @@ enum class SlotState : std::uint8_t {
     stopping,  ///< Holds its room; no longer found by its identity.
 };
 
-/// One instance of a pool, or an identity that waits for one. What finding an instance and beginning or ending a
-/// session on it touches stands first.
+/// One instance of a pool, or an identity that waits for one. There may be a million: what finding an instance and
+/// beginning a session on it touches stands first, in a cache line of its own.
 class alignas(64) InstanceEntry {
 public:
     /// A moment.
@@ -81,6 +81,7 @@ public:
 
     InstanceEntry() = default;
 };
+static_assert(sizeof(InstanceEntry) == 128);
 
 class OwnerAccount;
 
@@ -90,17 +91,17 @@ public:
     /// What it has in all pools, where that counts.
     OwnerAccount* account = nullptr;
 
-    Digest digest;                ///< Names the owner.
-    detail::IndexList live;       ///< Instances that have room and are not being stopped, newest first.
-    std::uint32_t entries = 0;    ///< Instances, and identities that wait for one.
-    std::uint32_t rooms = 0;      ///< Instances that hold room.
-    std::uint32_t stopping = 0;   ///< Of these, those that are being stopped.
-    std::uint32_t waiting = 0;    ///< Identities that wait for room.
-    std::uint32_t demand = 0;     ///< Of these, as many as it may still have.
-    std::uint32_t next_free = 0;  ///< Of a record that is free.
+    Digest digest;               ///< Names the owner.
+    detail::IndexStack live;     ///< Instances that have room and are not being stopped, newest first.
+    std::uint32_t entries = 0;   ///< Instances, and identities that wait for one. Of a free record, the next free one.
+    std::uint32_t rooms = 0;     ///< Instances that hold room.
+    std::uint32_t stopping = 0;  ///< Of these, those that are being stopped.
+    std::uint32_t waiting = 0;   ///< Identities that wait for room.
+    std::uint32_t demand = 0;    ///< Of these, as many as it may still have.
 
     InstanceOwner() = default;
 };
+static_assert(sizeof(InstanceOwner) <= 48);
 
 /// The instances of a pool and their owners, found by identity or by place.
 ///
@@ -219,7 +220,7 @@ private:
             owner = static_cast<std::uint32_t>(owners_.size());
             owners_.emplace_back();
         } else {
-            free_owner_ = owners_[owner].next_free;
+            free_owner_ = owners_[owner].entries;
             owners_[owner] = InstanceOwner();
         }
         owners_[owner].digest = digest;
@@ -230,7 +231,7 @@ private:
     void remove_owner(std::uint32_t owner)
     {
         by_owner_.erase(owners_[owner].digest, owner);
-        owners_[owner].next_free = std::exchange(free_owner_, owner);
+        owners_[owner].entries = std::exchange(free_owner_, owner);
     }
 
     detail::LargeVector<InstanceEntry> entries_;

@@ -16,11 +16,12 @@ namespace instancer {
 /// Threads: one at a time.
 class Occupancy {
 public:
-    /// A cap of 0 means that there is none.
+    /// A cap of 0 means that there is none. `accounts` are those that owners have in all pools, if any.
     ///
-    /// Lifetime: `table` must outlive it.
-    Occupancy(InstanceTable& table, std::size_t max_instances, std::size_t max_per_owner)
-        : table_(table), max_instances_(max_instances), max_per_owner_(max_per_owner)
+    /// Lifetime: `table` and `accounts` must outlive it.
+    Occupancy(InstanceTable& table, std::size_t max_instances, std::size_t max_per_owner,
+              const OwnerBudget* accounts = nullptr)
+        : table_(table), accounts_(accounts), max_instances_(max_instances), max_per_owner_(max_per_owner)
     {
     }
 
@@ -139,6 +140,9 @@ private:
 
     bool account_is_full(std::uint32_t owner) const
     {
+        // Without a look at the owner, which among many is far from the instance.
+        if (!accounts_ || !accounts_->limited())
+            return false;
         const OwnerAccount* const account = table_.owner(owner).account;
         return account && account->is_full();
     }
@@ -180,6 +184,7 @@ private:
     }
 
     InstanceTable& table_;
+    const OwnerBudget* accounts_;
     std::size_t max_instances_;
     std::size_t max_per_owner_;
     std::size_t instances_ = 0;

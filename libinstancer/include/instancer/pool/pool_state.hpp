@@ -94,6 +94,13 @@ public:
         admit_waiting(now);
     }
 
+    /// As `reset_owner`, and refuses its clients that wait for room as well.
+    void remove_owner(Time now, const Digest& owner)
+    {
+        refuse_queued(owner);
+        reset_owner(now, owner);
+    }
+
     /// Stops the instance in `slot`, also one in use; clients that wait for its start are refused. False when there is
     /// none, or it is being stopped already.
     bool stop(Time now, SlotId slot);
@@ -337,6 +344,9 @@ private:
 
     /// A client in the queue is refused.
     void give_up_waiting(std::uint32_t client, Errc error, Limit limit);
+
+    /// All clients of an owner in the queue are refused.
+    void refuse_queued(const Digest& digest);
 
     bool queue_is_full() const noexcept
     {

@@ -125,6 +125,9 @@ public:
         return ahead == Duration::zero() || end == Time::max() || end == entry.warned_of ? Time::max() : end - ahead;
     }
 
+    /// Whether its sessions have been warned of that.
+    bool has_warned(const InstanceEntry& entry) const { return warns() && entry.warned_of == coming_end(entry).time; }
+
 private:
     struct Set {
         Duration ttl, idle, linger, warn_before;
@@ -143,6 +146,13 @@ private:
             if (table[index].used)
                 used[table[index].limits] = true;
         return sets_.begin() + (std::find(used.begin(), used.end(), false) - used.begin());
+    }
+
+    /// Whether any instance has sessions that are to be warned.
+    bool warns() const
+    {
+        return std::any_of(sets_.begin(), sets_.end(),
+                           [](const Set& set) { return set.warn_before != Duration::zero(); });
     }
 
     bool has_ttl(const InstanceEntry& entry) const { return of(entry).ttl != Duration::zero(); }

@@ -41,6 +41,9 @@ public:
     /// The client whose turn it is: the first one of the first owner.
     std::uint32_t next() const { return turns_.first() == none ? none : owners_[turns_.first()].clients.first(); }
 
+    /// The first client of `owner`, which has any here.
+    std::uint32_t first_of(std::uint32_t owner) const { return owners_[owner].clients.first(); }
+
     /// `owner` has had its turn: the others are next.
     void end_turn(std::uint32_t owner);
 

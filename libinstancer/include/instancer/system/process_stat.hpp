@@ -18,6 +18,16 @@ inline constexpr int stat_start_time = 22;  ///< In clock ticks since boot: with
 inline constexpr int stat_arg_start = 48;   ///< Where its arguments begin in its memory.
 inline constexpr int stat_arg_end = 49;     ///< Where they end.
 
+/// One field after the second of `text`, which a stat file below /proc holds; empty when it is not there.
+inline std::string_view stat_field(std::string_view text, int field)
+{
+    // The second field, the name of the program, stands in parentheses and may hold anything.
+    auto at = text.rfind(')');
+    for (int passed = 2; passed < field && at != text.npos; ++passed)
+        at = text.find(' ', at + 1);
+    return at == text.npos ? std::string_view() : text.substr(at + 1, text.find(' ', at + 1) - at - 1);
+}
+
 /// One field of /proc/`pid`/stat after the second; empty when there is no such process.
 inline std::string process_stat(const std::string& pid, int field)
 {
@@ -25,14 +35,7 @@ inline std::string process_stat(const std::string& pid, int field)
     char buffer[4096];
     const UniqueFd file(::open(("/proc/" + pid + "/stat").c_str(), O_RDONLY | O_CLOEXEC));
     const auto size = file ? ::read(file.get(), buffer, sizeof buffer) : 0;
-    const std::string_view text(buffer, size > 0 ? static_cast<std::size_t>(size) : 0);
-    // The second field, the name of the program, stands in parentheses and may hold anything.
-    auto at = text.rfind(')');
-    for (int passed = 2; passed < field && at != std::string::npos; ++passed)
-        at = text.find(' ', at + 1);
-    if (at == std::string::npos)
-        return {};
-    return std::string(text.substr(at + 1, text.find(' ', at + 1) - at - 1));
+    return std::string(stat_field({buffer, size > 0 ? static_cast<std::size_t>(size) : 0}, field));
 }
 
 }  // namespace instancer

@@ -20,6 +20,7 @@
 #include <instancer/async/async_event.hpp>
 #include <instancer/client.hpp>
 #include <instancer/detail/tunnel/tunnel_link.hpp>
+#include <instancer/detail/tunnel/unlisted_agents.hpp>
 #include <instancer/events.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
@@ -156,6 +157,9 @@ private:
 
     void take_in(Accepted& accepted);
 
+    /// Warns of so many that had no warning of their own.
+    void tell_unlisted(std::size_t count);
+
     /// Whether an agent serves that no other one may displace.
     bool is_taken(const std::string& name) const
     {
@@ -199,6 +203,7 @@ private:
     Events& events_;
     asio::steady_timer arrival_;  ///< Of an agent that is ready.
     AsyncEvent over_;
+    detail::UnlistedAgents unlisted_;
     std::set<AgentPtr> agents_;  ///< All that are connected.
     AgentPtr agent_;             ///< The one that serves.
     bool stopping_ = false;

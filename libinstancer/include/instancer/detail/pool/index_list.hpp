@@ -72,4 +72,37 @@ private:
     std::uint32_t first_ = no_index, last_ = no_index, size_ = 0;
 };
 
+/// An IndexList that knows its first record alone, in a third of the memory.
+class IndexStack {
+public:
+    template <class LinksOf>
+    void push_front(std::uint32_t index, const LinksOf& links_of)
+    {
+        ListLinks& at = links_of(index);
+        if (at.linked())
+            return;
+        at.next = first_;
+        if (first_ != no_index)
+            links_of(first_).previous = index;
+        first_ = index;
+    }
+
+    template <class LinksOf>
+    void erase(std::uint32_t index, const LinksOf& links_of)
+    {
+        ListLinks& at = links_of(index);
+        if (!at.linked())
+            return;
+        (at.previous == no_index ? first_ : links_of(at.previous).next) = at.next;
+        if (at.next != no_index)
+            links_of(at.next).previous = at.previous;
+        at = ListLinks();
+    }
+
+    std::uint32_t first() const noexcept { return first_; }
+
+private:
+    std::uint32_t first_ = no_index;
+};
+
 }  // namespace instancer::detail

@@ -75,6 +75,12 @@ public:
         execute_actions();
     }
 
+    void remove_owner(const Digest& owner)
+    {
+        state_.remove_owner(Clock::now(), owner);
+        execute_actions();
+    }
+
     bool stop(std::uint64_t instance)
     {
         const bool found = state_.stop(Clock::now(), SlotId::from_key(instance));

@@ -42,11 +42,12 @@ private:
 
 /// The wheel's part of a record.
 struct TimerNode {
-    std::uint64_t due = 0;  ///< In ticks.
+    std::uint64_t due : 48 = 0;  ///< In ticks; a clock of nanoseconds in 64 bits ends before.
+    std::uint64_t place : 16 = unarmed;
     std::uint32_t previous = no_index;
     std::uint32_t next = no_index;
-    std::uint16_t place = unarmed;
 
+    static constexpr std::uint64_t latest = (std::uint64_t{1} << 48) - 1;
     static constexpr std::uint16_t unarmed = 0xffff;
     bool armed() const noexcept { return place != unarmed; }
 };
@@ -62,7 +63,7 @@ public:
     void arm(std::uint32_t index, std::uint64_t due)
     {
         disarm(index);
-        node_of_(index).due = due;
+        node_of_(index).due = std::min(due, TimerNode::latest) & TimerNode::latest;
         link(index);
     }
 
@@ -118,7 +119,7 @@ private:
     void link(std::uint32_t index)
     {
         TimerNode& node = node_of_(index);
-        const std::uint64_t due = std::max(node.due, now_);
+        const std::uint64_t due = std::max<std::uint64_t>(node.due, now_);
         const std::uint64_t differing = due ^ now_;
         std::size_t level = differing == 0 ? 0 : (std::bit_width(differing) - 1) / bits;
         std::uint64_t tick = due;

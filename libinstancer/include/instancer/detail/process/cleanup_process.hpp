@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -31,6 +33,9 @@ namespace instancer::detail {
 
 /// A small process that outlives us for a moment: when our end of its pipe closes, however we ended, it kills what
 /// our instances left running and removes their control group and their directories.
+///
+/// It is forked from a process with several threads, one of which may hold a lock of the allocator just then: after the
+/// fork nothing is allocated or released.
 class CleanupProcess {
 public:
     /// `control_group` may be empty: then what carries `mark` is killed. Nothing is killed in `further_groups`, which
@@ -42,11 +47,14 @@ public:
         auto pipe = make_pipe();
         if (!pipe)
             return fail(pipe.error().code(), "starting the guard process");
+        const auto arguments = own_arguments();
         const pid_t pid = ::fork();
         if (pid < 0)
             return fail(last_error(), "starting the guard process");
-        if (pid == 0)
+        if (pid == 0) {
+            rename_process(arguments);
             watch(pipe->reader.get(), control_group, mark, directories, further_groups, lock);
+        }
         return CleanupProcess(pid, std::move(pipe->writer));
     }
 
@@ -82,7 +90,6 @@ private:
         sigset_t all;
         ::sigfillset(&all);
         ::sigprocmask(SIG_SETMASK, &all, nullptr);
-        rename_process();
         const int kept = lock < 0 ? -1 : ::fcntl(lock, F_DUPFD, 2);
         ::dup2(pipe, 0);
         if (kept >= 0)
@@ -102,19 +109,25 @@ private:
         ::_exit(0);
     }
 
-    /// Whoever kills us by our command line must not hit the guard as well: it shows a name of its own instead. The
-    /// arguments are memory of this process, at the addresses that its stat file names.
-    static void rename_process()
+    /// Our command line, in memory of this process, at the addresses that its stat file names.
+    static std::span<char> own_arguments()
     {
-        static constexpr char name[] = "instancer-guard";
-        ::prctl(PR_SET_NAME, name);
         const auto begin = std::strtoull(process_stat("self", stat_arg_start).c_str(), nullptr, 10);
         const auto end = std::strtoull(process_stat("self", stat_arg_end).c_str(), nullptr, 10);
         if (begin == 0 || end <= begin)
+            return {};
+        return {reinterpret_cast<char*>(begin), static_cast<std::size_t>(end - begin)};
+    }
+
+    /// Whoever kills us by our command line must not hit the guard as well: it shows a name of its own instead.
+    static void rename_process(std::span<char> arguments)
+    {
+        static constexpr char name[] = "instancer-guard";
+        ::prctl(PR_SET_NAME, name);
+        if (arguments.empty())
             return;
-        auto* arguments = reinterpret_cast<char*>(begin);
-        std::memset(arguments, 0, end - begin);
-        std::memcpy(arguments, name, std::min<std::size_t>(end - begin, sizeof name) - 1);
+        std::memset(arguments.data(), 0, arguments.size());
+        std::memcpy(arguments.data(), name, std::min(arguments.size(), sizeof name) - 1);
     }
 
     pid_t pid_;

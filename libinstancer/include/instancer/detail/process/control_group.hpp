@@ -13,7 +13,6 @@
 #include <utility>
 #include <vector>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,17 +32,24 @@ INSTANCER_DECL std::string find_own_control_group(const std::string& controller)
 /// there is none.
 INSTANCER_DECL std::string own_control_group(const std::string& controller = {});
 
+// The cleanup process ends groups in memory that it was forked from: nothing down to clear_control_group allocates.
+
 /// Kills everything in the group at `path` and below, children that left their session and process group included.
 inline bool kill_control_group(const std::string& path)
 {
-    const UniqueFd file(::open((path + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC));
+    const UniqueFd group(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const UniqueFd file(::openat(group.get(), "cgroup.kill", O_WRONLY | O_CLOEXEC));
     return file && ::write(file.get(), "1", 1) == 1;
 }
 
-/// Removes the group at `path` and those below it, once what was killed in them is gone.
+/// Removes the group at `path`, which may be relative to the directory `at`, and those below it, once what was killed
+/// in them is gone.
 ///
 /// Time: blocks, for a few seconds at most.
-INSTANCER_DECL bool remove_control_group(const std::string& path);
+INSTANCER_DECL bool remove_control_group(int at, const char* path);
+
+/// The same with a path from the root.
+inline bool remove_control_group(const std::string& path) { return remove_control_group(AT_FDCWD, path.c_str()); }
 
 /// Kills and removes the group at `path` and those below it.
 inline void clear_control_group(const std::string& path)

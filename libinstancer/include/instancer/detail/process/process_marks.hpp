@@ -1,61 +1,99 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
-#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <instancer/detail/process/directory_entries.hpp>
 #include <instancer/system/process_stat.hpp>
 #include <instancer/unique_fd.hpp>
 
 namespace instancer::detail {
 
-/// Kills every process but ourselves for whose directory below /proc `is_ours` holds. False: one that was killed is
-/// still there.
+// The cleanup process looks for processes in memory that it was forked from: nothing here allocates, but for kill_user.
+
+/// The beginning of a file of `directory`, as much as `buffer` holds; empty when it is gone.
+template <std::size_t size>
+std::string_view read_beginning(int directory, const char* name, char (&buffer)[size])
+{
+    const UniqueFd file(::openat(directory, name, O_RDONLY | O_CLOEXEC));
+    const auto count = file ? ::read(file.get(), buffer, size) : -1;
+    return {buffer, count > 0 ? static_cast<std::size_t>(count) : 0};
+}
+
+/// Processes that were killed.
+class KilledProcesses {
+public:
+    /// Adds the process with that id and directory below /proc. False: it is known.
+    bool add(pid_t pid, int directory)
+    {
+        char stat[1024];
+        const auto start = stat_field(read_beginning(directory, "stat", stat), stat_start_time);
+        Process process;
+        process.pid = pid;
+        std::from_chars(start.data(), start.data() + start.size(), process.start);
+        const auto end = known_.begin() + count_;
+        if (std::find(known_.begin(), end, process) != end)
+            return false;
+        if (end != known_.end())
+            known_[static_cast<std::size_t>(count_++)] = process;
+        return true;
+    }
+
+private:
+    /// An id alone may have been given to another process since.
+    struct Process {
+        pid_t pid = 0;
+        std::uint64_t start = 0;
+        friend bool operator==(const Process&, const Process&) = default;
+    };
+
+    std::array<Process, 1024> known_;  ///< More count as new each time: a guess, as is the number of rounds.
+    std::ptrdiff_t count_ = 0;
+};
+
+/// Kills every process but ourselves for whose directory below /proc, a descriptor, `is_ours` holds. False: one that
+/// was killed is still there.
 ///
 /// Time: reads all of /proc, and again while that finds processes that it did not find before. Those that take their
 /// time to die are not waited for.
 template <class IsOurs>
 bool kill_processes(const IsOurs& is_ours)
 {
-    std::set<std::pair<int, std::string>> killed;  // A number alone may have been given to another process since.
+    KilledProcesses killed;
     bool found = true, fresh = true;
     for (int round = 0; fresh && round < 16; ++round) {
-        DIR* directory = ::opendir("/proc");
-        if (directory == nullptr)
+        const UniqueFd proc(::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (!proc)
             return false;
         found = fresh = false;
-        while (const dirent* entry = ::readdir(directory)) {
+        DirectoryEntries<32 * 1024> entries(proc.get());
+        while (const auto* entry = entries.next()) {
             const int pid = std::atoi(entry->d_name);
-            if (pid <= 0 || pid == ::getpid() || !is_ours(std::string("/proc/") + entry->d_name) ||
-                ::kill(pid, SIGKILL) != 0)
+            if (pid <= 0 || pid == ::getpid())
+                continue;
+            const UniqueFd directory(::openat(proc.get(), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+            if (!directory || !is_ours(directory.get()) || ::kill(pid, SIGKILL) != 0)
                 continue;
             found = true;
-            fresh = killed.emplace(pid, process_stat(entry->d_name, stat_start_time)).second || fresh;
+            fresh = killed.add(pid, directory.get()) || fresh;
         }
-        ::closedir(directory);
     }
     return !found;
-}
-
-/// The beginning of a file below /proc, as much as `buffer` holds; empty when its process is gone.
-template <std::size_t size>
-std::string_view read_beginning(const std::string& path, char (&buffer)[size])
-{
-    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    const auto count = file ? ::read(file.get(), buffer, size) : -1;
-    return {buffer, count > 0 ? static_cast<std::size_t>(count) : 0};
 }
 
 /// Kills every process for whose environment, as it was at its start, `is_ours` holds. For systems without a control
@@ -64,8 +102,8 @@ template <class IsOurs>
 void kill_by_environment(const IsOurs& is_ours)
 {
     char begin[4096];
-    kill_processes([&](const std::string& directory) {
-        const auto environment = read_beginning(directory + "/environ", begin);
+    kill_processes([&](int directory) {
+        const auto environment = read_beginning(directory, "environ", begin);
         return !environment.empty() && is_ours(environment);
     });
 }
@@ -75,8 +113,8 @@ inline bool kill_user(uid_t uid)
 {
     char begin[2048];
     const auto line = "\nUid:\t" + std::to_string(uid) + "\t";
-    const auto is_theirs = [&](const std::string& directory) {
-        const auto status = read_beginning(directory + "/status", begin);
+    const auto is_theirs = [&](int directory) {
+        const auto status = read_beginning(directory, "status", begin);
         const auto has = [&](std::string_view text) { return status.find(text) != status.npos; };
         // A process whose first thread has ended looks dead while its other threads run.
         const bool is_alone = has("\nThreads:\t0\n") || has("\nThreads:\t1\n");

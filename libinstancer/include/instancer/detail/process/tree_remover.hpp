@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,6 +15,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <instancer/detail/process/directory_entries.hpp>
 #include <instancer/result.hpp>
 #include <instancer/unique_fd.hpp>
 
@@ -25,6 +27,9 @@ namespace instancer::detail {
 /// neither descriptors nor memory, and no path and no `..` is followed that somebody could still change. A mount cannot
 /// be moved, and so its contents stay. What cannot be removed is moved aside, for whoever reads the log.
 ///
+/// Without a report it allocates nothing: the cleanup process uses it in memory that it was forked from.
+///
+/// Lifetime: the name of the directory must outlive it.
 /// Threads: one remover of a directory at a time.
 class TreeRemover {
 public:
@@ -32,8 +37,8 @@ public:
     using Report = std::function<void(const std::string&)>;
 
     /// `stop` may be set from any thread; then removing ends early.
-    TreeRemover(std::string directory, Report report, const std::atomic<bool>* stop = nullptr)
-        : path_(std::move(directory)), report_(std::move(report)), stop_(stop)
+    TreeRemover(const std::string& directory, Report report, const std::atomic<bool>* stop = nullptr)
+        : path_(directory), report_(std::move(report)), stop_(stop)
     {
         top_.reset(open_directory(AT_FDCWD, path_.c_str()));
     }
@@ -45,7 +50,7 @@ public:
     void remove(const std::string& name)
     {
         if (top_ && !take_away(top_.get(), name.c_str()))
-            report(path_ + "/" + name, errno);
+            report(errno, {path_, "/", name});
         empty_flat();
     }
 
@@ -57,24 +62,15 @@ private:
     /// A guess: one pass is enough unless a process still writes there.
     static constexpr int most_passes = 8;
 
-    class Directory {
+    /// `prefix` and a number.
+    class NumberedName {
     public:
-        explicit Directory(UniqueFd fd) : stream_(::fdopendir(fd.get()))
-        {
-            if (stream_ != nullptr)
-                fd.release();
-        }
-        Directory(const Directory&) = delete;
-        ~Directory()
-        {
-            if (stream_ != nullptr)
-                ::closedir(stream_);
-        }
-        explicit operator bool() const noexcept { return stream_ != nullptr; }
-        const dirent* next() noexcept { return ::readdir(stream_); }
+        NumberedName(std::string_view prefix, std::uint64_t number);
+
+        const char* c_str() const noexcept { return text_; }
 
     private:
-        DIR* stream_;
+        char text_[40];
     };
 
     bool stopped() const noexcept { return gave_up_ || (stop_ != nullptr && stop_->load(std::memory_order_relaxed)); }
@@ -91,20 +87,18 @@ private:
     template <class Visit>
     bool for_each_entry(int at, const Visit& visit)
     {
-        Directory directory{UniqueFd(open_directory(at, "."))};
+        const UniqueFd directory(open_directory(at, "."));
+        DirectoryEntries<32 * 1024> entries(directory.get());
         bool any = false;
-        if (directory)
-            while (const dirent* entry = directory.next()) {
-                const std::string_view name = entry->d_name;
-                if (name != "." && name != ".." && !stopped())
-                    any = visit(*entry) || any;
-            }
+        while (const auto* entry = entries.next())
+            if (!stopped())
+                any = visit(*entry) || any;
         return any;
     }
 
     /// Removes an entry, or moves it to the flat place. False: neither is possible, with `errno`.
     bool take_away(int at, const char* name, bool is_directory = false);
-    bool take_away(int at, const dirent& entry) { return take_away(at, entry.d_name, entry.d_type == DT_DIR); }
+    bool take_away(int at, const dirent64& entry) { return take_away(at, entry.d_name, entry.d_type == DT_DIR); }
 
     bool move(int at, const char* name, int to);
 
@@ -117,17 +111,19 @@ private:
     /// A directory that can be read and written to, whatever its instance forbade.
     UniqueFd open_in_flat(const char* name);
 
-    void keep(const char* name, const std::string& stuck, int error);
+    /// `stuck` is what cannot be removed in it; empty when that is not known.
+    void keep(const char* name, std::string_view stuck, int error);
 
-    void report(const std::string& what, int error);
+    /// `path` is what cannot be removed, in parts.
+    void report(int error, std::initializer_list<std::string_view> path);
 
     int flat() { return place(flat_, flat_name); }
     int aside() { return place(aside_, aside_name); }
 
     int place(UniqueFd& fd, const char* name);
 
-    std::string path_;
-    Report report_;
+    const std::string& path_;
+    const Report report_;
     const std::atomic<bool>* stop_;
     UniqueFd top_, flat_, aside_;
     std::uint64_t last_number_ = 0;

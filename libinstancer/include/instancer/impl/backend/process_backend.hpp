@@ -96,7 +96,6 @@ INSTANCER_DECL Result<void> ProcessBackend::prepare_system()
     if (auto prepared = resources_.prepare(run_name_); !prepared)
         return prepared;
     auto started = cleanup_.start([this, stale_directories] { return start_cleanup(stale_directories); });
-    // Only now: a thread that is allocating while another one forks can leave the child with a locked allocator.
     resources_.remove_stale(stale_directories);
     return started;
 }

@@ -11,7 +11,7 @@ namespace instancer {
 INSTANCER_DECL PoolState::PoolState(const PoolOptions& options, Time now, InstanceBudget* budget)
     : options_(options),
       budget_(budget),
-      occupancy_(table_, options.max_instances, options.max_per_owner),
+      occupancy_(table_, options.max_instances, options.max_per_owner, budget ? &budget->owners() : nullptr),
       victims_(table_, options.when_full == WhenFull::cull_idle, now),
       limits_(options),
       ticks_(now),
@@ -362,8 +362,10 @@ INSTANCER_DECL void PoolState::unlink(std::uint32_t index)
 
 INSTANCER_DECL void PoolState::join_account(std::uint32_t owner, const std::optional<Digest>& common_owner)
 {
+    if (!common_owner || !budget_ || !budget_->owners().limited())
+        return;
     InstanceOwner& one = table_.owner(owner);
-    if (one.account || !common_owner || !budget_ || !budget_->owners().limited())
+    if (one.account)
         return;
     one.account = &budget_->owners().join(*common_owner, *this, owner);
     one.account->add(one);
@@ -445,6 +447,13 @@ INSTANCER_DECL void PoolState::give_up_waiting(std::uint32_t client, Errc error,
     refuse(remove_waiter(client), error, limit);
     if (table_[index].waiters.size() == 0)
         remove_entry(index);
+}
+
+INSTANCER_DECL void PoolState::refuse_queued(const Digest& digest)
+{
+    const std::uint32_t owner = table_.find_owner(digest);
+    while (owner != none && queue_.waiting_of(owner) != 0)
+        give_up_waiting(queue_.first_of(owner), Errc::reset, Limit::nothing);
 }
 
 INSTANCER_DECL const char* PoolState::name_of(Limit limit) noexcept
@@ -694,7 +703,7 @@ INSTANCER_DECL void PoolState::grant(Time now, std::uint32_t index, WaiterId wai
     action.waiter = waiter;
     action.slot = table_.slot_of(index);
     actions_.push_back(action);
-    if (entry.warned_of == limits_.coming_end(entry).time)
+    if (limits_.has_warned(entry))
         warn(index);
 }
 

@@ -42,6 +42,7 @@ INSTANCER_DECL asio::awaitable<void> TunnelServer::run()
 INSTANCER_DECL void TunnelServer::stop()
 {
     stopping_ = true;
+    tell_unlisted(unlisted_.take_all());
     for (const auto& acceptor : acceptors_)
         acceptor->close();
     for (const auto& agent : agents_)
@@ -135,11 +136,13 @@ INSTANCER_DECL void TunnelServer::take_in(Accepted& accepted)
     const auto& peer = accepted.info().peer();
     const auto name = accepted.info().to_string();
     auto stream = std::move(accepted.stream());
+    const auto now = Clock::now();
+    tell_unlisted(unlisted_.take(now));
     if (accepted.refusal() || !peer || !options_.admits_agent || !options_.admits_agent(peer->address())) {
-        events_.warning(
-            service_,
-            "agent " + name +
-                " is not let in: its address is not on the list of agents; add it there (--agents) if it is to serve");
+        if (unlisted_.count(now))
+            events_.warning(service_, "agent " + name +
+                                          " is not let in: its address is not on the list of agents; add it there "
+                                          "(--agents) if it is to serve");
         return stream.abort();
     }
     if (is_taken(name) || stopping_)
@@ -153,6 +156,12 @@ INSTANCER_DECL void TunnelServer::take_in(Accepted& accepted)
     agents_.insert(agent);
     spawn(serve(agent));
     spawn(introduce(agent));
+}
+
+INSTANCER_DECL void TunnelServer::tell_unlisted(std::size_t count)
+{
+    if (count != 0)
+        events_.warning(service_, "further agents that are not on the list were not let in: " + std::to_string(count));
 }
 
 INSTANCER_DECL asio::awaitable<void> TunnelServer::serve(AgentPtr agent)

@@ -12,6 +12,7 @@
 
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/process/control_group.hpp>
+#include <instancer/detail/process/directory_entries.hpp>
 #include <instancer/system/last_error.hpp>
 #include <instancer/text/split.hpp>
 
@@ -66,21 +67,22 @@ INSTANCER_DECL std::string own_control_group(const std::string& controller)
     return at->second;
 }
 
-INSTANCER_DECL bool remove_control_group(const std::string& path)
+INSTANCER_DECL bool remove_control_group(int at, const char* path)
 {
     for (int attempt = 0; attempt < 2000; ++attempt) {
-        if (::rmdir(path.c_str()) == 0 || errno == ENOENT)
+        if (::unlinkat(at, path, AT_REMOVEDIR) == 0 || errno == ENOENT)
             return true;
         if (errno != EBUSY)
             return false;
-        if (DIR* directory = attempt == 0 ? ::opendir(path.c_str()) : nullptr) {
-            while (const dirent* entry = ::readdir(directory))
-                if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
-                    remove_control_group(path + "/" + entry->d_name);
-            ::closedir(directory);
-        } else {
+        const UniqueFd group(attempt == 0 ? ::openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1);
+        if (!group) {
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            continue;
         }
+        DirectoryEntries<1024> entries(group.get());
+        while (const auto* entry = entries.next())
+            if (entry->d_type == DT_DIR)
+                remove_control_group(group.get(), entry->d_name);
     }
     return false;
 }
