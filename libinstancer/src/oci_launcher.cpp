@@ -42,7 +42,7 @@ UniqueFd moved_up(const UniqueFd& descriptor) { return UniqueFd(::fcntl(descript
 Result<void> check_files(const OciOptions& options)
 {
     std::error_code error;
-    if (!std::filesystem::is_directory(options.image.root, error))
+    if (options.root.empty() && !std::filesystem::is_directory(options.image.root, error))
         return fail(Errc::bad_request,
                     "there is no directory " + options.image.root.string() + " with the container's files");
     for (const auto& mount : options.mounts)
@@ -67,9 +67,6 @@ Result<void> OciLauncher::prepare(Events& events)
     const auto port = service_port(options_);
     if (!port)
         return fail(port.error());
-    auto user = find_oci_user(options_.image.root, container_user(options_));
-    if (!user)
-        return fail(user.error());
     auto runtime = OciRuntime::find(options_.runtime);
     if (!runtime)
         return fail(runtime.error());
@@ -77,9 +74,12 @@ Result<void> OciLauncher::prepare(Events& events)
     if (!host)
         return fail(host.error());
     port_ = *port;
-    user_ = std::move(*user);
     runtime_ = std::make_unique<OciRuntime>(std::move(*runtime));
     host_ = std::move(*host);
+    auto user = find_oci_user(files(), container_user(options_));
+    if (!user)
+        return fail(user.error());
+    user_ = std::move(*user);
     auto spec = make_spec(*runtime_);
     if (!spec)
         return fail(spec.error());
@@ -226,12 +226,9 @@ Result<UniqueFd> OciLauncher::configuration(const InstanceRequest& request, cons
 std::vector<std::string> OciLauncher::command_of(const OciContainer& container) const
 {
     const auto size = options_.read_only ? mount_points_size : options_.limits.tmp;
-    std::vector<std::string> all = {"instancer-init",
-                                    "mounts",
-                                    "files=" + options_.image.root.string(),
-                                    "layer=" + host_->layer(),
-                                    "size=" + std::to_string(size),
-                                    "root=" + host_->root()};
+    std::vector<std::string> all = {
+        "instancer-init",       "mounts", "files=" + files(), "layer=" + host_->layer(), "size=" + std::to_string(size),
+        "root=" + host_->root()};
     if (runtime_->is_crun())
         all.push_back(std::string("detach=") + hybrid_hierarchy);
     all.emplace_back("--");

@@ -2,6 +2,7 @@
 #include "oci_spec.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <filesystem>
 #include <map>
 
@@ -74,9 +75,13 @@ json system_mounts(const OciOptions& options)
     return mounts;
 }
 
+/// How far below the root directory it is.
+std::ptrdiff_t depth_of(const json& mount) { return std::ranges::count(mount["destination"].get<std::string>(), '/'); }
+
 json mounts_of(const OciOptions& options, const OciUser& user)
 {
     auto mounts = system_mounts(options);
+    const auto first = static_cast<std::ptrdiff_t>(mounts.size());
     const auto has = [&](const std::string& target) {
         return std::ranges::any_of(mounts, [&](const auto& mount) { return mount["destination"] == target; });
     };
@@ -88,11 +93,16 @@ json mounts_of(const OciOptions& options, const OciUser& user)
         add(memory(extra.target, extra.size, user));
     for (const auto& from_host : options.mounts)
         add(bound(from_host.source, from_host.target));
+    for (const auto& part : options.root.binds)
+        add(bound(part.source, part.target));
     add(memory("/tmp", options.limits.tmp, user));
     for (const auto& volume : options.image.volumes)
         add(memory(volume, options.limits.tmp, user));
     if (const auto directory = secret_directory(options); !directory.empty())
         add(mount(directory, "tmpfs", {"nosuid", "nodev", "noexec", "mode=0755", "uid=0", "gid=0", "size=64k"}));
+    // None hides what is mounted below it.
+    std::stable_sort(mounts.begin() + first, mounts.end(),
+                     [](const json& one, const json& other) { return depth_of(one) < depth_of(other); });
     return mounts;
 }
 
@@ -155,7 +165,7 @@ Result<void> check(const OciOptions& options, std::string_view service)
         if (!is_valid_name(name))
             return bad("'" + std::string(name) +
                        "': a name is made of letters, digits, '_' and '-', and does not begin with '-'");
-    if (!options.image.root.is_absolute())
+    if (options.root.empty() && !options.image.root.is_absolute())
         return bad("'" + options.image.root.string() + "': the path of the container's files must be absolute");
     if (container_command(options).empty())
         return bad("no command is named, and the image has none");

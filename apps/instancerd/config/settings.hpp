@@ -170,6 +170,7 @@ public:
     Limits limits;
 
     ProcessIo io = ProcessIo::stdio;
+    bool sandbox = false;  ///< Processes in containers that have files of this host.
     std::optional<PortRange> ports;
     std::string dir_template;
 
@@ -210,6 +211,9 @@ public:
             return io != ProcessIo::port;
         return (mode == Mode::docker || mode == Mode::oci) && docker.io == DockerIo::stdio;
     }
+
+    /// Whether its instances are processes that share what this host has.
+    bool has_bare_processes() const { return mode == Mode::exec && !sandbox; }
 
     /// Fills in the defaults that depend on other options.
     void complete();

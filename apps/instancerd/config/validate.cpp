@@ -379,7 +379,7 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
 
 std::vector<std::string> unbound_limits_of(const Settings&, const ServiceSettings& service)
 {
-    if (service.mode != Mode::exec)
+    if (!service.has_bare_processes())
         return {};
     ProcessOptions options;
     options.limit_memory = service.limits.memory;

@@ -5,6 +5,7 @@
 
 #include "daemon/instance_service.hpp"
 #include "flags/flags.hpp"
+#include "modes/container_limits.hpp"
 
 namespace instancer::daemon {
 
@@ -31,12 +32,7 @@ DockerOptions backend_options(const Settings& settings, const ServiceSettings& s
     options.client_env = service.client_env;
     options.secret = make_flag_secret(service);
     options.user = service.user;
-    options.limits.memory = service.limits.memory;
-    options.limits.cpus = service.limits.cpus;
-    options.limits.pids = service.limits.pids;
-    options.limits.nofile = service.limits.nofile;
-    options.limits.core = service.limits.core;
-    options.limits.tmp = service.limits.tmp;
+    static_cast<ContainerLimits&>(options.limits) = container_limits(service.limits);
     options.limits.log = service.limits.log;
     options.stop_grace = service.stop_grace;
     return options;

@@ -5,6 +5,7 @@
 
 #include "daemon/instance_service.hpp"
 #include "flags/flags.hpp"
+#include "modes/container_limits.hpp"
 
 namespace instancer::daemon {
 
@@ -25,12 +26,7 @@ OciOptions backend_options(const Settings& settings, const ServiceSettings& serv
     options.env = service.env;
     options.client_env = service.client_env;
     options.user = service.user;
-    options.limits.memory = service.limits.memory;
-    options.limits.cpus = service.limits.cpus;
-    options.limits.pids = service.limits.pids;
-    options.limits.nofile = service.limits.nofile;
-    options.limits.core = service.limits.core;
-    options.limits.tmp = service.limits.tmp;
+    options.limits = container_limits(service.limits);
     options.read_only = service.docker.read_only;
     options.tmpfs = service.docker.tmpfs;
     options.mounts = service.docker.mounts;

@@ -10,6 +10,7 @@
 #include <instancer/backend/container_options.hpp>
 #include <instancer/backend/instance_secret.hpp>
 #include <instancer/backend/oci_image.hpp>
+#include <instancer/backend/oci_root.hpp>
 #include <instancer/backend/stderr_to.hpp>
 #include <instancer/backend/terminal_mode.hpp>
 
@@ -20,6 +21,7 @@ class OciOptions {
 public:
     std::string daemon = "instancerd";  ///< By it a later run finds what a crash left: letters, digits, `_`, `-`.
     OciImage image;                     ///< All containers share its files.
+    OciRoot root;                       ///< In place of the image's files, unless it is empty.
     std::vector<std::string> command;   ///< Follows the image's entrypoint; empty for the image's own.
     /// Name or path of a container runtime that has the command line of runc; empty for crun, or else runc.
     std::string runtime;
