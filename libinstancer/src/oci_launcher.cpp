@@ -18,6 +18,7 @@
 #include <instancer/system/last_error.hpp>
 #include <instancer/system/make_pipe.hpp>
 
+#include "oci_devices.hpp"
 #include "oci_network.hpp"
 #include "oci_seccomp.hpp"
 #include "oci_spec.hpp"
@@ -90,16 +91,34 @@ Result<void> OciLauncher::prepare(Events& events)
 Result<json> OciLauncher::make_spec(const OciRuntime& runtime) const
 {
     auto spec = container_spec(options_, user_, host_->root(), service_);
-    if (!runtime.is_crun()) {
-        spec["linux"]["seccomp"] = seccomp_rules();
+    if (!runtime.is_crun())
         spec["linux"]["resources"] = container_resources(options_.limits);
-        return spec;
-    }
-    const auto program = seccomp_program();
-    if (!program)
-        return fail(program.error());
-    spec["annotations"] = {{"run.oci.seccomp_bpf_data", base64_encode(*program)}};
+    if (auto added = add_devices(spec, options_.privileges.devices); !added)
+        return fail(added.error());
+    if (auto filtered = set_seccomp(spec, runtime); !filtered)
+        return fail(filtered.error());
     return spec;
+}
+
+Result<void> OciLauncher::set_seccomp(json& spec, const OciRuntime& runtime) const
+{
+    const auto& privileges = options_.privileges;
+    if (privileges.seccomp) {
+        if (privileges.seccomp->empty())
+            return {};
+        auto rules = seccomp_rules_of(*privileges.seccomp, privileges.capabilities);
+        if (!rules)
+            return fail(rules.error());
+        spec["linux"]["seccomp"] = std::move(*rules);
+    } else if (!runtime.is_crun()) {
+        spec["linux"]["seccomp"] = seccomp_rules(privileges.capabilities);
+    } else {
+        const auto program = seccomp_program(privileges.capabilities);
+        if (!program)
+            return fail(program.error());
+        spec["annotations"] = {{"run.oci.seccomp_bpf_data", base64_encode(*program)}};
+    }
+    return {};
 }
 
 Result<LaunchedContainer> OciLauncher::launch(const InstanceRequest& request, OciContainer& container, Kind kind,
@@ -229,6 +248,8 @@ std::vector<std::string> OciLauncher::command_of(const OciContainer& container) 
     std::vector<std::string> all = {
         "instancer-init",       "mounts", "files=" + files(), "layer=" + host_->layer(), "size=" + std::to_string(size),
         "root=" + host_->root()};
+    if (options_.privileges.setuid)
+        all.emplace_back("setuid=");
     if (runtime_->is_crun())
         all.push_back(std::string("detach=") + hybrid_hierarchy);
     all.emplace_back("--");

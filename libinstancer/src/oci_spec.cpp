@@ -143,16 +143,24 @@ json process_of(const OciOptions& options, const OciUser& user)
 
     const auto& directory = options.image.working_directory;
     const auto none = json::array();
+    const auto& privileges = options.privileges;
+    const json capabilities = privileges.capabilities;
+    auto groups = user.groups;
+    groups.insert(groups.end(), privileges.groups.begin(), privileges.groups.end());
     return {
         {"terminal", false},
-        {"user", {{"uid", user.uid}, {"gid", user.gid}, {"additionalGids", user.groups}}},
+        {"user", {{"uid", user.uid}, {"gid", user.gid}, {"additionalGids", std::move(groups)}}},
         {"args", std::move(arguments)},
         {"env", environment_of(options, user)},
         {"cwd", directory.empty() ? "/" : directory},
         {"capabilities",
-         {{"bounding", none}, {"effective", none}, {"inheritable", none}, {"permitted", none}, {"ambient", none}}},
+         {{"bounding", capabilities},
+          {"effective", capabilities},
+          {"inheritable", none},
+          {"permitted", capabilities},
+          {"ambient", none}}},
         {"rlimits", std::move(limits)},
-        {"noNewPrivileges", true},
+        {"noNewPrivileges", !privileges.setuid},
     };
 }
 

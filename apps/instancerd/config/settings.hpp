@@ -36,6 +36,7 @@
 #include "modes/tunnel/tunnel_settings.hpp"
 #include "options/values.hpp"
 #include "proof/proof_settings.hpp"
+#include "relaxing/relaxing_settings.hpp"
 
 namespace instancer::daemon {
 
@@ -178,6 +179,7 @@ public:
 
     DockerOptions docker;  ///< What concerns containers alone, with an engine or without.
     OciSettings oci;       ///< What concerns containers without an engine alone.
+    RelaxingSettings relaxing;
 
     UpstreamOptions upstream;  ///< What concerns forwarding alone; its list is empty when it comes from a file.
     std::string upstreams_file;

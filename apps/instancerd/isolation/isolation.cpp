@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "options/option.hpp"
+#include "relaxing/relaxing.hpp"
 
 namespace instancer::daemon {
 
@@ -16,12 +17,6 @@ public:
     const ServiceSettings& service;
     bool as_root;
 };
-
-bool names_root(const std::string& user)
-{
-    const auto name = user.substr(0, user.find(':'));
-    return name == "root" || (!name.empty() && name.find_first_not_of('0') == name.npos);
-}
 
 bool is_root(const Graded& graded)
 {
@@ -101,14 +96,22 @@ std::string_view name_of(Isolation isolation)
     return names[static_cast<unsigned>(isolation)];
 }
 
+bool names_root(const std::string& user)
+{
+    const auto name = user.substr(0, user.find(':'));
+    return name == "root" || (!name.empty() && name.find_first_not_of('0') == name.npos);
+}
+
 std::vector<IsolationRemark> grade_isolation(const Settings& settings, const ServiceSettings& service, bool as_root)
 {
     const Graded graded{settings, service, as_root};
     const auto scope = service.sandbox ? Scope::oci : scope_of(service.mode);
-    std::vector<IsolationRemark> remarks;
+    auto remarks = grade_relaxing(settings, service);
     for (const auto& row : table)
         if (includes(row.scope, scope) && row.applies(graded))
             remarks.emplace_back(row.isolation, std::string(row.reason) + "; " + remedy(settings, row));
+    std::stable_sort(remarks.begin(), remarks.end(),
+                     [](const auto& one, const auto& other) { return one.isolation > other.isolation; });
     return remarks;
 }
 

@@ -6,6 +6,7 @@
 #include "daemon/instance_service.hpp"
 #include "flags/flags.hpp"
 #include "modes/container_limits.hpp"
+#include "relaxing/relaxing.hpp"
 
 namespace instancer::daemon {
 
@@ -43,8 +44,13 @@ Parsed<std::unique_ptr<RunningService>> prepare(const OwnedSettings& settings, S
     auto parts = InstanceParts::prepare(settings.service(), context);
     if (!parts)
         return wrong(parts.error());
-    parts->use_backend<DockerBackend>(context.workers.control(), settings.service().name,
-                                      backend_options(settings.daemon(), settings.service()), context.log);
+    auto privileges = container_privileges(settings.service().relaxing);
+    if (!privileges)
+        return wrong(privileges.error());
+    auto options = backend_options(settings.daemon(), settings.service());
+    options.privileges = std::move(*privileges);
+    parts->use_backend<DockerBackend>(context.workers.control(), settings.service().name, std::move(options),
+                                      context.log);
     return std::make_unique<InstanceService>(settings, context, std::move(*parts));
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <instancer/backend/container_options.hpp>
+#include <instancer/backend/container_privileges.hpp>
 #include <instancer/backend/instance_secret.hpp>
 #include <instancer/backend/oci_image.hpp>
 #include <instancer/backend/oci_root.hpp>
@@ -36,6 +37,7 @@ public:
     bool client_env = true;                                ///< Tell an instance by its environment who its client is.
     std::string user;                                      ///< Empty for the image's own, or 65534 where that is root.
     ContainerLimits limits;                                ///< What one container may use.
+    ContainerPrivileges privileges;                        ///< None, unless the programs need them.
     bool read_only = true;               ///< The root file system; else what is written has room like `/tmp`.
     std::vector<ContainerTmpfs> tmpfs;   ///< Beside /tmp.
     std::vector<ContainerMount> mounts;  ///< What it sees of the host.
