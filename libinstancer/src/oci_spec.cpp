@@ -120,6 +120,17 @@ json environment_of(const OciOptions& options, const OciUser& user)
     return environment;
 }
 
+/// Sets a variable, in place of what it was.
+void set_variable(json& environment, const std::string& name, const std::string& value)
+{
+    const auto begins = [&](const json& entry) { return entry.get<std::string>().starts_with(name + "="); };
+    const auto found = std::ranges::find_if(environment, begins);
+    if (found == environment.end())
+        environment.push_back(name + "=" + value);
+    else
+        *found = name + "=" + value;
+}
+
 json process_of(const OciOptions& options, const OciUser& user)
 {
     json arguments = {supervisor_path, "supervise"};
@@ -272,6 +283,8 @@ void personalize(json& spec, const OciOptions& options, const InstanceRequest& r
         for (const auto* key : {"args", "env"})
             for (auto& text : process[key])
                 text = replaced(text.get<std::string>(), listen_port_placeholder, std::to_string(*port));
+    for (const auto& [name, value] : request.environment())
+        set_variable(process["env"], name, value);
     if (!secret.empty())
         process["env"].push_back(options.secret.variable + "=" + secret);
 }
