@@ -88,8 +88,7 @@ TEST_CASE("isolation: processes are fair at best")
     const auto all = grade(good_exec());
     REQUIRE(all.size() == 1);
     CHECK(all[0].isolation == Isolation::fair);
-    CHECK(all[0].text ==
-          "its programs reach the network, and every file that their user may read; add --sandbox");
+    CHECK(all[0].text == "its programs reach the network, and every file that their user may read; add --sandbox");
 }
 
 TEST_CASE("isolation: users")
