@@ -2,7 +2,10 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include <pwd.h>
 #include <sys/stat.h>
@@ -39,34 +42,38 @@ bool is_home(const fs::path& directory)
     return user != nullptr && fs::equivalent(directory, user->pw_dir, error);
 }
 
-/// An option of the service or the daemon whose file or directory is in `directory`; none where there is no such.
-const Option* option_in(const fs::path& directory, const Settings& settings, const ServiceSettings& service)
+/// Files and directories that the daemon reads or writes, each with the option that names it.
+std::vector<std::pair<std::string_view, std::string>> files_of_daemon(const Settings& settings,
+                                                                      const ServiceSettings& service)
 {
-    const auto names_file = [&](const Option& option) {
-        static constexpr std::string_view of_instances[] = {"workdir", "dir-template", "rootfs"};
+    static constexpr std::string_view of_instances[] = {"workdir", "dir-template", "rootfs"};
+    std::vector<std::pair<std::string_view, std::string>> files;
+    for (const auto& option : options()) {
         const bool is_path = option.type.placeholder == "FILE" || option.type.placeholder == "DIR";
-        if (!is_path ||
-            std::find(std::begin(of_instances), std::end(of_instances), option.name) != std::end(of_instances))
-            return false;
-        if (!includes(option.scope, scope_of(service.mode)) && !includes(option.scope, Scope::daemon))
-            return false;
-        const auto path = option.print(View(settings, &service));
-        std::error_code error;
-        return !path.empty() && is_below(fs::weakly_canonical(path, error), directory);
-    };
-    const auto found = std::find_if(options().begin(), options().end(), names_file);
-    return found == options().end() ? nullptr : &*found;
+        const bool is_ours = includes(option.scope, scope_of(service.mode)) || includes(option.scope, Scope::daemon);
+        if (!is_path || !is_ours || std::ranges::find(of_instances, option.name) != std::end(of_instances))
+            continue;
+        if (auto path = option.print(View(settings, &service)); !path.empty())
+            files.emplace_back(option.name, std::move(path));
+    }
+    for (const auto& key : service.authentication.keys)
+        files.emplace_back("auth-key", key);
+    return files;
 }
 
 /// What the daemon reads or writes in `directory`; empty for nothing.
 std::string kept_in(const fs::path& directory, const Settings& settings)
 {
-    std::error_code error;
-    if (!settings.file.empty() && is_below(fs::weakly_canonical(settings.file, error), directory))
+    const auto is_in = [&](const std::string& path) {
+        std::error_code error;
+        return is_below(fs::weakly_canonical(path, error), directory);
+    };
+    if (!settings.file.empty() && is_in(settings.file))
         return settings.file + ", the configuration";
     for (const auto& service : settings.services)
-        if (const auto* const option = option_in(directory, settings, service))
-            return option->print(View(settings, &service)) + " of " + settings.say(option->name);
+        for (const auto& [option, path] : files_of_daemon(settings, service))
+            if (is_in(path))
+                return path + " of " + settings.say(option);
     return {};
 }
 
