@@ -10,6 +10,7 @@
 //   layer=PATH       an empty directory, where the memory is mounted
 //   size=BYTES       of that memory; 0: no limit
 //   root=PATH        an empty directory, which becomes the root directory
+//   setuid=          setuid bits of files count
 #include <cstdio>
 
 #include <fcntl.h>
@@ -31,6 +32,7 @@ public:
     const char* layer = nullptr;
     const char* path = nullptr;
     unsigned long long size = 0;
+    unsigned long nosuid = MS_NOSUID;
 
     void make() const
     {
@@ -48,7 +50,7 @@ public:
             fail(errno, "preparing memory for the container's root directory");
         // By its descriptor: a path may hold what the options take for a separator, and containers can read it.
         std::snprintf(options, sizeof options, "lowerdir=/proc/self/fd/%d,upperdir=upper,workdir=work", shared);
-        if (::mount("overlay", path, "overlay", MS_NODEV | MS_NOSUID, options) != 0)
+        if (::mount("overlay", path, "overlay", MS_NODEV | nosuid, options) != 0)
             fail(errno, "mounting the container's root directory");
         if (::chdir("/") != 0)
             fail(errno, "leaving the container's root directory");
@@ -76,6 +78,8 @@ void mount_and_execute(int argc, char** argv, char** envp)
             root.size = number(value);
         else if (setting.is("root"))
             root.path = value;
+        else if (setting.is("setuid"))
+            root.nosuid = 0;
         else
             Setting::refuse();
     });

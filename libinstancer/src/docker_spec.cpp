@@ -97,6 +97,21 @@ std::string secret_directory(const DockerOptions& options)
 
 json ulimit(const char* name, std::uint64_t value) { return {{"Name", name}, {"Soft", value}, {"Hard", value}}; }
 
+void set_privileges(json& host, const ContainerPrivileges& privileges)
+{
+    host["SecurityOpt"] = json::array();
+    if (!privileges.setuid)
+        host["SecurityOpt"].push_back("no-new-privileges:true");
+    if (privileges.seccomp)
+        host["SecurityOpt"].push_back("seccomp=" + (privileges.seccomp->empty() ? "unconfined" : *privileges.seccomp));
+    if (!privileges.capabilities.empty())
+        host["CapAdd"] = privileges.capabilities;
+    for (const auto group : privileges.groups)
+        host["GroupAdd"].push_back(std::to_string(group));
+    for (const auto& path : privileges.devices)
+        host["Devices"].push_back({{"PathOnHost", path}, {"PathInContainer", path}, {"CgroupPermissions", "rw"}});
+}
+
 /// Fills in the placeholders of the program's arguments and environment.
 void fill_in(json& spec, const InstanceRequest& request)
 {
@@ -280,7 +295,6 @@ json container_spec(const DockerOptions& options, const ImageFacts& image, std::
         {"NetworkMode", "none"},
         {"ReadonlyRootfs", options.read_only},
         {"CapDrop", {"ALL"}},
-        {"SecurityOpt", {"no-new-privileges:true"}},
         {"Init", true},
         {"IpcMode", "private"},
         {"Tmpfs", tmpfs},
@@ -294,6 +308,7 @@ json container_spec(const DockerOptions& options, const ImageFacts& image, std::
     };
     if (!options.runtime.empty())
         host["Runtime"] = options.runtime;
+    set_privileges(host, options.privileges);
 
     json env = json::array();
     for (const auto& [name, value] : options.env)

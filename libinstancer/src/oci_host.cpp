@@ -10,6 +10,8 @@
 #include <instancer/detail/process/tree_remover.hpp>
 #include <instancer/system/last_error.hpp>
 
+#include "oci_root.hpp"
+
 namespace instancer::detail::inline oci {
 
 namespace {
@@ -65,6 +67,9 @@ Result<std::unique_ptr<OciHost>> OciHost::prepare(const OciOptions& options, con
     std::unique_ptr<OciHost> host(new OciHost(options, runtime, std::move(name), std::move(*directory)));
     if (const auto made = host->make_directories(); !made)
         return fail(made.error());
+    if (!options.root.empty())
+        if (const auto made = make_root_directory(options.root, host->files()); !made)
+            return fail(made.error());
     if (const auto binding = host->check_limits(); !binding)
         return fail(binding.error());
     return host;

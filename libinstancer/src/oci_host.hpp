@@ -65,6 +65,7 @@ public:
     std::string bundle() const { return directory_.path_of("bundle"); }  ///< Where the runtime finds descriptor 4.
     std::string layer() const { return directory_.path_of("layer"); }    ///< Empty; for a container's own memory.
     std::string root() const { return directory_.path_of("root"); }      ///< Empty; for its root directory.
+    std::string files() const { return directory_.path_of("files"); }    ///< Those of `OciOptions::root`.
 
     /// Groups with limits for the container of that number. The process that runs the runtime has to join them.
     ///

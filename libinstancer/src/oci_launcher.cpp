@@ -18,6 +18,7 @@
 #include <instancer/system/last_error.hpp>
 #include <instancer/system/make_pipe.hpp>
 
+#include "oci_devices.hpp"
 #include "oci_network.hpp"
 #include "oci_seccomp.hpp"
 #include "oci_spec.hpp"
@@ -42,7 +43,7 @@ UniqueFd moved_up(const UniqueFd& descriptor) { return UniqueFd(::fcntl(descript
 Result<void> check_files(const OciOptions& options)
 {
     std::error_code error;
-    if (!std::filesystem::is_directory(options.image.root, error))
+    if (options.root.empty() && !std::filesystem::is_directory(options.image.root, error))
         return fail(Errc::bad_request,
                     "there is no directory " + options.image.root.string() + " with the container's files");
     for (const auto& mount : options.mounts)
@@ -67,9 +68,6 @@ Result<void> OciLauncher::prepare(Events& events)
     const auto port = service_port(options_);
     if (!port)
         return fail(port.error());
-    auto user = find_oci_user(options_.image.root, container_user(options_));
-    if (!user)
-        return fail(user.error());
     auto runtime = OciRuntime::find(options_.runtime);
     if (!runtime)
         return fail(runtime.error());
@@ -77,9 +75,12 @@ Result<void> OciLauncher::prepare(Events& events)
     if (!host)
         return fail(host.error());
     port_ = *port;
-    user_ = std::move(*user);
     runtime_ = std::make_unique<OciRuntime>(std::move(*runtime));
     host_ = std::move(*host);
+    auto user = find_oci_user(files(), container_user(options_));
+    if (!user)
+        return fail(user.error());
+    user_ = std::move(*user);
     auto spec = make_spec(*runtime_);
     if (!spec)
         return fail(spec.error());
@@ -90,16 +91,34 @@ Result<void> OciLauncher::prepare(Events& events)
 Result<json> OciLauncher::make_spec(const OciRuntime& runtime) const
 {
     auto spec = container_spec(options_, user_, host_->root(), service_);
-    if (!runtime.is_crun()) {
-        spec["linux"]["seccomp"] = seccomp_rules();
+    if (!runtime.is_crun())
         spec["linux"]["resources"] = container_resources(options_.limits);
-        return spec;
-    }
-    const auto program = seccomp_program();
-    if (!program)
-        return fail(program.error());
-    spec["annotations"] = {{"run.oci.seccomp_bpf_data", base64_encode(*program)}};
+    if (auto added = add_devices(spec, options_.privileges.devices); !added)
+        return fail(added.error());
+    if (auto filtered = set_seccomp(spec, runtime); !filtered)
+        return fail(filtered.error());
     return spec;
+}
+
+Result<void> OciLauncher::set_seccomp(json& spec, const OciRuntime& runtime) const
+{
+    const auto& privileges = options_.privileges;
+    if (privileges.seccomp) {
+        if (privileges.seccomp->empty())
+            return {};
+        auto rules = seccomp_rules_of(*privileges.seccomp, privileges.capabilities);
+        if (!rules)
+            return fail(rules.error());
+        spec["linux"]["seccomp"] = std::move(*rules);
+    } else if (!runtime.is_crun()) {
+        spec["linux"]["seccomp"] = seccomp_rules(privileges.capabilities);
+    } else {
+        const auto program = seccomp_program(privileges.capabilities);
+        if (!program)
+            return fail(program.error());
+        spec["annotations"] = {{"run.oci.seccomp_bpf_data", base64_encode(*program)}};
+    }
+    return {};
 }
 
 Result<LaunchedContainer> OciLauncher::launch(const InstanceRequest& request, OciContainer& container, Kind kind,
@@ -226,12 +245,11 @@ Result<UniqueFd> OciLauncher::configuration(const InstanceRequest& request, cons
 std::vector<std::string> OciLauncher::command_of(const OciContainer& container) const
 {
     const auto size = options_.read_only ? mount_points_size : options_.limits.tmp;
-    std::vector<std::string> all = {"instancer-init",
-                                    "mounts",
-                                    "files=" + options_.image.root.string(),
-                                    "layer=" + host_->layer(),
-                                    "size=" + std::to_string(size),
-                                    "root=" + host_->root()};
+    std::vector<std::string> all = {
+        "instancer-init",       "mounts", "files=" + files(), "layer=" + host_->layer(), "size=" + std::to_string(size),
+        "root=" + host_->root()};
+    if (options_.privileges.setuid)
+        all.emplace_back("setuid=");
     if (runtime_->is_crun())
         all.push_back(std::string("detach=") + hybrid_hierarchy);
     all.emplace_back("--");

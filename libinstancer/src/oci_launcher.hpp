@@ -68,7 +68,9 @@ public:
 private:
     static constexpr std::chrono::seconds start_patience{5};  ///< Until the runtime is executed; a guess.
 
+    std::string files() const { return options_.root.empty() ? options_.image.root.string() : host_->files(); }
     Result<nlohmann::json> make_spec(const OciRuntime& runtime) const;
+    Result<void> set_seccomp(nlohmann::json& spec, const OciRuntime& runtime) const;
     Result<LaunchedContainer> equip_and_launch(const InstanceRequest& request, OciContainer& container, Kind kind,
                                                const std::string& secret);
     Result<void> equip(OciContainer& container);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "oci_seccomp.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fcntl.h>
@@ -90,12 +92,41 @@ constexpr std::array<std::uint64_t, 5> personalities = {0, 0x8, 0x20000, 0x20008
 constexpr std::uint64_t new_namespaces =
     CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP;
 
-std::vector<std::string> allowed_calls()
+/// Calls that are of use with a capability alone.
+constexpr std::pair<std::string_view, std::string_view> allowed_with[] = {
+    {"CAP_BPF", "bpf"},
+    {"CAP_DAC_READ_SEARCH", "open_by_handle_at"},
+    {"CAP_PERFMON", "perf_event_open"},
+    {"CAP_SYS_ADMIN", "bpf clone fanotify_init fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree "
+                      "perf_event_open pivot_root quotactl quotactl_fd setdomainname sethostname setns syslog umount "
+                      "umount2 unshare"},
+    {"CAP_SYS_BOOT", "reboot"},
+    {"CAP_SYS_CHROOT", "chroot"},
+    {"CAP_SYS_MODULE", "delete_module finit_module init_module"},
+    {"CAP_SYS_NICE", "get_mempolicy mbind set_mempolicy set_mempolicy_home_node"},
+    {"CAP_SYS_PACCT", "acct"},
+    {"CAP_SYS_PTRACE", "kcmp pidfd_getfd process_madvise"},
+    {"CAP_SYS_RAWIO", "ioperm iopl"},
+    {"CAP_SYS_TIME", "clock_settime clock_settime64 settimeofday stime"},
+    {"CAP_SYS_TTY_CONFIG", "vhangup"},
+    {"CAP_SYSLOG", "syslog"},
+};
+
+bool is_among(const auto& list, const auto& name) { return std::ranges::find(list, name) != std::ranges::end(list); }
+
+std::vector<std::string> allowed_calls(const std::vector<std::string>& capabilities)
 {
     std::vector<std::string> names;
-    for (const auto group : allowed)
+    const auto add = [&](std::string_view group) {
         for (auto& name : split(group, ' '))
-            names.push_back(std::move(name));
+            if (!is_among(names, name))
+                names.push_back(std::move(name));
+    };
+    for (const auto group : allowed)
+        add(group);
+    for (const auto& [capability, group] : allowed_with)
+        if (is_among(capabilities, capability))
+            add(group);
     return names;
 }
 
@@ -120,6 +151,40 @@ std::string_view name_of_architecture(std::uint32_t architecture)
     case SCMP_ARCH_ARM: return "SCMP_ARCH_ARM";
     default: return {};
     }
+}
+
+json names_of_architectures()
+{
+    auto names = json::array();
+    for (const auto architecture : architectures())
+        if (const auto name = name_of_architecture(architecture); !name.empty())
+            names.push_back(name);
+    return names;
+}
+
+/// How Docker calls the kernel's own architecture.
+std::string_view native_name()
+{
+    switch (seccomp_arch_native()) {
+    case SCMP_ARCH_X86_64: return "amd64";
+    case SCMP_ARCH_AARCH64: return "arm64";
+    default: return {};
+    }
+}
+
+/// Whether a rule of Docker's holds for containers with these capabilities on this machine. A runtime would take each.
+bool is_for(const json& rule, const std::vector<std::string>& capabilities)
+{
+    const auto names = [&](const char* which, const char* what) -> std::vector<std::string> {
+        return rule.value(which, json::object()).value(what, std::vector<std::string>());
+    };
+    const auto has = [&](const std::string& name) { return is_among(capabilities, name); };
+    const auto is_native = [](const std::string& name) { return name == native_name(); };
+    const auto architectures = names("includes", "arches");
+    return std::ranges::all_of(names("includes", "caps"), has) &&
+           std::ranges::none_of(names("excludes", "caps"), has) &&
+           (architectures.empty() || std::ranges::any_of(architectures, is_native)) &&
+           std::ranges::none_of(names("excludes", "arches"), is_native);
 }
 
 /// A filter that is being made. The first failure stays.
@@ -181,10 +246,10 @@ json rule(const char* name, const char* comparison, std::uint64_t value)
 
 }  // namespace
 
-Result<std::string> seccomp_program()
+Result<std::string> seccomp_program(const std::vector<std::string>& capabilities)
 {
     Filter filter;
-    for (const auto& name : allowed_calls())
+    for (const auto& name : allowed_calls(capabilities))
         filter.add(SCMP_ACT_ALLOW, name);
     for (const auto family : socket_families)
         filter.add(SCMP_ACT_ALLOW, "socket", SCMP_A0(SCMP_CMP_EQ, family));
@@ -196,9 +261,9 @@ Result<std::string> seccomp_program()
     return filter.finish();
 }
 
-json seccomp_rules()
+json seccomp_rules(const std::vector<std::string>& capabilities)
 {
-    auto rules = json::array({rule("SCMP_ACT_ALLOW", allowed_calls())});
+    auto rules = json::array({rule("SCMP_ACT_ALLOW", allowed_calls(capabilities))});
     for (const auto family : socket_families)
         rules.push_back(rule("socket", "SCMP_CMP_EQ", family));
     for (const auto personality : personalities)
@@ -207,14 +272,25 @@ json seccomp_rules()
     rules.back()["args"][0]["valueTwo"] = 0;
     rules.push_back(rule("SCMP_ACT_ERRNO", {"clone3"}));
     rules.back()["errnoRet"] = ENOSYS;
-    auto names = json::array();
-    for (const auto architecture : architectures())
-        if (const auto name = name_of_architecture(architecture); !name.empty())
-            names.push_back(name);
     return {{"defaultAction", "SCMP_ACT_ERRNO"},
             {"defaultErrnoRet", EPERM},
-            {"architectures", std::move(names)},
+            {"architectures", names_of_architectures()},
             {"syscalls", std::move(rules)}};
+}
+
+Result<json> seccomp_rules_of(std::string_view filter, const std::vector<std::string>& capabilities)
+{
+    auto rules = json::parse(filter, nullptr, false);
+    if (!rules.is_object() || !rules.contains("defaultAction"))
+        return fail(Errc::bad_request, "the filter of system calls is no JSON object with a defaultAction");
+    if (rules.erase("archMap") != 0)
+        rules["architectures"] = names_of_architectures();
+    auto calls = json::array();
+    for (const auto& call : rules.value("syscalls", json::array()))
+        if (is_for(call, capabilities))
+            calls.push_back(call);
+    rules["syscalls"] = std::move(calls);
+    return rules;
 }
 
 }  // namespace instancer::detail::inline oci

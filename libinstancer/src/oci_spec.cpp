@@ -2,6 +2,7 @@
 #include "oci_spec.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <filesystem>
 #include <map>
 
@@ -74,9 +75,13 @@ json system_mounts(const OciOptions& options)
     return mounts;
 }
 
+/// How far below the root directory it is.
+std::ptrdiff_t depth_of(const json& mount) { return std::ranges::count(mount["destination"].get<std::string>(), '/'); }
+
 json mounts_of(const OciOptions& options, const OciUser& user)
 {
     auto mounts = system_mounts(options);
+    const auto first = static_cast<std::ptrdiff_t>(mounts.size());
     const auto has = [&](const std::string& target) {
         return std::ranges::any_of(mounts, [&](const auto& mount) { return mount["destination"] == target; });
     };
@@ -88,11 +93,16 @@ json mounts_of(const OciOptions& options, const OciUser& user)
         add(memory(extra.target, extra.size, user));
     for (const auto& from_host : options.mounts)
         add(bound(from_host.source, from_host.target));
+    for (const auto& part : options.root.binds)
+        add(bound(part.source, part.target));
     add(memory("/tmp", options.limits.tmp, user));
     for (const auto& volume : options.image.volumes)
         add(memory(volume, options.limits.tmp, user));
     if (const auto directory = secret_directory(options); !directory.empty())
         add(mount(directory, "tmpfs", {"nosuid", "nodev", "noexec", "mode=0755", "uid=0", "gid=0", "size=64k"}));
+    // None hides what is mounted below it.
+    std::stable_sort(mounts.begin() + first, mounts.end(),
+                     [](const json& one, const json& other) { return depth_of(one) < depth_of(other); });
     return mounts;
 }
 
@@ -108,6 +118,17 @@ json environment_of(const OciOptions& options, const OciUser& user)
     for (const auto& [name, value] : all)
         environment.push_back(name + "=" + value);
     return environment;
+}
+
+/// Sets a variable, in place of what it was.
+void set_variable(json& environment, const std::string& name, const std::string& value)
+{
+    const auto begins = [&](const json& entry) { return entry.get<std::string>().starts_with(name + "="); };
+    const auto found = std::ranges::find_if(environment, begins);
+    if (found == environment.end())
+        environment.push_back(name + "=" + value);
+    else
+        *found = name + "=" + value;
 }
 
 json process_of(const OciOptions& options, const OciUser& user)
@@ -133,16 +154,24 @@ json process_of(const OciOptions& options, const OciUser& user)
 
     const auto& directory = options.image.working_directory;
     const auto none = json::array();
+    const auto& privileges = options.privileges;
+    const json capabilities = privileges.capabilities;
+    auto groups = user.groups;
+    groups.insert(groups.end(), privileges.groups.begin(), privileges.groups.end());
     return {
         {"terminal", false},
-        {"user", {{"uid", user.uid}, {"gid", user.gid}, {"additionalGids", user.groups}}},
+        {"user", {{"uid", user.uid}, {"gid", user.gid}, {"additionalGids", std::move(groups)}}},
         {"args", std::move(arguments)},
         {"env", environment_of(options, user)},
         {"cwd", directory.empty() ? "/" : directory},
         {"capabilities",
-         {{"bounding", none}, {"effective", none}, {"inheritable", none}, {"permitted", none}, {"ambient", none}}},
+         {{"bounding", capabilities},
+          {"effective", capabilities},
+          {"inheritable", none},
+          {"permitted", capabilities},
+          {"ambient", none}}},
         {"rlimits", std::move(limits)},
-        {"noNewPrivileges", true},
+        {"noNewPrivileges", !privileges.setuid},
     };
 }
 
@@ -155,7 +184,7 @@ Result<void> check(const OciOptions& options, std::string_view service)
         if (!is_valid_name(name))
             return bad("'" + std::string(name) +
                        "': a name is made of letters, digits, '_' and '-', and does not begin with '-'");
-    if (!options.image.root.is_absolute())
+    if (options.root.empty() && !options.image.root.is_absolute())
         return bad("'" + options.image.root.string() + "': the path of the container's files must be absolute");
     if (container_command(options).empty())
         return bad("no command is named, and the image has none");
@@ -254,6 +283,8 @@ void personalize(json& spec, const OciOptions& options, const InstanceRequest& r
         for (const auto* key : {"args", "env"})
             for (auto& text : process[key])
                 text = replaced(text.get<std::string>(), listen_port_placeholder, std::to_string(*port));
+    for (const auto& [name, value] : request.environment())
+        set_variable(process["env"], name, value);
     if (!secret.empty())
         process["env"].push_back(options.secret.variable + "=" + secret);
 }

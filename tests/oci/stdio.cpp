@@ -147,6 +147,20 @@ TEST_CASE("containers: what a program is told of its client")
     CHECK(bench.converse("") == "svc 192.0.2.7\n");
 }
 
+TEST_CASE("containers: variables of one client count for more than those of all")
+{
+    const Rootfs files;
+    auto options = stdio_options(files, {"sh", "-c", "echo $LEVEL $TEAM"});
+    options.env = {{"LEVEL", "1"}};
+    Bench bench(options);
+    InstanceRequest request("svc", Bench::identity("someone"), instancer::ClientInfo());
+    request.environment({{"LEVEL", "2"}, {"TEAM", "red"}});
+    const auto instance = bench.try_start(std::move(request));
+    REQUIRE_MESSAGE(instance, instance.error().message());
+    auto stream = bench.open(*instance);
+    CHECK(bench.talk(stream, "") == "2 red\n");
+}
+
 TEST_CASE("containers: who cannot be started is refused with the reason, before any client comes")
 {
     const Rootfs files;

@@ -102,14 +102,18 @@ private:
 /// A tar archive (POSIX ustar) in memory.
 class Tar {
 public:
-    void file(const std::string& name, const std::string& content) { entry(name, '0', {}, content); }
-    void link(const std::string& name, const std::string& target) { entry(name, '2', target, {}); }
-    void folder(const std::string& name) { entry(name, '5', {}, {}); }
+    void file(const std::string& name, const std::string& content, const std::string& mode = "0000755")
+    {
+        entry(name, '0', {}, content, mode);
+    }
+    void link(const std::string& name, const std::string& target) { entry(name, '2', target, {}, "0000755"); }
+    void folder(const std::string& name) { entry(name, '5', {}, {}, "0000755"); }
 
     std::string finish() const { return bytes_ + std::string(1024, '\0'); }
 
 private:
-    void entry(const std::string& name, char kind, const std::string& target, const std::string& content)
+    void entry(const std::string& name, char kind, const std::string& target, const std::string& content,
+               const std::string& mode)
     {
         std::string header(512, '\0');
         const auto put = [&](std::size_t at, const std::string& text) {
@@ -121,7 +125,7 @@ private:
             return std::string(text);
         };
         put(0, name);
-        put(100, "0000755");
+        put(100, mode);
         put(108, "0000000");
         put(116, "0000000");
         put(124, octal(content.size()));
@@ -142,9 +146,9 @@ private:
     std::string bytes_;
 };
 
-/// Makes an image of busybox; `changes` are Dockerfile lines.
+/// Makes an image of busybox; `changes` are Dockerfile lines, and `add` adds files.
 inline void make_image(const std::string& name, const std::vector<std::string>& changes = {},
-                       const std::string& engine = default_engine())
+                       const std::string& engine = default_engine(), const std::function<void(Tar&)>& add = {})
 {
     std::ifstream file("/bin/busybox", std::ios::binary);
     REQUIRE_MESSAGE(file, "the tests need /bin/busybox, statically linked (busybox-static)");
@@ -157,6 +161,8 @@ inline void make_image(const std::string& name, const std::vector<std::string>& 
          {"sh",   "nc", "cat", "head", "tail", "grep", "id",  "dd",  "sleep",  "touch", "sha256sum",
           "stty", "ls", "wc",  "tr",   "stat", "rm",   "yes", "env", "printf", "ip"})
         tar.link("bin/" + std::string(applet), "busybox");
+    if (add)
+        add(tar);
     const auto encoded = [](const std::string& text) {
         std::string out;
         for (const char c : text) {

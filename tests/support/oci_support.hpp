@@ -39,10 +39,10 @@ public:
         REQUIRE_MESSAGE(fs::exists("/bin/busybox"), "the tests need /bin/busybox, statically linked (busybox-static)");
         fs::copy_file("/bin/busybox", path() / "bin/busybox");
         for (const auto* applet :
-             {"sh",    "nc",        "cat",   "head",  "tail",    "grep",   "id",      "dd", "sleep",
-              "touch", "sha256sum", "stty",  "ls",    "wc",      "tr",     "stat",    "rm", "yes",
-              "env",   "printf",    "ip",    "mount", "unshare", "chroot", "kill",    "ps", "tty",
-              "mkdir", "true",      "mknod", "ping",  "sysctl",  "setsid", "readlink"})
+             {"sh",    "nc",        "cat",   "head",  "tail",    "grep",   "id",       "dd",   "sleep",
+              "touch", "sha256sum", "stty",  "ls",    "wc",      "tr",     "stat",     "rm",   "yes",
+              "env",   "printf",    "ip",    "mount", "unshare", "chroot", "kill",     "ps",   "tty",
+              "mkdir", "true",      "mknod", "ping",  "sysctl",  "setsid", "readlink", "chown"})
             fs::create_symlink("busybox", path() / "bin" / applet);
         std::ofstream(path() / "etc/passwd") << "root:x:0:0::/root:/bin/sh\nplayer:x:1234:99::/home/player:/bin/sh\n";
         std::ofstream(path() / "etc/group") << "root:x:0:\nplayers:x:99:\nextra:x:77:player\n";

@@ -100,7 +100,8 @@ TEST_CASE("every option can be set in a configuration")
            "session-buffer": "64k", "total-buffer": "128k", "stall-timeout": "4s", "max-connections": 5 },
     "j": { "mode": "tunnel-agent", "proxy": "host:9", "targets": ["10.0.0.0/8:80", "all"], "keep-alive": "5s",
            "reconnect": "6s", "connect-timeout": "7s", "max-sessions": 8 },
-    "k": { "mode": "exec", "listen": ":10", "command": ["a"], "auth": "prompt", "tokens": "t", "prompt": "who? " },
+    "k": { "mode": "exec", "listen": ":10", "command": ["a"], "auth": "prompt", "tokens": "t", "prompt": "who? ",
+           "sandbox": true },
     "crowded": { "mode": "exec", "listen": ":11", "command": ["a"], "ttl": "1h", "source-prefix4": 24,
                  "connect-rate": "10/1m", "start-rate": "5/1h", "ban-after": "3/30s", "ban-for": "5m",
                  "ban-exempt": ["10.0.0.0/8", "::1"], "ban-file": "bans", "max-authenticating": 6, "tell": true,
@@ -114,7 +115,8 @@ TEST_CASE("every option can be set in a configuration")
     "flagged": { "mode": "docker", "listen": ":15", "image": "i", "ttl": "1h", "extend": "10m", "extend-max": "30m",
                  "extend-window": "5m", "flag": "F{{hmac}}", "flag-key": "k", "flag-scope": "instance",
                  "flag-file": "/run/flag/flag", "flag-mode": "0440", "flag-owner": "1:2", "flag-log": "issued" },
-    "o": { "mode": "oci", "listen": ":16", "rootfs": "files", "stdio": true, "command": ["x"] }
+    "o": { "mode": "oci", "listen": ":16", "rootfs": "files", "stdio": true, "command": ["x"],
+           "allow-setuid": true, "cap-add": "NET_RAW", "devices": ["/dev/null"], "seccomp": "filter.json" }
   }
 })");
     CHECK(settings.name == "box");

@@ -72,13 +72,23 @@ TEST_CASE("isolation: containers without an engine are graded as those of one")
     CHECK(remarks(service, Isolation::fair, "/tmp of a container has no limit", "add --limit-tmp 64m"));
 }
 
+TEST_CASE("isolation: processes in a sandbox are graded as containers")
+{
+    ServiceSettings service("s", Mode::exec);
+    service.sandbox = true;
+    service.auth = Auth::token;
+    service.complete();
+    CHECK(grade(service).empty());
+    service.user = "root";
+    CHECK(remarks(service, Isolation::weak, "its programs are root in their containers", "add --user 65534"));
+}
+
 TEST_CASE("isolation: processes are fair at best")
 {
     const auto all = grade(good_exec());
     REQUIRE(all.size() == 1);
     CHECK(all[0].isolation == Isolation::fair);
-    CHECK(all[0].text ==
-          "its programs reach the network, and every file that their user may read; use instancerd docker");
+    CHECK(all[0].text == "its programs reach the network, and every file that their user may read; add --sandbox");
 }
 
 TEST_CASE("isolation: users")
@@ -172,5 +182,5 @@ TEST_CASE("isolation: what starts no instances is not graded, and a configuratio
     const auto all = grade_isolation(settings, settings.services.front(), true);
     REQUIRE(all.size() == 2);
     CHECK(all[0].text.ends_with("; add \"limits.pids\": \"64\""));
-    CHECK(all[1].text.ends_with("; use \"mode\": \"docker\""));
+    CHECK(all[1].text.ends_with("; add \"sandbox\": true"));
 }

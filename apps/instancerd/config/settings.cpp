@@ -12,6 +12,7 @@
 
 #include "daemon/system.hpp"
 #include "options/options.hpp"
+#include "sandbox/sandbox.hpp"
 
 namespace instancer::daemon {
 
@@ -77,6 +78,8 @@ void ServiceSettings::complete()
         client_env = pool.warm == 0;
     if (!has("max-instances") && ports)
         pool.max_instances = std::min(pool.max_instances, ports->size());
+    if (sandbox)
+        complete_sandbox(*this);
     if (!has("max-instances") && users)
         pool.max_instances = std::min(pool.max_instances, users->size());
     pool.single_use = single_use();

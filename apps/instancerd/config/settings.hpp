@@ -36,6 +36,7 @@
 #include "modes/tunnel/tunnel_settings.hpp"
 #include "options/values.hpp"
 #include "proof/proof_settings.hpp"
+#include "relaxing/relaxing_settings.hpp"
 
 namespace instancer::daemon {
 
@@ -170,6 +171,7 @@ public:
     Limits limits;
 
     ProcessIo io = ProcessIo::stdio;
+    bool sandbox = false;  ///< Processes in containers that have files of this host.
     std::optional<PortRange> ports;
     std::string dir_template;
 
@@ -177,6 +179,7 @@ public:
 
     DockerOptions docker;  ///< What concerns containers alone, with an engine or without.
     OciSettings oci;       ///< What concerns containers without an engine alone.
+    RelaxingSettings relaxing;
 
     UpstreamOptions upstream;  ///< What concerns forwarding alone; its list is empty when it comes from a file.
     std::string upstreams_file;
@@ -210,6 +213,9 @@ public:
             return io != ProcessIo::port;
         return (mode == Mode::docker || mode == Mode::oci) && docker.io == DockerIo::stdio;
     }
+
+    /// Whether its instances are processes that share what this host has.
+    bool has_bare_processes() const { return mode == Mode::exec && !sandbox; }
 
     /// Fills in the defaults that depend on other options.
     void complete();

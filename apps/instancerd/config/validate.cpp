@@ -21,6 +21,7 @@
 #include "flags/flags.hpp"
 #include "modes/modes.hpp"
 #include "proof/proof.hpp"
+#include "relaxing/relaxing.hpp"
 
 namespace instancer::daemon {
 
@@ -190,6 +191,7 @@ void check_service(Checker& checker)
         check_flags(checker);
     }
     check_proof(checker);
+    check_relaxing(checker);
     checker.check_table();
     entry_of(service.mode).check(checker);
 }
@@ -379,7 +381,7 @@ std::vector<std::string> warnings_of(const Settings& settings, const ServiceSett
 
 std::vector<std::string> unbound_limits_of(const Settings&, const ServiceSettings& service)
 {
-    if (service.mode != Mode::exec)
+    if (!service.has_bare_processes())
         return {};
     ProcessOptions options;
     options.limit_memory = service.limits.memory;

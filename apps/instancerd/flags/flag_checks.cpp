@@ -47,7 +47,7 @@ void check_environment(Checker& checker)
         checker.refuse("flag",
                        "cannot be in the environment with " + checker.say("warm") +
                            ": a warm instance starts before it has an owner; add " +
-                           checker.say("flag-file", service.mode == Mode::exec ? "{dir}/flag" : "/run/flag/flag"));
+                           checker.say("flag-file", service.has_bare_processes() ? "{dir}/flag" : "/run/flag/flag"));
 }
 
 void check_exec_file(Checker& checker)
@@ -124,7 +124,7 @@ void check_flags(Checker& checker)
     check_log(checker);
     if (service.flags.file.empty())
         check_environment(checker);
-    else if (service.mode == Mode::exec)
+    else if (service.has_bare_processes())
         check_exec_file(checker);
     else
         check_container_file(checker);
@@ -155,7 +155,7 @@ std::vector<std::string> warn_of_flags(const Settings& settings, const ServiceSe
         warnings.push_back(
             "whoever may inspect the Docker engine's containers sees each flag in their environment; add " +
             settings.say("flag-file", "/run/flag/flag"));
-    if (service.mode == Mode::exec && !service.users)
+    if (service.has_bare_processes() && !service.users)
         warnings.push_back("its instances share a user, so that each can read the flags of all; add " +
                            settings.say("user", "70000-70063"));
     return warnings;

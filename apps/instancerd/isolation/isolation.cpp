@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "options/option.hpp"
+#include "relaxing/relaxing.hpp"
 
 namespace instancer::daemon {
 
@@ -17,16 +18,10 @@ public:
     bool as_root;
 };
 
-bool names_root(const std::string& user)
-{
-    const auto name = user.substr(0, user.find(':'));
-    return name == "root" || (!name.empty() && name.find_first_not_of('0') == name.npos);
-}
-
 bool is_root(const Graded& graded)
 {
     const auto& service = graded.service;
-    if (service.mode != Mode::exec || !service.user.empty())
+    if (!service.has_bare_processes() || !service.user.empty())
         return names_root(service.user);
     return graded.as_root && !service.users;
 }
@@ -81,13 +76,13 @@ constexpr Row table[] = {
     {Isolation::fair, Scope::instances, [](const Graded& g) { return g.service.auth == Auth::shared; },
      "nobody says who it is, and all clients share one instance", "auth", "prompt"},
     {Isolation::fair, Scope::exec, [](const Graded&) { return true; },
-     "its programs reach the network, and every file that their user may read", "mode", "docker"},
+     "its programs reach the network, and every file that their user may read", "sandbox"},
 };
 
 std::string remedy(const Settings& settings, const Row& row)
 {
-    if (row.option == "mode")
-        return settings.file.empty() ? "use instancerd docker" : "use " + settings.say(row.option, row.value);
+    if (row.option == "sandbox")
+        return settings.file.empty() ? "add --sandbox" : "add \"sandbox\": true";
     if (row.option == "auth")
         return "use " + settings.say(row.option, row.value);
     return (row.value.empty() ? "remove " : "add ") + settings.say(row.option, row.value);
@@ -101,13 +96,22 @@ std::string_view name_of(Isolation isolation)
     return names[static_cast<unsigned>(isolation)];
 }
 
+bool names_root(const std::string& user)
+{
+    const auto name = user.substr(0, user.find(':'));
+    return name == "root" || (!name.empty() && name.find_first_not_of('0') == name.npos);
+}
+
 std::vector<IsolationRemark> grade_isolation(const Settings& settings, const ServiceSettings& service, bool as_root)
 {
     const Graded graded{settings, service, as_root};
-    std::vector<IsolationRemark> remarks;
+    const auto scope = service.sandbox ? Scope::oci : scope_of(service.mode);
+    auto remarks = grade_relaxing(settings, service);
     for (const auto& row : table)
-        if (includes(row.scope, scope_of(service.mode)) && row.applies(graded))
+        if (includes(row.scope, scope) && row.applies(graded))
             remarks.emplace_back(row.isolation, std::string(row.reason) + "; " + remedy(settings, row));
+    std::stable_sort(remarks.begin(), remarks.end(),
+                     [](const auto& one, const auto& other) { return one.isolation > other.isolation; });
     return remarks;
 }
 

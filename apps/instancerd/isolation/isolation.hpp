@@ -25,6 +25,9 @@ public:
     std::string text;
 };
 
+/// Whether a user as the option has it is root.
+bool names_root(const std::string& user);
+
 /// The remarks on a service, the worst first; none where it is isolated as well as can be, or starts no instances. Its
 /// isolation is that of the first. `as_root`: the daemon is root.
 std::vector<IsolationRemark> grade_isolation(const Settings& settings, const ServiceSettings& service, bool as_root);

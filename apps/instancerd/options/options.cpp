@@ -11,6 +11,7 @@
 #include "modes/modes.hpp"
 #include "options/types.hpp"
 #include "proof/proof.hpp"
+#include "relaxing/relaxing.hpp"
 
 namespace instancer::daemon {
 
@@ -497,6 +498,7 @@ const std::vector<Option>& options()
             if (of_mode.data() != std::exchange(last, of_mode.data()))
                 rows.insert(rows.end(), of_mode.begin(), of_mode.end());
         }
+        rows.insert(rows.end(), relaxing_options().begin(), relaxing_options().end());
         const auto of_ways = authentication_options();
         rows.insert(rows.end(), of_ways.begin(), of_ways.end());
         rows.insert(rows.end(), flag_options().begin(), flag_options().end());

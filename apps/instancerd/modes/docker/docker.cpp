@@ -5,6 +5,8 @@
 
 #include "daemon/instance_service.hpp"
 #include "flags/flags.hpp"
+#include "modes/container_limits.hpp"
+#include "relaxing/relaxing.hpp"
 
 namespace instancer::daemon {
 
@@ -31,12 +33,7 @@ DockerOptions backend_options(const Settings& settings, const ServiceSettings& s
     options.client_env = service.client_env;
     options.secret = make_flag_secret(service);
     options.user = service.user;
-    options.limits.memory = service.limits.memory;
-    options.limits.cpus = service.limits.cpus;
-    options.limits.pids = service.limits.pids;
-    options.limits.nofile = service.limits.nofile;
-    options.limits.core = service.limits.core;
-    options.limits.tmp = service.limits.tmp;
+    static_cast<ContainerLimits&>(options.limits) = container_limits(service.limits);
     options.limits.log = service.limits.log;
     options.stop_grace = service.stop_grace;
     return options;
@@ -47,8 +44,13 @@ Parsed<std::unique_ptr<RunningService>> prepare(const OwnedSettings& settings, S
     auto parts = InstanceParts::prepare(settings.service(), context);
     if (!parts)
         return wrong(parts.error());
-    parts->use_backend<DockerBackend>(context.workers.control(), settings.service().name,
-                                      backend_options(settings.daemon(), settings.service()), context.log);
+    auto privileges = container_privileges(settings.service().relaxing);
+    if (!privileges)
+        return wrong(privileges.error());
+    auto options = backend_options(settings.daemon(), settings.service());
+    options.privileges = std::move(*privileges);
+    parts->use_backend<DockerBackend>(context.workers.control(), settings.service().name, std::move(options),
+                                      context.log);
     return std::make_unique<InstanceService>(settings, context, std::move(*parts));
 }
 

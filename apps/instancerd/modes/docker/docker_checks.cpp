@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include <filesystem>
-
 #include <instancer/backend/docker_exposure.hpp>
 
+#include "modes/container_checks.hpp"
 #include "modes/docker/docker.hpp"
 
 namespace instancer::daemon {
@@ -30,18 +29,12 @@ void check_docker(Checker& checker)
         checker.refuse("stderr", "needs " + checker.say("stdio") +
                                      ": with a port the program's output is no part of the "
                                      "connection; add that or remove this");
-    for (const auto& mount : docker.mounts) {
-        std::error_code error;
-        if (!std::filesystem::exists(mount.source, error))
-            checker.refuse("mount", "there is no " + mount.source + "; create it or correct the path");
-        else if (instancer::exposes_engine(docker, mount.source))
+    check_container_mounts(checker);
+    for (const auto& mount : docker.mounts)
+        if (instancer::exposes_engine(docker, mount.source))
             checker.refuse("mount", mount.source +
                                         " would give containers the Docker engine, and with it the host; mount "
                                         "something smaller");
-    }
-    for (const auto& tmpfs : docker.tmpfs)
-        if (std::filesystem::path(tmpfs.target + "/").lexically_normal() == "/tmp/")
-            checker.refuse("tmpfs", "/tmp is one already; set its size by " + checker.say("limit-tmp", "64m"));
     checker.check_environment();
 }
 

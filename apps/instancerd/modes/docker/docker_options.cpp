@@ -70,9 +70,12 @@ Parsed<void> set_engine(Target to, const std::string& text)
 }
 
 constexpr Type runtime =
-    by_mode<Mode::oci, text<&S::oci, &OciSettings::runtime>, text<&S::docker, &D::runtime>>.called("NAME|PATH");
+    by_mode<Mode::docker, text<&S::docker, &D::runtime>, text<&S::oci, &OciSettings::runtime>>.called("NAME|PATH");
 
-constexpr std::string_view group = "Containers (docker, oci)";
+/// Processes have it in a sandbox alone.
+constexpr Needs in_container = {{{{"sandbox"}}}, {}, {}, Scope::exec};
+
+constexpr std::string_view group = "Containers (docker, oci, exec with sandbox)";
 
 // group, name, type, scope, default, help, traits
 // clang-format off
@@ -88,16 +91,18 @@ constexpr Option table[] = {
      "whether to pull an image that the engine does not have"},
     {group, "egress", flag<&S::docker, &D::egress>, Scope::docker, {},
      "let containers reach the outside; without it they have no network at all"},
-    {group, "mount", custom<Shape::list, add_mount>.called("SOURCE:TARGET"), Scope::containers, {},
+    {group, "mount", custom<Shape::list, add_mount>.called("SOURCE:TARGET"), Scope::instances, {},
      "a directory or file of the host, read-only",
-     {.key = "mounts"}},
-    {group, "tmpfs", custom<Shape::list, add_tmpfs>.called("PATH:SIZE"), Scope::containers, {},
-     "a further writable directory in memory, besides /tmp"},
+     {.needs = in_container, .key = "mounts"}},
+    {group, "tmpfs", custom<Shape::list, add_tmpfs>.called("PATH:SIZE"), Scope::instances, {},
+     "a further writable directory in memory, besides /tmp",
+     {.needs = in_container}},
     {group, "writable", custom<Shape::flag, set_writable, show_writable>, Scope::containers, {},
      "let containers write to their root file system; it is gone with them"},
-    {group, "runtime", runtime, Scope::containers, "docker: the engine's own; oci: crun, or else runc",
-     "the container runtime. docker: one that the engine knows, such as runsc; oci: crun, runc, or the path of one with "
-     "the same command line"},
+    {group, "runtime", runtime, Scope::instances, "docker: the engine's own; oci, sandbox: crun, or else runc",
+     "the container runtime. docker: one that the engine knows, such as runsc; oci, sandbox: crun, runc, or the path of "
+     "one with the same command line",
+     {.needs = in_container}},
     {group, "engine", custom<Shape::text, set_engine, show<&S::docker, &D::engine>>.called("unix://PATH"), Scope::docker,
      "DOCKER_HOST, else unix:///var/run/docker.sock",
      "where the Docker engine listens"},

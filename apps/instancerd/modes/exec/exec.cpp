@@ -11,6 +11,8 @@
 #include "daemon/instance_service.hpp"
 #include "daemon/system.hpp"
 #include "flags/flags.hpp"
+#include "modes/oci/oci.hpp"
+#include "sandbox/sandbox.hpp"
 
 namespace instancer::daemon {
 
@@ -18,6 +20,8 @@ namespace {
 
 std::vector<std::string> warn(const Settings& settings, const ServiceSettings& service)
 {
+    if (service.sandbox)
+        return warn_of_oci(settings, service);
     std::vector<std::string> warnings;
     if (::geteuid() != 0)
         return warnings;
@@ -73,6 +77,8 @@ Parsed<ProcessOptions> process_options(const Settings& settings, const ServiceSe
 
 Parsed<std::unique_ptr<RunningService>> prepare(const OwnedSettings& settings, ServiceContext& context)
 {
+    if (settings.service().sandbox)
+        return prepare_sandbox(settings, context);
     auto options = process_options(settings.daemon(), settings.service());
     if (!options)
         return wrong(options.error());
@@ -95,6 +101,7 @@ constinit const ModeEntry exec_mode{
                 .purpose = "Each client gets a process of its own, reached by its standard input and output, by the "
                            "client's own socket, or by a port that it listens on.",
                 .examples = {"exec --listen 127.0.0.1:1337 -- /usr/bin/python3 chall.py",
+                             "exec --sandbox --listen :1337 -- python3 chall.py",
                              "exec --listen :1337 --io port --auth source -- python3 server.py {port}"},
                 .stray = "the command to run comes last, after --",
                 .scope = Scope::exec},

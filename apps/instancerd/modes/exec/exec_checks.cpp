@@ -10,6 +10,7 @@
 
 #include "daemon/system.hpp"
 #include "modes/exec/exec.hpp"
+#include "sandbox/sandbox.hpp"
 
 namespace instancer::daemon {
 
@@ -158,7 +159,7 @@ void check_files(Checker& checker)
 void check_exec(Checker& checker)
 {
     check_connection(checker);
-    check_limits(checker);
+    checker.service.sandbox ? check_sandbox(checker) : check_limits(checker);
     check_files(checker);
     checker.check_environment();
 }

@@ -31,13 +31,19 @@ constexpr Option table[] = {
      "it listens on, {port} in its arguments and PORT in its environment"},
     {group, "ports", custom<Shape::text, set_ports, show_ports>.called("FIRST-LAST"), Scope::exec, "any free port",
      "ports that the processes listen on, which also caps the instances",
-     {.needs = {{{{"io", "port"}}}}}},
+     {.needs = {{{{"io", "port"}}}}, .conflict = {{"sandbox"}, "each instance has a network of its own"}}},
+    {group, "sandbox", flag<&S::sandbox>, Scope::exec, {},
+     "run each process in a container of its own, by crun or runc, with the programs and libraries of this host, the "
+     "files that the command names, workdir where it is given, and nothing else of this host; the limits default to those "
+     "of containers",
+     {.conflict = {{"io", "socket"}, "the client's socket is one of this host's network", {"io", "stdio"}}}},
     {group, "workdir", custom<Shape::text, set_directory, show<&S::working_directory>>.called("DIR"), Scope::exec,
      "the current directory, in a configuration its own; {dir} with dir-template",
      "working directory of the processes; may begin with {dir}"},
     {group, "dir-template", directory<&S::dir_template>, Scope::exec, {},
      "a directory to copy: each instance has a fresh private copy, named by {dir} in the arguments; without a "
-     "template it begins empty"},
+     "template it begins empty",
+     {.conflict = {{"sandbox"}, "its instances share files that none can change, and have a /tmp each"}}},
 };
 // clang-format on
 

@@ -5,6 +5,8 @@
 
 #include "daemon/instance_service.hpp"
 #include "flags/flags.hpp"
+#include "modes/container_limits.hpp"
+#include "relaxing/relaxing.hpp"
 
 namespace instancer::daemon {
 
@@ -25,12 +27,7 @@ OciOptions backend_options(const Settings& settings, const ServiceSettings& serv
     options.env = service.env;
     options.client_env = service.client_env;
     options.user = service.user;
-    options.limits.memory = service.limits.memory;
-    options.limits.cpus = service.limits.cpus;
-    options.limits.pids = service.limits.pids;
-    options.limits.nofile = service.limits.nofile;
-    options.limits.core = service.limits.core;
-    options.limits.tmp = service.limits.tmp;
+    options.limits = container_limits(service.limits);
     options.read_only = service.docker.read_only;
     options.tmpfs = service.docker.tmpfs;
     options.mounts = service.docker.mounts;
@@ -44,8 +41,12 @@ Parsed<std::unique_ptr<RunningService>> prepare(const OwnedSettings& settings, S
     auto parts = InstanceParts::prepare(settings.service(), context);
     if (!parts)
         return wrong(parts.error());
-    parts->use_backend<OciBackend>(context.workers.control(), settings.service().name,
-                                   backend_options(settings.daemon(), settings.service()), context.log);
+    auto privileges = container_privileges(settings.service().relaxing);
+    if (!privileges)
+        return wrong(privileges.error());
+    auto options = backend_options(settings.daemon(), settings.service());
+    options.privileges = std::move(*privileges);
+    parts->use_backend<OciBackend>(context.workers.control(), settings.service().name, std::move(options), context.log);
     return std::make_unique<InstanceService>(settings, context, std::move(*parts));
 }
 

@@ -10,6 +10,10 @@ extern const ModeEntry oci_mode;
 
 std::span<const Option> oci_options();
 void check_oci(Checker& checker);
+
+/// Whether there is the runtime that is named.
+void check_runtime(Checker& checker);
+
 std::vector<std::string> warn_of_oci(const Settings& settings, const ServiceSettings& service);
 
 }  // namespace instancer::daemon

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include <algorithm>
-#include <filesystem>
-
 #include <unistd.h>
 
 #include <instancer/backend/find_program.hpp>
 
 #include "daemon/system.hpp"
+#include "modes/container_checks.hpp"
 #include "modes/oci/oci.hpp"
 
 namespace instancer::daemon {
@@ -32,17 +30,16 @@ void check_files(Checker& checker)
         checker.refuse("command", checker.settings.file.empty()
                                       ? "there is no command to run; put it last, after --, as in: -- /bin/cat"
                                       : "has no command to run; add \"command\": [\"PROGRAM\", \"ARGUMENT\", ...]");
-    for (const auto& mount : service.docker.mounts) {
-        std::error_code error;
-        if (!std::filesystem::exists(mount.source, error))
-            checker.refuse("mount", "there is no " + mount.source + "; create it or correct the path");
-    }
-    for (const auto& tmpfs : service.docker.tmpfs)
-        if (std::filesystem::path(tmpfs.target + "/").lexically_normal() == "/tmp/")
-            checker.refuse("tmpfs", "/tmp is one already; set its size by " + checker.say("limit-tmp", "64m"));
+    check_container_mounts(checker);
 }
 
 }  // namespace
+
+void check_runtime(Checker& checker)
+{
+    if (const auto& runtime = checker.service.oci.runtime; !runtime.empty() && !is_installed(runtime))
+        checker.refuse("runtime", "there is no program " + runtime + "; install it, or correct the name");
+}
 
 void check_oci(Checker& checker)
 {
@@ -61,8 +58,7 @@ void check_oci(Checker& checker)
                                      "connection; add that or use log or null");
     if (checker.has("limit-log"))
         checker.refuse("limit-log", "is for output that an engine keeps, and there is none; remove it");
-    if (const auto& runtime = service.oci.runtime; !runtime.empty() && !is_installed(runtime))
-        checker.refuse("runtime", "there is no program " + runtime + "; install it, or correct the name");
+    check_runtime(checker);
     checker.check_environment();
 }
 

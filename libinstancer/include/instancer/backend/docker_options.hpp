@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <instancer/backend/container_options.hpp>
+#include <instancer/backend/container_privileges.hpp>
 #include <instancer/backend/instance_secret.hpp>
 #include <instancer/backend/stderr_to.hpp>
 
@@ -56,6 +57,7 @@ public:
     bool client_env = true;                                ///< Tell an instance by its environment who its client is.
     std::string user;                                      ///< Empty for the image's own, or 65534 where that is root.
     DockerLimits limits;                                   ///< The limits of one container.
+    ContainerPrivileges privileges;                        ///< None, unless the programs need them.
     std::string runtime;                                   ///< Empty for the engine's default.
     bool read_only = true;                                 ///< The root file system.
     std::vector<DockerTmpfs> tmpfs;                        ///< Beside /tmp.

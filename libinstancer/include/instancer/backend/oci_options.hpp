@@ -8,8 +8,10 @@
 #include <vector>
 
 #include <instancer/backend/container_options.hpp>
+#include <instancer/backend/container_privileges.hpp>
 #include <instancer/backend/instance_secret.hpp>
 #include <instancer/backend/oci_image.hpp>
+#include <instancer/backend/oci_root.hpp>
 #include <instancer/backend/stderr_to.hpp>
 #include <instancer/backend/terminal_mode.hpp>
 
@@ -20,6 +22,7 @@ class OciOptions {
 public:
     std::string daemon = "instancerd";  ///< By it a later run finds what a crash left: letters, digits, `_`, `-`.
     OciImage image;                     ///< All containers share its files.
+    OciRoot root;                       ///< In place of the image's files, unless it is empty.
     std::vector<std::string> command;   ///< Follows the image's entrypoint; empty for the image's own.
     /// Name or path of a container runtime that has the command line of runc; empty for crun, or else runc.
     std::string runtime;
@@ -34,6 +37,7 @@ public:
     bool client_env = true;                                ///< Tell an instance by its environment who its client is.
     std::string user;                                      ///< Empty for the image's own, or 65534 where that is root.
     ContainerLimits limits;                                ///< What one container may use.
+    ContainerPrivileges privileges;                        ///< None, unless the programs need them.
     bool read_only = true;               ///< The root file system; else what is written has room like `/tmp`.
     std::vector<ContainerTmpfs> tmpfs;   ///< Beside /tmp.
     std::vector<ContainerMount> mounts;  ///< What it sees of the host.
