@@ -52,6 +52,7 @@ std::string output_of(const std::vector<std::string>& command)
     ::posix_spawn_file_actions_adddup2(&actions, pipe->writer.get(), 1);
     ::posix_spawn_file_actions_adddup2(&actions, pipe->writer.get(), 2);
     std::vector<char*> arguments;
+    arguments.reserve(command.size() + 1);
     for (const auto& argument : command)
         arguments.push_back(const_cast<char*>(argument.c_str()));
     arguments.push_back(nullptr);

@@ -30,8 +30,7 @@ namespace {
 // Which calls are harmless follows, in substance, the default profile of Moby for a container without capabilities
 // (github.com/moby/profiles, Copyright The Moby Authors, Apache License 2.0). It is less: no clock is set, and sockets
 // are those that a network of its own is good for.
-constexpr std::string_view allowed[] = {
-    // Files.
+constexpr std::string_view file_calls =
     "_llseek access arm_fadvise64_64 arm_sync_file_range cachestat chdir chmod chown chown32 close close_range "
     "copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64 fadvise64_64 fallocate fchdir fchmod "
     "fchmodat fchmodat2 fchown fchown32 fchownat fcntl fcntl64 fdatasync fgetxattr flistxattr flock "
@@ -43,12 +42,14 @@ constexpr std::string_view allowed[] = {
     "readlinkat readv removexattr removexattrat rename renameat renameat2 rmdir sendfile sendfile64 setxattr "
     "setxattrat splice stat stat64 statfs statfs64 statmount statx symlink symlinkat sync sync_file_range "
     "sync_file_range2 syncfs tee truncate truncate64 umask unlink unlinkat utime utimensat utimensat_time64 "
-    "utimes vmsplice write writev",
-    // Memory.
+    "utimes vmsplice write writev";
+
+constexpr std::string_view memory_calls =
     "brk madvise map_shadow_stack membarrier memfd_create memfd_secret mincore mlock mlock2 mlockall mmap mmap2 "
     "mprotect mremap mseal msync munlock munlockall munmap pkey_alloc pkey_free pkey_mprotect process_mrelease "
-    "remap_file_pages",
-    // Processes and threads.
+    "remap_file_pages";
+
+constexpr std::string_view process_calls =
     "arch_prctl capget capset execve execveat exit exit_group fork futex futex_requeue futex_time64 futex_wait "
     "futex_waitv futex_wake get_robust_list get_thread_area getcpu getegid getegid32 geteuid geteuid32 getgid "
     "getgid32 getgroups getgroups32 getpgid getpgrp getpid getppid getpriority getresgid getresgid32 getresuid "
@@ -60,30 +61,37 @@ constexpr std::string_view allowed[] = {
     "sched_setscheduler sched_yield seccomp set_robust_list set_thread_area set_tid_address set_tls setfsgid "
     "setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 setpgid setpriority setregid "
     "setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setrlimit setsid setuid "
-    "setuid32 tgkill tkill ugetrlimit uretprobe vfork wait4 waitid waitpid",
-    // Signals.
+    "setuid32 tgkill tkill ugetrlimit uretprobe vfork wait4 waitid waitpid";
+
+constexpr std::string_view signal_calls =
     "alarm pause rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend "
     "rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo sigaltstack signalfd signalfd4 sigprocmask "
-    "sigreturn",
-    // Time.
+    "sigreturn";
+
+constexpr std::string_view time_calls =
     "clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep clock_nanosleep_time64 "
     "getitimer gettimeofday nanosleep setitimer time timer_create timer_delete timer_getoverrun timer_gettime "
     "timer_gettime64 timer_settime timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64 "
-    "timerfd_settime timerfd_settime64 times",
-    // Waiting.
+    "timerfd_settime timerfd_settime64 times";
+
+constexpr std::string_view waiting_calls =
     "_newselect epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 "
     "io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit poll ppoll "
-    "ppoll_time64 pselect6 pselect6_time64 select",
-    // Sockets.
+    "ppoll_time64 pselect6 pselect6_time64 select";
+
+constexpr std::string_view socket_calls =
     "accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg "
-    "recvmmsg_time64 recvmsg send sendmmsg sendmsg sendto setsockopt shutdown socketcall socketpair",
-    // Queues, semaphores and shared memory.
+    "recvmmsg_time64 recvmsg send sendmmsg sendmsg sendto setsockopt shutdown socketcall socketpair";
+
+constexpr std::string_view queue_calls =
     "ipc mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend "
     "mq_timedsend_time64 mq_unlink msgctl msgget msgrcv msgsnd semctl semget semop semtimedop semtimedop_time64 "
-    "shmat shmctl shmdt shmget",
-    // The system.
-    "getrandom sysinfo uname",
-};
+    "shmat shmctl shmdt shmget";
+
+constexpr std::string_view system_calls = "getrandom sysinfo uname";
+
+constexpr std::string_view allowed[] = {file_calls,    memory_calls, process_calls, signal_calls, time_calls,
+                                        waiting_calls, socket_calls, queue_calls,   system_calls};
 
 /// Whose calls have an argument on which it depends.
 constexpr std::array<std::uint64_t, 4> socket_families = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};

@@ -118,7 +118,7 @@ completed() {
     bash -c '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _instancerd; echo "${COMPREPLY[@]}"' bash \
         "$root/usr/share/bash-completion/completions/instancerd" instancerd "$@"
 }
-[[ " $(completed '') " == *' exec docker forward '* ]] || fail "bash offers no commands: $(completed '')"
+[[ " $(completed '') " == *' exec docker oci forward '* ]] || fail "bash offers no commands: $(completed '')"
 [ "$(completed exec --aut)" = '--auth --auth-timeout --auth-key --auth-url --auth-url-timeout --auth-url-cache --auth-url-down' ] || fail "bash offers for --aut: $(completed exec --aut)"
 [ "$(completed exec --auth '')" = 'open source token prompt signed webhook ctfd rctf shared' ] || fail "bash offers for --auth: $(completed exec --auth '')"
 [ -z "$(completed forward --ima)" ] || fail "bash offers an option of another command"
