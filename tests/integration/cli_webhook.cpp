@@ -153,6 +153,20 @@ TEST_CASE("auth webhook: while it is down, all are refused, or those are admitte
     }
 }
 
+TEST_CASE("auth webhook: a call that goes on does not hold up the end of the daemon")
+{
+    const Listener silent;
+    for (const auto* scheme : {"http://", "https://"}) {
+        Daemon daemon(serving("webhook", scheme + silent.address(),
+                              {"--auth-url-timeout", "1h", "--auth-timeout", "1h", "--drain-timeout", "100ms"}));
+        RawClient client(daemon.port());
+        CHECK(client.send("red\n"));
+        const auto call = silent.accept();
+        REQUIRE(call);
+        CHECK(daemon.terminate() == 0);
+    }
+}
+
 TEST_CASE("auth webhook: an answer that does not come, one that is too large, and one from elsewhere are none")
 {
     SUBCASE("silent")
