@@ -82,6 +82,8 @@ Result<Admission> WebVerifier::conclude(const Digest& key, const WebVerdict& ver
         return without_answer(key, verdict.why());
     }
     note_success();
+    if (verdict.is_undecided())
+        return without_answer(key, verdict.why());
     if (verdict.is_unusable())
         return fail(Errc::backend_unavailable, address_.origin + " says who it is, but " + verdict.why());
     const std::lock_guard lock(mutex_);
