@@ -243,6 +243,32 @@ TEST_CASE("flag search: listed owners are found without a log, others by it")
     CHECK(search->answer(known, out));
 }
 
+TEST_CASE(
+    "flags: the log and the search name an owner as the list of tokens does, the search also where the log did not")
+{
+    const Files files;
+    const auto named = files.secret("named", "red\tTeam Red\nblue\tTeam Blue\n");
+    const Words words = exec({"--flag", "F{random:16}", "--flag-log", files.path("log"), "--auth", "prompt"});
+    const auto issue = [&](const std::string& tokens, const std::string& owner) {
+        auto with_list = words;
+        with_list.insert(with_list.begin() + 1, {"--tokens", tokens});
+        const InstanceRequest request("exec", Identity("exec", owner, "1"), ClientInfo());
+        return *make_flag_secret(settings_of(with_list).services.front()).make(request);
+    };
+    const auto red = issue(named, "red");
+    CHECK(test_text::holds(files.content("log"), "\tTeam Red\t" + red));
+    const auto blue = issue(files.tokens, "blue");
+    CHECK(test_text::holds(files.content("log"), "\t\t" + blue));
+
+    auto with_list = words;
+    with_list.insert(with_list.begin() + 1, {"--tokens", named});
+    std::istringstream in(red + "\n" + blue);
+    std::ostringstream out;
+    CHECK(FlagSearch::load(settings_of(with_list)).value().answer(in, out));
+    CHECK(test_text::holds(out.str(), "\tTeam Red\n"));
+    CHECK(test_text::holds(out.str(), "\tTeam Blue\n"));
+}
+
 TEST_CASE("flag search: without flags there is nothing to search")
 {
     const auto search = FlagSearch::load(settings_of(exec({})));
