@@ -99,6 +99,8 @@ TEST_CASE("flags: settings that cannot work are refused with their remedy")
     says(exec({"--flag", "F", "--env", "FLAG=x"}), "--env: FLAG is set for each instance already");
     says(exec({"--flag", "F", "--flag-log", files.path("no/log")}), "--flag-log: there is no directory");
     says(exec({"--flag", "F", "--flag-log", open_key}), "can read " + open_key + ", and in it every flag");
+    says(exec({"--flag", "F{hmac}", "--flag-key", files.key, "--flag-log", files.path("./") + "key"}),
+         "--flag-log: is the file of --flag-key, which flags would be added to; name another file");
 }
 
 TEST_CASE("flags: a warm instance can get its flag in a file only")
@@ -119,6 +121,10 @@ TEST_CASE("flags: a file needs a place where it can be written")
     says(docker({"--flag", "F", "--flag-file", "/flag"}), "has no directory that can become one in memory");
     says(docker({"--flag", "F", "--flag-file", "{dir}/flag"}), "has no directory that can become one in memory");
     says(docker({"--flag", "F", "--flag-file", "/run/flag/"}), "is no path of a file");
+    says(docker({"--flag", "F", "--flag-file", "run/flag"}), "is no path of a file");
+    for (const auto* path : {"/run/../etc/flag", "/run/flag/..", "/run/./flag"})
+        says(docker({"--flag", "F", "--flag-file", path}), "'" + std::string(path) + "' has . or .. in it");
+    says(exec({"--flag", "F", "--flag-file", "{dir}/../flag"}), "'{dir}/../flag' has . or .. in it");
     says(docker({"--flag", "F", "--flag-file", "/f/flag", "--mount", files.path() + ":/f/"}),
          "/f is a mount of " + files.path() + ", which is read-only");
     says(docker({"--flag", "F", "--flag-file", "/f/flag", "--runtime", "runsc"}), "--runtime runsc keeps to itself");
