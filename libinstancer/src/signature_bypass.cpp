@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <openssl/bio.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/objects.h>
 #include <openssl/pem.h>
 
 #include <instancer/proof_of_work/signature_bypass.hpp>
@@ -19,10 +21,7 @@ public:
         ERR_clear_error();
     }
 
-    bool is_usable() const
-    {
-        return key_ && EVP_PKEY_id(key_.get()) == EVP_PKEY_EC && EVP_PKEY_bits(key_.get()) == 256;
-    }
+    bool is_usable() const { return key_ && EVP_PKEY_id(key_.get()) == EVP_PKEY_EC && is_on_p256(); }
 
     bool verifies(std::string_view message, std::string_view signature) const
     {
@@ -37,6 +36,17 @@ public:
     }
 
 private:
+    bool is_on_p256() const
+    {
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+        char curve[64]{};
+        return EVP_PKEY_get_group_name(key_.get(), curve, sizeof curve, nullptr) == 1 &&
+               OBJ_txt2nid(curve) == NID_X9_62_prime256v1;
+#else
+        return EC_GROUP_get_curve_name(EC_KEY_get0_group(EVP_PKEY_get0_EC_KEY(key_.get()))) == NID_X9_62_prime256v1;
+#endif
+    }
+
     static const unsigned char* bytes_of(std::string_view text)
     {
         return reinterpret_cast<const unsigned char*>(text.data());

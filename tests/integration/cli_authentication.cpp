@@ -286,14 +286,22 @@ TEST_CASE("menu: it takes a client who is asked, and one that goes on some time"
               .find("--menu: is for clients who are asked for their token; remove it, or give --prompt a text") !=
           std::string::npos);
     CHECK(output_of(serving({"--menu"}), 2).find("--menu: needs --auth prompt or --auth signed") != std::string::npos);
-    Daemon daemon(serving({"--auth", "prompt", "--tokens", tokens, "--menu"}));
-    RawClient client(daemon.port());
+    // What a known client types is no failure to say who it is, for which it could be banned.
+    Daemon daemon(serving({"--auth", "prompt", "--tokens", tokens, "--menu", "--ban-after", "1/1h"}));
     std::string lines = "red\n";
     for (int i = 0; i < 20; ++i)
         lines += "x\n";
-    client.send(lines);
-    CHECK(client.receive_all().find("unknown command\n") != std::string::npos);
-    CHECK(daemon.wait_for_line("rejected: menu: more than 20 lines") != "");
+    for (int i = 1; i <= 3; ++i) {
+        RawClient client(daemon.port());
+        client.send(lines);
+        CHECK(client.receive_all().find("unknown command\n") != std::string::npos);
+        CHECK(daemon.wait_for_line("rejected: menu: more than 20 lines", i) != "");
+    }
+    RawClient client(daemon.port());
+    client.send("red\n" + std::string(100, 'x') + "\n");
+    client.receive_all();
+    CHECK(daemon.wait_for_line("rejected: menu: a line of more than 64 bytes") != "");
+    CHECK(daemon.log().find("banned") == std::string::npos);
 }
 
 TEST_CASE("owners: a name behind a token stands beside the hash in the log, and in a list")

@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <daemon.hpp>
 #include <holds.hpp>
@@ -212,6 +213,27 @@ TEST_CASE("bans: a file keeps them over a restart, and an operator edits it whil
     daemon.signal(SIGHUP);
     CHECK(daemon.wait_for_line("read 0 bans from " + file) != "");
     CHECK(answer(daemon, "secret", "127.0.0.3") == "served");
+}
+
+TEST_CASE("bans: a file keeps its owner and permissions, and a link to it stays one" * doctest::skip(::geteuid() != 0))
+{
+    const TemporaryDirectory directory;
+    const auto target = directory.file("target", "");
+    const auto link = directory.path("bans");
+    REQUIRE(::symlink("target", link.c_str()) == 0);
+    REQUIRE(::chown(target.c_str(), 4242, 4243) == 0);
+    REQUIRE(::chmod(target.c_str(), 0640) == 0);
+    Daemon daemon(asking(directory, {"--ban-after", "1/1h", "--ban-file", link}));
+    for (const auto* guess : {"guess 1", "guess 2"})
+        CHECK(answer(daemon, guess) == "unknown");
+    CHECK(eventually([&] { return content_of(target).find("deny 127.0.0.1 until ") == 0; }));
+    CHECK(std::filesystem::is_symlink(link));
+    struct stat status {};
+    REQUIRE(::stat(target.c_str(), &status) == 0);
+    CHECK(status.st_uid == 4242);
+    CHECK(status.st_gid == 4243);
+    CHECK((status.st_mode & 07777) == 0640);
+    CHECK_FALSE(std::filesystem::exists(target + ".new"));
 }
 
 TEST_CASE("bans: how often a source was banned is kept over a restart, and may be edited")

@@ -153,6 +153,35 @@ TEST_CASE("auth webhook: while it is down, all are refused, or those are admitte
     }
 }
 
+TEST_CASE("auth webhook: requests that the server finds wrong are refused one by one, and others are served")
+{
+    WebServer server([](const WebQuestion& question) {
+        const auto typed = nlohmann::json::parse(question.body).at("typed");
+        return typed == "odd" ? WebAnswer(422, "") : judge(question);
+    });
+    Daemon daemon(serving("webhook", server.url()));
+    for (int i = 0; i < 8; ++i)
+        CHECK_FALSE(enters(daemon, "odd"));
+    CHECK(server.asked() == 8);
+    CHECK(daemon.wait_for_line("cannot say who it is: it answered 422") != "");
+    CHECK(enters(daemon, "red"));
+    CHECK(daemon.log().find("cannot say who clients are") == std::string::npos);
+}
+
+TEST_CASE("auth webhook: a call that goes on does not hold up the end of the daemon")
+{
+    const Listener silent;
+    for (const auto* scheme : {"http://", "https://"}) {
+        Daemon daemon(serving("webhook", scheme + silent.address(),
+                              {"--auth-url-timeout", "1h", "--auth-timeout", "1h", "--drain-timeout", "100ms"}));
+        RawClient client(daemon.port());
+        CHECK(client.send("red\n"));
+        const auto call = silent.accept();
+        REQUIRE(call);
+        CHECK(daemon.terminate() == 0);
+    }
+}
+
 TEST_CASE("auth webhook: an answer that does not come, one that is too large, and one from elsewhere are none")
 {
     SUBCASE("silent")

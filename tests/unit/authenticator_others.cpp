@@ -249,6 +249,14 @@ TEST_CASE("prompt authenticator: who comes with telnet is let in, and negotiates
     admitted({"blue whale\r\n", iac_do_size}, "", iac_do_size.size());
 }
 
+TEST_CASE("prompt authenticator: without a prompt telnet is told nothing either, not even a refusal")
+{
+    PromptAuthenticator authenticator({"blue whale"}, "");
+    const auto admission = type(authenticator, joined({iac_will_echo, iac_do_size, "blue whale\r\n"}), "", 0);
+    REQUIRE(admission);
+    CHECK(admission->owner() == "blue whale");
+}
+
 TEST_CASE("prompt authenticator: negotiations do not go on for ever")
 {
     PromptAuthenticator authenticator({"blue whale"});

@@ -112,3 +112,14 @@ TEST_CASE("moments in UTC, as they are written and read")
                              "2026-02-30T08:15:07Z", "2026-11-30T25:15:07Z", "30.11.2026"})
         CHECK_FALSE(from_utc(text));
 }
+
+TEST_CASE("moments in UTC that the clock does not reach are its last and its first second")
+{
+    const auto last = from_utc("9999-12-31T23:59:59Z"), first = from_utc("1600-01-01T00:00:00Z");
+    REQUIRE(last);
+    REQUIRE(first);
+    CHECK(to_utc(*last) == "2262-04-11T23:47:16Z");
+    CHECK(to_utc(*first) == "1677-09-21T00:12:44Z");
+    CHECK(from_utc("2262-04-11T23:47:17Z") == last);
+    CHECK_FALSE(from_utc("9999-02-30T00:00:00Z"));
+}

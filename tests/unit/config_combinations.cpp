@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <instancer/backend/find_program.hpp>
 #include <instancer/backend/unbound_limits.hpp>
@@ -99,6 +100,12 @@ TEST_CASE("combinations that cannot work name a remedy")
     only(exec_problems("\"workdir\": \"/no/such\""), "workdir", "there is no directory /no/such");
     only(exec_problems("\"dir-template\": \"/no/such\""), "dir-template", "there is no directory /no/such");
     only(exec_problems("\"dir-template\": \"/usr/share/doc\", \"workdir\": \"/\""), "dir-template", "is never used");
+    only(exec_problems("\"allow\": []"), "allow", "holds no rule, so that everybody may connect; write one");
+    only(exec_problems("\"auth\": \"signed\", \"auth-key\": []"), "auth", "add \"auth-key\": \"FILE\"");
+    const daemon_test::TemporaryDirectory directory;
+    REQUIRE(::mkfifo(directory.path("fifo").c_str(), 0600) == 0);
+    only(exec_problems("\"dir-template\": \"" + directory.path() + "\", \"workdir\": \"{dir}\""), "dir-template",
+         "holds " + directory.path("fifo") + ", a FIFO, socket or device, which cannot be copied; remove it");
     only(exec_problems("\"unix-mode\": \"0600\""), "unix-mode", "is for the files of Unix sockets only");
     only(exec_problems("\"env\": {\"INSTANCER_OWNER\": \"me\"}"), "env", "is a name of ours");
     only(exec_problems("\"io\": \"port\", \"env\": {\"PORT\": \"1\"}"), "env", "PORT is set for each instance");

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include "config/command_line.hpp"
 #include "config/text.hpp"
@@ -56,6 +57,10 @@ TEST_CASE("crowd: texts are replaced by name, with escapes")
     CHECK(crowd.texts.rejected.empty());
     CHECK(crowd.texts.late == ClientTexts().late);
     CHECK(holds(complaint("--tell --tell-text ful=x"), "--tell-text: 'ful' is no text; write queued, full, often"));
+    CHECK(crowd_of("--tell --tell-text queued={position}/{waiting}{x --tell-text often={Wait}{}{wait}").tell);
+    CHECK(holds(complaint("--tell --tell-text often=in{time}"), "--tell-text: '{time}' stands for nothing in 'often'; "
+                                                                "write {wait}"));
+    CHECK(holds(complaint("--tell --tell-text queued={wait}"), "'{wait}' stands for nothing in 'queued'"));
 }
 
 TEST_CASE("crowd: what cannot work is named, with the remedy")
@@ -108,6 +113,23 @@ TEST_CASE("crowd: a file of bans is read as it is written")
         CHECK(holds(error("deny 192.0.2.1 until 2126-11-30T08:15:00Z " + std::string(times)), "bans:2: is no ban"));
     CHECK(holds(error("deny 192.0.2.1 until 2126-11-30T08:15:00Z times 0"), "bans:2: after times, '0' does not fit"));
     CHECK(holds(error("deny 192.0.2.1 until noon"), "bans:2: 'noon' is no time; write it in UTC"));
+}
+
+TEST_CASE("crowd: a ban far beyond what the clock reaches holds as long as that does")
+{
+    const auto bans = parse_bans("deny 192.0.2.1 until 9999-12-31T23:59:59Z # for ever\n", "bans");
+    REQUIRE(bans);
+    BanList list((BanOptions()));
+    list.add(bans->front());
+    CHECK(list.find(asio::ip::make_address("192.0.2.1"), std::chrono::system_clock::now()));
+}
+
+TEST_CASE("crowd: a file of bans that is a FIFO is refused, and nobody waits for its other end")
+{
+    const daemon_test::TemporaryDirectory directory;
+    const auto fifo = directory.path("bans");
+    REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+    CHECK(holds(complaint("--ban-file " + fifo), "--ban-file: " + fifo + " is no regular file; remove it"));
 }
 
 TEST_CASE("crowd: a reason cannot forge a line of the file")

@@ -74,6 +74,11 @@ TEST_CASE("proof options: the key for health checks")
     const auto other = directory.file("other.pem", "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n");
     holds(complaint("--pow 10s --pow-bypass " + other),
           other + ": no public key of ECDSA with P-256; openssl pkey -pubout makes one of a private key");
+    const auto secp256k1 = directory.file("k1.pem", "-----BEGIN PUBLIC KEY-----\n"
+                                                    "MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEgpjQgMO3fyOQmte8Jcsvv2OTLIwRLlXe\n"
+                                                    "3DU+SNU6WPG/SsS6U30ruloLW6IFJ2GN+nB87fiRqFjqd82cMVSZ8Q==\n"
+                                                    "-----END PUBLIC KEY-----\n");
+    holds(complaint("--pow 10s --pow-bypass " + secp256k1), secp256k1 + ": no public key of ECDSA with P-256");
     holds(complaint("--pow 10s --pow-bypass " + directory.path("none.pem")), "none.pem");
 }
 
@@ -82,4 +87,13 @@ TEST_CASE("proof options: clients of the token greeting cannot answer unless the
     CHECK(warning("--auth source --pow 10s").find("question") == std::string::npos);
     holds(warning("--auth token --tokens /dev/null --pow 10s"), "clients of the token greeting expect no question");
     CHECK(warning("--auth token --tokens /dev/null").find("question") == std::string::npos);
+}
+
+TEST_CASE("proof options: less time than the proof takes is warned of")
+{
+    holds(warning("--pow 10s --pow-timeout 5s"),
+          "a client that takes 10s for its proof, as pow says, comes too late; raise pow-timeout or lower that");
+    holds(warning("--pow 1s --pow-max 1m --pow-timeout 30s"), "takes 1m for its proof, as pow-max says");
+    for (const auto* enough : {"--pow 10s", "--pow 10s --pow-timeout 10s", "--pow-timeout 5s"})
+        CHECK(warning(enough).find("too late") == std::string::npos);
 }

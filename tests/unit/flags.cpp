@@ -103,6 +103,8 @@ TEST_CASE("flags: settings that cannot work are refused with their remedy")
     says(exec({"--flag", "F", "--env", "FLAG=x"}), "--env: FLAG is set for each instance already");
     says(exec({"--flag", "F", "--flag-log", files.path("no/log")}), "--flag-log: there is no directory");
     says(exec({"--flag", "F", "--flag-log", open_key}), "can read " + open_key + ", and in it every flag");
+    says(exec({"--flag", "F{hmac}", "--flag-key", files.key, "--flag-log", files.path("./") + "key"}),
+         "--flag-log: is the file of --flag-key, which flags would be added to; name another file");
 }
 
 TEST_CASE("flags: a warm instance can get its flag in a file only")
@@ -123,6 +125,10 @@ TEST_CASE("flags: a file needs a place where it can be written")
     says(docker({"--flag", "F", "--flag-file", "/flag"}), "has no directory that can become one in memory");
     says(docker({"--flag", "F", "--flag-file", "{dir}/flag"}), "has no directory that can become one in memory");
     says(docker({"--flag", "F", "--flag-file", "/run/flag/"}), "is no path of a file");
+    says(docker({"--flag", "F", "--flag-file", "run/flag"}), "is no path of a file");
+    for (const auto* path : {"/run/../etc/flag", "/run/flag/..", "/run/./flag"})
+        says(docker({"--flag", "F", "--flag-file", path}), "'" + std::string(path) + "' has . or .. in it");
+    says(exec({"--flag", "F", "--flag-file", "{dir}/../flag"}), "'{dir}/../flag' has . or .. in it");
     says(docker({"--flag", "F", "--flag-file", "/f/flag", "--mount", files.path() + ":/f/"}),
          "/f is a mount of " + files.path() + ", which is read-only");
     says(docker({"--flag", "F", "--flag-file", "/f/flag", "--runtime", "runsc"}), "--runtime runsc keeps to itself");
@@ -256,6 +262,32 @@ TEST_CASE("flag search: listed owners are found without a log, others by it")
                            Identity("exec", "green", {}).owner().hex() + "\tTeam\\tRed\nF{guess}\tnobody's\n");
     std::istringstream known(listed);
     CHECK(search->answer(known, out));
+}
+
+TEST_CASE(
+    "flags: the log and the search name an owner as the list of tokens does, the search also where the log did not")
+{
+    const Files files;
+    const auto named = files.secret("named", "red\tTeam Red\nblue\tTeam Blue\n");
+    const Words words = exec({"--flag", "F{random:16}", "--flag-log", files.path("log"), "--auth", "prompt"});
+    const auto issue = [&](const std::string& tokens, const std::string& owner) {
+        auto with_list = words;
+        with_list.insert(with_list.begin() + 1, {"--tokens", tokens});
+        const InstanceRequest request("exec", Identity("exec", owner, "1"), ClientInfo());
+        return *make_flag_secret(settings_of(with_list).services.front()).make(request);
+    };
+    const auto red = issue(named, "red");
+    CHECK(test_text::holds(files.content("log"), "\tTeam Red\t" + red));
+    const auto blue = issue(files.tokens, "blue");
+    CHECK(test_text::holds(files.content("log"), "\t\t" + blue));
+
+    auto with_list = words;
+    with_list.insert(with_list.begin() + 1, {"--tokens", named});
+    std::istringstream in(red + "\n" + blue);
+    std::ostringstream out;
+    CHECK(FlagSearch::load(settings_of(with_list)).value().answer(in, out));
+    CHECK(test_text::holds(out.str(), "\tTeam Red\n"));
+    CHECK(test_text::holds(out.str(), "\tTeam Blue\n"));
 }
 
 TEST_CASE("flag search: without flags there is nothing to search")

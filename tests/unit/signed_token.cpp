@@ -256,6 +256,15 @@ TEST_CASE("files of keys: a public key in PEM, a secret as text or in hex")
     }
 }
 
+TEST_CASE("files of keys: several keys in one are refused, and the file is named")
+{
+    CHECK(problem_with(std::string(public_pem) + std::string(public_pem)) ==
+          "k: holds several keys, of which only one would count; write each into a file of its own, and name them all");
+    for (const auto& text : {secret + "\n" + secret, "hex:" + to_hex(secret) + "\nhex:" + to_hex(secret) + "\n"})
+        CHECK(problem_with(text) == "k: holds several lines; write one secret into it, as hex: and digits if it holds "
+                                    "line ends, and name a file for each");
+}
+
 TEST_CASE("files of keys: what everybody can know is no secret, and what is wrong is named without any part of it")
 {
     CHECK(problem_with(std::string(31, 's') + "\n") ==

@@ -26,6 +26,8 @@ std::string judged(const WebDialect& dialect, int status, std::string_view body,
     const auto verdict = dialect.judge(status, body, line);
     if (verdict.is_down())
         return "down: " + verdict.why();
+    if (verdict.is_undecided())
+        return "undecided: " + verdict.why();
     return verdict.admission() ? verdict.admission()->owner() + "/" + verdict.admission()->identifier() : "rejected";
 }
 
@@ -59,8 +61,15 @@ TEST_CASE("webhook: it admits by an owner, rejects by 403, and all else is no an
     for (const auto* body : {"", "null", "[]", "{}", R"({"owner":""})", R"({"owner":7})", R"({"owner":"red")",
                              R"(["owner","red"])", "{\"owner\":\"\xff\"}"})
         CHECK(says(body) == "down: its answer is no JSON with an owner");
-    for (const int status : {201, 204, 301, 302, 400, 401, 404, 429, 500, 503})
+    for (const int status : {201, 204, 301, 302, 401, 404, 500, 503})
         CHECK(judged(webhook_dialect, status, R"({"owner":"red"})") == "down: it answered " + std::to_string(status));
+}
+
+TEST_CASE("webhook, ctfd and rctf: a status about one request is no answer to it, and does not say that all is down")
+{
+    for (const auto* dialect : {&webhook_dialect, &ctfd_dialect, &rctf_dialect})
+        for (const int status : {400, 413, 422, 429})
+            CHECK(judged(*dialect, status, R"({"owner":"red"})") == "undecided: it answered " + std::to_string(status));
 }
 
 TEST_CASE("webhook: an identifier that is no text would be nobody's, and texts without end are not kept")
@@ -155,7 +164,7 @@ TEST_CASE("ctfd: the team is the owner, or the user who has none")
     CHECK(says("<html>log in</html>") == "down: its answer is no JSON");
     CHECK(judged(ctfd_dialect, 401, "{}") == "rejected");
     CHECK(judged(ctfd_dialect, 403, "") == "rejected");
-    for (const int status : {302, 404, 429, 500, 502})
+    for (const int status : {302, 404, 500, 502})
         CHECK(judged(ctfd_dialect, status, "{}") == "down: it answered " + std::to_string(status));
 }
 

@@ -130,6 +130,9 @@ void check_traffic(Checker& checker)
 void check_access(Checker& checker)
 {
     const auto& service = checker.service;
+    if (checker.has("allow") && service.reads("allow") &&
+        std::none_of(service.access.begin(), service.access.end(), [](const auto& rule) { return rule.allow; }))
+        checker.refuse("allow", "holds no rule, so that everybody may connect; write one, or remove this");
     if (!service.access_file.empty())
         if (const auto rules = load_access(service.access_file); !rules)
             checker.refuse("access-file", rules.error());

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <iterator>
 #include <span>
 
@@ -60,23 +61,43 @@ Parsed<Ban> parse_ban(std::string_view line)
     return Ban(**network, *until, reason.empty() ? "an operator banned it" : std::string(reason), *times);
 }
 
-bool exists(const std::string& file)
+/// Empty where there is no such file. Whoever opened a FIFO might wait for ever.
+Parsed<std::string> read_if_there(const std::string& file)
 {
     struct stat status {};
-    return ::stat(file.c_str(), &status) == 0 || errno != ENOENT;
+    if (::stat(file.c_str(), &status) != 0)
+        return errno == ENOENT ? std::string() : read_file(file);
+    return S_ISREG(status.st_mode) ? read_file(file)
+                                   : wrong(file + " is no regular file; remove it, or name another one");
 }
 
-Parsed<std::string> read_if_there(const std::string& file) { return exists(file) ? read_file(file) : std::string(); }
+/// Where `file` leads, itself where it is no symbolic link.
+std::string target_of(const std::string& file)
+{
+    std::error_code error;
+    const auto target = std::filesystem::weakly_canonical(file, error);
+    return error ? file : target.string();
+}
 
-/// All of it or nothing. It keeps its permissions, and at first nobody else may read it: addresses are personal data.
+/// Gives the new file the permissions of the old one, and its owner as far as this user may.
+bool take_over(int fd, const struct stat& old)
+{
+    if (::fchown(fd, old.st_uid, old.st_gid) != 0)
+        static_cast<void>(::fchown(fd, static_cast<uid_t>(-1), old.st_gid) == 0);
+    return ::fchmod(fd, old.st_mode & 0777) == 0;
+}
+
+/// All of it or nothing. The file keeps its owner and permissions, and a symbolic link leads to it as before. Nobody
+/// else may read a new one: addresses are personal data.
 Parsed<void> replace_file(const std::string& file, const std::string& text)
 {
-    const auto fresh = file + ".new";
+    const auto target = target_of(file), fresh = target + ".new";
     const auto failed = [&] { return wrong(file + " cannot be written: " + std::strerror(errno)); };
-    struct stat old {};
-    const mode_t mode = ::stat(file.c_str(), &old) == 0 ? old.st_mode & 0777 : 0600;
     const UniqueFd fd(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!fd || ::fchmod(fd.get(), mode) != 0)
+    if (!fd)
+        return failed();
+    struct stat old {};
+    if (::stat(target.c_str(), &old) == 0 && !take_over(fd.get(), old))
         return failed();
     for (std::string_view left = text; !left.empty();) {
         const auto count = ::write(fd.get(), left.data(), left.size());
@@ -84,7 +105,7 @@ Parsed<void> replace_file(const std::string& file, const std::string& text)
             return failed();
         left.remove_prefix(static_cast<std::size_t>(count));
     }
-    if (::fsync(fd.get()) != 0 || std::rename(fresh.c_str(), file.c_str()) != 0)
+    if (::fsync(fd.get()) != 0 || std::rename(fresh.c_str(), target.c_str()) != 0)
         return failed();
     return {};
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <limits>
+#include <span>
 
 #include "crowd/crowd.hpp"
 #include "files/access.hpp"
@@ -71,6 +73,23 @@ std::string* text_of(CrowdSettings& crowd, std::string_view name)
     return found == std::end(texts) ? nullptr : found->second;
 }
 
+/// The first word in braces in the text called `name` for which nothing is put in; empty where there is none. Other
+/// braces are text.
+std::string unknown_placeholder(std::string_view name, std::string_view text)
+{
+    constexpr std::string_view of_queue[] = {"{position}", "{waiting}"}, of_others[] = {"{wait}"};
+    const auto known = name == "queued" ? std::span<const std::string_view>(of_queue) : of_others;
+    for (auto begin = text.find('{'); begin != text.npos; begin = text.find('{', begin + 1)) {
+        const auto end = text.find_first_not_of("abcdefghijklmnopqrstuvwxyz", begin + 1);
+        if (end == text.npos || text[end] != '}' || end == begin + 1)
+            continue;
+        const auto word = text.substr(begin, end + 1 - begin);
+        if (std::find(known.begin(), known.end(), word) == known.end())
+            return std::string(word);
+    }
+    return {};
+}
+
 Parsed<void> set_text(Target to, const std::string& text)
 {
     const auto assignment = parse_assignment(text);
@@ -81,6 +100,9 @@ Parsed<void> set_text(Target to, const std::string& text)
         return wrong(
             in_quotes(assignment->first) +
             " is no text; write queued, full, often, late, rejected, silent, unavailable, stopping, warning or idle");
+    if (const auto unknown = unknown_placeholder(assignment->first, assignment->second); !unknown.empty())
+        return wrong(in_quotes(unknown) + " stands for nothing in " + in_quotes(assignment->first) +
+                     "; write {wait}, or in queued {position} and {waiting}");
     return set(*place, parse_escaped(assignment->second));
 }
 

@@ -105,6 +105,10 @@ void check_log(Checker& checker)
                                        checker.say("flag-log", "FILE"));
         return;
     }
+    if (std::filesystem::path(log).lexically_normal() ==
+        std::filesystem::path(service.flags.key_file).lexically_normal())
+        checker.refuse("flag-log", "is the file of " + checker.say("flag-key") +
+                                       ", which flags would be added to; name another file");
     if (is_readable_by_all(log))
         checker.refuse("flag-log",
                        "every user of this machine can read " + log + ", and in it every flag; chmod 0600 it");

@@ -9,6 +9,7 @@
 #include <instancer/text/hex.hpp>
 
 #include "daemon/system.hpp"
+#include "files/tokens.hpp"
 #include "flags/flag_log.hpp"
 #include "flags/flag_owner.hpp"
 #include "flags/flags.hpp"
@@ -37,6 +38,21 @@ Parsed<std::string> load_flag_key(const std::string& file)
     return *key;
 }
 
+FlagIssuer::FlagIssuer(const ServiceSettings& service, FlagTemplate flag_template, std::string key)
+    : service_(service.name), settings_(service.flags), template_(std::move(flag_template)), key_(std::move(key))
+{
+    if (service.tokens.empty())
+        return;
+    if (const auto tokens = load_tokens(service.tokens, service.auth))
+        listed_ = owners_of(service.name, *tokens);
+}
+
+std::string FlagIssuer::label_of(const InstanceRequest& request) const
+{
+    const auto listed = listed_.find(request.identity()->owner().hex());
+    return request.label().empty() && listed != listed_.end() ? listed->second : request.label();
+}
+
 Parsed<FlagIssuer> FlagIssuer::load(const ServiceSettings& service)
 {
     auto parsed = FlagTemplate::parse(service.flags.text);
@@ -59,7 +75,7 @@ Result<std::string> FlagIssuer::issue(const InstanceRequest& request) const
     issued.service = service_;
     issued.owner = identity.owner().hex();
     issued.identity = identity.id().hex();
-    issued.label = request.label();
+    issued.label = label_of(request);
     issued.flag = flag_of(identity);
     if (!settings_.log.empty())
         if (const auto logged = log_flag(settings_.log, issued); !logged)

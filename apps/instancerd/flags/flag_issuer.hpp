@@ -8,6 +8,7 @@
 #include <instancer/instance.hpp>
 #include <instancer/result.hpp>
 
+#include "authentication/owners.hpp"
 #include "config/settings.hpp"
 
 namespace instancer::daemon {
@@ -36,15 +37,16 @@ public:
     std::string version() const;
 
 private:
-    FlagIssuer(const ServiceSettings& service, FlagTemplate flag_template, std::string key)
-        : service_(service.name), settings_(service.flags), template_(std::move(flag_template)), key_(std::move(key))
-    {
-    }
+    FlagIssuer(const ServiceSettings& service, FlagTemplate flag_template, std::string key);
+
+    /// What the owner is called; empty when nobody said.
+    std::string label_of(const InstanceRequest& request) const;
 
     std::string service_;
     FlagSettings settings_;
     FlagTemplate template_;
     std::string key_;
+    Owners listed_;  ///< As the file of tokens had them at the start.
 };
 
 }  // namespace instancer::daemon

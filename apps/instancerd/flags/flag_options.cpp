@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <filesystem>
 
 #include "flags/flag_owner.hpp"
 #include "flags/flags.hpp"
@@ -25,10 +26,17 @@ Parsed<void> set_template(Target to, const std::string& text)
     return {};
 }
 
+bool has_dots(const std::filesystem::path& path)
+{
+    return std::any_of(path.begin(), path.end(), [](const auto& part) { return part == "." || part == ".."; });
+}
+
 Parsed<void> set_file(Target to, const std::string& text)
 {
     if (text.empty() || text.back() == '/' || (text.front() != '/' && !text.starts_with("{dir}/")))
         return wrong("'" + text + "' is no path of a file; write /run/flag/flag with docker, {dir}/flag with exec");
+    if (has_dots(text))
+        return wrong("'" + text + "' has . or .. in it, and may lead elsewhere; write the path without them");
     to.service->flags.file = text;
     return {};
 }

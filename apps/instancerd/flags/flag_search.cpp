@@ -51,19 +51,27 @@ bool FlagSearch::answer(std::istream& in, std::ostream& out) const
 
 Parsed<void> FlagSearch::add(const ServiceSettings& service)
 {
+    Events nobody;
+    const auto authentication = open_authentication(service, nobody);
+    if (!authentication)
+        return wrong(authentication.error());
+    const auto& owners = authentication->owners();
     if (!service.flags.log.empty()) {
         // The log may be that of several services.
         const auto read = read_flag_log(service.flags.log, [&](IssuedFlag issued) {
-            if (issued.service == service.name)
-                add(std::move(issued));
+            if (issued.service != service.name)
+                return;
+            if (const auto listed = owners.find(issued.owner); issued.label.empty() && listed != owners.end())
+                issued.label = listed->second;
+            add(std::move(issued));
         });
         if (!read)
             return read;
     }
-    return add_listed_owners(service);
+    return add_listed_owners(service, owners);
 }
 
-Parsed<void> FlagSearch::add_listed_owners(const ServiceSettings& service)
+Parsed<void> FlagSearch::add_listed_owners(const ServiceSettings& service, const Owners& owners)
 {
     const auto parsed = FlagTemplate::parse(service.flags.text);
     if (!parsed || parsed->is_random() || service.flags.scope == FlagScope::instance)
@@ -71,11 +79,7 @@ Parsed<void> FlagSearch::add_listed_owners(const ServiceSettings& service)
     const auto issuer = FlagIssuer::load(service);
     if (!issuer)
         return wrong(issuer.error());
-    Events nobody;
-    const auto authentication = open_authentication(service, nobody);
-    if (!authentication)
-        return wrong(authentication.error());
-    for (const auto& [hash, label] : authentication->owners()) {
+    for (const auto& [hash, label] : owners) {
         Digest owner;
         if (!Digest::parse(hash, owner))
             continue;

@@ -5,6 +5,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "authentication/owners.hpp"
 #include "config/settings.hpp"
 #include "flags/flag_log.hpp"
 
@@ -24,7 +25,7 @@ private:
     FlagSearch() = default;
 
     Parsed<void> add(const ServiceSettings& service);
-    Parsed<void> add_listed_owners(const ServiceSettings& service);
+    Parsed<void> add_listed_owners(const ServiceSettings& service, const Owners& owners);
     void add(IssuedFlag issued);
 
     std::unordered_multimap<std::string, IssuedFlag> by_flag_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <utility>
 
 #include "proof/proof.hpp"
 #include "proof/proof_gate.hpp"
@@ -27,6 +28,16 @@ void check_listeners(Checker& checker)
                            "remove this");
 }
 
+/// Empty where a client has time enough to solve what it is asked.
+std::string problem_with_time(const ProofSettings& proof)
+{
+    const auto price = std::max(proof.price, proof.most);
+    if (proof.timeout >= price)
+        return {};
+    return "a client that takes " + print_duration(price) + " for its proof, as " +
+           (proof.is_adaptive() ? "pow-max" : "pow") + " says, comes too late; raise pow-timeout or lower that";
+}
+
 }  // namespace
 
 void check_proof(Checker& checker)
@@ -48,11 +59,15 @@ void check_proof(Checker& checker)
 
 std::vector<std::string> warnings_of_proof(const ServiceSettings& service)
 {
-    if (!service.proof.is_asked() || service.auth != Auth::token)
-        return {};
-    return {
-        "clients of the token greeting expect no question: those that have not been changed cannot answer for their "
-        "proof of work; use auth prompt, or change the clients"};
+    std::vector<std::string> warnings;
+    if (!service.proof.is_asked())
+        return warnings;
+    if (auto problem = problem_with_time(service.proof); !problem.empty())
+        warnings.push_back(std::move(problem));
+    if (service.auth == Auth::token)
+        warnings.push_back("clients of the token greeting expect no question: those that have not been changed cannot "
+                           "answer for their proof of work; use auth prompt, or change the clients");
+    return warnings;
 }
 
 }  // namespace instancer::daemon

@@ -69,13 +69,16 @@ asio::awaitable<Result<void>> MenuStage::do_run(Stream& client, AdmissionContext
         auto line = co_await read_typed_line(client, max_line);
         if (!line && line.error() == asio::error::make_error_code(asio::error::eof))
             co_return fail(Errc::cancelled, "the client left before it went on");
+        // The client has proved who it is: what it types here is no failure that could ban it.
+        if (!line && line.error() == Errc::rejected)
+            co_return fail(Errc::cancelled, line.error().text());
         if (!line)
             co_return fail(std::move(line.error()));
         if (line->empty())
             co_return Result<void>();
         text = co_await answer(std::move(*line), owner);
     }
-    co_return fail(Errc::rejected, "more than " + std::to_string(max_lines) + " lines");
+    co_return fail(Errc::cancelled, "more than " + std::to_string(max_lines) + " lines");
 }
 
 MenuStage::Command MenuStage::find_command(std::string_view name) const

@@ -53,9 +53,17 @@ Parsed<SigningKey> parse_signing_key(std::string_view text, const std::string& f
     if (text.find("PRIVATE KEY-----") != text.npos)
         return wrong(file + ": holds a private key, which only the signer needs; name a file with the public one "
                             "(openssl pkey -pubout)");
-    if (text.find("-----BEGIN") != text.npos)
+    constexpr std::string_view begin = "-----BEGIN";
+    if (text.find(begin) != text.rfind(begin))
+        return wrong(file + ": holds several keys, of which only one would count; write each into a file of its own, "
+                            "and name them all");
+    if (text.find(begin) != text.npos)
         return named(SigningKey::from_pem(text), file);
     const auto line = without_line_end(text);
+    if (line.find('\n') != line.npos)
+        return wrong(file +
+                     ": holds several lines; write one secret into it, as hex: and digits if it holds line ends, "
+                     "and name a file for each");
     if (line.starts_with(hex_mark)) {
         const auto bytes = from_hex(line.substr(hex_mark.size()));
         if (!bytes)

@@ -32,7 +32,7 @@ void check(Checker& checker)
 {
     check_menu(checker);
     const auto& keys = checker.service.authentication.keys;
-    if (keys.empty() && !checker.has("auth-key"))
+    if (keys.empty() && checker.service.reads("auth-key"))
         checker.refuse("auth", "needs a key that tokens are signed with; add " + checker.say("auth-key", "FILE"));
     else if (const auto loaded = load_signing_keys(keys); !loaded)
         checker.refuse("auth-key", loaded.error());

@@ -9,17 +9,23 @@ namespace instancer::daemon {
 
 namespace {
 
-/// `host`, `host:port` or `[v6]:port`, without the port; empty where it is none of them.
-std::string_view host_of(std::string_view authority)
+/// Takes `host`, `host:port` or `[v6]:port` apart. False where it is none of them.
+bool take_apart(std::string_view authority, WebAddress& address)
 {
     const bool bracketed = authority.starts_with('[');
     const auto end = bracketed ? authority.find(']') : std::min(authority.find(':'), authority.size());
     if (end == authority.npos)
-        return {};
+        return false;
+    address.host = bracketed ? authority.substr(1, end - 1) : authority.substr(0, end);
     const auto rest = authority.substr(end + (bracketed ? 1 : 0));
-    if (!rest.empty() && (rest.front() != ':' || !parse_count(rest.substr(1), 1, 65535)))
-        return {};
-    return bracketed ? authority.substr(1, end - 1) : authority.substr(0, end);
+    address.port = address.secure ? 443 : 80;
+    if (rest.empty())
+        return true;
+    const auto port = parse_count(rest.substr(1), 1, 65535);
+    if (rest.front() != ':' || !port)
+        return false;
+    address.port = static_cast<std::uint16_t>(*port);
+    return true;
 }
 
 }  // namespace
@@ -43,8 +49,7 @@ Parsed<WebAddress> parse_web_address(std::string_view text)
     const auto begin = (address.secure ? secure : plain).size();
     const auto end = std::min(text.find_first_of("/?#", begin), text.size());
     const auto authority = text.substr(begin, end - begin);
-    address.host = host_of(authority);
-    if (address.host.empty() || authority.find('@') != authority.npos)
+    if (!take_apart(authority, address) || address.host.empty() || authority.find('@') != authority.npos)
         return wrong("names no host; write https://HOST/PATH or https://HOST:PORT/PATH, without a user");
     address.origin = text.substr(0, end);
     address.path = text.substr(end);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -13,8 +14,9 @@ class WebAddress {
 public:
     bool secure = false;  ///< By HTTPS.
     std::string host;     ///< A name or an address, IPv6 without brackets.
-    std::string origin;   ///< `https://host:port`, as it was written.
-    std::string path;     ///< Empty where none was written.
+    std::uint16_t port = 0;
+    std::string origin;  ///< `https://host:port`, as it was written.
+    std::string path;    ///< Empty where none was written.
 
     WebAddress() = default;
 

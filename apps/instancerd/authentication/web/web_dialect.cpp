@@ -2,6 +2,7 @@
 #include "authentication/web/web_dialect.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include <nlohmann/json.hpp>
 
@@ -17,7 +18,15 @@ using Json = nlohmann::json;
 
 constexpr int ok = 200, unauthorized = 401, forbidden = 403;
 
-WebVerdict answered(int status) { return WebVerdict::down("it answered " + std::to_string(status)); }
+/// Bad, too large, unprocessable or one too many: a request of one client, which says nothing about those of others.
+constexpr int about_request[] = {400, 413, 422, 429};
+
+WebVerdict answered(int status)
+{
+    auto why = "it answered " + std::to_string(status);
+    const bool works = std::find(std::begin(about_request), std::end(about_request), status) != std::end(about_request);
+    return works ? WebVerdict::undecided(std::move(why)) : WebVerdict::down(std::move(why));
+}
 
 /// The text of a member; empty where there is none, or anything else.
 std::string text_at(const Json& object, const char* name)

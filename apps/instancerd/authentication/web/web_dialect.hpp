@@ -31,17 +31,20 @@ public:
     static WebVerdict rejected() { return WebVerdict(Kind::rejected, std::nullopt, {}); }
     /// Admitted in a way that cannot be followed. The server works, and others may be luckier.
     static WebVerdict unusable(std::string why) { return WebVerdict(Kind::unusable, std::nullopt, std::move(why)); }
+    /// No answer about this request. The server works, and others may be luckier.
+    static WebVerdict undecided(std::string why) { return WebVerdict(Kind::undecided, std::nullopt, std::move(why)); }
     /// Nothing that can be relied on.
     static WebVerdict down(std::string why) { return WebVerdict(Kind::down, std::nullopt, std::move(why)); }
 
     /// None where the client is not admitted.
     const std::optional<Admission>& admission() const noexcept { return admission_; }
     bool is_unusable() const noexcept { return kind_ == Kind::unusable; }
+    bool is_undecided() const noexcept { return kind_ == Kind::undecided; }
     bool is_down() const noexcept { return kind_ == Kind::down; }
     const std::string& why() const noexcept { return why_; }
 
 private:
-    enum class Kind { admitted, rejected, unusable, down };
+    enum class Kind { admitted, rejected, unusable, undecided, down };
 
     WebVerdict(Kind kind, std::optional<Admission> admission, std::string why)
         : kind_(kind), admission_(std::move(admission)), why_(std::move(why))

@@ -2,14 +2,7 @@
 #include "authentication/web/web_verifier.hpp"
 
 #include <chrono>
-#include <memory>
 #include <utility>
-
-#include <asio/error.hpp>
-#include <asio/steady_timer.hpp>
-#include <asio/this_coro.hpp>
-
-#include <instancer/async/one_shot.hpp>
 
 #include "authentication/web/web_environment.hpp"
 
@@ -27,6 +20,7 @@ WebVerifier::WebVerifier(const ServiceSettings& service, const WebDialect& diale
       settings_(service.authentication.web),
       address_(parse_web_address(settings_.url).value()),
       events_(events),
+      client_(address_),
       cache_(settings_.cache)
 {
 }
@@ -40,35 +34,16 @@ asio::awaitable<Result<Admission>> WebVerifier::do_verify(std::string line, cons
     const auto key = key_of(line, client);
     if (auto admission = remembered(key))
         co_return std::move(*admission);
+    const Source source(client, service_.source_prefix, service_.source_prefix4);
+    const auto place = co_await places_.take(source);
+    if (!place)
+        co_return fail(place.error());
     if (!may_ask())
         co_return without_answer(key, "it has failed several times, and is asked again soon");
-    const auto reply = co_await fetch(std::move(*request));
+    const auto reply = co_await client_.ask(std::move(*request), settings_.timeout);
     if (!reply)
-        co_return fail(asio::error::make_error_code(asio::error::operation_aborted));
+        co_return fail(reply.error());
     co_return conclude(key, judge(*reply, line));
-}
-
-asio::awaitable<std::optional<WebReply>> WebVerifier::fetch(WebRequest request)
-{
-    const auto executor = co_await asio::this_coro::executor;
-    const auto call = std::make_shared<WebCall>(address_, std::move(request), settings_.timeout);
-    const auto done = std::make_shared<OneShot<WebReply>>(executor);
-    asio::steady_timer deadline(executor, settings_.timeout);
-    deadline.async_wait([done](const asio::error_code& error) {
-        if (!error)
-            done->complete(WebReply::none("it did not answer in time"));
-    });
-    threads_.post([call, done] { done->complete(call->run()); });
-    auto reply = co_await done->wait();
-    if (!reply || reply->status() == 0)
-        give_up(call);
-    co_return reply;
-}
-
-void WebVerifier::give_up(const std::shared_ptr<WebCall>& call)
-{
-    call->revoke();
-    stopper_.post([call] { call->stop(); });
 }
 
 Digest WebVerifier::key_of(std::string_view line, const ClientInfo& client) const
@@ -107,6 +82,8 @@ Result<Admission> WebVerifier::conclude(const Digest& key, const WebVerdict& ver
         return without_answer(key, verdict.why());
     }
     note_success();
+    if (verdict.is_undecided())
+        return without_answer(key, verdict.why());
     if (verdict.is_unusable())
         return fail(Errc::backend_unavailable, address_.origin + " says who it is, but " + verdict.why());
     const std::lock_guard lock(mutex_);

@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
-#include <instancer/async/helper_threads.hpp>
+#include <instancer/admission/fair_places.hpp>
 #include <instancer/authenticator/token_verifier.hpp>
 #include <instancer/events.hpp>
 
 #include "authentication/web/admission_cache.hpp"
 #include "authentication/web/circuit_breaker.hpp"
 #include "authentication/web/web_address.hpp"
-#include "authentication/web/web_call.hpp"
+#include "authentication/web/web_client.hpp"
 #include "authentication/web/web_dialect.hpp"
 #include "config/settings.hpp"
 
 namespace instancer::daemon {
 
-/// Asks a web server whose a token is, on threads of its own, and remembers whom it has admitted.
+/// Asks a web server whose a token is, and remembers whom it has admitted.
 class WebVerifier final : public TokenVerifier {
 public:
     static constexpr std::size_t max_line = 4096;  ///< Bytes of a line at most.
@@ -29,15 +28,9 @@ public:
     WebVerifier(const ServiceSettings& service, const WebDialect& dialect, Events& events);
 
 private:
-    static constexpr std::size_t thread_count = 8;  ///< Requests at once; a guess.
+    static constexpr std::size_t place_count = 8;  ///< Requests at once; a guess.
 
     asio::awaitable<Result<Admission>> do_verify(std::string line, const ClientInfo& client) override;
-
-    /// None when cancelled.
-    asio::awaitable<std::optional<WebReply>> fetch(WebRequest request);
-
-    /// Nobody waits for the call any more, if it goes on at all.
-    void give_up(const std::shared_ptr<WebCall>& call);
 
     Digest key_of(std::string_view line, const ClientInfo& client) const;
     std::optional<Admission> remembered(const Digest& key);
@@ -56,11 +49,11 @@ private:
     const WebSettings& settings_;
     const WebAddress address_;
     Events& events_;
+    WebClient client_;
+    FairPlaces places_{place_count};
     std::mutex mutex_;  ///< Of the next two.
     AdmissionCache cache_;
     CircuitBreaker breaker_;
-    HelperThreads threads_{thread_count};
-    HelperThreads stopper_{1};
 };
 
 }  // namespace instancer::daemon

@@ -54,6 +54,19 @@ bool is_missing(const std::string& path)
     return !std::filesystem::exists(path, error) && !error;
 }
 
+/// The first of what a copy of the directory could not hold: a FIFO, a socket, a device. Empty where there is none.
+std::string find_special_file(const std::string& directory)
+{
+    namespace fs = std::filesystem;
+    std::error_code error;
+    for (fs::recursive_directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
+        const auto type = at->symlink_status(error).type();
+        if (type != fs::file_type::regular && type != fs::file_type::directory && type != fs::file_type::symlink)
+            return at->path().string();
+    }
+    return {};
+}
+
 void check_connection(Checker& checker)
 {
     const auto& service = checker.service;
@@ -147,6 +160,9 @@ void check_files(Checker& checker)
     if (!is_directory(service.dir_template))
         checker.refuse("dir-template",
                        "there is no directory " + service.dir_template + "; create it or correct the path");
+    else if (const auto special = find_special_file(service.dir_template); !special.empty())
+        checker.refuse("dir-template",
+                       "holds " + special + ", a FIFO, socket or device, which cannot be copied; remove it");
     if (!directory.empty() && is_fixed(directory) &&
         std::all_of(service.command.begin(), service.command.end(), is_fixed) &&
         std::all_of(service.env.begin(), service.env.end(), [&](const auto& entry) { return is_fixed(entry.second); }))

@@ -12,7 +12,8 @@
 
 namespace instancer {
 
-INSTANCER_DECL asio::awaitable<Result<std::string>> read_typed_line(Stream& stream, std::size_t limit)
+INSTANCER_DECL asio::awaitable<Result<std::string>> read_typed_line(Stream& stream, std::size_t limit,
+                                                                    Negotiation negotiation)
 {
     using State = detail::TypedLine::State;
     detail::TypedLine line(limit);
@@ -30,7 +31,7 @@ INSTANCER_DECL asio::awaitable<Result<std::string>> read_typed_line(Stream& stre
         if (state == State::too_long)
             co_return fail(Errc::rejected, "a line of more than " + std::to_string(limit) + " bytes");
         // Best effort: telnet does without an answer.
-        if (const auto reply = line.take_reply(); !reply.empty())
+        if (const auto reply = line.take_reply(); !reply.empty() && negotiation == Negotiation::refused)
             static_cast<void>(stream.try_write(reply));
     }
     co_return std::string(line.text());

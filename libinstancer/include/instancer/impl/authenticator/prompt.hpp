@@ -15,7 +15,8 @@ INSTANCER_DECL asio::awaitable<Result<Admission>> PromptAuthenticator::do_authen
     if (!prompt_.empty())
         if (auto asked = co_await client.write_all(prompt_); !asked)
             co_return fail(std::move(asked.error()));
-    auto token = co_await read_typed_line(client, max_line_);
+    const auto negotiation = prompt_.empty() ? Negotiation::ignored : Negotiation::refused;
+    auto token = co_await read_typed_line(client, max_line_, negotiation);
     if (!token && token.error() == asio::error::make_error_code(asio::error::eof))
         co_return fail(Errc::cancelled, "the client left before it had named a token");
     if (!token)
