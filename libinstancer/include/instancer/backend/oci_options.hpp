@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include <instancer/backend/oci_image.hpp>
 #include <instancer/backend/stderr_to.hpp>
 #include <instancer/backend/terminal_mode.hpp>
+#include <instancer/result.hpp>
 
 namespace instancer {
 
@@ -20,7 +22,10 @@ class OciOptions {
 public:
     std::string daemon = "instancerd";  ///< By it a later run finds what a crash left: letters, digits, `_`, `-`.
     OciImage image;                     ///< All containers share its files.
-    std::vector<std::string> command;   ///< Follows the image's entrypoint; empty for the image's own.
+    /// Finds `image` when the backend is prepared, on a thread of the backend's, as `OciStore::import_archive` does.
+    /// None: `image` is known.
+    std::function<Result<OciImage>()> find_image;
+    std::vector<std::string> command;  ///< Follows the image's entrypoint; empty for the image's own.
     /// Name or path of a container runtime that has the command line of runc; empty for crun, or else runc.
     std::string runtime;
     std::string init;  ///< Path of the program `instancer-init`.
