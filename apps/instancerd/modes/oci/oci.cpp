@@ -64,8 +64,8 @@ constinit const ModeEntry oci_mode{
                 .forms = {"--listen ADDR --rootfs DIR (--port N | --stdio) [options] -- COMMAND [ARG...]",
                           "--listen ADDR --archive FILE [--port N | --stdio] [options] [-- COMMAND [ARG...]]"},
                 .purpose =
-                    "Each client gets a container of its own within milliseconds, by a container runtime such as crun "
-                    "and without an engine. It reaches neither the host nor its neighbours nor the outside. It takes "
+                    "Each client gets a container of its own, by a container runtime such as crun and without an "
+                    "engine. It reaches neither the host nor its neighbours nor the outside. It takes "
                     "root.",
                 .examples = {"oci --listen :1337 --rootfs ./rootfs --stdio -- /challenge",
                              "oci --listen :1337 --archive image.tar --port 9000 --ttl 10m"},
