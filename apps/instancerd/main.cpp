@@ -12,6 +12,7 @@
 #include "files/upstreams.hpp"
 #include "flags/flag_search.hpp"
 #include "isolation/isolation.hpp"
+#include "modes/oci/oci_images.hpp"
 #include "options/option.hpp"
 
 namespace {
@@ -67,6 +68,14 @@ int find_flags(const Settings& settings)
     return search->answer(std::cin, std::cout) ? 0 : 1;
 }
 
+int prune(const Settings& settings)
+{
+    const auto pruned = prune_images(settings, std::cout);
+    if (!pruned)
+        std::cerr << "instancerd: " << pruned.error() << '\n';
+    return pruned ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv)
@@ -79,13 +88,16 @@ int main(int argc, char** argv)
     case Command::Kind::serve:
     case Command::Kind::check:
     case Command::Kind::owners:
-    case Command::Kind::find_flags: break;
+    case Command::Kind::find_flags:
+    case Command::Kind::prune: break;
     }
 
     const auto& settings = command.settings;
     auto problems = std::move(command.problems);
     for (auto& problem : validate(settings))
         problems.push_back(std::move(problem));
+    if (command.kind == Command::Kind::check && problems.empty())
+        problems = check_archives(settings);
     sort(problems);
     for (const auto& problem : problems)
         std::cerr << (problem.place().line() == 0 ? "instancerd: " : "") << problem.format(settings.file) << '\n';
@@ -99,5 +111,7 @@ int main(int argc, char** argv)
     }
     if (command.kind == Command::Kind::find_flags)
         return find_flags(settings);
+    if (command.kind == Command::Kind::prune)
+        return prune(settings);
     return report_warnings(settings, command.strict);
 }

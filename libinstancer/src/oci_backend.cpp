@@ -150,7 +150,7 @@ private:
 
     const asio::any_io_executor control_;
     const std::string service_;
-    const OciOptions options_;
+    OciOptions options_;  ///< Constant once the image is found.
     Events& events_;
     OciLauncher launcher_;
     HelperThreads starters_{starter_count}, enders_{ender_count};
@@ -160,6 +160,13 @@ private:
 
 asio::awaitable<Result<void>> OciBackend::Impl::prepare()
 {
+    if (options_.find_image) {
+        auto find = options_.find_image;
+        auto image = co_await starters_.run(std::move(find));
+        if (!image)
+            co_return fail(image.error());
+        options_.image = std::move(*image);
+    }
     auto work = [this] { return launcher_.prepare(events_); };
     auto prepared = co_await starters_.run(std::move(work));
     if (!prepared)
@@ -467,6 +474,16 @@ OciBackend::OciBackend(asio::any_io_executor control, std::string service, OciOp
 }
 
 OciBackend::~OciBackend() = default;
+
+Result<void> OciBackend::check_image(const OciOptions& options)
+{
+    if (container_command(options).empty())
+        return fail(Errc::bad_request, "no command is named, and the image has none");
+    if (const auto port = service_port(options); !port)
+        return fail(port.error());
+    const auto user = find_oci_user(options.image.root, container_user(options));
+    return user ? Result<void>() : fail(user.error());
+}
 
 BackendTraits OciBackend::do_traits() const { return impl_->traits(); }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "oci_host.hpp"
 
+#include <csignal>
 #include <filesystem>
+#include <fstream>
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +20,41 @@ namespace {
 
 /// Where the runtime finds a container's configuration: it is never on disk, and each container has another.
 constexpr auto configuration = "/proc/self/fd/4";
+
+std::string group_of(const std::string& run_name, const std::string& number) { return run_name + "." + number; }
+
+/// Where a runtime that was given this name may have made groups: beside this process, in each hierarchy that there is.
+std::vector<std::string> groups_of_runtime(const std::string& name)
+{
+    std::vector<std::string> paths;
+    for (const auto* controller : {"memory", "pids", "cpu", "cpuacct", "cpuset", "devices", "freezer", "blkio",
+                                   "net_cls", "net_prio", "perf_event", "hugetlb", "rdma", "misc", "name=systemd"})
+        if (const auto own = own_control_group(controller); !own.empty())
+            paths.push_back(own + "/" + name);
+    if (const auto own = own_control_group(); !own.empty())
+        for (const auto& path : {std::filesystem::path(own), std::filesystem::path(own).parent_path()})
+            paths.push_back(path / name);
+    return paths;
+}
+
+/// Ends what a runtime that was killed has left in its groups, such as a process that waits for it, and removes them.
+void clear_groups_of_runtime(const std::vector<std::string>& paths)
+{
+    for (const auto& path : paths) {
+        std::ifstream members(path + "/cgroup.procs");
+        for (pid_t pid = 0; members >> pid;)
+            ::kill(pid, SIGKILL);
+    }
+    GroupLimiter::remove(paths);
+}
+
+/// Removes the containers of a run that is over.
+void remove_containers(const std::string& directory, const OciRuntime& runtime)
+{
+    const auto name = std::filesystem::path(directory).filename().string();
+    for (const auto& id : runtime.remove_all(directory + "/state"))
+        clear_groups_of_runtime(groups_of_runtime(group_of(name, id)));
+}
 
 void remove_directory(const std::string& path, const std::string& service, Events* events)
 {
@@ -57,7 +94,7 @@ Result<std::unique_ptr<OciHost>> OciHost::prepare(const OciOptions& options, con
                                                   const std::string& service, Events& events)
 {
     for (const auto& directory : remove_stale_runs(options.daemon, service)) {
-        runtime.remove_all(directory + "/state");
+        remove_containers(directory, runtime);
         remove_directory(directory, service, &events);
     }
     auto name = detail::run_name(options.daemon, service);
@@ -74,6 +111,8 @@ Result<std::unique_ptr<OciHost>> OciHost::prepare(const OciOptions& options, con
         return fail(binding.error());
     return host;
 }
+
+std::string OciHost::group_name(const std::string& number) const { return group_of(run_name_, number); }
 
 Result<void> OciHost::make_directories() const
 {
@@ -106,11 +145,7 @@ Result<OciGroups> OciHost::take_groups(const std::string& number)
 {
     OciGroups groups;
     if (!limiter_) {
-        // The runtime makes them beside this process.
-        if (const auto own = own_control_group("memory"); !own.empty())
-            groups.paths.push_back(own + "/" + number);
-        if (const auto own = own_control_group(); !own.empty())
-            groups.paths.push_back(std::filesystem::path(own).parent_path() / number);
+        groups.paths = groups_of_runtime(group_name(number));
         return groups;
     }
     if (groups_) {
@@ -131,8 +166,10 @@ Result<OciGroups> OciHost::take_groups(const std::string& number)
 
 Result<void> OciHost::give_back(OciGroups groups)
 {
-    if (!limiter_)
+    if (!limiter_) {
+        clear_groups_of_runtime(groups.paths);
         return {};
+    }
     Result<void> result;
     if (groups.unified) {
         groups.unified->kill();

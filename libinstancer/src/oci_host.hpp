@@ -67,6 +67,9 @@ public:
     std::string root() const { return directory_.path_of("root"); }      ///< Empty; for its root directory.
     std::string files() const { return directory_.path_of("files"); }    ///< Those of `OciOptions::root`.
 
+    /// What a runtime that makes groups is to call those of the container of that number: no other daemon has one.
+    std::string group_name(const std::string& number) const;
+
     /// Groups with limits for the container of that number. The process that runs the runtime has to join them.
     ///
     /// Errors: what the system reports; nothing is left behind then.

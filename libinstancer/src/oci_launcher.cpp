@@ -233,7 +233,7 @@ Result<UniqueFd> OciLauncher::configuration(const InstanceRequest& request, cons
     if (container.network)
         set_network(spec, "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(container.network.get()));
     if (!runtime_->is_crun())
-        spec["linux"]["cgroupsPath"] = container.id;
+        spec["linux"]["cgroupsPath"] = host_->group_name(container.id);
     UniqueFd file(::memfd_create("config.json", MFD_CLOEXEC));
     const auto text = spec.dump(-1, ' ', false, json::error_handler_t::replace);
     if (!file || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||

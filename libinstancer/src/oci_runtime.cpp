@@ -110,11 +110,15 @@ std::vector<std::string> OciRuntime::run_arguments(const std::string& state, con
     return all;
 }
 
-void OciRuntime::remove_all(const std::string& state) const
+std::vector<std::string> OciRuntime::remove_all(const std::string& state) const
 {
     std::error_code error;
+    std::vector<std::string> ids;
     for (std::filesystem::directory_iterator at(state, error), end; !error && at != end; at.increment(error))
-        remove(state, at->path().filename().string());
+        ids.push_back(at->path().filename().string());
+    for (const auto& id : ids)
+        remove(state, id);
+    return ids;
 }
 
 void OciRuntime::remove(const std::string& state, const std::string& id) const

@@ -28,10 +28,10 @@ public:
     std::vector<std::string> run_arguments(const std::string& state, const std::string& bundle,
                                            const std::string& id) const;
 
-    /// Ends and removes each container that is still in `state`.
+    /// Ends and removes each container that is still in `state`, and returns their ids.
     ///
     /// Time: blocks, for some 10 ms each.
-    void remove_all(const std::string& state) const;
+    std::vector<std::string> remove_all(const std::string& state) const;
 
     /// Ends and removes the container `id`.
     void remove(const std::string& state, const std::string& id) const;

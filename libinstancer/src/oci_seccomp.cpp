@@ -27,9 +27,9 @@ using nlohmann::json;
 
 namespace {
 
-// Which calls are harmless follows, in substance, the default profile of Moby for a container without capabilities
-// (github.com/moby/profiles, Copyright The Moby Authors, Apache License 2.0). It is less: no clock is set, and sockets
-// are those that a network of its own is good for.
+// Names of the kernel's calls. Which of them are harmless was looked up in Moby's default profile for a container
+// without capabilities (github.com/moby/profiles), of whose text nothing is here. Some are left out: no clock is set,
+// and sockets are those that a network of its own is good for.
 constexpr std::string_view file_calls =
     "_llseek access arm_fadvise64_64 arm_sync_file_range cachestat chdir chmod chown chown32 close close_range "
     "copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64 fadvise64_64 fallocate fchdir fchmod "

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// An image that Docker built and saved, unpacked by us, is the tree that Docker itself exports. As root, since only
-// root can give files to others.
+// An image that Docker built and saved, unpacked by us, is the tree that Docker itself exports, and is served without
+// Docker. As root, since only root can give files to others.
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -17,8 +17,10 @@
 #include <instancer/backend/oci_store.hpp>
 #include <instancer/text/hex.hpp>
 
+#include "daemon.hpp"
 #include "docker_support.hpp"
 #include "image_archive.hpp"
+#include "raw_client.hpp"
 #include "temporary_directory.hpp"
 
 namespace fs = std::filesystem;
@@ -207,4 +209,18 @@ TEST_CASE("a saved image is unpacked to what Docker exports" * doctest::skip(::g
         return status.st_ino;
     };
     CHECK(inode("srv/twin") == inode("srv/reader"));
+}
+
+TEST_CASE("a saved image is served as it says itself" * doctest::skip(::geteuid() != 0))
+{
+    build_image();
+    const daemon_test::TemporaryDirectory directory;
+    const auto saved = directory.path("image.tar");
+    run_docker("save -o " + saved + " " + image_name);
+    daemon_test::Daemon daemon({"oci", "--listen", "127.0.0.1:0", "--archive", saved, "--store",
+                                directory.path("store"), "--stdio"});
+    daemon_test::RawClient client(daemon.port());
+    client.send("busybox id -u; busybox cat /opaque/new\n");
+    client.half_close();
+    CHECK(client.receive_all() == "1000\n2\n");
 }

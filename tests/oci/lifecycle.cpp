@@ -5,24 +5,6 @@
 
 using namespace oci_test;
 
-namespace {
-
-/// Processes of containers of the daemon of `options`, by the words of their command lines; the runtime's not.
-std::vector<pid_t> processes_with(const std::string& word)
-{
-    std::vector<pid_t> found;
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
-        std::ifstream file(entry.path() / "cmdline", std::ios::binary);
-        const std::string line{std::istreambuf_iterator<char>(file), {}};
-        if (line.find(word) != line.npos)
-            found.push_back(std::atoi(entry.path().filename().c_str()));
-    }
-    return found;
-}
-
-}  // namespace
-
 TEST_CASE("containers: an instance that is told to end may do so in its own way")
 {
     const Rootfs files;

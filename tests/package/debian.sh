@@ -122,9 +122,11 @@ completed() {
 [ "$(completed exec --aut)" = '--auth --auth-timeout --auth-key --auth-url --auth-url-timeout --auth-url-cache --auth-url-down' ] || fail "bash offers for --aut: $(completed exec --aut)"
 [ "$(completed exec --auth '')" = 'open source token prompt signed webhook ctfd rctf shared' ] || fail "bash offers for --auth: $(completed exec --auth '')"
 [ -z "$(completed forward --ima)" ] || fail "bash offers an option of another command"
-for command in run check owners 'flag check'; do
+for command in run check owners 'flag check' 'oci prune'; do
     [ "$(completed $command --config /etc/hostn)" = /etc/hostname ] || fail "bash offers no files for $command --config"
 done
+[[ "$(completed oci '')" == 'prune --'* ]] || fail "bash offers for oci: $(completed oci '')"
+[ "$(completed oci --listen :1 --rootf)" = --rootfs ] || fail "bash does not offer --rootfs"
 [ "$(completed check --str)" = --strict ] || fail "bash does not offer --strict"
 [ "$(completed tunnel server -t /etc/hostn)" = /etc/hostname ] || fail "bash offers no files after a short option"
 [[ " $(completed tunnel server -) " == *' -t --routing '* ]] || fail "bash offers no short options"

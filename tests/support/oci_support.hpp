@@ -126,6 +126,22 @@ inline std::string refusal(const OciOptions& options)
     return prepared ? std::string() : prepared.error().message();
 }
 
+/// Processes with these words in their command lines.
+inline std::vector<pid_t> processes_with(const std::string& words)
+{
+    std::vector<pid_t> found;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+        std::ifstream file(entry.path() / "cmdline", std::ios::binary);
+        // It may have ended meanwhile.
+        std::string line;
+        std::getline(file, line);
+        if (line.find(words) != line.npos)
+            found.push_back(std::atoi(entry.path().filename().c_str()));
+    }
+    return found;
+}
+
 /// Processes, mounts, control groups and directories whose names hold that of a test's daemon.
 inline std::vector<std::string> leftovers(const std::string& daemon)
 {
@@ -140,13 +156,12 @@ inline std::vector<std::string> leftovers(const std::string& daemon)
     look(fs::temp_directory_path());
     for (const auto* hierarchy : {"", "/memory", "/pids", "/cpu", "/unified", "/devices", "/cpuset", "/freezer"})
         look("/sys/fs/cgroup" + std::string(hierarchy));
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator("/proc", error)) {
-        std::ifstream file(entry.path() / "cmdline", std::ios::binary);
-        const std::string line{std::istreambuf_iterator<char>(file), {}};
+    for (const auto pid : processes_with("instancer." + daemon + "."))
+        found.push_back("process " + std::to_string(pid));
+    std::ifstream mounts("/proc/self/mountinfo");
+    for (std::string line; std::getline(mounts, line);)
         if (line.find("instancer." + daemon + ".") != line.npos)
             found.push_back(line);
-    }
     return found;
 }
 

@@ -191,7 +191,7 @@ TEST_CASE("oci: files and a command, and how to reach it")
     CHECK(stdio.pty == TerminalMode::raw);
     CHECK(stdio.single_use());
     CHECK_FALSE(service_of("oci --listen :1 --rootfs / --port 9000 -- sh").single_use());
-    says("oci --listen :1 --stdio -- sh", "has no files to run in; add --rootfs DIR");
+    says("oci --listen :1 --stdio -- sh", "has no files to run in; add --rootfs DIR or --archive FILE");
     says("oci --listen :1 --rootfs /no/such --stdio -- sh", "there is no directory /no/such");
     says("oci --listen :1 --rootfs / --stdio", "there is no command to run");
     says("oci --listen :1 --rootfs / -- sh", "add --stdio or --port N");
@@ -200,6 +200,23 @@ TEST_CASE("oci: files and a command, and how to reach it")
     says("oci --listen :1 --rootfs / --stdio --limit-log 1m -- sh", "for output that an engine keeps");
     says("oci --listen :1 --rootfs / --stdio --egress -- sh", "--egress works only with instancerd docker");
     says("oci --listen :1 --rootfs / --stdio --tmpfs /tmp:1m -- sh", "set its size by --limit-tmp");
+}
+
+TEST_CASE("oci: an archive says what is not said otherwise")
+{
+    const daemon_test::TemporaryDirectory directory;
+    const auto archive = directory.file("image.tar", "");
+    const auto service = service_of("oci --listen :1 --archive " + archive);
+    CHECK(service.oci.archive == archive);
+    CHECK(service.oci.store == "/var/lib/instancerd/oci");
+    CHECK(service_of("oci --listen :1 --store /srv/images --archive " + archive + " --port 1 -- sh").oci.store ==
+          "/srv/images");
+    says("oci --listen :1 --archive /no/such --stdio", "--archive: there is no file /no/such; write it by docker save");
+    says("oci --listen :1 --rootfs / --archive " + archive + " --stdio -- sh",
+         "--archive: cannot work together with --rootfs; remove one of them");
+    says("oci --listen :1 --rootfs / --store /srv --stdio -- sh", "--store: has no effect without --archive FILE");
+    CHECK(parse_command_line(words("oci prune")).text == "which configuration? Add --config FILE");
+    CHECK(parse_command_line(words("oci prune --config /dev/null")).kind == Command::Kind::prune);
 }
 
 TEST_CASE("docker: the engine is the one of DOCKER_HOST unless there is an option")

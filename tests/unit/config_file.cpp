@@ -116,7 +116,8 @@ TEST_CASE("every option can be set in a configuration")
                  "extend-window": "5m", "flag": "F{{hmac}}", "flag-key": "k", "flag-scope": "instance",
                  "flag-file": "/run/flag/flag", "flag-mode": "0440", "flag-owner": "1:2", "flag-log": "issued" },
     "o": { "mode": "oci", "listen": ":16", "rootfs": "files", "stdio": true, "command": ["x"],
-           "allow-setuid": true, "cap-add": "NET_RAW", "devices": ["/dev/null"], "seccomp": "filter.json" }
+           "allow-setuid": true, "cap-add": "NET_RAW", "devices": ["/dev/null"], "seccomp": "filter.json" },
+    "image": { "mode": "oci", "listen": ":17", "archive": "image.tar", "store": "images" }
   }
 })");
     CHECK(settings.name == "box");
@@ -344,6 +345,8 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(flagged.flags.owner == "1:2");
     CHECK(flagged.flags.log == "/etc/instancer/issued");
     CHECK(settings.services.at(13).oci.root == "/etc/instancer/files");
+    CHECK(settings.services.at(14).oci.archive == "/etc/instancer/image.tar");
+    CHECK(settings.services.at(14).oci.store == "/etc/instancer/images");
 }
 
 TEST_CASE("defaults are those that --help and the page on options print, and can be written")

@@ -316,8 +316,8 @@ TEST_CASE("an option of other modes is told all of them")
     says("forward --listen :1 --to a:1 --ttl 1s", "--ttl works only with instancerd exec, docker or oci");
     says("exec --listen :1 --second-agent refused -- /bin/cat", "works only with instancerd tunnel server");
     says("tunnel agent -p a:1 --control :2", "--control works only with instancerd relay or tunnel server");
-    says("exec --listen :1 --config c -- /bin/cat",
-         "--config works only with instancerd tunnel server, run, check, owners or flag check; remove it or use that");
+    says("exec --listen :1 --config c -- /bin/cat", "--config works only with instancerd tunnel server, run, check, "
+                                                    "owners, flag check or oci prune; remove it or use that");
     Problems problems;
     read_config("/c.json", R"({"services": {"s": {"mode": "forward", "listen": ":1", "to": "a:1", "ttl": "1s"}}})",
                 problems);

@@ -47,6 +47,7 @@ constexpr std::string_view file_help =
        instancerd check --config FILE [options]    says what is wrong with it; exit 2, or 0 when all is well
        instancerd owners --config FILE [options]   lists hash, service and label of each owner of a listed token
        instancerd flag check --config FILE         says whose each flag on standard input is
+       instancerd oci prune --config FILE          removes unpacked images that it does not use
 
 The configuration is JSON, with comments:
 
@@ -140,12 +141,12 @@ std::string unknown_word(const std::string& word, const std::string& guess, cons
 
 Command misuse(const std::string& text) { return Command(Command::Kind::misuse, text); }
 
-/// `tunnel server`, `tunnel agent` and `flag check` are one word for the rest.
+/// `tunnel server`, `tunnel agent`, `flag check` and `oci prune` are one word for the rest.
 Parsed<void> join_words(std::vector<std::string>& arguments)
 {
     const auto first = arguments.empty() ? std::string() : arguments.front();
     const auto second = arguments.size() < 2 ? std::string() : arguments[1];
-    if (first != "tunnel" && first != "flag")
+    if (first != "tunnel" && first != "flag" && (first != "oci" || second != "prune"))
         return {};
     if (first == "tunnel" && second != "server" && second != "agent")
         return wrong("which end of the tunnel? Write instancerd tunnel server, or instancerd tunnel agent");
@@ -302,7 +303,8 @@ private:
     CLI::Option* help_;
 };
 
-/// `run`, `check`, `owners` or `flag check`: a configuration, and options of the daemon that go before what it says.
+/// `run`, `check`, `owners`, `flag check` or `oci prune`: a configuration, and options of the daemon that go before
+/// what it says.
 class FileForm {
 public:
     FileForm(CLI::App& app, std::string_view name, Command::Kind kind)
@@ -386,7 +388,8 @@ Command parse_command_line(std::vector<std::string> arguments)
     const FileForm file_forms[] = {{app, "run", Command::Kind::serve},
                                    {app, "check", Command::Kind::check},
                                    {app, "owners", Command::Kind::owners},
-                                   {app, "flag-check", Command::Kind::find_flags}};
+                                   {app, "flag-check", Command::Kind::find_flags},
+                                   {app, "oci-prune", Command::Kind::prune}};
 
     std::reverse(arguments.begin(), arguments.end());
     try {

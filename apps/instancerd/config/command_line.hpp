@@ -21,6 +21,7 @@ public:
         check,       ///< Report `problems`.
         owners,      ///< List whose tokens are accepted.
         find_flags,  ///< Say whose the flags on standard input are.
+        prune,       ///< Remove unpacked images that nobody uses.
         act,         ///< Call `act` for the exit code.
     };
 

@@ -15,6 +15,7 @@
 #include "config/settings.hpp"
 #include "daemon/listen.hpp"
 #include "daemon/running_service.hpp"
+#include "modes/oci/oci_images.hpp"
 #include "observe/log.hpp"
 
 namespace instancer::daemon {
@@ -44,6 +45,7 @@ public:
     InheritedSockets inherited;
     const std::shared_ptr<InstanceBudget> budget;
     const std::shared_ptr<UnadmittedLimit> unadmitted;
+    OciImages images;
     Log& log;
 
 private:

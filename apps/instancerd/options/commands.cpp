@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "options/commands.hpp"
 
+#include <algorithm>
+
 #include "modes/modes.hpp"
 #include "options/options.hpp"
 #include "proof/proof.hpp"
@@ -41,6 +43,11 @@ std::vector<CommandEntry> commands()
                        "Finds the owner of each flag on standard input. One line each: flag, service, owner and label, "
                        "with tabs between, or that it is nobody's. Exit 0 when each is somebody's, 1 when one is "
                        "nobody's, 2 when the configuration is wrong."});
+    all.push_back({.words = "oci prune",
+                   .forms = {"--config FILE"},
+                   .brief = "remove the unpacked images that it does not use",
+                   .purpose = "Removes the unpacked images that no service of the configuration uses from its stores, "
+                              "and says which. Nothing else removes them. The daemon must not run."});
     for (const auto& command : proof_commands())
         all.push_back(command);
     return all;
@@ -50,7 +57,8 @@ std::vector<std::string_view> first_words()
 {
     std::vector<std::string_view> words;
     for (const auto& command : commands())
-        if (const auto word = command.words.substr(0, command.words.find(' ')); words.empty() || words.back() != word)
+        if (const auto word = command.words.substr(0, command.words.find(' '));
+            std::find(words.begin(), words.end(), word) == words.end())
             words.push_back(word);
     return words;
 }

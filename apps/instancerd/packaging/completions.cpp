@@ -23,6 +23,13 @@ std::map<std::string, std::vector<std::string>> second_words()
     return result;
 }
 
+/// Whether the word is a command by itself, beside those that begin with it.
+bool is_command(std::string_view word)
+{
+    const auto all = commands();
+    return std::any_of(all.begin(), all.end(), [&](const auto& command) { return command.words == word; });
+}
+
 std::vector<const Option*> options_of(const CommandEntry& command)
 {
     std::vector<const Option*> known;
@@ -122,7 +129,8 @@ std::string bash_action(const Option& option)
     return "return";
 }
 
-/// When fish completes the command. A word alone, as check, may be the second of other commands, as of `flag check`.
+/// When fish completes the command. A word alone, as check, may be the second of other commands, as of `flag check`, or
+/// the first, as of `oci prune`.
 std::string fish_condition(const CommandEntry& command)
 {
     std::string condition;
@@ -130,9 +138,12 @@ std::string fish_condition(const CommandEntry& command)
     for (const auto& word : words)
         condition += (condition.empty() ? "" : "; and ") + ("__fish_seen_subcommand_from " + word);
     if (words.size() == 1)
-        for (const auto& [first, seconds] : second_words())
+        for (const auto& [first, seconds] : second_words()) {
             if (std::find(seconds.begin(), seconds.end(), words[0]) != seconds.end())
                 condition += "; and not __fish_seen_subcommand_from " + first;
+            if (first == words[0])
+                condition += "; and not __fish_seen_subcommand_from " + joined(seconds, " ");
+        }
     return condition;
 }
 
@@ -179,16 +190,17 @@ _instancerd()
         return
     fi
 )";
-    for (const auto& [first, words] : second_words())
-        std::cout << "    if [[ $command == " << first << R"( ]]; then
-        if ((COMP_CWORD == 2)); then
-            COMPREPLY=($(compgen -W ")"
-                  << joined(words, " ") << R"(" -- "$word"))
-            return
-        fi
-        command+=" ${COMP_WORDS[2]}"
-    fi
-)";
+    for (const auto& [first, words] : second_words()) {
+        // Beside a command of one word, the second is one of several that may follow.
+        const bool alone = is_command(first);
+        std::cout << "    if [[ $command == " << first
+                  << " ]]; then\n        if ((COMP_CWORD == 2)); then\n            "
+                  << (alone
+                          ? "words='" + joined(words, " ") + " '"
+                          : "COMPREPLY=($(compgen -W \"" + joined(words, " ") + "\" -- \"$word\"))\n            return")
+                  << "\n        elif [[ ' " << joined(words, " ") << " ' == *\" ${COMP_WORDS[2]} \"* ]]; then\n"
+                  << "            command+=\" ${COMP_WORDS[2]}\"\n        fi\n    fi\n";
+    }
     std::cout
         << "    case $command:$previous in\n        *:--config) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n";
     for (const auto& option : options())
@@ -218,8 +230,9 @@ void write_zsh()
               << " --help --version\n    return\nfi\n";
     for (const auto& [first, words] : second_words())
         std::cout << "if [[ $command == " << first << " ]]; then\n    if (( CURRENT == 3 )); then\n        compadd -- "
-                  << joined(words, " ") << "\n        return\n    fi\n    command+=\" $words[3]\"\n    shift words\n"
-                  << "    (( CURRENT-- ))\nfi\n";
+                  << joined(words, " ") << (is_command(first) ? "" : "\n        return") << "\n    elif [[ ' "
+                  << joined(words, " ") << " ' == *\" $words[3] \"* ]]; then\n"
+                  << "        command+=\" $words[3]\"\n        shift words\n        (( CURRENT-- ))\n    fi\nfi\n";
     std::cout << "shift words\n(( CURRENT-- ))\ncase $command in\n";
     for (const auto& command : commands()) {
         std::cout << "    '" << command.words << "')\n        specs=(\n";

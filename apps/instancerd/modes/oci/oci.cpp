@@ -46,6 +46,11 @@ Parsed<std::unique_ptr<RunningService>> prepare(const OwnedSettings& settings, S
         return wrong(privileges.error());
     auto options = backend_options(settings.daemon(), settings.service());
     options.privileges = std::move(*privileges);
+    if (const auto& oci = settings.service().oci; !oci.archive.empty())
+        options.find_image = [oci, &context, name = settings.service().name] {
+            context.log.notice(name, "reading the archive " + oci.archive);
+            return context.images.import(oci.archive, oci.store);
+        };
     parts->use_backend<OciBackend>(context.workers.control(), settings.service().name, std::move(options), context.log);
     return std::make_unique<InstanceService>(settings, context, std::move(*parts));
 }
@@ -57,13 +62,14 @@ constinit const ModeEntry oci_mode{
     .name = "oci",
     .use = "to run containers without an engine",
     .command = {.words = "oci",
-                .forms = {"--listen ADDR --rootfs DIR (--port N | --stdio) [options] -- COMMAND [ARG...]"},
+                .forms = {"--listen ADDR --rootfs DIR (--port N | --stdio) [options] -- COMMAND [ARG...]",
+                          "--listen ADDR --archive FILE [--port N | --stdio] [options] [-- COMMAND [ARG...]]"},
                 .purpose =
-                    "Each client gets a container of its own within milliseconds, by a container runtime such as crun "
-                    "and without an engine. It reaches neither the host nor its neighbours nor the outside. It takes "
+                    "Each client gets a container of its own, by a container runtime such as crun and without an "
+                    "engine. It reaches neither the host nor its neighbours nor the outside. It takes "
                     "root.",
                 .examples = {"oci --listen :1337 --rootfs ./rootfs --stdio -- /challenge",
-                             "oci --listen :1337 --rootfs ./rootfs --port 9000 --ttl 10m -- /server"},
+                             "oci --listen :1337 --archive image.tar --port 9000 --ttl 10m"},
                 .stray = "the command to run comes last, after --",
                 .scope = Scope::oci},
     .options = oci_options,

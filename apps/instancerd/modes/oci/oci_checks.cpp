@@ -22,11 +22,17 @@ void check_files(Checker& checker)
 {
     const auto& service = checker.service;
     const auto& root = service.oci.root;
-    if (root.empty() && !checker.has("rootfs"))
-        checker.refuse("rootfs", "has no files to run in; add " + checker.say("rootfs", "DIR"));
-    else if (!root.empty() && !is_directory(root))
+    const auto& archive = service.oci.archive;
+    std::error_code error;
+    const bool has_image = checker.has("archive");
+    if (!has_image && !checker.has("rootfs"))
+        checker.refuse("rootfs", "has no files to run in; add " + checker.say("rootfs", "DIR") + " or " +
+                                     checker.say("archive", "FILE"));
+    if (!root.empty() && !is_directory(root))
         checker.refuse("rootfs", "there is no directory " + root + "; create it or correct the path");
-    if (service.command.empty() && service.reads("command"))
+    if (!archive.empty() && !std::filesystem::is_regular_file(archive, error))
+        checker.refuse("archive", "there is no file " + archive + "; write it by docker save, or correct the path");
+    if (!has_image && service.command.empty() && service.reads("command"))
         checker.refuse("command", checker.settings.file.empty()
                                       ? "there is no command to run; put it last, after --, as in: -- /bin/cat"
                                       : "has no command to run; add \"command\": [\"PROGRAM\", \"ARGUMENT\", ...]");
@@ -46,7 +52,7 @@ void check_oci(Checker& checker)
     const auto& service = checker.service;
     const bool stdio = service.docker.io == ContainerIo::stdio;
     check_files(checker);
-    if (!stdio && service.docker.port == 0 && !checker.has("port"))
+    if (!stdio && service.docker.port == 0 && !checker.has("port") && !checker.has("archive"))
         checker.refuse("port", "it is not known how to reach the program; add " + checker.say("stdio") + " or " +
                                    checker.say("port", "N"));
     if (service.pty != TerminalMode::none && checker.has("stderr") && service.stderr_to != StderrTo::client)

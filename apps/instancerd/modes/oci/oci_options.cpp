@@ -13,6 +13,12 @@ constexpr std::string_view group = "Containers without an engine (oci)";
 constexpr Option table[] = {
     {group, "rootfs", directory<&ServiceSettings::oci, &OciSettings::root>, Scope::oci, {},
      "the files of the containers, which all share and none can change"},
+    {group, "archive", file<&ServiceSettings::oci, &OciSettings::archive>, Scope::oci, {},
+     "an image to run in place of files: what docker save has written, or an OCI archive",
+     {.conflict = {{"rootfs"}}}},
+    {group, "store", directory<&ServiceSettings::oci, &OciSettings::store>, Scope::oci, {},
+     "where images are unpacked, each once; no two daemons can use it at once",
+     {.needs = {{{{"archive", {}, "FILE"}}}}}},
 };
 // clang-format on
 

@@ -30,6 +30,13 @@ public:
     OciBackend(asio::any_io_executor control, std::string service, OciOptions options, Events& events);
     ~OciBackend() override;
 
+    /// Whether the image has what the options leave to it: a command, a port, a user. Starts nothing.
+    ///
+    /// Time: reads two files of the image.
+    /// Errors: Errc::bad_request, with the remedy; what the system reports.
+    /// Threads: any.
+    static Result<void> check_image(const OciOptions& options);
+
 private:
     class Impl;
 

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include <instancer/backend/oci_root.hpp>
 #include <instancer/backend/stderr_to.hpp>
 #include <instancer/backend/terminal_mode.hpp>
+#include <instancer/result.hpp>
 
 namespace instancer {
 
@@ -22,8 +24,11 @@ class OciOptions {
 public:
     std::string daemon = "instancerd";  ///< By it a later run finds what a crash left: letters, digits, `_`, `-`.
     OciImage image;                     ///< All containers share its files.
-    OciRoot root;                       ///< In place of the image's files, unless it is empty.
-    std::vector<std::string> command;   ///< Follows the image's entrypoint; empty for the image's own.
+    /// Finds `image` when the backend is prepared, on a thread of the backend's, as `OciStore::import_archive` does.
+    /// None: `image` is known.
+    std::function<Result<OciImage>()> find_image;
+    OciRoot root;                      ///< In place of the image's files, unless it is empty.
+    std::vector<std::string> command;  ///< Follows the image's entrypoint; empty for the image's own.
     /// Name or path of a container runtime that has the command line of runc; empty for crun, or else runc.
     std::string runtime;
     std::string init;  ///< Path of the program `instancer-init`.

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <filesystem>
+#include <iosfwd>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include <instancer/backend/oci_store.hpp>
+
+#include "config/problem.hpp"
+#include "config/settings.hpp"
+
+namespace instancer::daemon {
+
+/// The images of all services of a daemon, in stores that no other daemon can use for as long as this lives.
+///
+/// Threads: any.
+class OciImages {
+public:
+    /// The image in `archive`, unpacked unless the store in `directory` has it.
+    ///
+    /// Time: blocks; of an image that is new, all of it is read.
+    Result<OciImage> import(const std::string& archive, const std::string& directory);
+
+private:
+    std::mutex mutex_;
+    std::map<std::filesystem::path, OciStore> stores_;
+};
+
+/// What is wrong with the archives that services name, and with what options leave to them. Each is unpacked for that,
+/// to where nothing of it remains.
+Problems check_archives(const Settings& settings);
+
+/// Removes the images that no service uses from the stores of the configuration, and writes which to `out`.
+Parsed<void> prune_images(const Settings& settings, std::ostream& out);
+
+}  // namespace instancer::daemon
