@@ -27,7 +27,7 @@ bool is_below(const fs::path& path, const fs::path& directory)
     return std::mismatch(directory.begin(), directory.end(), path.begin(), path.end()).first == directory.end();
 }
 
-/// What every sandbox has one of its own of.
+/// Directories of which every sandbox has its own.
 constexpr std::array own_directories = {"/dev", "/proc", "/sys", "/tmp"};
 
 /// Directories in which much of this host is kept, or its secrets.

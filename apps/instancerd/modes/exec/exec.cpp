@@ -100,8 +100,7 @@ constinit const ModeEntry exec_mode{
                 .forms = {"--listen ADDR [options] -- COMMAND [ARG...]"},
                 .purpose = "Each client gets a process of its own, reached by its standard input and output, by the "
                            "client's own socket, or by a port that it listens on.",
-                .examples = {"exec --listen 127.0.0.1:1337 -- /usr/bin/python3 chall.py",
-                             "exec --sandbox --listen :1337 -- python3 chall.py",
+                .examples = {"exec --sandbox --listen :1337 -- python3 chall.py",
                              "exec --listen :1337 --io port --auth source -- python3 server.py {port}"},
                 .stray = "the command to run comes last, after --",
                 .scope = Scope::exec},

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <filesystem>
+#include <system_error>
+
 #include <unistd.h>
 
 #include <instancer/backend/find_program.hpp>
