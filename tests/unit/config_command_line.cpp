@@ -214,7 +214,8 @@ TEST_CASE("oci: an archive says what is not said otherwise")
     says("oci --listen :1 --archive /no/such --stdio", "--archive: there is no file /no/such; write it by docker save");
     says("oci --listen :1 --rootfs / --archive " + archive + " --stdio -- sh",
          "--archive: cannot work together with --rootfs; remove one of them");
-    says("oci --listen :1 --rootfs / --store /srv --stdio -- sh", "--store: needs --archive FILE; add that or remove this");
+    says("oci --listen :1 --rootfs / --store /srv --stdio -- sh",
+         "--store: needs --archive FILE; add that or remove this");
     CHECK(parse_command_line(words("oci prune")).text == "which configuration? Add --config FILE");
     CHECK(parse_command_line(words("oci prune --config /dev/null")).kind == Command::Kind::prune);
 }

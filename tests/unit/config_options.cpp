@@ -189,6 +189,7 @@ TEST_CASE("a default that is told in words is the one that holds")
         {"workdir", exec + program, "", "the current directory"},
         {"port", image, "", "the only one that the image exposes"},
         {"runtime", image, "", "the engine's own"},
+        {"seccomp", image, "", "a filter that allows what most programs need"},
         {"engine", image, "unix:///var/run/docker.sock", "else unix:///var/run/docker.sock"},
         {"check-expect", "forward --listen :1 --to a:1", "", "to connect is enough"},
         {"proxy", server, "", "server: 0.0.0.0:8443"},

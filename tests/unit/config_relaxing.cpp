@@ -8,6 +8,7 @@
 #include "relaxing/relaxing.hpp"
 
 using namespace config_test;
+using instancer::ContainerPrivileges;
 using instancer::daemon::Isolation;
 
 namespace {

@@ -77,7 +77,7 @@ TEST_CASE("sandbox: a working directory that shows more than it should is refuse
     refuses(workdir + "\"auth\": \"token\", \"tokens\": \"" + tokens + "\"", "instances would see " + tokens);
     std::filesystem::create_symlink(tokens, link.path("tokens"));
     refuses(workdir + "\"auth\": \"token\", \"tokens\": \"" + link.path("tokens") + "\"", "instances would see");
-    const auto key = files.file("key", std::string(64, '0') + "\n");
+    const auto key = files.file("key", "hex:" + std::string(64, '0') + "\n");
     ::chmod(key.c_str(), 0600);
     refuses(workdir + "\"auth\": \"signed\", \"auth-key\": \"" + key + "\"", "instances would see " + key);
     refuses(workdir + "\"record\": \"" + files.path() + "\"", "instances would see");
