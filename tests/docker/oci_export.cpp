@@ -217,8 +217,8 @@ TEST_CASE("a saved image is served as it says itself" * doctest::skip(::geteuid(
     const daemon_test::TemporaryDirectory directory;
     const auto saved = directory.path("image.tar");
     run_docker("save -o " + saved + " " + image_name);
-    daemon_test::Daemon daemon({"oci", "--listen", "127.0.0.1:0", "--archive", saved, "--store",
-                                directory.path("store"), "--stdio"});
+    daemon_test::Daemon daemon(
+        {"oci", "--listen", "127.0.0.1:0", "--archive", saved, "--store", directory.path("store"), "--stdio"});
     daemon_test::RawClient client(daemon.port());
     client.send("busybox id -u; busybox cat /opaque/new\n");
     client.half_close();

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // The process that takes away what a killed program's instances leave.
-#include <array>
 #include <atomic>
 #include <csignal>
 #include <cstddef>
@@ -15,6 +14,7 @@
 #include <doctest/doctest.h>
 #include <poll.h>
 #include <pthread.h>
+#include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -83,12 +83,12 @@ class Sleeper {
 public:
     explicit Sleeper(const std::string& mark)
     {
-        pid_ = ::fork();
-        REQUIRE(pid_ >= 0);
-        if (pid_ == 0) {
-            ::execle("/bin/sleep", "sleep", "100", nullptr, std::array<const char*, 2>{mark.c_str(), nullptr}.data());
-            ::_exit(1);
-        }
+        // Its environment is that of the new program when this returns.
+        char program[] = "/bin/sleep", seconds[] = "100";
+        char* const arguments[] = {program, seconds, nullptr};
+        auto variable = mark;
+        char* const environment[] = {variable.data(), nullptr};
+        REQUIRE(::posix_spawn(&pid_, program, nullptr, nullptr, arguments, environment) == 0);
     }
     Sleeper(const Sleeper&) = delete;
     ~Sleeper()
