@@ -462,7 +462,7 @@ asio::awaitable<std::string> OciBackend::Impl::diagnose(Instance instance)
 {
     const auto container = instance.shared_state<OciContainer>();
     const auto said = said_by(*container);
-    auto text = said.empty() ? std::string("no output") : "last output:" + said;
+    auto text = said.empty() ? std::string("nothing on standard error") : "last output:" + said;
     if (options_.io == ContainerIo::port)
         text += "\nclients are connected to port " + std::to_string(launcher_.port());
     co_return text;
@@ -478,7 +478,7 @@ OciBackend::~OciBackend() = default;
 Result<void> OciBackend::check_image(const OciOptions& options)
 {
     if (container_command(options).empty())
-        return fail(Errc::bad_request, "no command is named, and the image has none");
+        return fail(Errc::bad_request, "no command is named, and the image has none; name one");
     if (const auto port = service_port(options); !port)
         return fail(port.error());
     const auto user = find_oci_user(options.image.root, container_user(options));

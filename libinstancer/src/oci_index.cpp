@@ -73,7 +73,9 @@ public:
         else if (archive_.has("manifest.json"))
             add_docker(parse("manifest.json", read("manifest.json")));
         else
-            throw Error(Errc::bad_request, "it has neither index.json nor manifest.json: it is no archive of an image");
+            throw Error(Errc::bad_request,
+                        "it has neither index.json nor manifest.json: it is no archive of an image; write one by "
+                        "docker save, or unpack what docker export wrote into a directory of files");
         return std::move(found_);
     }
 

@@ -187,7 +187,7 @@ Result<void> check(const OciOptions& options, std::string_view service)
     if (options.root.empty() && !options.image.root.is_absolute())
         return bad("'" + options.image.root.string() + "': the path of the container's files must be absolute");
     if (container_command(options).empty())
-        return bad("no command is named, and the image has none");
+        return bad("no command is named, and the image has none; name one");
     if (options.pty != TerminalMode::none && options.io == ContainerIo::port)
         return bad("a terminal needs standard streams (stdio) instead of a port");
     if (options.stderr_to == StderrTo::client && options.io == ContainerIo::port)

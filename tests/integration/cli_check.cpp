@@ -99,7 +99,8 @@ TEST_CASE("check grades isolation; only with --strict is weak isolation wrong")
         "other": {"mode": "forward", "listen": ":3", "to": "localhost:4"}}})");
     const Finished check({"check", "--config", config});
     CHECK(check.code == 0);
-    CHECK(check.says("isolation: bad: weak: one instance can take all memory; add \"limits.memory\": \"256m\"\n"));
+    CHECK(
+        check.says("isolation: bad: weak: one instance can take all memory; add \"limits\": {\"memory\": \"256m\"}\n"));
     CHECK(check.says("isolation: good: strong\n"));
     CHECK_FALSE(check.says("isolation: other"));
     const Finished strict({"check", "--strict", "--config", config});

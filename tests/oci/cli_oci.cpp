@@ -138,7 +138,7 @@ TEST_CASE("archive: what the image says is the default, in both formats and by b
 TEST_CASE("archive: options go before what the image says")
 {
     const Place place(image().docker_archive());
-    Daemon daemon(place.daemon({"--stdio", "--user", "77", "--env", "GREETING=hi"}, {"echo $(id -u) $GREETING"}));
+    Daemon daemon(place.daemon({"--stdio", "--user", "77:77", "--env", "GREETING=hi"}, {"echo $(id -u) $GREETING"}));
     CHECK(talk(daemon) == "77 hi\n");
 }
 

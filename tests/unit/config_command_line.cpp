@@ -121,7 +121,13 @@ TEST_CASE("wrong command lines are answered with the right one")
     says("exec --listen :1", "there is no command to run; put it last, after --");
     says("exec -- cat", "has no address to listen on; add --listen :1337");
     says("exec --listen :1 --limit-tmp 1m -- cat",
-         "--limit-tmp: cannot be enforced for a process; remove it or use instancerd docker");
+         "--limit-tmp: cannot be enforced for a process; remove it or use --sandbox");
+    says("exec --listen :1 --limit-log 1m -- cat", "remove it or use instancerd docker");
+    says("oci --listen :1 --stdio --rootfs / -- cat", "--rootfs: would show instances all files of this host");
+    says("oci --listen :1 --stdio --archive /usr -- cat", "--archive: is a directory: /usr; name a file");
+    says("oci --listen :1 --stdio --rootfs /usr --mount /run:/r -- cat",
+         "--mount: /run would give containers the Docker");
+    says("oci --listen :1 --stdio --rootfs /usr --user 700 -- cat", "that of root; add --user 700:700");
     says("exec --listen :1 -- cat {port}", "{port} needs --io port");
     says("exec --listen :1 --ports 1-2 -- cat", "--ports: needs --io port");
     says("docker --listen :1 --port 1", "has no image to run; add --image NAME");

@@ -181,6 +181,6 @@ TEST_CASE("isolation: what starts no instances is not graded, and a configuratio
     settings.services = {service};
     const auto all = grade_isolation(settings, settings.services.front(), true);
     REQUIRE(all.size() == 2);
-    CHECK(all[0].text.ends_with("; add \"limits.pids\": \"64\""));
+    CHECK(all[0].text.ends_with("; add \"limits\": {\"pids\": 64}"));
     CHECK(all[1].text.ends_with("; add \"sandbox\": true"));
 }

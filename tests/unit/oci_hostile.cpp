@@ -201,7 +201,10 @@ TEST_CASE("damaged image: what is no archive of an image is refused by name")
         CHECK_MESSAGE(refusal.find("image.tar: " + text) != refusal.npos, refusal);
     };
     says("#!/bin/sh\n", "Unrecognized archive format");
-    says(Tar().file("x", "1").finish(), "it has neither index.json nor manifest.json: it is no archive of an image");
+    says(Tar().file("x", "1").finish(),
+         "it has neither index.json nor manifest.json: it is no archive of an image; "
+         "write one by docker save, or unpack what docker export wrote into a directory of "
+         "files");
     says(Tar().file("manifest.json", "[").finish(), "manifest.json: ");
     says(Tar().file("manifest.json", "[]").finish(), "it has no image");
     says(Tar().file("manifest.json", R"([{"Config": 5}])").finish(), "its index is none of an image: ");

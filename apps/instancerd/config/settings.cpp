@@ -10,6 +10,7 @@
 
 #include <instancer/identity.hpp>
 
+#include "config/text.hpp"
 #include "daemon/system.hpp"
 #include "options/options.hpp"
 #include "sandbox/sandbox.hpp"
@@ -174,12 +175,23 @@ std::string Settings::init_program() const { return init.empty() ? find_init() :
 
 std::string Settings::say(std::string_view option, std::string_view value) const
 {
-    if (file.empty())
-        return "--" + std::string(option) +
-               (value.empty()                   ? ""
-                : value.find(' ') == value.npos ? " " + std::string(value)
-                                                : " '" + std::string(value) + "'");
-    return "\"" + key_of(option) + "\"" + (value.empty() ? "" : ": \"" + std::string(value) + "\"");
+    const auto* const known = find_option(option);
+    const auto shape = known ? known->type.shape : Shape::text;
+    if (file.empty()) {
+        const auto name = "--" + std::string(option);
+        if (value.empty() || shape == Shape::flag)
+            return name;
+        return name + (value.find(' ') == value.npos ? " " + std::string(value) : " '" + std::string(value) + "'");
+    }
+    const auto key = key_of(option);
+    if (value.empty())
+        return in_quotes(key);
+    const bool is_bare = shape == Shape::number || shape == Shape::flag;
+    const auto text = is_bare ? std::string(value) : in_quotes(value);
+    const auto dot = key.find('.');
+    if (dot == key.npos)
+        return in_quotes(key) + ": " + text;
+    return in_quotes(key.substr(0, dot)) + ": {" + in_quotes(key.substr(dot + 1)) + ": " + text + "}";
 }
 
 }  // namespace instancer::daemon

@@ -76,13 +76,11 @@ constexpr Row table[] = {
     {Isolation::fair, Scope::instances, [](const Graded& g) { return g.service.auth == Auth::shared; },
      "nobody says who it is, and all clients share one instance", "auth", "prompt"},
     {Isolation::fair, Scope::exec, [](const Graded&) { return true; },
-     "its programs reach the network, and every file that their user may read", "sandbox"},
+     "its programs reach the network, and every file that their user may read", "sandbox", "true"},
 };
 
 std::string remedy(const Settings& settings, const Row& row)
 {
-    if (row.option == "sandbox")
-        return settings.file.empty() ? "add --sandbox" : "add \"sandbox\": true";
     if (row.option == "auth")
         return "use " + settings.say(row.option, row.value);
     return (row.value.empty() ? "remove " : "add ") + settings.say(row.option, row.value);

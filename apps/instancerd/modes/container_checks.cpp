@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <system_error>
 
+#include <instancer/backend/docker_exposure.hpp>
+
 namespace instancer::daemon {
 
 void check_container_mounts(Checker& checker)
@@ -13,6 +15,10 @@ void check_container_mounts(Checker& checker)
         std::error_code error;
         if (!std::filesystem::exists(mount.source, error))
             checker.refuse("mount", "there is no " + mount.source + "; create it or correct the path");
+        else if (instancer::exposes_engine(docker, mount.source))
+            checker.refuse("mount", mount.source +
+                                        " would give containers the Docker engine, and with it the host; mount "
+                                        "something smaller");
     }
     for (const auto& tmpfs : docker.tmpfs)
         if (std::filesystem::path(tmpfs.target + "/").lexically_normal() == "/tmp/")

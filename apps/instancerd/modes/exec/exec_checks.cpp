@@ -108,7 +108,9 @@ void check_limits(Checker& checker)
     for (const auto option : {"limit-tmp", "limit-log"})
         if (checker.has(option))
             checker.refuse(option, std::string("cannot be enforced for a process; remove it or use ") +
-                                       (checker.settings.file.empty() ? "instancerd docker" : "\"mode\": \"docker\""));
+                                       (option == std::string_view("limit-tmp") ? checker.say("sandbox", "true")
+                                        : checker.settings.file.empty()         ? "instancerd docker"
+                                                                                : "\"mode\": \"docker\""));
     if (rlimit ours{}; ::getrlimit(RLIMIT_CORE, &ours) == 0 && ::geteuid() != 0 && service.limits.core > ours.rlim_max)
         checker.refuse("limit-core", "is more than the daemon's own limit, " + std::to_string(ours.rlim_max) +
                                          "; lower it, or raise that (ulimit -Hc, LimitCORE= of a unit)");

@@ -33,13 +33,28 @@ void check_files(Checker& checker)
                                      checker.say("archive", "FILE"));
     if (!root.empty() && !is_directory(root))
         checker.refuse("rootfs", "there is no directory " + root + "; create it or correct the path");
-    if (!archive.empty() && !std::filesystem::is_regular_file(archive, error))
+    else if (!root.empty() && std::filesystem::equivalent(root, "/", error))
+        checker.refuse("rootfs", "would show instances all files of this host; name a directory of their own, or use "
+                                 "instancerd exec --sandbox");
+    if (is_directory(archive))
+        checker.refuse("archive", "is a directory: " + archive + "; name a file that docker save wrote, or use " +
+                                      checker.say("rootfs", archive));
+    else if (!archive.empty() && !std::filesystem::is_regular_file(archive, error))
         checker.refuse("archive", "there is no file " + archive + "; write it by docker save, or correct the path");
     if (!has_image && service.command.empty() && service.reads("command"))
         checker.refuse("command", checker.settings.file.empty()
                                       ? "there is no command to run; put it last, after --, as in: -- /bin/cat"
                                       : "has no command to run; add \"command\": [\"PROGRAM\", \"ARGUMENT\", ...]");
     check_container_mounts(checker);
+}
+
+/// Without a group a number that the files' /etc/passwd lacks has the group of root, by the custom of images.
+void check_user(Checker& checker)
+{
+    const auto& user = checker.service.user;
+    if (user.find_first_not_of("0123456789") == user.npos && user.find_first_not_of('0') != user.npos)
+        checker.refuse("user", "is a number without a group, whose group would be that of root; add " +
+                                   checker.say("user", user + ":" + user));
 }
 
 }  // namespace
@@ -67,6 +82,7 @@ void check_oci(Checker& checker)
                                      "connection; add that or use log or null");
     if (checker.has("limit-log"))
         checker.refuse("limit-log", "is for output that an engine keeps, and there is none; remove it");
+    check_user(checker);
     check_runtime(checker);
     checker.check_environment();
 }
