@@ -178,20 +178,20 @@ std::string Settings::say(std::string_view option, std::string_view value) const
     const auto* const known = find_option(option);
     const auto shape = known ? known->type.shape : Shape::text;
     if (file.empty()) {
-        const auto name = "--" + std::string(option);
+        const auto switched = "--" + std::string(option);
         if (value.empty() || shape == Shape::flag)
-            return name;
-        return name + (value.find(' ') == value.npos ? " " + std::string(value) : " '" + std::string(value) + "'");
+            return switched;
+        return switched + (value.find(' ') == value.npos ? " " + std::string(value) : " '" + std::string(value) + "'");
     }
     const auto key = key_of(option);
     if (value.empty())
         return in_quotes(key);
     const bool is_bare = shape == Shape::number || shape == Shape::flag;
-    const auto text = is_bare ? std::string(value) : in_quotes(value);
+    const auto shown = is_bare ? std::string(value) : in_quotes(value);
     const auto dot = key.find('.');
     if (dot == key.npos)
-        return in_quotes(key) + ": " + text;
-    return in_quotes(key.substr(0, dot)) + ": {" + in_quotes(key.substr(dot + 1)) + ": " + text + "}";
+        return in_quotes(key) + ": " + shown;
+    return in_quotes(key.substr(0, dot)) + ": {" + in_quotes(key.substr(dot + 1)) + ": " + shown + "}";
 }
 
 }  // namespace instancer::daemon
