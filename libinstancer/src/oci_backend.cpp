@@ -2,6 +2,7 @@
 #include <instancer/backend/oci_backend.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <filesystem>
@@ -135,6 +136,7 @@ private:
     asio::awaitable<Result<void>> run(Container container, const InstanceRequest& request, Kind kind,
                                       std::string secret);
     Result<void> watch(const Container& container, LaunchedContainer& launched);
+    void reap(OciContainer& container);
     asio::awaitable<void> listen(Container container);
     asio::awaitable<void> notice_end(Container container);
     asio::awaitable<void> read_output(Container container);
@@ -219,9 +221,11 @@ asio::awaitable<Result<void>> OciBackend::Impl::run(Container container, const I
         co_return fail(launched.error());
     }
     container->runtime = launched->runtime.pid();
-    const auto watching = watch(container, *launched);
-    if (!watching)
+    if (const auto watching = watch(container, *launched); !watching) {
+        if (!container->runtime_end.is_open())
+            reap(*container);
         co_return watching;
+    }
     asio::steady_timer patience(control_, start_limit);
     co_await (container->answered.wait() || patience.async_wait(as_result));
     if (container->running)
@@ -243,6 +247,16 @@ Result<void> OciBackend::Impl::watch(const Container& container, LaunchedContain
     return {};
 }
 
+/// Ends a runtime whose end nobody would notice.
+void OciBackend::Impl::reap(OciContainer& container)
+{
+    container.runtime_failed = true;
+    ::kill(container.runtime, SIGKILL);
+    siginfo_t info{};
+    while (::waitid(P_PID, static_cast<id_t>(container.runtime), &info, WEXITED) < 0 && errno == EINTR) {}
+    container.runtime_ended.set();
+}
+
 /// Hears what instancer-init says, until it ends or we close the connection.
 asio::awaitable<void> OciBackend::Impl::listen(Container container)
 {
@@ -262,6 +276,8 @@ void OciBackend::Impl::take(OciContainer& container, SupervisorAnswer answer)
 {
     switch (answer.message.kind) {
     case Kind::running:
+        if (container.running)
+            return;
         container.supervisor_pid = answer.pid;
         container.supervisor_process.reset(static_cast<int>(::syscall(SYS_pidfd_open, answer.pid, 0)));
         if (answer.descriptor)

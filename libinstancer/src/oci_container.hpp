@@ -61,7 +61,8 @@ public:
 
     const std::string id;
     OciGroups groups;
-    UniqueFd network;  ///< Its network namespace, where it has a port. Constant once it has started.
+    UniqueFd
+        network;  ///< Its network namespace, where it has a port. Constant once it has started: any thread reads it.
     UniqueFd our_end;  ///< Of its standard input and output, or its terminal, until somebody opens it.
 
     /// Only on the control executor.

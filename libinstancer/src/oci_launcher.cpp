@@ -261,7 +261,6 @@ std::vector<std::string> OciLauncher::command_of(const OciContainer& container) 
 
 Result<void> OciLauncher::clean_up(OciContainer& container)
 {
-    container.network.reset();
     if (container.runtime_failed)
         runtime_->remove(host_->state(), container.id);
     return host_->give_back(std::exchange(container.groups, OciGroups()));
