@@ -75,6 +75,12 @@ bool was_killed(int status)
            (WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGKILL);
 }
 
+/// Says so if its memory ran out.
+std::string memory_remark(const OciContainer& container)
+{
+    return container.groups.had_oom_kill() ? " (oom: out of memory, see limit-memory)" : "";
+}
+
 /// What to do about a program that does not work, as far as its output tells.
 std::string remedy(const std::string& output)
 {
@@ -302,8 +308,8 @@ void OciBackend::Impl::take(OciContainer& container, SupervisorAnswer answer)
 void OciBackend::Impl::note_end(OciContainer& container, int status)
 {
     container.exit_text = describe_status(status);
-    if (was_killed(status) && !container.stopping && container.groups.had_oom_kill())
-        container.exit_text += " (oom: out of memory, see limit-memory)";
+    if (was_killed(status) && !container.stopping)
+        container.exit_text += memory_remark(container);
     container.ended.set();
     close(container.supervisor);
 }
@@ -320,8 +326,9 @@ asio::awaitable<void> OciBackend::Impl::notice_end(Container container)
     // It passes on what the program ended with; by a signal it ends only by force.
     container->runtime_failed = info.si_code != CLD_EXITED || !container->running;
     if (!container->ended.is_set())
-        container->exit_text = info.si_code == CLD_EXITED ? "exit code " + std::to_string(info.si_status)
-                                                          : "its container runtime was killed";
+        container->exit_text = info.si_code == CLD_EXITED
+                                   ? "exit code " + std::to_string(info.si_status)
+                                   : "its container runtime was killed" + memory_remark(*container);
     container->runtime_ended.set();
     container->ended.set();
     container->answered.set();
@@ -450,12 +457,16 @@ Result<void> OciBackend::Impl::write_secret(const OciContainer& container, const
 {
     const auto path = "/proc/" + std::to_string(container.supervisor_pid) + "/root";
     const UniqueFd root(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const auto error = last_error();
     pollfd end{container.supervisor_process.get(), POLLIN, 0};
     // Asked after the opening: if it has not ended by now, it was no other process then.
     if (::poll(&end, 1, 0) != 0)
         return {};
+    // Its root goes before its end can be seen.
+    if (!root && (error == std::errc::no_such_file_or_directory || error == std::errc::no_such_process))
+        return {};
     if (!root)
-        return fail(last_error(), "opening the root directory of its container");
+        return fail(error, "opening the root directory of its container");
     const std::filesystem::path file(options_.secret.file);
     const auto directory = open_directory_inside(root.get(), file.parent_path());
     if (!directory)

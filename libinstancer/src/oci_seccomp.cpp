@@ -29,7 +29,8 @@ namespace {
 
 // Names of the kernel's calls. Which of them are harmless was looked up in Moby's default profile for a container
 // without capabilities (github.com/moby/profiles), of whose text nothing is here. Some are left out: no clock is set,
-// and sockets are those that a network of its own is good for.
+// asynchronous I/O draws on a number that the whole host shares, and sockets are those that a network of its own is
+// good for.
 constexpr std::string_view file_calls =
     "_llseek access arm_fadvise64_64 arm_sync_file_range cachestat chdir chmod chown chown32 close close_range "
     "copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64 fadvise64_64 fallocate fchdir fchmod "
@@ -75,9 +76,8 @@ constexpr std::string_view time_calls =
     "timerfd_settime timerfd_settime64 times";
 
 constexpr std::string_view waiting_calls =
-    "_newselect epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 "
-    "io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit poll ppoll "
-    "ppoll_time64 pselect6 pselect6_time64 select";
+    "_newselect epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 poll "
+    "ppoll ppoll_time64 pselect6 pselect6_time64 select";
 
 constexpr std::string_view socket_calls =
     "accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg "

@@ -19,6 +19,9 @@ using nlohmann::json;
 
 namespace {
 
+/// How many terminals one container may open: all on a host share a number of them. A guess.
+constexpr auto terminals = "max=64";
+
 /// Names become parts of a container's id, which is a file name.
 bool is_valid_name(std::string_view name)
 {
@@ -64,7 +67,8 @@ json system_mounts(const OciOptions& options)
     json mounts = {
         mount("/proc", "proc", {"nosuid", "noexec", "nodev"}),
         mount("/dev", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=64k"}),
-        mount("/dev/pts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}),
+        mount("/dev/pts", "devpts",
+              {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5", terminals}),
         mount("/dev/shm", "tmpfs",
               {"nosuid", "noexec", "nodev", "mode=1777",
                "size=" + (options.limits.tmp != 0 ? std::to_string(options.limits.tmp) : std::string("64m"))}),
@@ -255,7 +259,8 @@ json container_spec(const OciOptions& options, const OciUser& user, const std::s
           // Nobody else is on this network.
           {"sysctl", {{"net.ipv4.ip_unprivileged_port_start", "0"}}},
           {"maskedPaths",
-           {"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+           {"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/kpagecgroup",
+            "/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats", "/proc/slabinfo", "/proc/vmallocinfo",
             "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap",
             "/sys/firmware"}},
           {"readonlyPaths", {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}}},

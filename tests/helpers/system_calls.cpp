@@ -30,6 +30,8 @@ int main()
     say(::personality(PER_LINUX32));
     say(::syscall(SYS_add_key, "user", "name", "text", 4, -1));
     say(::syscall(SYS_io_uring_setup, 1, nullptr));
+    unsigned long context = 0;
+    say(::syscall(SYS_io_setup, 1, &context));
     std::printf("\n");
     return 0;
 }

@@ -77,8 +77,9 @@ TEST_CASE("containers: clone3 is unknown and new namespaces are refused, so that
         CAPTURE(runtime);
         options.runtime = runtime;
         Bench bench(options);
-        // clone3, a user namespace, the kernel's cryptography, TCP, 32-bit Linux, the key ring, io_uring.
-        CHECK(bench.converse("") == "ENOSYS EPERM EPERM 0 0 EPERM EPERM\n");
+        // clone3, a user namespace, the kernel's cryptography, TCP, 32-bit Linux, the key ring, io_uring, asynchronous
+        // I/O.
+        CHECK(bench.converse("") == "ENOSYS EPERM EPERM 0 0 EPERM EPERM EPERM\n");
     }
 }
 

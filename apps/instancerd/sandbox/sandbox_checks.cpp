@@ -58,6 +58,9 @@ std::vector<std::pair<std::string_view, std::string>> files_of_daemon(const Sett
     }
     for (const auto& key : service.authentication.keys)
         files.emplace_back("auth-key", key);
+    for (const auto& address : service.listen)
+        if (address.has_file())
+            files.emplace_back("listen", address.name());
     return files;
 }
 
