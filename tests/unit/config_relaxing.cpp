@@ -61,7 +61,23 @@ TEST_CASE("relaxing: what cannot work is refused")
     refuses("\"devices\": \"/etc/passwd\"", "is no device; correct the path, or use \"mounts\"");
     refuses("\"seccomp\": \"/no/such\"", "/no/such");
     const daemon_test::TemporaryDirectory folder;
-    refuses("\"seccomp\": \"" + folder.file("filter.json", "[]") + "\"", "write JSON with a defaultAction");
+    const auto refuses_filter = [&](const std::string& text) {
+        const auto path = folder.file("filter.json", text);
+        refuses("\"seccomp\": \"" + path + "\"", path + ": the ");
+        refuses("\"seccomp\": \"" + path + "\"", "write JSON with a defaultAction");
+        CHECK_FALSE(container_privileges(read("\"seccomp\": \"" + path + "\"").services.at(0).relaxing));
+    };
+    refuses_filter("[]");
+    refuses_filter(R"({"defaultAction": 1})");
+    for (
+        const auto* syscalls :
+        {"1", "[1]", R"([{}])", R"([{"names": "mkdir", "action": "SCMP_ACT_ALLOW"}])",
+         R"([{"names": ["mkdir"], "action": "SCMP_ACT_ALLOW", "includes": 1}])",
+         R"([{"names": ["mkdir"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["X"]}, "excludes": {"caps": 1}}])"})
+        refuses_filter(R"({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": )" + std::string(syscalls) + "}");
+    const auto nulls = folder.file("nulls.json", R"({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["mkdir"], "action": "SCMP_ACT_ALLOW", "args": null, "includes": null, "excludes": {"caps": null}}]})");
+    CHECK(docker_problems("\"stdio\": true, \"seccomp\": \"" + nulls + "\"").empty());
     CHECK(docker_problems("\"stdio\": true, \"cap-add\": \"NET_RAW\", \"user\": \"0\"").empty());
     CHECK(docker_problems("\"stdio\": true, \"cap-add\": \"NET_RAW\", \"allow-setuid\": true").empty());
 }

@@ -5,8 +5,10 @@
 #include <array>
 #include <string_view>
 
-#include <nlohmann/json.hpp>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <instancer/backend/oci_seccomp_filter.hpp>
 
 #include "daemon/system.hpp"
 
@@ -58,9 +60,9 @@ Parsed<std::string> read_filter(const std::string& path)
     auto text = read_file(path);
     if (!text)
         return wrong(text.error());
-    const auto filter = nlohmann::json::parse(*text, nullptr, false);
-    if (!filter.is_object() || !filter.contains("defaultAction"))
-        return wrong(path + " is no filter of system calls; write JSON with a defaultAction, as Docker reads it");
+    if (const auto checked = check_seccomp_filter(*text); !checked)
+        return wrong(path + ": " + checked.error().text() +
+                     "; write JSON with a defaultAction and syscalls, as Docker reads it");
     return text;
 }
 
