@@ -39,7 +39,7 @@ std::vector<fs::path> library_directories()
     return found;
 }
 
-/// Makes `path` below `root`, and what leads there, for everybody to enter whatever the umask is.
+/// Makes `path` below `root` and the directories above it. Every user may enter them, whatever the umask is.
 void make_directories(const fs::path& root, const fs::path& path, std::error_code& error)
 {
     auto at = root;

@@ -166,7 +166,7 @@ TEST_CASE("auth webhook: while it is down, all are refused, or those are admitte
         down = true;
         CHECK(enters(daemon, "red"));
         fail_until_given_up(daemon);
-        CHECK(daemon.wait_for_line("it answered 503; who was admitted before is admitted until it can") != "");
+        CHECK(daemon.wait_for_line("it answered 503; clients that it admitted before are admitted until it can") != "");
         const auto asked = server.asked();
         CHECK(enters(daemon, "red"));
         CHECK(server.asked() == asked);

@@ -16,7 +16,7 @@ namespace instancer::daemon {
 
 namespace {
 
-/// Whoever has them has power over no more than the container.
+/// They give power over the container alone.
 constexpr std::array<std::string_view, 17> harmless = {
     "CAP_CHOWN",      "CAP_DAC_OVERRIDE",     "CAP_FOWNER",        "CAP_FSETID",    "CAP_KILL",       "CAP_SETGID",
     "CAP_SETUID",     "CAP_SETPCAP",          "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW",    "CAP_IPC_OWNER",

@@ -116,7 +116,7 @@ void WebVerifier::note_failure(const std::string& why)
     if (opened)
         events_.warning(service_.name, address_.origin + " cannot say who clients are: " + why + "; " +
                                            (settings_.when_down == WhenUnreachable::cached
-                                                ? "who was admitted before is admitted until it can"
+                                                ? "clients that it admitted before are admitted until it can"
                                                 : "all are refused until it can"));
 }
 
