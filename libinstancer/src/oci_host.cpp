@@ -18,7 +18,8 @@ namespace instancer::detail::inline oci {
 
 namespace {
 
-/// Where the runtime finds a container's configuration: it is never on disk, and each container has another.
+/// Where the runtime finds a container's configuration, since each container has another. crun writes a copy of it,
+/// with the environment, below the directory of states, for as long as the container is there.
 constexpr auto configuration = "/proc/self/fd/4";
 
 std::string group_of(const std::string& run_name, const std::string& number) { return run_name + "." + number; }

@@ -18,6 +18,15 @@ bool is_below(const fs::path& path, const fs::path& directory)
     return std::mismatch(directory.begin(), directory.end(), path.begin(), path.end()).first == directory.end();
 }
 
+/// Whether this place of the host is the same one in the root directory, links on the way to it left aside.
+bool has_place(const OciRoot& root, const fs::path& path)
+{
+    return std::ranges::any_of(
+               root.binds,
+               [&](const auto& bind) { return bind.source == bind.target && is_below(path, bind.source); }) ||
+           std::ranges::any_of(root.links, [&](const auto& link) { return is_below(path, link.first); });
+}
+
 /// The directories of libraries beside /usr: /lib, /lib64 and the like.
 std::vector<fs::path> library_directories()
 {
@@ -30,7 +39,7 @@ std::vector<fs::path> library_directories()
     return found;
 }
 
-/// Makes `path` below `root`, and what leads there, for everybody to enter whatever the umask is.
+/// Makes `path` below `root` and the directories above it. Every user may enter them, whatever the umask is.
 void make_directories(const fs::path& root, const fs::path& path, std::error_code& error)
 {
     auto at = root;
@@ -51,7 +60,7 @@ void make_file(const fs::path& root, const fs::path& path, const std::string& co
         fs::permissions(file, fs::perms(0644), error);
 }
 
-/// On what a runtime mounts it.
+/// Makes the file or directory that a runtime covers with the mount.
 void make_place(const fs::path& root, const ContainerMount& bind, std::error_code& error)
 {
     std::error_code ignored;
@@ -84,7 +93,7 @@ OciRoot OciRoot::of_host()
 void OciRoot::add(const fs::path& path)
 {
     std::error_code error;
-    if (fs::is_symlink(path, error) && shows(path))
+    if (fs::is_symlink(path, error) && has_place(*this, fs::canonical(path, error)))
         links.emplace_back(path.string(), fs::read_symlink(path, error).string());
     else if (fs::exists(path, error))
         binds.emplace_back(path.string(), path.string());
@@ -94,9 +103,7 @@ bool OciRoot::shows(const fs::path& path) const
 {
     std::error_code error;
     const auto real = fs::canonical(path, error);
-    return !error && std::any_of(binds.begin(), binds.end(), [&](const auto& bind) {
-        return bind.source == bind.target && is_below(real, bind.source);
-    });
+    return !error && has_place(*this, path.lexically_normal()) && has_place(*this, real);
 }
 
 Result<void> detail::oci::make_root_directory(const OciRoot& root, const fs::path& path)

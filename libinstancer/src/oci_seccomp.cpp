@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <instancer/backend/oci_seccomp_filter.hpp>
 #include <instancer/system/last_error.hpp>
 #include <instancer/text/split.hpp>
 #include <instancer/unique_fd.hpp>
@@ -180,19 +181,40 @@ std::string_view native_name()
     }
 }
 
+/// What a member holds; nothing where it is null or missing. Throws where it is of another type.
+template <class T>
+T member(const json& object, const char* name)
+{
+    const auto found = object.value(name, json());
+    return found.is_null() ? T() : found.get<T>();
+}
+
 /// Whether a rule of Docker's holds for containers with these capabilities on this machine. A runtime would take each.
 bool is_for(const json& rule, const std::vector<std::string>& capabilities)
 {
-    const auto names = [&](const char* which, const char* what) -> std::vector<std::string> {
-        return rule.value(which, json::object()).value(what, std::vector<std::string>());
-    };
+    const json includes = member<json::object_t>(rule, "includes"), excludes = member<json::object_t>(rule, "excludes");
+    const auto needed = member<std::vector<std::string>>(includes, "caps");
+    const auto unwanted = member<std::vector<std::string>>(excludes, "caps");
+    const auto architectures = member<std::vector<std::string>>(includes, "arches");
+    const auto others = member<std::vector<std::string>>(excludes, "arches");
     const auto has = [&](const std::string& name) { return is_among(capabilities, name); };
     const auto is_native = [](const std::string& name) { return name == native_name(); };
-    const auto architectures = names("includes", "arches");
-    return std::ranges::all_of(names("includes", "caps"), has) &&
-           std::ranges::none_of(names("excludes", "caps"), has) &&
+    return std::ranges::all_of(needed, has) && std::ranges::none_of(unwanted, has) &&
            (architectures.empty() || std::ranges::any_of(architectures, is_native)) &&
-           std::ranges::none_of(names("excludes", "arches"), is_native);
+           std::ranges::none_of(others, is_native);
+}
+
+/// The rules that hold here. Throws where one is of no use to a runtime.
+json rules_for(const std::vector<json>& rules, const std::vector<std::string>& capabilities)
+{
+    auto held = json::array();
+    for (const auto& rule : rules) {
+        static_cast<void>(member<std::vector<std::string>>(rule, "names"));
+        static_cast<void>(rule.at("action").get<std::string>());
+        if (is_for(rule, capabilities))
+            held.push_back(rule);
+    }
+    return held;
 }
 
 /// A filter that is being made. The first failure stays.
@@ -289,16 +311,28 @@ json seccomp_rules(const std::vector<std::string>& capabilities)
 Result<json> seccomp_rules_of(std::string_view filter, const std::vector<std::string>& capabilities)
 {
     auto rules = json::parse(filter, nullptr, false);
-    if (!rules.is_object() || !rules.contains("defaultAction"))
+    if (!rules.is_object() || !rules.contains("defaultAction") || !rules["defaultAction"].is_string())
         return fail(Errc::bad_request, "the filter of system calls is no JSON object with a defaultAction");
     if (rules.erase("archMap") != 0)
         rules["architectures"] = names_of_architectures();
-    auto calls = json::array();
-    for (const auto& call : rules.value("syscalls", json::array()))
-        if (is_for(call, capabilities))
-            calls.push_back(call);
-    rules["syscalls"] = std::move(calls);
+    try {
+        rules["syscalls"] = rules_for(member<std::vector<json>>(rules, "syscalls"), capabilities);
+    } catch (const json::exception&) {
+        return fail(Errc::bad_request, "the syscalls of the filter of system calls are no list of objects, each with "
+                                       "names and an action");
+    }
     return rules;
 }
 
 }  // namespace instancer::detail::inline oci
+
+namespace instancer {
+
+Result<void> check_seccomp_filter(std::string_view filter)
+{
+    if (const auto rules = detail::oci::seccomp_rules_of(filter, {}); !rules)
+        return fail(rules.error());
+    return {};
+}
+
+}  // namespace instancer

@@ -283,7 +283,7 @@ void personalize(json& spec, const OciOptions& options, const InstanceRequest& r
 {
     auto& process = spec["process"];
     for (const auto& [name, value] : client_environment(request, options.client_env))
-        process["env"].push_back(name + "=" + value);
+        set_variable(process["env"], name, value);
     if (const auto port = listen_port_of(request))
         for (const auto* key : {"args", "env"})
             for (auto& text : process[key])
@@ -291,7 +291,7 @@ void personalize(json& spec, const OciOptions& options, const InstanceRequest& r
     for (const auto& [name, value] : request.environment())
         set_variable(process["env"], name, value);
     if (!secret.empty())
-        process["env"].push_back(options.secret.variable + "=" + secret);
+        set_variable(process["env"], options.secret.variable, secret);
 }
 
 void set_network(json& spec, const std::string& path)

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Clients of whom a web server says who they are: a webhook, CTFd, rCTF; and what they meet while it does not.
 #include <atomic>
+#include <deque>
+#include <future>
 #include <optional>
+#include <semaphore>
 #include <string>
 #include <vector>
 
@@ -18,6 +21,7 @@
 #include <web_server.hpp>
 
 using namespace daemon_test;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -112,6 +116,31 @@ TEST_CASE("auth webhook: only who was admitted is remembered, and for as long as
     }
 }
 
+TEST_CASE("auth webhook: clients that wait for an answer about the same token do not ask again")
+{
+    constexpr std::size_t at_once = 8;
+    std::counting_semaphore<> calls(0);
+    std::promise<void> all_wait;
+    const auto answer = all_wait.get_future().share();
+    WebServer server([&](const WebQuestion& question) {
+        calls.release();
+        answer.wait();
+        return judge(question);
+    });
+    Daemon daemon(serving("webhook", server.url(), {"--auth-url-cache", "1m"}));
+    std::deque<RawClient> clients;
+    for (std::size_t i = 0; i < 2 * at_once; ++i) {
+        clients.emplace_back(daemon.port());
+        CHECK(clients.back().send("red\n"));
+    }
+    for (std::size_t i = 0; i < at_once; ++i)
+        CHECK(calls.try_acquire_for(10s));
+    all_wait.set_value();
+    for (auto& client : clients)
+        CHECK(client.receive(5) == "hello");
+    CHECK(server.asked() == at_once);
+}
+
 TEST_CASE("auth webhook: while it is down, all are refused, or those are admitted whom it has admitted")
 {
     std::atomic<bool> down = false;
@@ -137,7 +166,7 @@ TEST_CASE("auth webhook: while it is down, all are refused, or those are admitte
         down = true;
         CHECK(enters(daemon, "red"));
         fail_until_given_up(daemon);
-        CHECK(daemon.wait_for_line("it answered 503; who was admitted before is admitted until it can") != "");
+        CHECK(daemon.wait_for_line("it answered 503; clients that it admitted before are admitted until it can") != "");
         const auto asked = server.asked();
         CHECK(enters(daemon, "red"));
         CHECK(server.asked() == asked);

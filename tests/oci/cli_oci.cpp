@@ -242,3 +242,13 @@ TEST_CASE("check unpacks archives, names those that no image should be, and leav
     refuses(Image().layer(base_layer()), "no command is named, and the image has none");
     CHECK(check(image().oci_archive()).starts_with("0: "));
 }
+
+TEST_CASE("check says so when there is no directory to unpack archives in")
+{
+    const Place place(image().docker_archive());
+    const auto said =
+        run({"check", "--config", place.configuration({"image.tar"})}, {"TMPDIR=" + place.directory.path("none")});
+    CHECK_MESSAGE((said.starts_with("2: ") && said.find("$.services.s0.archive: ") != said.npos &&
+                   said.find("set TMPDIR to one that exists") != said.npos),
+                  said);
+}

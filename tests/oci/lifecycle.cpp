@@ -101,6 +101,17 @@ TEST_CASE("containers: a secret of the environment")
     CHECK(bench.converse("") == "flag{it}\n");
 }
 
+TEST_CASE("containers: what each client has is the only variable of its name")
+{
+    const Rootfs files;
+    auto options =
+        stdio_options(files, {"sh", "-c", "tr '\\0' '\\n' </proc/self/environ | grep -E '^(FLAG|INSTANCER_SERVICE)='"});
+    options.image.env = {{"FLAG", "placeholder"}, {"INSTANCER_SERVICE", "none"}};
+    options.secret.make = [](const InstanceRequest&) { return instancer::Result<std::string>("flag{it}"); };
+    Bench bench(options);
+    CHECK(bench.converse("") == "FLAG=flag{it}\nINSTANCER_SERVICE=svc\n");
+}
+
 TEST_CASE("containers: many at once are all told apart and all gone afterwards")
 {
     const Rootfs files;

@@ -113,6 +113,19 @@ TEST_CASE("sandbox: the files that the command names are there, by their relativ
     }
 }
 
+TEST_CASE("sandbox: programs and files that are links into the host's programs are there")
+{
+    const Folder folder;
+    const auto program = folder.path("shell"), data = folder.path("data");
+    std::filesystem::create_symlink("/usr/bin/sh", program);
+    std::filesystem::create_symlink("/usr/lib/os-release", data);
+    for (const auto& runtime : runtimes) {
+        CAPTURE(runtime);
+        const Daemon daemon(sandbox({"--runtime", runtime}, {program, "-c", "echo $0; head -c 6 $1", program, data}));
+        CHECK(talk(daemon, "") == program + "\nPRETTY");
+    }
+}
+
 TEST_CASE("sandbox: a working directory and mounts are there when they are named, and nobody can change them")
 {
     const Folder folder, data;

@@ -2,6 +2,9 @@
 // What makes containers worse walls: how it is read, checked and graded.
 #include <algorithm>
 
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
 #include <temporary_directory.hpp>
 
 #include "config_problems.hpp"
@@ -61,7 +64,23 @@ TEST_CASE("relaxing: what cannot work is refused")
     refuses("\"devices\": \"/etc/passwd\"", "is no device; correct the path, or use \"mounts\"");
     refuses("\"seccomp\": \"/no/such\"", "/no/such");
     const daemon_test::TemporaryDirectory folder;
-    refuses("\"seccomp\": \"" + folder.file("filter.json", "[]") + "\"", "write JSON with a defaultAction");
+    const auto refuses_filter = [&](const std::string& text) {
+        const auto path = folder.file("filter.json", text);
+        refuses("\"seccomp\": \"" + path + "\"", path + ": the ");
+        refuses("\"seccomp\": \"" + path + "\"", "write JSON with a defaultAction");
+        CHECK_FALSE(container_privileges(read("\"seccomp\": \"" + path + "\"").services.at(0).relaxing));
+    };
+    refuses_filter("[]");
+    refuses_filter(R"({"defaultAction": 1})");
+    for (
+        const auto* syscalls :
+        {"1", "[1]", R"([{}])", R"([{"names": "mkdir", "action": "SCMP_ACT_ALLOW"}])",
+         R"([{"names": ["mkdir"], "action": "SCMP_ACT_ALLOW", "includes": 1}])",
+         R"([{"names": ["mkdir"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["X"]}, "excludes": {"caps": 1}}])"})
+        refuses_filter(R"({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": )" + std::string(syscalls) + "}");
+    const auto nulls = folder.file("nulls.json", R"({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["mkdir"], "action": "SCMP_ACT_ALLOW", "args": null, "includes": null, "excludes": {"caps": null}}]})");
+    CHECK(docker_problems("\"stdio\": true, \"seccomp\": \"" + nulls + "\"").empty());
     CHECK(docker_problems("\"stdio\": true, \"cap-add\": \"NET_RAW\", \"user\": \"0\"").empty());
     CHECK(docker_problems("\"stdio\": true, \"cap-add\": \"NET_RAW\", \"allow-setuid\": true").empty());
 }
@@ -86,7 +105,37 @@ TEST_CASE("relaxing: each option is graded by what it opens")
               "fair: its programs can have CAP_NET_RAW, which makes them mightier in their "
               "container; remove \"cap-add\": \"CAP_NET_RAW\""});
     CHECK(grades("\"devices\": [\"/dev/null\", \"/dev/mem\"], \"seccomp\": \"off\"").size() == 3);
-    CHECK(grades("\"devices\": \"/dev/mem\"")[0].starts_with("weak: its programs use /dev/mem of this machine, and "));
+    CHECK(
+        grades("\"devices\": \"/dev/null\"")[0].starts_with("fair: its programs use /dev/null of this machine, with "));
     CHECK(grades("\"seccomp\": \"off\"")[0].starts_with("weak: its programs may make every system call"));
     CHECK(grades("\"seccomp\": \"f.json\"")[0].starts_with("fair: its programs may make the system calls of a filter"));
+}
+
+TEST_CASE("relaxing: devices are graded by their numbers, whatever their names are")
+{
+    const daemon_test::TemporaryDirectory folder;
+    const auto grade = [&](const std::string& path) {
+        const auto settings = read("\"devices\": \"" + path + "\"");
+        const auto remarks = grade_relaxing(settings, settings.services.at(0));
+        REQUIRE(remarks.size() == 1);
+        return std::string(name_of(remarks[0].isolation)) + remarks[0].text.substr(remarks[0].text.find(", "));
+    };
+    const auto node = [&](const std::string& name, mode_t type, unsigned major, unsigned minor) {
+        REQUIRE(::mknod(folder.path(name).c_str(), type | 0600, makedev(major, minor)) == 0);
+        const auto link = folder.path("link-to-" + name);
+        std::filesystem::create_symlink(folder.path(name), link);
+        const auto said = grade(link);
+        CHECK(grade(folder.path(name)).starts_with(said.substr(0, said.find(';'))));
+        return said;
+    };
+    const std::string all = "weak, and with it can take the machine over", known = "fair, with what its driver",
+                      unknown = "weak, and its driver may";
+    CHECK(node("mem", S_IFCHR, 1, 1).starts_with(all));
+    CHECK(node("port", S_IFCHR, 1, 4).starts_with(all));
+    CHECK(node("disk", S_IFBLK, 1, 3).starts_with(all));
+    CHECK(node("zero", S_IFCHR, 1, 5).starts_with(known));
+    CHECK(node("kvm", S_IFCHR, 10, 232).starts_with(known));
+    CHECK(node("sg0", S_IFCHR, 21, 0).starts_with(unknown));
+    CHECK(node("loop-control", S_IFCHR, 10, 237).starts_with(unknown));
+    CHECK(grade(folder.path("none")).starts_with(unknown));
 }

@@ -108,3 +108,24 @@ TEST_CASE("sandbox: it has the limits of containers, and of this host what its c
     CHECK(plain->root.binds.size() + 2 == options->root.binds.size());
     CHECK(plain->env == std::vector<std::pair<std::string, std::string>>{{"X", ":1337"}, {"PORT", "1337"}});
 }
+
+TEST_CASE("sandbox: a link outside of the host's programs is there by its own path")
+{
+    const TemporaryDirectory folder;
+    const auto program = folder.path("python"), data = folder.path("data"), workdir = folder.path("workdir");
+    std::filesystem::create_symlink("/usr/bin/env", program);
+    std::filesystem::create_symlink("/usr/bin/env", data);
+    std::filesystem::create_symlink("/usr/bin", workdir);
+    const auto settings =
+        read("\"workdir\": \"" + workdir + "\", \"command\": [\"" + program + "\", \"" + data + "\"]");
+    const auto options = sandbox_options(settings, settings.services.at(0));
+    REQUIRE(options);
+    CHECK(binds(*options, program));
+    CHECK(binds(*options, data));
+    CHECK(binds(*options, workdir));
+    // The links that the host itself has are there already.
+    const auto shell = read("\"command\": [\"/bin/sh\", \"/usr/bin/env\"]");
+    const auto plain = sandbox_options(shell, shell.services.at(0));
+    REQUIRE(plain);
+    CHECK(plain->root.binds.size() == instancer::OciRoot::of_host().binds.size());
+}

@@ -95,7 +95,7 @@ TEST_CASE("what is no text is named, and the mark before UTF-8 is none of it")
           std::vector{ListedToken(token_a)});
 }
 
-TEST_CASE("blanks in a token are remarked upon, unless tokens are typed")
+TEST_CASE("blanks in a token are remarked upon")
 {
     const daemon_test::TemporaryDirectory directory;
     const auto named = directory.file("n", "team-red-123 Red Team\n");
@@ -106,8 +106,21 @@ TEST_CASE("blanks in a token are remarked upon, unless tokens are typed")
     const auto remark = remark_on_tokens(blank, Auth::token);
     CHECK(remark.find(blank + ":2: the token holds a blank") == 0);
     CHECK(remark.find("bbbb") == std::string::npos);
-    CHECK(remark_on_tokens(blank, Auth::prompt) == "");
     CHECK(remark_on_tokens(directory.file("g", token_a), Auth::token) == "");
+}
+
+TEST_CASE("blanks in a token that is typed are remarked upon, unless a tab shows that they are meant")
+{
+    const daemon_test::TemporaryDirectory directory;
+    const auto file = directory.file("t", "# some teams\n fox\tRed Team\r\nwhale-42 Blue Team\n");
+    const auto remark = remark_on_tokens(file, Auth::prompt);
+    CHECK(remark.find(file + ":3: the token holds a blank") == 0);
+    CHECK(remark.find("write a tab between a token and its name") != std::string::npos);
+    CHECK(remark.find("whale") == std::string::npos);
+    const auto meant = directory.file("m", "blue whale\t\nred fox\tRed Team\n one \n \n");
+    CHECK(remark_on_tokens(meant, Auth::prompt) == "");
+    CHECK(load_tokens(meant, Auth::prompt) ==
+          std::vector{ListedToken("blue whale"), ListedToken("red fox", "Red Team"), ListedToken("one")});
 }
 
 TEST_CASE("tokens that are typed: any line that is no comment and not too long")

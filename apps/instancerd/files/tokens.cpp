@@ -96,18 +96,23 @@ Parsed<std::vector<ListedToken>> load_tokens(const std::string& file, Auth auth)
 
 std::string remark_on_tokens(const std::string& file, Auth auth)
 {
-    // Passphrases that are typed have blanks.
-    const auto text = auth == Auth::prompt ? wrong("") : read_file(file);
+    const auto text = read_file(file);
     if (!text)
         return {};
+    const bool typed = auth == Auth::prompt;
+    const auto is_doubtful = [typed](const auto& line) {
+        // A passphrase may have blanks, and a tab behind it says that they are meant.
+        return typed ? end_of_typed_token(line.text) == line.text.npos && has_blank(trimmed(line.text))
+                     : has_blank(line.text.substr(0, end_of_token(line.text)));
+    };
     const auto lines = lines_of(*text, Comments::whole_line);
-    const auto found = std::find_if(lines.begin(), lines.end(), [](const auto& line) {
-        return has_blank(line.text.substr(0, end_of_token(line.text)));
-    });
+    const auto found = std::find_if(lines.begin(), lines.end(), is_doubtful);
     if (found == lines.end())
         return {};
-    return found->problem(file, "the token holds a blank, which clients have to send as well; a remark belongs on a "
-                                "line of its own, after #");
+    return found->problem(file, typed ? "the token holds a blank, which clients have to type as well; write a tab "
+                                        "between a token and its name, or behind a token with blanks"
+                                      : "the token holds a blank, which clients have to send as well; a remark belongs "
+                                        "on a line of its own, after #");
 }
 
 }  // namespace instancer::daemon

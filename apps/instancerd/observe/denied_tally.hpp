@@ -11,7 +11,7 @@
 namespace instancer::daemon {
 
 /// Which denied connections have a line of the log each, and how many there are besides: denying them costs next to
-/// nothing, and who is denied can bring that about any number of times.
+/// nothing, and a denied client can bring that about any number of times.
 ///
 /// Threads: one at a time.
 class DeniedTally {
@@ -32,8 +32,8 @@ public:
         {
         }
 
-        std::string service;  ///< Empty together with
-        std::string source;   ///< the source: those of all others.
+        std::string service;  ///< Empty for all services and sources that are not told apart.
+        std::string source;   ///< Empty where the service is.
         std::size_t count;
     };
 

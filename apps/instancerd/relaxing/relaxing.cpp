@@ -5,8 +5,10 @@
 #include <array>
 #include <string_view>
 
-#include <nlohmann/json.hpp>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <instancer/backend/oci_seccomp_filter.hpp>
 
 #include "daemon/system.hpp"
 
@@ -14,14 +16,41 @@ namespace instancer::daemon {
 
 namespace {
 
-/// Whoever has them has power over no more than the container.
+/// They give power over the container alone.
 constexpr std::array<std::string_view, 17> harmless = {
     "CAP_CHOWN",      "CAP_DAC_OVERRIDE",     "CAP_FOWNER",        "CAP_FSETID",    "CAP_KILL",       "CAP_SETGID",
     "CAP_SETUID",     "CAP_SETPCAP",          "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW",    "CAP_IPC_OWNER",
     "CAP_SYS_CHROOT", "CAP_NET_BIND_SERVICE", "CAP_SETFCAP",       "CAP_LEASE",     "CAP_AUDIT_WRITE"};
 
-/// Devices that are all of the machine.
-constexpr std::array<std::string_view, 3> of_the_machine = {"/dev/mem", "/dev/kmem", "/dev/port"};
+/// Numbers of character devices, by which their drivers are found.
+class DeviceRange {
+public:
+    unsigned driver, first = 0, last = ~0U;  ///< A major number, and minor ones.
+
+    bool has(dev_t device) const { return major(device) == driver && minor(device) >= first && minor(device) <= last; }
+};
+
+/// All memory and all ports of the machine.
+constexpr std::array<DeviceRange, 2> of_the_machine = {{{1, 1, 2}, {1, 4, 4}}};
+
+/// Devices whose drivers are made for ordinary users, or reach no further than what is plugged in.
+constexpr std::array<DeviceRange, 15> known_devices = {{
+    {1, 3, 3},       // null
+    {1, 5, 9},       // zero, full, random, urandom
+    {4, 64},         // Serial ports.
+    {5, 0, 0},       // tty
+    {5, 2, 2},       // ptmx
+    {10, 183, 183},  // hwrng
+    {10, 200, 200},  // net/tun
+    {10, 229, 229},  // fuse
+    {10, 232, 232},  // kvm
+    {81},            // Cameras.
+    {116},           // Sound.
+    {166},           // Modems at USB.
+    {188},           // Serial ports at USB.
+    {195},           // Graphics of NVIDIA.
+    {226},           // Graphics.
+}};
 
 bool is_among(const auto& list, std::string_view name)
 {
@@ -33,13 +62,22 @@ bool is_device(const std::string& path, struct stat& status)
     return ::stat(path.c_str(), &status) == 0 && (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode));
 }
 
+bool is_in(const auto& ranges, dev_t device)
+{
+    return std::any_of(ranges.begin(), ranges.end(), [&](const auto& range) { return range.has(device); });
+}
+
 IsolationRemark grade_device(const Settings& settings, const std::string& path)
 {
     struct stat status {};
-    const bool is_whole = (is_device(path, status) && S_ISBLK(status.st_mode)) || is_among(of_the_machine, path);
-    return {is_whole ? Isolation::weak : Isolation::fair,
+    const bool exists = is_device(path, status);
+    const bool is_whole = exists && (S_ISBLK(status.st_mode) || is_in(of_the_machine, status.st_rdev));
+    const bool is_known = exists && !is_whole && is_in(known_devices, status.st_rdev);
+    return {is_known ? Isolation::fair : Isolation::weak,
             "its programs use " + path + " of this machine" +
-                (is_whole ? ", and with it can take the machine over" : ", with what its driver lets them do") +
+                (is_whole   ? ", and with it can take the machine over"
+                 : is_known ? ", with what its driver lets them do"
+                            : ", and its driver may let them take the machine over") +
                 "; remove " + settings.say("device", path)};
 }
 
@@ -58,9 +96,9 @@ Parsed<std::string> read_filter(const std::string& path)
     auto text = read_file(path);
     if (!text)
         return wrong(text.error());
-    const auto filter = nlohmann::json::parse(*text, nullptr, false);
-    if (!filter.is_object() || !filter.contains("defaultAction"))
-        return wrong(path + " is no filter of system calls; write JSON with a defaultAction, as Docker reads it");
+    if (const auto checked = check_seccomp_filter(*text); !checked)
+        return wrong(path + ": " + checked.error().text() +
+                     "; write JSON with a defaultAction and syscalls, as Docker reads it");
     return text;
 }
 

@@ -38,6 +38,9 @@ asio::awaitable<Result<Admission>> WebVerifier::do_verify(std::string line, cons
     const auto place = co_await places_.take(source);
     if (!place)
         co_return fail(place.error());
+    // Another connection with the same token may have had its answer meanwhile.
+    if (auto admission = remembered(key))
+        co_return std::move(*admission);
     if (!may_ask())
         co_return without_answer(key, "it has failed several times, and is asked again soon");
     const auto reply = co_await client_.ask(std::move(*request), settings_.timeout);
@@ -113,7 +116,7 @@ void WebVerifier::note_failure(const std::string& why)
     if (opened)
         events_.warning(service_.name, address_.origin + " cannot say who clients are: " + why + "; " +
                                            (settings_.when_down == WhenUnreachable::cached
-                                                ? "who was admitted before is admitted until it can"
+                                                ? "clients that it admitted before are admitted until it can"
                                                 : "all are refused until it can"));
 }
 

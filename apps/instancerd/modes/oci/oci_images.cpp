@@ -20,10 +20,12 @@ namespace fs = std::filesystem;
 /// A store that goes, with all in it, when this does.
 class PassingStore {
 public:
-    PassingStore() : path_((fs::temp_directory_path() / "instancerd-check-XXXXXX").string()), store_(open(path_)) {}
+    PassingStore() : store_(open(path_)) {}
     PassingStore(const PassingStore&) = delete;
     ~PassingStore()
     {
+        if (path_.empty())
+            return;
         // It removes directories that its owner may not write to as well.
         if (store_)
             static_cast<void>(store_->prune({}));
@@ -39,11 +41,17 @@ public:
     }
 
 private:
-    /// Completes the path.
+    /// Sets the path once there is a directory.
     static Result<OciStore> open(std::string& path)
     {
-        if (::mkdtemp(path.data()) == nullptr)
-            return fail(last_error(), "making the directory " + path);
+        std::error_code error;
+        const auto temporary = fs::temp_directory_path(error);
+        if (error)
+            return fail(error, "looking for a directory to unpack it in (set TMPDIR to one that exists)");
+        auto made = (temporary / "instancerd-check-XXXXXX").string();
+        if (::mkdtemp(made.data()) == nullptr)
+            return fail(last_error(), "making the directory " + made + " (set TMPDIR to have it elsewhere)");
+        path = std::move(made);
         return OciStore::open(path);
     }
 

@@ -26,7 +26,7 @@ public:
     /// not exist is left out.
     void add(const std::filesystem::path& path);
 
-    /// Whether `path` of the host, all links resolved, is in it at the same path.
+    /// Whether `path` of the host is in it at the same path, and so is the place that its links lead to.
     bool shows(const std::filesystem::path& path) const;
 
     std::vector<ContainerMount> binds;     ///< Files and directories of the host, without what is mounted below them.
