@@ -112,14 +112,14 @@ Result<UniqueFd> lock_store(const std::string& path)
     return lock;
 }
 
-/// Makes the last directory of `path`.
+/// Makes the last directory of `path`, with these permissions whatever the umask is.
 Result<UniqueFd> make_directory(const UniqueFd& parent, const fs::path& path, mode_t mode)
 {
     const auto name = path.filename();
     if (::mkdirat(parent.get(), name.c_str(), mode) != 0)
         return fail(last_error(), "making the directory " + path.string());
     UniqueFd directory(::openat(parent.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!directory)
+    if (!directory || ::fchmod(directory.get(), mode) != 0)
         return fail(last_error(), "opening the directory " + path.string());
     return directory;
 }

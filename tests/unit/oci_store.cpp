@@ -6,6 +6,7 @@
 #include <csignal>
 #include <thread>
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -191,6 +192,16 @@ TEST_CASE("image store: nothing gets into a directory that has taken its place")
     CHECK(*store->prune({}) == Names{image.digest});
     CHECK(names_in(moved).empty());
     CHECK(fs::is_symlink(store.path("partial")));
+}
+
+TEST_CASE("image store: everybody may enter directories that no entry tells of, whatever the umask is")
+{
+    Store store;
+    const auto before = ::umask(077);
+    const auto root = store.unpack(Image().layer(Tar().file("etc/conf/motd", "hello\n").finish()));
+    ::umask(before);
+    for (const auto* const name : {".", "etc", "etc/conf"})
+        CHECK((status_of(root / name).st_mode & 07777) == 0755);
 }
 
 TEST_CASE("image store: what a killed import has left is no image, and goes")
