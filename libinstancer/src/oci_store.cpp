@@ -38,10 +38,18 @@ std::string digest_of_name(std::string name)
     return name;
 }
 
-Result<void> remove_tree(const fs::path& path)
+/// For what takes paths alone: it leads to the directory itself, wherever that is by now.
+fs::path path_of(const UniqueFd& directory) { return "/proc/self/fd/" + std::to_string(directory.get()); }
+
+/// Removes the draft in a store, whose `directory` is for errors.
+Result<void> remove_draft(const UniqueFd& store, const fs::path& directory)
 {
     std::string problem;
-    TreeRemover(path.string(), [&](const std::string& text) { problem = text; }).remove_all();
+    const auto root = path_of(store);
+    const auto path = (root / draft_name).string();
+    TreeRemover(path, [&](const std::string& text) {
+        problem = directory.string() + text.substr(root.native().size());
+    }).remove_all();
     return problem.empty() ? Result<void>() : fail(Errc::bad_request, problem);
 }
 
@@ -58,12 +66,43 @@ Result<void> check_owner(const UniqueFd& directory, const std::string& path)
     return {};
 }
 
+/// Whether nobody else can put another directory in the place of one that is in it.
+Result<void> check_ancestor(const fs::path& path)
+{
+    struct stat status {};
+    if (::lstat(path.c_str(), &status) != 0)
+        return fail(last_error(), "reading who owns " + path.string());
+    if (!S_ISDIR(status.st_mode))
+        return fail(Errc::bad_request, path.string() + " is no directory: name another directory for images");
+    if (status.st_uid != 0 && status.st_uid != ::geteuid())
+        return fail(Errc::bad_request, path.string() + " belongs to user " + std::to_string(status.st_uid) +
+                                           ", who could replace the images below it: name another directory for "
+                                           "images");
+    if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (status.st_mode & S_ISVTX) == 0)
+        return fail(Errc::bad_request, path.string() +
+                                           " may be written to by others, who could replace the images below it: "
+                                           "chmod go-w it, or name another directory for images");
+    return {};
+}
+
+/// Makes what is missing of the directories above a store. From the top, since what has been checked stays as it is.
+Result<void> make_ancestors(const fs::path& parent)
+{
+    fs::path path;
+    for (const auto& part : parent) {
+        path /= part;
+        if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST)
+            return fail(last_error(), "making the directory " + path.string());
+        if (const auto checked = check_ancestor(path); !checked)
+            return checked;
+    }
+    return {};
+}
+
 Result<UniqueFd> lock_store(const std::string& path)
 {
-    std::error_code error;
-    fs::create_directories(fs::path(path).parent_path(), error);
-    if (error || (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST))
-        return fail(error ? error : last_error(), "making the directory " + path);
+    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+        return fail(last_error(), "making the directory " + path);
     auto lock = lock_directory(path);
     if (!lock && errno == EWOULDBLOCK)
         return fail(Errc::backend_unavailable,
@@ -73,12 +112,14 @@ Result<UniqueFd> lock_store(const std::string& path)
     return lock;
 }
 
-Result<UniqueFd> make_directory(const fs::path& path)
+/// Makes the last directory of `path`, with these permissions whatever the umask is.
+Result<UniqueFd> make_directory(const UniqueFd& parent, const fs::path& path, mode_t mode)
 {
-    if (::mkdir(path.c_str(), 0755) != 0)
+    const auto name = path.filename();
+    if (::mkdirat(parent.get(), name.c_str(), mode) != 0)
         return fail(last_error(), "making the directory " + path.string());
-    UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!directory)
+    UniqueFd directory(::openat(parent.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!directory || ::fchmod(directory.get(), mode) != 0)
         return fail(last_error(), "opening the directory " + path.string());
     return directory;
 }
@@ -86,31 +127,41 @@ Result<UniqueFd> make_directory(const fs::path& path)
 /// The draft of an image; it goes with this, unless it has become one.
 class Draft {
 public:
-    explicit Draft(const fs::path& store) : path_(store / draft_name) {}
+    /// Where the store is matters to errors alone. Lifetime: `store` must outlive it.
+    Draft(const UniqueFd& store, const fs::path& path) : store_(store), path_(path / draft_name) {}
     Draft(const Draft&) = delete;
-    ~Draft() { (void)remove_tree(path_); }
+    ~Draft() { (void)remove_draft(store_, path_.parent_path()); }
 
     Result<void> make()
     {
-        if (::mkdir(path_.c_str(), 0700) != 0)
-            return fail(last_error(), "making the directory " + path_.string());
+        auto made = make_directory(store_, path_, 0700);
+        if (!made)
+            return fail(made.error());
+        directory_ = std::move(*made);
         return {};
     }
 
-    fs::path path(const char* name) const { return path_ / name; }
+    const UniqueFd& directory() const { return directory_; }
+
+    Result<UniqueFd> add_directory(const char* name, mode_t mode) const
+    {
+        return make_directory(directory_, path_ / name, mode);
+    }
 
     Result<UniqueFd> make_file() const
     {
-        const auto name = path("archive");
-        UniqueFd file(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+        constexpr auto name = "archive";
+        UniqueFd file(::openat(directory_.get(), name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
         if (!file)
-            return fail(last_error(), "making the file " + name.string());
-        ::unlink(name.c_str());
+            return fail(last_error(), "making the file " + (path_ / name).string());
+        ::unlinkat(directory_.get(), name, 0);
         return file;
     }
 
 private:
+    const UniqueFd& store_;
     fs::path path_;
+    UniqueFd directory_;
 };
 
 /// An archive, and the image in it.
@@ -185,14 +236,16 @@ Result<void> add_layers(OciUnpacker& unpacker, const OpenArchive& from, const Oc
 Result<void> unpack(const OpenArchive& from, const OciImport& import, const Draft& draft, const fs::path& target,
                     const UniqueFd& store)
 {
-    auto root = make_directory(draft.path("rootfs"));
-    auto removed = make_directory(draft.path("removed"));
+    constexpr auto root_name = "rootfs";
+    auto root = draft.add_directory(root_name, 0755);
+    auto removed = draft.add_directory("removed", 0700);
     if (!root || !removed)
         return fail((root ? removed : root).error());
     OciUnpacker unpacker(std::move(*root), std::move(*removed), import.most_bytes, import.most_entries);
     if (const auto added = add_layers(unpacker, from, import); !added)
         return added;
-    if (::syncfs(store.get()) != 0 || ::rename(draft.path("rootfs").c_str(), target.c_str()) != 0 ||
+    if (::syncfs(store.get()) != 0 ||
+        ::renameat(draft.directory().get(), root_name, store.get(), target.filename().c_str()) != 0 ||
         ::fsync(store.get()) != 0)
         return fail(last_error(), "keeping it as " + target.string());
     return {};
@@ -215,28 +268,35 @@ Result<OciStore> OciStore::open(fs::path directory)
     directory = fs::absolute(directory).lexically_normal();
     if (!directory.has_filename())
         directory = directory.parent_path();
+    std::error_code error;
+    const auto parent = fs::weakly_canonical(directory.parent_path(), error);
+    if (error)
+        return fail(error, "finding the directory " + directory.parent_path().string());
+    directory = parent / directory.filename();
+    if (const auto made = make_ancestors(parent); !made)
+        return fail(made.error());
     auto lock = lock_store(directory.string());
     if (!lock)
         return fail(lock.error());
     if (const auto checked = check_owner(*lock, directory.string()); !checked)
         return fail(checked.error());
-    if (const auto removed = remove_tree(directory / draft_name); !removed)
+    if (const auto removed = remove_draft(*lock, directory); !removed)
         return fail(removed.error());
     return OciStore(std::move(directory), std::move(*lock));
 }
 
 Result<OciImage> OciStore::import_archive(const fs::path& archive, const OciImport& import)
 {
-    Draft draft(directory_);
+    Draft draft(lock_, directory_);
     if (const auto made = draft.make(); !made)
         return fail(made.error());
     auto opened = open_archive(archive, import, draft);
     if (!opened)
         return in_archive<OciImage>(archive, fail(opened.error()));
     auto image = opened->contents.image;
-    image.root = directory_ / name_of(image.digest);
-    std::error_code error;
-    if (!fs::exists(image.root, error))
+    const auto name = name_of(image.digest);
+    image.root = directory_ / name;
+    if (::faccessat(lock_.get(), name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0)
         if (const auto unpacked = unpack(*opened, import, draft, image.root, lock_); !unpacked)
             return in_archive<OciImage>(archive, fail(unpacked.error()));
     return image;
@@ -244,7 +304,7 @@ Result<OciImage> OciStore::import_archive(const fs::path& archive, const OciImpo
 
 Result<std::string> OciStore::digest_of(const fs::path& archive, const OciImport& import)
 {
-    Draft draft(directory_);
+    Draft draft(lock_, directory_);
     if (const auto made = draft.make(); !made)
         return fail(made.error());
     const auto opened = open_archive(archive, import, draft);
@@ -257,7 +317,7 @@ Result<std::vector<std::string>> OciStore::prune(const std::vector<std::string>&
 {
     std::error_code error;
     std::vector<std::string> unused;
-    for (fs::directory_iterator at(directory_, error), end; !error && at != end; at.increment(error)) {
+    for (fs::directory_iterator at(path_of(lock_), error), end; !error && at != end; at.increment(error)) {
         const auto digest = digest_of_name(at->path().filename().string());
         if (OciDigest::is_one(digest) && std::ranges::find(used_digests, digest) == used_digests.end())
             unused.push_back(digest);
@@ -266,10 +326,9 @@ Result<std::vector<std::string>> OciStore::prune(const std::vector<std::string>&
         return fail(error, "reading the directory " + directory_.string());
     for (const auto& digest : unused) {
         // From here on it counts as no image, whatever interrupts its removal.
-        const auto draft = directory_ / draft_name;
-        if (::rename((directory_ / name_of(digest)).c_str(), draft.c_str()) != 0)
+        if (::renameat(lock_.get(), name_of(digest).c_str(), lock_.get(), draft_name) != 0)
             return fail(last_error(), "removing " + name_of(digest));
-        if (const auto removed = remove_tree(draft); !removed)
+        if (const auto removed = remove_draft(lock_, directory_); !removed)
             return fail(removed.error());
     }
     std::ranges::sort(unused);

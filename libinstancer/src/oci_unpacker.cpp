@@ -164,11 +164,18 @@ Result<OciUnpacker::Place> OciUnpacker::place_of(const std::string& name)
     return place;
 }
 
-Result<void> OciUnpacker::count(archive_entry* entry)
+Result<void> OciUnpacker::count_entry()
 {
     if (entries_left_ == 0)
         return refuse("with it the image has more entries than are allowed: allow more if you trust it");
     --entries_left_;
+    return {};
+}
+
+Result<void> OciUnpacker::count(archive_entry* entry)
+{
+    if (const auto counted = count_entry(); !counted)
+        return counted;
     const auto size = static_cast<std::uint64_t>(std::max<std::int64_t>(::archive_entry_size(entry), 0));
     if (size > bytes_left_)
         return refuse("with it the image has more bytes than are allowed: allow more if you trust it");
@@ -404,17 +411,28 @@ Result<UniqueFd> OciUnpacker::make_directories(const std::string& path)
     std::string done;
     for (const auto& part : split(path, '/')) {
         done += "/" + part;
-        auto next = open_inside(root_.get(), done, O_PATH | O_DIRECTORY);
-        if (!next && errno == ENOENT && ::mkdirat(at.get(), part.c_str(), 0755) == 0) {
-            ::fchmodat(at.get(), part.c_str(), 0755, 0);
-            note_new(at.get(), part);
+        // One directory at a time, or a deep path would take the square of its length. Links lead from the root.
+        UniqueFd next(::openat(at.get(), part.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        if (!next && errno == ENOTDIR)
             next = open_inside(root_.get(), done, O_PATH | O_DIRECTORY);
+        if (!next && errno == ENOENT) {
+            if (const auto counted = count_entry(); !counted)
+                return fail(counted.error());
+            next = make_directory(at.get(), part);
         }
         if (!next)
             return fail(last_error(), "making its directory " + done.substr(1));
         at = std::move(next);
     }
     return at;
+}
+
+UniqueFd OciUnpacker::make_directory(int parent, const std::string& leaf)
+{
+    if (::mkdirat(parent, leaf.c_str(), 0755) != 0 || ::fchmodat(parent, leaf.c_str(), 0755, 0) != 0)
+        return {};
+    note_new(parent, leaf);
+    return UniqueFd(::openat(parent, leaf.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
 bool OciUnpacker::is_new(int parent, const std::string& leaf, struct stat& status) const

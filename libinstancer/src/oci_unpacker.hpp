@@ -48,6 +48,7 @@ private:
 
     Result<void> add(OciReader& reader, archive_entry* entry);
     Result<void> count(archive_entry* entry);
+    Result<void> count_entry();
     Result<void> add_at(OciReader& reader, archive_entry* entry, const Place& place, int parent);
     Result<void> add_file(OciReader& reader, archive_entry* entry, const Place& place, int parent);
     Result<void> add_directory(archive_entry* entry, const Place& place, int parent);
@@ -65,6 +66,8 @@ private:
     /// The directory of an entry, which stays open until the next call; made if there is none.
     Result<int> open_parent(const std::string& path);
     Result<UniqueFd> make_directories(const std::string& path);
+    /// A directory that no entry tells of; none with `errno`.
+    UniqueFd make_directory(int parent, const std::string& leaf);
     /// Whether this layer has brought what is there.
     bool is_new(int parent, const std::string& leaf, struct stat& status) const;
     void note_new(int parent, const std::string& leaf);

@@ -116,6 +116,16 @@ TEST_CASE("hostile image: more entries and bytes than are allowed")
         check_begins(store.refuses(tar.file("last", "")),
                      "last: with it the image has more entries than are allowed: allow more");
     }
+    SUBCASE("directories that no entry tells of")
+    {
+        store.options.most_entries = 100;
+        std::string deep;
+        for (int i = 0; i < 100; ++i)
+            deep += "d/";
+        Tar tar, allowed;
+        check_begins(store.refuses(tar.file(deep + "x", "")), deep + "x: with it the image has more entries than");
+        store.unpack(Image().layer(allowed.file(deep.substr(2) + "x", "").finish()));
+    }
     SUBCASE("bytes, of which the archive has few")
     {
         store.options.most_bytes = 1 << 20;

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <thread>
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -144,6 +145,63 @@ TEST_CASE("image store: another user's directory is refused; needs root" * docte
     const auto theirs = OciStore::open(directory.path("theirs"));
     REQUIRE_FALSE(theirs);
     CHECK(theirs.error().message().find("belongs to user 1234 and not to us") != std::string::npos);
+}
+
+TEST_CASE("image store: directories above it in which others could replace it are refused")
+{
+    const daemon_test::TemporaryDirectory directory;
+    const auto above = fs::path(directory.path("above"));
+    const auto refusal = [&] {
+        const auto store = OciStore::open(above / "between/store");
+        CHECK_FALSE(fs::exists(above / "between"));
+        return store ? std::string() : store.error().message();
+    };
+    fs::create_directory(above);
+    for (const auto mode : {0777, 0775}) {
+        fs::permissions(above, fs::perms(mode));
+        const auto text = refusal();
+        CHECK_MESSAGE(text.find(above.string() + " may be written to by others") != text.npos, text);
+        CHECK_MESSAGE(text.find("chmod go-w it, or name another directory") != text.npos, text);
+    }
+    if (::geteuid() == 0) {
+        fs::permissions(above, fs::perms(0700));
+        REQUIRE(::chown(above.c_str(), 1234, 1234) == 0);
+        const auto text = refusal();
+        CHECK_MESSAGE(text.find(above.string() + " belongs to user 1234, who could replace") != text.npos, text);
+        fs::create_directory_symlink(above, directory.path("link"));
+        CHECK_FALSE(OciStore::open(directory.path("link/store")));
+        REQUIRE(::chown(above.c_str(), 0, 0) == 0);
+    }
+    fs::permissions(above, fs::perms(01777));
+    CHECK(OciStore::open(above / "between/store"));
+}
+
+TEST_CASE("image store: nothing gets into a directory that has taken its place")
+{
+    Store store;
+    const daemon_test::TemporaryDirectory elsewhere;
+    const fs::path moved = elsewhere.path("moved");
+    fs::rename(store.path(), moved);
+    fs::create_directory(store.path());
+    fs::create_directory(elsewhere.path("target"));
+    fs::create_directory_symlink(elsewhere.path("target"), store.path("partial"));
+    const auto image = store.import(small_image().docker_archive(Compression::gzip));
+    CHECK(names_in(store.path()) == Names{"partial"});
+    CHECK(names_in(elsewhere.path("target")).empty());
+    CHECK(names_in(moved) == Names{name_of(small_image())});
+    CHECK(*store->prune({}) == Names{image.digest});
+    CHECK(names_in(moved).empty());
+    CHECK(fs::is_symlink(store.path("partial")));
+}
+
+TEST_CASE("image store: everybody may enter directories that no entry tells of, whatever the umask is")
+{
+    Store store;
+    const auto before = ::umask(077);
+    const auto root = store.unpack(Image().layer(Tar().file("etc/conf/motd", "hello\n").finish()));
+    ::umask(before);
+    for (const auto* const name : {".", "etc", "etc/conf"})
+        CHECK((status_of(root / name).st_mode & 07777) == 0755);
 }
 
 TEST_CASE("image store: what a killed import has left is no image, and goes")
