@@ -47,7 +47,7 @@ public:
     /// Those that are still there though nothing is left for which they wait, after some time.
     std::vector<pid_t> find() const
     {
-        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
         const auto ours = [this](const std::string& pid) { return is_child_of(::getpid(), pid) || is_marked(pid); };
         auto found = guards(ours);
         for (; !found.empty() && std::chrono::steady_clock::now() < deadline; found = guards(ours))

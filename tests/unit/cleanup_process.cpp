@@ -6,9 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -154,27 +152,4 @@ TEST_CASE("cleanup process: removes control groups without the allocator")
         REQUIRE(CleanupProcess::start(groups->path(), {}, {}));
     }
     CHECK_FALSE(std::filesystem::exists(groups->path()));
-}
-
-TEST_CASE("cleanup process: never outlives its program, whatever other threads did when it was forked")
-{
-    std::atomic<bool> over{false};
-    std::vector<std::thread> threads;
-    for (int i = 0; i < 3; ++i)
-        threads.emplace_back([&over] {
-            while (!over)
-                std::vector<std::unique_ptr<std::string>>(64).front() = std::make_unique<std::string>(5'000, 'x');
-        });
-    const TemporaryDirectory directory;
-    bool all_ended = true;
-    for (int i = 0; i < 200 && all_ended; ++i) {
-        const std::vector<std::string> trees{directory.path(std::to_string(i))};
-        std::filesystem::create_directory(trees.front());
-        REQUIRE(CleanupProcess::start(directory.path("no group"), {}, trees));
-        all_ended = !std::filesystem::exists(trees.front());
-    }
-    CHECK(all_ended);
-    over = true;
-    for (auto& thread : threads)
-        thread.join();
 }

@@ -93,7 +93,7 @@ TEST_CASE("combinations that cannot work name a remedy")
     only(exec_problems("\"io\": \"port\", \"stderr\": \"client\""), "stderr", "use log or null");
     only(exec_problems("\"io\": \"socket\", \"warm\": 1"), "warm", "cannot work together with \"io\": \"socket\"");
     only(exec_problems("\"io\": \"socket\", \"idle\": \"1m\""), "idle", "no byte passes through us");
-    only(exec_problems("\"limits\": {\"tmp\": \"1m\"}"), "limits.tmp", "use \"mode\": \"docker\"");
+    only(exec_problems("\"limits\": {\"tmp\": \"1m\"}"), "limits.tmp", "use \"sandbox\": true");
     only(exec_problems("\"user\": \"no-such-user-here\""), "user", "useradd");
     only(exec_problems("\"user\": \"0:no-such-group-here\""), "user", "groupadd");
     only(exec_problems("\"user\": \"4242424\""), "user", "write 4242424:GROUP");
@@ -117,7 +117,7 @@ TEST_CASE("combinations that cannot work name a remedy")
     only(docker_problems("\"stderr\": \"client\""), "stderr", "needs \"stdio\"");
     only(docker_problems("\"mounts\": [\"/no/such:/x\"]"), "mounts", "there is no /no/such");
     only(docker_problems("\"mounts\": [\"/:/host\"]"), "mounts", "would give containers the Docker engine");
-    only(docker_problems("\"tmpfs\": [\"/tmp/:1m\"]"), "tmpfs", "\"limits.tmp\"");
+    only(docker_problems("\"tmpfs\": [\"/tmp/:1m\"]"), "tmpfs", "\"limits\": {\"tmp\": \"64m\"}");
     only(docker_problems("\"stdio\": true, \"linger\": \"1m\""), "linger", "use \"port\"");
 }
 

@@ -189,23 +189,23 @@ TEST_CASE("wrong command lines are answered with the right one")
 
 TEST_CASE("oci: files and a command, and how to reach it")
 {
-    const auto stdio = service_of("oci --listen :1 --rootfs / --stdio --pty raw --runtime runc -- sh");
+    const auto stdio = service_of("oci --listen :1 --rootfs /usr --stdio --pty raw --runtime runc -- sh");
     CHECK(stdio.mode == Mode::oci);
-    CHECK(stdio.oci.root == "/");
+    CHECK(stdio.oci.root == "/usr");
     CHECK(stdio.oci.runtime == "runc");
     CHECK(stdio.docker.runtime.empty());
     CHECK(stdio.pty == TerminalMode::raw);
     CHECK(stdio.single_use());
-    CHECK_FALSE(service_of("oci --listen :1 --rootfs / --port 9000 -- sh").single_use());
+    CHECK_FALSE(service_of("oci --listen :1 --rootfs /usr --port 9000 -- sh").single_use());
     says("oci --listen :1 --stdio -- sh", "has no files to run in; add --rootfs DIR or --archive FILE");
     says("oci --listen :1 --rootfs /no/such --stdio -- sh", "there is no directory /no/such");
-    says("oci --listen :1 --rootfs / --stdio", "there is no command to run");
-    says("oci --listen :1 --rootfs / -- sh", "add --stdio or --port N");
-    says("oci --listen :1 --rootfs / --stdio --runtime no-such-runtime -- sh", "no program no-such-runtime");
-    says("oci --listen :1 --rootfs / --port 1 --stderr client -- sh", "client needs --stdio");
-    says("oci --listen :1 --rootfs / --stdio --limit-log 1m -- sh", "for output that an engine keeps");
-    says("oci --listen :1 --rootfs / --stdio --egress -- sh", "--egress works only with instancerd docker");
-    says("oci --listen :1 --rootfs / --stdio --tmpfs /tmp:1m -- sh", "set its size by --limit-tmp");
+    says("oci --listen :1 --rootfs /usr --stdio", "there is no command to run");
+    says("oci --listen :1 --rootfs /usr -- sh", "add --stdio or --port N");
+    says("oci --listen :1 --rootfs /usr --stdio --runtime no-such-runtime -- sh", "no program no-such-runtime");
+    says("oci --listen :1 --rootfs /usr --port 1 --stderr client -- sh", "client needs --stdio");
+    says("oci --listen :1 --rootfs /usr --stdio --limit-log 1m -- sh", "for output that an engine keeps");
+    says("oci --listen :1 --rootfs /usr --stdio --egress -- sh", "--egress works only with instancerd docker");
+    says("oci --listen :1 --rootfs /usr --stdio --tmpfs /tmp:1m -- sh", "set its size by --limit-tmp");
 }
 
 TEST_CASE("oci: an archive says what is not said otherwise")
@@ -218,9 +218,9 @@ TEST_CASE("oci: an archive says what is not said otherwise")
     CHECK(service_of("oci --listen :1 --store /srv/images --archive " + archive + " --port 1 -- sh").oci.store ==
           "/srv/images");
     says("oci --listen :1 --archive /no/such --stdio", "--archive: there is no file /no/such; write it by docker save");
-    says("oci --listen :1 --rootfs / --archive " + archive + " --stdio -- sh",
+    says("oci --listen :1 --rootfs /usr --archive " + archive + " --stdio -- sh",
          "--archive: cannot work together with --rootfs; remove one of them");
-    says("oci --listen :1 --rootfs / --store /srv --stdio -- sh",
+    says("oci --listen :1 --rootfs /usr --store /srv --stdio -- sh",
          "--store: needs --archive FILE; add that or remove this");
     CHECK(parse_command_line(words("oci prune")).text == "which configuration? Add --config FILE");
     CHECK(parse_command_line(words("oci prune --config /dev/null")).kind == Command::Kind::prune);

@@ -52,7 +52,7 @@ TEST_CASE("sandbox: options that cannot work in it are refused")
     refuses("\"pty\": true, \"stderr\": \"log\"", "the terminal is its standard error");
     refuses("\"runtime\": \"no-such-runtime\"", "there is no program no-such-runtime");
     refuses("\"mounts\": \"/no/such:/data\"", "there is no /no/such");
-    refuses("\"tmpfs\": \"/tmp:1m\"", "limits.tmp");
+    refuses("\"tmpfs\": \"/tmp:1m\"", "\"limits\": {\"tmp\": ");
     // Without a sandbox there is nothing to mount into.
     for (const auto* option : {"\"mounts\": \"/usr:/data\"", "\"tmpfs\": \"/run:1m\"", "\"runtime\": \"sh\""}) {
         const auto all = exec_problems(option);
@@ -81,6 +81,10 @@ TEST_CASE("sandbox: a working directory that shows more than it should is refuse
     ::chmod(key.c_str(), 0600);
     refuses(workdir + "\"auth\": \"signed\", \"auth-key\": \"" + key + "\"", "instances would see " + key);
     refuses(workdir + "\"record\": \"" + files.path() + "\"", "instances would see");
+    const auto socket = problems_of(service("\"mode\": \"exec\", \"command\": [\"/bin/cat\"], \"sandbox\": true, " +
+                                            workdir + "\"listen\": \"unix:" + files.path("s") + "\""));
+    REQUIRE(socket.size() == 1);
+    CHECK(socket[0].find("instances would see " + files.path("s") + " of \"listen\"") != std::string::npos);
 }
 
 TEST_CASE("sandbox: it has the limits of containers, and of this host what its command names")

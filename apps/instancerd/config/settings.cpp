@@ -173,6 +173,12 @@ std::string Settings::program(const ServiceSettings& service) const
 
 std::string Settings::init_program() const { return init.empty() ? find_init() : init; }
 
+namespace {
+
+std::string in_json(std::string_view text) { return "\"" + std::string(text) + "\""; }
+
+}  // namespace
+
 std::string Settings::say(std::string_view option, std::string_view value) const
 {
     const auto* const known = find_option(option);
@@ -185,13 +191,13 @@ std::string Settings::say(std::string_view option, std::string_view value) const
     }
     const auto key = key_of(option);
     if (value.empty())
-        return in_quotes(key);
+        return in_json(key);
     const bool is_bare = shape == Shape::number || shape == Shape::flag;
-    const auto shown = is_bare ? std::string(value) : in_quotes(value);
+    const auto shown = is_bare ? std::string(value) : in_json(value);
     const auto dot = key.find('.');
     if (dot == key.npos)
-        return in_quotes(key) + ": " + shown;
-    return in_quotes(key.substr(0, dot)) + ": {" + in_quotes(key.substr(dot + 1)) + ": " + shown + "}";
+        return in_json(key) + ": " + shown;
+    return in_json(key.substr(0, dot)) + ": {" + in_json(key.substr(dot + 1)) + ": " + shown + "}";
 }
 
 }  // namespace instancer::daemon
