@@ -127,7 +127,7 @@ TEST_CASE("auth webhook: clients that wait for an answer about the same token do
         answer.wait();
         return judge(question);
     });
-    Daemon daemon(serving("webhook", server.url(), {"--auth-url-cache", "1m"}));
+    Daemon daemon(serving("webhook", server.url(), {"--auth-url-cache", "1m", "--max-per-owner", "16"}));
     std::deque<RawClient> clients;
     for (std::size_t i = 0; i < 2 * at_once; ++i) {
         clients.emplace_back(daemon.port());

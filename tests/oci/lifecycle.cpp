@@ -104,12 +104,14 @@ TEST_CASE("containers: a secret of the environment")
 TEST_CASE("containers: what each client has is the only variable of its name")
 {
     const Rootfs files;
-    auto options =
-        stdio_options(files, {"sh", "-c", "tr '\\0' '\\n' </proc/self/environ | grep -E '^(FLAG|INSTANCER_SERVICE)='"});
-    options.image.env = {{"FLAG", "placeholder"}, {"INSTANCER_SERVICE", "none"}};
+    auto options = stdio_options(files, {"env"});
+    options.image.env = {{"FLAG", "placeholder"}, {"INSTANCER_SERVICE", "placeholder"}};
     options.secret.make = [](const InstanceRequest&) { return instancer::Result<std::string>("flag{it}"); };
     Bench bench(options);
-    CHECK(bench.converse("") == "FLAG=flag{it}\nINSTANCER_SERVICE=svc\n");
+    const auto said = bench.converse("");
+    CHECK(said.find("FLAG=flag{it}\n") != said.npos);
+    CHECK(said.find("INSTANCER_SERVICE=svc\n") != said.npos);
+    CHECK(said.find("placeholder") == said.npos);
 }
 
 TEST_CASE("containers: many at once are all told apart and all gone afterwards")
