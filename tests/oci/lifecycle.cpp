@@ -104,7 +104,7 @@ TEST_CASE("containers: a secret of the environment")
 TEST_CASE("containers: what each client has is the only variable of its name")
 {
     const Rootfs files;
-    auto options = stdio_options(files, {"env"});
+    auto options = stdio_options(files, {"busybox", "env"});
     options.image.env = {{"FLAG", "placeholder"}, {"INSTANCER_SERVICE", "placeholder"}};
     options.secret.make = [](const InstanceRequest&) { return instancer::Result<std::string>("flag{it}"); };
     Bench bench(options);
