@@ -66,7 +66,7 @@ double proven_time(std::uint16_t port)
         if (!connection.receive(question))
             throw std::runtime_error("no question on port " + std::to_string(port));
     const Micros asked = Clock::now() - begin;
-    const auto challenge = question.find(" solve ") + 7;
+    const auto challenge = question.rfind(" solve ") + 7;
     const auto answer = instancer::solve(
         *instancer::parse_challenge(question.substr(challenge, question.find('\n', challenge) - challenge)));
     begin = Clock::now();
@@ -74,7 +74,7 @@ double proven_time(std::uint16_t port)
     for (std::string text; !text.ends_with("x");)
         if (!connection.receive(text))
             throw std::runtime_error("no instance on port " + std::to_string(port));
-    return (asked + (Clock::now() - begin)).count();
+    return Micros(asked + (Clock::now() - begin)).count();
 }
 
 double median_proven_time(std::uint16_t port)
