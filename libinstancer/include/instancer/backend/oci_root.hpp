@@ -20,6 +20,7 @@ public:
     /// lists of users and groups that name root and nobody alone.
     static OciRoot of_host();
 
+    /// Whether nothing of the host is in it.
     bool empty() const noexcept { return binds.empty(); }
 
     /// Adds `path` of the host at the same path, as a link where it is one into what is there already. A path that does
