@@ -14,6 +14,7 @@
 #include <instancer/text/hex.hpp>
 #include <instancer/text/split.hpp>
 
+#include "container_paths.hpp"
 #include "docker_frames.hpp"
 #include "docker_json.hpp"
 
@@ -86,13 +87,6 @@ std::vector<std::string> keys(const json& object)
         for (const auto& [key, value] : object.items())
             out.push_back(key);
     return out;
-}
-
-/// Where the file of the secret is; empty without one.
-std::string secret_directory(const DockerOptions& options)
-{
-    return options.secret.has_file() ? std::filesystem::path(options.secret.file).parent_path().string()
-                                     : std::string();
 }
 
 json ulimit(const char* name, std::uint64_t value) { return {{"Name", name}, {"Soft", value}, {"Hard", value}}; }
@@ -201,23 +195,12 @@ Result<void> check(const DockerOptions& options, std::string_view service)
         return bad("no image is named");
     if (options.pty && options.io == DockerIo::port)
         return bad("a terminal needs standard streams (stdio) instead of a port");
-    for (const auto& mount : options.mounts) {
-        if (!mount.source.starts_with('/') || !mount.target.starts_with('/'))
-            return bad("mount '" + mount.source + "' to '" + mount.target + "': both paths must be absolute");
+    for (const auto& mount : options.mounts)
         if (exposes_engine(options, mount.source))
             return bad("mount '" + mount.source +
                        "': it holds the Docker engine's socket, which gives an instance "
                        "the whole host; mount something smaller");
-    }
-    for (const auto& tmpfs : options.tmpfs)
-        if (!tmpfs.target.starts_with('/'))
-            return bad("tmpfs '" + tmpfs.target + "': the path must be absolute");
-    if (const auto directory = secret_directory(options);
-        options.secret.has_file() && (!directory.starts_with('/') || directory == "/"))
-        return bad("the file '" + options.secret.file +
-                   "' of the secret: its directory becomes one in memory, so write an absolute path that has one, as "
-                   "in /run/flag/flag");
-    return {};
+    return check_paths(options.mounts, options.tmpfs, options.secret);
 }
 
 Result<std::uint16_t> service_port(const DockerOptions& options, const ImageFacts& image)
@@ -256,7 +239,7 @@ json container_spec(const DockerOptions& options, const ImageFacts& image, std::
     json tmpfs = {{"/tmp", "rw," + tmpfs_options(limits.tmp) + owner}};
     for (const auto& extra : options.tmpfs)
         tmpfs[extra.target] = "rw," + tmpfs_options(extra.size) + owner;
-    if (const auto directory = secret_directory(options); !directory.empty() && !tmpfs.contains(directory))
+    if (const auto directory = secret_directory(options.secret); !directory.empty() && !tmpfs.contains(directory))
         tmpfs[directory] = "rw,nosuid,nodev,noexec,mode=0755,uid=0,gid=0,size=64k";
 
     json mounts = json::array();

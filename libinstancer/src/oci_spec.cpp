@@ -13,6 +13,8 @@
 #include <instancer/detail/process/placeholders.hpp>
 #include <instancer/detail/process/supervisor_message.hpp>
 
+#include "container_paths.hpp"
+
 namespace instancer::detail::inline oci {
 
 using nlohmann::json;
@@ -29,13 +31,6 @@ bool is_valid_name(std::string_view name)
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
     };
     return !name.empty() && name.front() != '-' && std::ranges::all_of(name, is_plain);
-}
-
-/// Where the file of the secret is; empty without one.
-std::string secret_directory(const OciOptions& options)
-{
-    return options.secret.has_file() ? std::filesystem::path(options.secret.file).parent_path().string()
-                                     : std::string();
 }
 
 json mount(const std::string& target, const char* type, std::vector<std::string> options)
@@ -102,7 +97,7 @@ json mounts_of(const OciOptions& options, const OciUser& user)
     add(memory("/tmp", options.limits.tmp, user));
     for (const auto& volume : options.image.volumes)
         add(memory(volume, options.limits.tmp, user));
-    if (const auto directory = secret_directory(options); !directory.empty())
+    if (const auto directory = secret_directory(options.secret); !directory.empty())
         add(mount(directory, "tmpfs", {"nosuid", "nodev", "noexec", "mode=0755", "uid=0", "gid=0", "size=64k"}));
     // None hides what is mounted below it.
     std::stable_sort(mounts.begin() + first, mounts.end(),
@@ -196,18 +191,7 @@ Result<void> check(const OciOptions& options, std::string_view service)
         return bad("a terminal needs standard streams (stdio) instead of a port");
     if (options.stderr_to == StderrTo::client && options.io == ContainerIo::port)
         return bad("with a port the program's output is no part of the connection; let it go to the log");
-    for (const auto& mount : options.mounts)
-        if (!mount.source.starts_with('/') || !mount.target.starts_with('/'))
-            return bad("mount '" + mount.source + "' to '" + mount.target + "': both paths must be absolute");
-    for (const auto& tmpfs : options.tmpfs)
-        if (!tmpfs.target.starts_with('/'))
-            return bad("tmpfs '" + tmpfs.target + "': the path must be absolute");
-    if (const auto directory = secret_directory(options);
-        options.secret.has_file() && (!directory.starts_with('/') || directory == "/"))
-        return bad("the file '" + options.secret.file +
-                   "' of the secret: its directory becomes one in memory, so write an absolute path that has one, as "
-                   "in /run/flag/flag");
-    return {};
+    return check_paths(options.mounts, options.tmpfs, options.secret);
 }
 
 Result<std::uint16_t> service_port(const OciOptions& options)

@@ -7,10 +7,8 @@
 #include <instancer/backend/find_program.hpp>
 #include <instancer/backend/oci_backend.hpp>
 
-#include "daemon/instance_service.hpp"
 #include "daemon/system.hpp"
-#include "flags/flags.hpp"
-#include "modes/container_limits.hpp"
+#include "modes/container_backend.hpp"
 
 namespace instancer::daemon {
 
@@ -128,7 +126,7 @@ Parsed<OciOptions> sandbox_options(const Settings& settings, const ServiceSettin
         contents.add_argument(service.command[i]);
 
     OciOptions options;
-    options.daemon = settings.daemon_name();
+    set_container_options(options, settings, service);
     options.root = std::move(contents.root);
     options.image.working_directory = std::move(contents.working_directory);
     options.command = std::move(contents.command);
@@ -137,23 +135,18 @@ Parsed<OciOptions> sandbox_options(const Settings& settings, const ServiceSettin
     options.io = service.io == ProcessIo::port ? ContainerIo::port : ContainerIo::stdio;
     options.port = port;
     options.pty = service.pty;
-    options.stderr_to = service.stderr_to;
-    for (const auto& [name, value] : service.env)
-        options.env.emplace_back(name, with_port(value));
+    for (auto& [name, value] : options.env)
+        value = with_port(std::move(value));
     if (service.io == ProcessIo::port)
         options.env.emplace_back("PORT", std::to_string(port));
-    options.client_env = service.client_env;
     if (!service.user.empty()) {
         const auto user = find_user(service.user);
         if (!user)
             return wrong(user.error());
         options.user = std::to_string(user->uid) + ":" + std::to_string(user->gid);
     }
-    options.limits = container_limits(service.limits);
     options.tmpfs = service.docker.tmpfs;
     options.mounts = service.docker.mounts;
-    options.secret = make_flag_secret(service);
-    options.stop_grace = service.stop_grace;
     return options;
 }
 
@@ -162,12 +155,7 @@ Parsed<std::unique_ptr<RunningService>> prepare_sandbox(const OwnedSettings& set
     auto options = sandbox_options(settings.daemon(), settings.service());
     if (!options)
         return wrong(options.error());
-    auto parts = InstanceParts::prepare(settings.service(), context);
-    if (!parts)
-        return wrong(parts.error());
-    parts->use_backend<OciBackend>(context.workers.control(), settings.service().name, std::move(*options),
-                                   context.log);
-    return std::make_unique<InstanceService>(settings, context, std::move(*parts));
+    return prepare_containers<OciBackend>(settings, context, std::move(*options));
 }
 
 }  // namespace instancer::daemon

@@ -3,10 +3,7 @@
 
 #include <instancer/backend/docker_backend.hpp>
 
-#include "daemon/instance_service.hpp"
-#include "flags/flags.hpp"
-#include "modes/container_limits.hpp"
-#include "relaxing/relaxing.hpp"
+#include "modes/container_backend.hpp"
 
 namespace instancer::daemon {
 
@@ -23,35 +20,17 @@ std::vector<std::string> warn(const Settings& settings, const ServiceSettings&)
 DockerOptions backend_options(const Settings& settings, const ServiceSettings& service)
 {
     DockerOptions options = service.docker;
-    options.daemon = settings.daemon_name();
+    set_container_options(options, settings, service);
     for (const auto& other : settings.services)
         options.services.push_back(other.name);
-    options.command = service.command;
     options.pty = service.pty != TerminalMode::none;
-    options.stderr_to = service.stderr_to;
-    options.env = service.env;
-    options.client_env = service.client_env;
-    options.secret = make_flag_secret(service);
-    options.user = service.user;
-    static_cast<ContainerLimits&>(options.limits) = container_limits(service.limits);
     options.limits.log = service.limits.log;
-    options.stop_grace = service.stop_grace;
     return options;
 }
 
 Parsed<std::unique_ptr<RunningService>> prepare(const OwnedSettings& settings, ServiceContext& context)
 {
-    auto parts = InstanceParts::prepare(settings.service(), context);
-    if (!parts)
-        return wrong(parts.error());
-    auto privileges = container_privileges(settings.service().relaxing);
-    if (!privileges)
-        return wrong(privileges.error());
-    auto options = backend_options(settings.daemon(), settings.service());
-    options.privileges = std::move(*privileges);
-    parts->use_backend<DockerBackend>(context.workers.control(), settings.service().name, std::move(options),
-                                      context.log);
-    return std::make_unique<InstanceService>(settings, context, std::move(*parts));
+    return prepare_containers<DockerBackend>(settings, context, backend_options(settings.daemon(), settings.service()));
 }
 
 }  // namespace

@@ -3,10 +3,7 @@
 
 #include <instancer/backend/oci_backend.hpp>
 
-#include "daemon/instance_service.hpp"
-#include "flags/flags.hpp"
-#include "modes/container_limits.hpp"
-#include "relaxing/relaxing.hpp"
+#include "modes/container_backend.hpp"
 
 namespace instancer::daemon {
 
@@ -15,44 +12,28 @@ namespace {
 OciOptions backend_options(const Settings& settings, const ServiceSettings& service)
 {
     OciOptions options;
-    options.daemon = settings.daemon_name();
+    set_container_options(options, settings, service);
     options.image.root = service.oci.root;
-    options.command = service.command;
     options.runtime = service.oci.runtime;
     options.init = settings.init_program();
     options.io = service.docker.io;
     options.port = service.docker.port;
     options.pty = service.pty;
-    options.stderr_to = service.stderr_to;
-    options.env = service.env;
-    options.client_env = service.client_env;
-    options.user = service.user;
-    options.limits = container_limits(service.limits);
     options.read_only = service.docker.read_only;
     options.tmpfs = service.docker.tmpfs;
     options.mounts = service.docker.mounts;
-    options.secret = make_flag_secret(service);
-    options.stop_grace = service.stop_grace;
     return options;
 }
 
 Parsed<std::unique_ptr<RunningService>> prepare(const OwnedSettings& settings, ServiceContext& context)
 {
-    auto parts = InstanceParts::prepare(settings.service(), context);
-    if (!parts)
-        return wrong(parts.error());
-    auto privileges = container_privileges(settings.service().relaxing);
-    if (!privileges)
-        return wrong(privileges.error());
     auto options = backend_options(settings.daemon(), settings.service());
-    options.privileges = std::move(*privileges);
     if (const auto& oci = settings.service().oci; !oci.archive.empty())
         options.find_image = [oci, &context, name = settings.service().name] {
             context.log.notice(name, "reading the archive " + oci.archive);
             return context.images.import(oci.archive, oci.store);
         };
-    parts->use_backend<OciBackend>(context.workers.control(), settings.service().name, std::move(options), context.log);
-    return std::make_unique<InstanceService>(settings, context, std::move(*parts));
+    return prepare_containers<OciBackend>(settings, context, std::move(options));
 }
 
 }  // namespace
