@@ -110,25 +110,8 @@ asio::awaitable<Result<Stream>> ContainerLocator::connect(std::shared_ptr<Contai
             co_return fail(last_error(), "making a socket");
         co_return co_await detail::connect(std::move(socket), endpoint, connect_timeout);
     }
-    auto stream = co_await connect_inside(container, asio::ip::address_v4::loopback());
-    if (!stream && stream.error() == Errc::not_ready) {
-        auto other = co_await connect_inside(container, asio::ip::address_v6::loopback());
-        if (other)
-            co_return other;
-    }
-    co_return stream;
-}
-
-asio::awaitable<Result<Stream>> ContainerLocator::connect_inside(std::shared_ptr<Container> container,
-                                                                 asio::ip::address target)
-{
-    const int family = target.is_v4() ? AF_INET : AF_INET6;
-    auto work = [container, family] { return socket_inside(container->network_namespace.get(), family); };
-    auto socket = co_await namespace_thread_.run(std::move(work));
-    if (!socket)
-        co_return fail(std::move(socket.error()));
-    const asio::ip::tcp::endpoint endpoint(target, container->port);
-    co_return co_await detail::connect(std::move(*socket), endpoint, connect_timeout);
+    const std::shared_ptr<const UniqueFd> network(container, &container->network_namespace);
+    co_return co_await connector_.connect(network, container->port);
 }
 
 }  // namespace instancer::detail::inline docker

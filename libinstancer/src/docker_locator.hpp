@@ -6,9 +6,7 @@
 #include <utility>
 
 #include <asio/awaitable.hpp>
-#include <asio/ip/address.hpp>
 
-#include <instancer/async/helper_threads.hpp>
 #include <instancer/events.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
@@ -16,6 +14,7 @@
 #include "docker_bridge_network.hpp"
 #include "docker_calls.hpp"
 #include "docker_container.hpp"
+#include "network_namespace.hpp"
 
 namespace instancer::detail::inline docker {
 
@@ -46,18 +45,17 @@ public:
     asio::awaitable<Result<Stream>> connect(std::shared_ptr<Container> container);
 
     /// Waits for what goes on.
-    void close() { namespace_thread_.join(); }
+    void close() { connector_.close(); }
 
 private:
     static asio::awaitable<void> locate_later(std::weak_ptr<ContainerLocator> weak,
                                               std::shared_ptr<Container> container);
-    asio::awaitable<Result<Stream>> connect_inside(std::shared_ptr<Container> container, asio::ip::address target);
 
     const std::shared_ptr<DockerCalls> calls_;
     DockerBridgeNetwork& network_;
     const std::string service_;
     Events& events_;
-    HelperThreads namespace_thread_{1};
+    NamespaceConnector connector_;
 };
 
 }  // namespace instancer::detail::inline docker

@@ -4,14 +4,9 @@
 #include <algorithm>
 #include <vector>
 
-#include <fcntl.h>
-#include <sched.h>
-#include <sys/socket.h>
 #include <sys/utsname.h>
 
 #include <nlohmann/json.hpp>
-
-#include <instancer/system/last_error.hpp>
 
 #include "docker_json.hpp"
 
@@ -42,8 +37,6 @@ bool uses_host_kernel(const std::string& runtime)
     return runtime.empty() || runtime == "runc" || runtime == "crun" || runtime.starts_with("io.containerd.runc.");
 }
 
-UniqueFd own_network_namespace() { return UniqueFd(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)); }
-
 }  // namespace
 
 bool has_reachable_processes(const DockerOptions& options, const json& info)
@@ -63,25 +56,6 @@ Result<Reach> choose_reach(const DockerOptions& options, const json& info, bool 
     if (!may_enter || !uses_host_kernel(options.runtime))
         return Reach::address;
     return options.egress ? Reach::egress : Reach::inside;
-}
-
-Result<UniqueFd> socket_inside(int network_namespace, int family)
-{
-    static thread_local const UniqueFd home = own_network_namespace();
-    if (::setns(network_namespace, CLONE_NEWNET) != 0)
-        return fail(last_error(), "setns");
-    UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    const auto error = last_error();
-    ::setns(home.get(), CLONE_NEWNET);
-    if (!fd)
-        return fail(error, "socket");
-    return fd;
-}
-
-bool may_enter_namespaces()
-{
-    const auto own = own_network_namespace();
-    return own && ::setns(own.get(), CLONE_NEWNET) == 0;
 }
 
 }  // namespace instancer::detail::inline docker

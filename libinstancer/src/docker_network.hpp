@@ -7,7 +7,6 @@
 
 #include <instancer/backend/docker_options.hpp>
 #include <instancer/result.hpp>
-#include <instancer/unique_fd.hpp>
 
 namespace instancer::detail::inline docker {
 
@@ -26,13 +25,5 @@ bool has_reachable_processes(const DockerOptions& options, const nlohmann::json&
 ///
 /// Errors: Errc::bad_request, with the remedy.
 Result<Reach> choose_reach(const DockerOptions& options, const nlohmann::json& info, bool may_enter);
-
-/// Makes a TCP socket of the address family that belongs to the network namespace.
-///
-/// Threads: one that does nothing else, because it enters the namespace for that time.
-Result<UniqueFd> socket_inside(int network_namespace, int family);
-
-/// Whether this process may enter network namespaces.
-bool may_enter_namespaces();
 
 }  // namespace instancer::detail::inline docker

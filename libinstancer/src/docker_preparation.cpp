@@ -8,6 +8,7 @@
 #include "docker_farewell.hpp"
 #include "docker_json.hpp"
 #include "docker_pull_progress.hpp"
+#include "network_namespace.hpp"
 
 namespace instancer::detail::inline docker {
 

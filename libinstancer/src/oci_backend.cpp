@@ -11,7 +11,6 @@
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
-#include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
 #include <fcntl.h>
 #include <poll.h>
@@ -23,11 +22,10 @@
 #include <instancer/async/helper_threads.hpp>
 #include <instancer/detail/process/pty.hpp>
 #include <instancer/detail/process/secret_file.hpp>
-#include <instancer/detail/socket/connect.hpp>
 #include <instancer/socket_stream.hpp>
 #include <instancer/system/last_error.hpp>
 
-#include "docker_network.hpp"
+#include "network_namespace.hpp"
 #include "oci_container.hpp"
 #include "oci_launcher.hpp"
 #include "oci_spec.hpp"
@@ -117,7 +115,7 @@ public:
     {
         starters_.join();
         enders_.join();
-        namespace_thread_.join();
+        connector_.close();
     }
 
     BackendTraits traits() const
@@ -154,7 +152,6 @@ private:
     asio::awaitable<Result<std::string>> make_secret(const InstanceRequest& request);
     asio::awaitable<Result<void>> place_secret(Container container, std::string secret);
     Result<void> write_secret(const OciContainer& container, const std::string& secret) const;
-    asio::awaitable<Result<Stream>> connect_inside(Container container, asio::ip::address target);
 
     const asio::any_io_executor control_;
     const std::string service_;
@@ -162,7 +159,7 @@ private:
     Events& events_;
     OciLauncher launcher_;
     HelperThreads starters_{starter_count}, enders_{ender_count};
-    HelperThreads namespace_thread_{1};
+    NamespaceConnector connector_;
     std::uint64_t last_number_ = 0;
 };
 
@@ -359,13 +356,8 @@ asio::awaitable<Result<Stream>> OciBackend::Impl::open(Instance instance)
 {
     const auto container = instance.shared_state<OciContainer>();
     if (options_.io == ContainerIo::port) {
-        auto stream = co_await connect_inside(container, asio::ip::address_v4::loopback());
-        if (!stream && stream.error() == Errc::not_ready) {
-            auto other = co_await connect_inside(container, asio::ip::address_v6::loopback());
-            if (other)
-                co_return other;
-        }
-        co_return stream;
+        const std::shared_ptr<const UniqueFd> network(container, &container->network);
+        co_return co_await connector_.connect(network, launcher_.port());
     }
     if (!container->our_end)
         co_return fail(Errc::instance_gone, "its standard input has been given to a client already");
@@ -373,17 +365,6 @@ asio::awaitable<Result<Stream>> OciBackend::Impl::open(Instance instance)
     if (options_.pty != TerminalMode::none)
         co_return Stream(std::make_unique<PtyStream>(executor, std::move(container->our_end)));
     co_return make_socket_stream(executor, std::move(container->our_end));
-}
-
-asio::awaitable<Result<Stream>> OciBackend::Impl::connect_inside(Container container, asio::ip::address target)
-{
-    const int family = target.is_v4() ? AF_INET : AF_INET6;
-    auto work = [container, family] { return socket_inside(container->network.get(), family); };
-    auto socket = co_await namespace_thread_.run(std::move(work));
-    if (!socket)
-        co_return fail(Errc::instance_gone, socket.error().message());
-    const asio::ip::tcp::endpoint endpoint(target, launcher_.port());
-    co_return co_await detail::connect(std::move(*socket), endpoint);
 }
 
 asio::awaitable<InstanceExit> OciBackend::Impl::wait(Instance instance)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "oci_network.hpp"
 
-#include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -9,11 +8,11 @@
 
 #include <instancer/system/last_error.hpp>
 
+#include "network_namespace.hpp"
+
 namespace instancer::detail::inline oci {
 
 namespace {
-
-UniqueFd own_network_namespace() { return UniqueFd(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)); }
 
 bool bring_loopback_up()
 {
