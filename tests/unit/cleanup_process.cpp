@@ -32,15 +32,17 @@ namespace {
 /// In a child of a fork that was made while a ForkedAllocator exists, using the allocator ends the process.
 std::atomic<bool> watches_forks{false}, forbids_allocating{false};
 
+// Sanitizers have an allocator of their own.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 void use_allocator()
 {
     if (forbids_allocating)
         ::_exit(1);
 }
+#endif
 
 }  // namespace
 
-// Sanitizers have an allocator of their own.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 extern "C" {
 void* __libc_malloc(std::size_t size);
