@@ -13,8 +13,6 @@ namespace {
 
 constexpr std::uint64_t most_text = 4 << 20;
 
-std::string text_or_empty(const char* text) { return text ? text : ""; }
-
 std::string clean(const std::string& name) { return std::filesystem::path(name).lexically_normal().string(); }
 
 /// What the link of that name refers to: a symbolic one from its own directory.

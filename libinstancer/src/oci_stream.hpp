@@ -19,6 +19,9 @@
 
 namespace instancer::detail::inline oci {
 
+/// libarchive has no text for what an entry lacks.
+inline std::string text_or_empty(const char* text) { return text ? text : ""; }
+
 /// Bytes that come piece by piece.
 class OciStream {
 public:

@@ -12,6 +12,7 @@
 
 #include "daemon/system.hpp"
 #include "modes/container_checks.hpp"
+#include "modes/exec/exec.hpp"
 #include "modes/oci/oci.hpp"
 #include "options/options.hpp"
 #include "sandbox/sandbox.hpp"
