@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdint>
 #include <filesystem>
+#include <stop_token>
 #include <utility>
 
 #include <asio/co_spawn.hpp>
@@ -128,6 +129,7 @@ public:
     }
 
     asio::awaitable<Result<void>> prepare();
+    void interrupt() { stop_.request_stop(); }
     asio::awaitable<Result<Instance>> start(InstanceRequest request);
     asio::awaitable<Result<Stream>> open(Instance instance);
     asio::awaitable<InstanceExit> wait(Instance instance);
@@ -158,6 +160,7 @@ private:
     OciOptions options_;  ///< Constant once the image is found.
     Events& events_;
     OciLauncher launcher_;
+    std::stop_source stop_;  ///< Of the search for the image.
     HelperThreads starters_{starter_count}, enders_{ender_count};
     NamespaceConnector connector_;
     std::uint64_t last_number_ = 0;
@@ -166,8 +169,10 @@ private:
 asio::awaitable<Result<void>> OciBackend::Impl::prepare()
 {
     if (options_.find_image) {
-        auto find = options_.find_image;
+        auto find = [this] { return options_.find_image(stop_.get_token()); };
         auto image = co_await starters_.run(std::move(find));
+        if (!image && image.error() == Errc::cancelled)
+            co_return fail(Errc::stopping, image.error().text());
         if (!image)
             co_return fail(image.error());
         options_.image = std::move(*image);
@@ -496,6 +501,8 @@ Result<void> OciBackend::check_image(const OciOptions& options)
 BackendTraits OciBackend::do_traits() const { return impl_->traits(); }
 
 asio::awaitable<Result<void>> OciBackend::do_prepare() { return impl_->prepare(); }
+
+void OciBackend::do_interrupt() { impl_->interrupt(); }
 
 asio::awaitable<Result<Instance>> OciBackend::do_start(InstanceRequest request)
 {

@@ -182,6 +182,21 @@ TEST_CASE("archive: no two daemons have one store, and two services of one daemo
     CHECK(talk(second) == "1234 /srv hello\n");
 }
 
+TEST_CASE("archive: a daemon that is told to end while it unpacks ends, and leaves nothing of the image")
+{
+    Tar layer;
+    for (int i = 0; i < 40'000; ++i)
+        layer.file("many/" + std::to_string(i), "x");
+    const Place place(Image().layer(layer.finish()).docker_archive());
+    Child daemon(daemon_test::instancerd(place.daemon({"--stdio"}, {"/many/1"})));
+    const auto unpacked = place.store + "/partial/rootfs/many/1000";
+    while (!std::filesystem::exists(unpacked) && !daemon.wait(1ms)) {}
+    daemon.signal(SIGTERM);
+    CHECK(daemon.wait() == 0);
+    CHECK(place.images().empty());
+    CHECK(daemon.whole_log().find("40000") == std::string::npos);
+}
+
 TEST_CASE("oci prune removes the images that the configuration does not use, and nothing else does")
 {
     auto old = image();

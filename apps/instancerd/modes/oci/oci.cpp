@@ -29,9 +29,9 @@ Parsed<std::unique_ptr<RunningService>> prepare(const OwnedSettings& settings, S
 {
     auto options = backend_options(settings.daemon(), settings.service());
     if (const auto& oci = settings.service().oci; !oci.archive.empty())
-        options.find_image = [oci, &context, name = settings.service().name] {
+        options.find_image = [oci, &context, name = settings.service().name](const std::stop_token& stop) {
             context.log.notice(name, "reading the archive " + oci.archive);
-            return context.images.import(oci.archive, oci.store);
+            return context.images.import(oci.archive, oci.store, stop);
         };
     return prepare_containers<OciBackend>(settings, context, std::move(options));
 }

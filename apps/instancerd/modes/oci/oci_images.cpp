@@ -114,7 +114,8 @@ Result<std::vector<std::string>> prune(const fs::path& directory, const std::vec
 
 }  // namespace
 
-Result<OciImage> OciImages::import(const std::string& archive, const std::string& directory)
+Result<OciImage> OciImages::import(const std::string& archive, const std::string& directory,
+                                   const std::stop_token& stop)
 {
     const std::lock_guard lock(mutex_);
     const auto path = canonical(directory);
@@ -125,7 +126,9 @@ Result<OciImage> OciImages::import(const std::string& archive, const std::string
             return fail(store.error());
         found = stores_.emplace(path, std::move(*store)).first;
     }
-    return found->second.import_archive(archive);
+    OciImport import;
+    import.stop = stop;
+    return found->second.import_archive(archive, import);
 }
 
 Problems check_archives(const Settings& settings)

@@ -5,6 +5,7 @@
 #include <iosfwd>
 #include <map>
 #include <mutex>
+#include <stop_token>
 #include <string>
 
 #include <instancer/backend/oci_store.hpp>
@@ -22,7 +23,8 @@ public:
     /// The image in `archive`, unpacked unless the store in `directory` has it.
     ///
     /// Time: blocks; of an image that is new, all of it is read.
-    Result<OciImage> import(const std::string& archive, const std::string& directory);
+    /// Cancellation: by `stop`; an import that waits for another one to end, after that.
+    Result<OciImage> import(const std::string& archive, const std::string& directory, const std::stop_token& stop);
 
 private:
     std::mutex mutex_;

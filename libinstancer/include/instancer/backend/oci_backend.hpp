@@ -42,6 +42,7 @@ private:
 
     BackendTraits do_traits() const override;
     asio::awaitable<Result<void>> do_prepare() override;
+    void do_interrupt() override;
     asio::awaitable<Result<Instance>> do_start(InstanceRequest request) override;
     asio::awaitable<Result<Stream>> do_open(Instance instance, OpenRequest request) override;
     asio::awaitable<InstanceExit> do_wait(Instance instance) override;

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,9 +26,9 @@ class OciOptions {
 public:
     std::string daemon = "instancerd";  ///< By it a later run finds what a crash left: letters, digits, `_`, `-`.
     OciImage image;                     ///< All containers share its files.
-    /// Finds `image` when the backend is prepared, on a thread of the backend's, as `OciStore::import_archive` does.
-    /// None: `image` is known.
-    std::function<Result<OciImage>()> find_image;
+    /// Finds `image` when the backend is prepared, on a thread of the backend's, as `OciStore::import_archive` does. It
+    /// is to end soon once the token asks for that. None: `image` is known.
+    std::function<Result<OciImage>(std::stop_token)> find_image;
     OciRoot root;                      ///< In place of the image's files, unless it is empty.
     std::vector<std::string> command;  ///< Follows the image's entrypoint; empty for the image's own.
     /// Name or path of a container runtime that has the command line of runc; empty for crun, or else runc.
