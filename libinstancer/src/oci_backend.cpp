@@ -29,6 +29,7 @@
 #include "network_namespace.hpp"
 #include "oci_container.hpp"
 #include "oci_launcher.hpp"
+#include "oci_rootless.hpp"
 #include "oci_spec.hpp"
 #include "oci_supervisor.hpp"
 
@@ -192,8 +193,9 @@ asio::awaitable<Result<void>> OciBackend::Impl::try_out()
     const auto tried = co_await run(container, nobody, Kind::look, std::string());
     static_cast<void>(co_await end(container));
     if (!tried)
-        co_return fail(Errc::bad_request,
-                       "a container was tried out and does not work: " + tried.error().message() + said_by(*container));
+        co_return fail(Errc::bad_request, "a container was tried out and does not work: " + tried.error().message() +
+                                              said_by(*container) +
+                                              (launcher_.is_rootless() ? rootless_remedy() : std::string()));
     co_return Result<void>();
 }
 
@@ -289,7 +291,7 @@ void OciBackend::Impl::take(OciContainer& container, SupervisorAnswer answer)
         container.supervisor_pid = answer.pid;
         container.supervisor_process.reset(static_cast<int>(::syscall(SYS_pidfd_open, answer.pid, 0)));
         if (answer.descriptor)
-            container.our_end = std::move(answer.descriptor);
+            (options_.io == ContainerIo::port ? container.network : container.our_end) = std::move(answer.descriptor);
         container.running = true;
         // The program may have been quicker than this message.
         for (const auto& line : container.lines())
@@ -361,6 +363,12 @@ asio::awaitable<Result<Stream>> OciBackend::Impl::open(Instance instance)
 {
     const auto container = instance.shared_state<OciContainer>();
     if (options_.io == ContainerIo::port) {
+        if (launcher_.is_rootless()) {
+            NamespaceConnector::SocketSource sockets = [container](int family) {
+                return ask_for_socket(container->network.get(), family);
+            };
+            co_return co_await connector_.connect(std::move(sockets), launcher_.port());
+        }
         const std::shared_ptr<const UniqueFd> network(container, &container->network);
         co_return co_await connector_.connect(network, launcher_.port());
     }
@@ -457,9 +465,8 @@ Result<void> OciBackend::Impl::write_secret(const OciContainer& container, const
     const auto directory = open_directory_inside(root.get(), file.parent_path());
     if (!directory)
         return fail(directory.error());
-    const auto& user = launcher_.user();
     return write_secret_file(directory->get(), file.filename(), secret, options_.secret.mode,
-                             options_.secret.owner.value_or(FileOwner(user.uid, user.gid)));
+                             options_.secret.owner.value_or(launcher_.owner()));
 }
 
 asio::awaitable<Result<void>> OciBackend::Impl::personalize(Instance instance, InstanceRequest request)
@@ -487,6 +494,12 @@ OciBackend::OciBackend(asio::any_io_executor control, std::string service, OciOp
 }
 
 OciBackend::~OciBackend() = default;
+
+Result<void> OciBackend::check_host(const OciOptions& options)
+{
+    const auto runtime = find_usable_runtime(options);
+    return runtime ? Result<void>() : fail(runtime.error());
+}
 
 Result<void> OciBackend::check_image(const OciOptions& options)
 {

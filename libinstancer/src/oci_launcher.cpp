@@ -51,12 +51,22 @@ Result<void> check_files(const OciOptions& options)
     if (options.init.empty() || ::access(options.init.c_str(), X_OK) != 0)
         return fail(Errc::bad_request, "the program instancer-init is not found; containers need it as their first "
                                        "process, so install it");
-    if (::geteuid() != 0)
-        return fail(Errc::bad_request, "only root can start containers without an engine; start instancerd as root");
     return {};
 }
 
 }  // namespace
+
+Result<OciRuntime> find_usable_runtime(const OciOptions& options)
+{
+    auto runtime = OciRuntime::find(options.runtime);
+    if (!runtime || !is_rootless())
+        return runtime;
+    if (const auto checked = check_user_namespaces(); !checked)
+        return fail(checked.error());
+    if (const auto checked = check_rootless(options, *runtime); !checked)
+        return fail(checked.error());
+    return runtime;
+}
 
 Result<void> OciLauncher::prepare(Events& events)
 {
@@ -67,7 +77,7 @@ Result<void> OciLauncher::prepare(Events& events)
     const auto port = service_port(options_);
     if (!port)
         return fail(port.error());
-    auto runtime = OciRuntime::find(options_.runtime);
+    auto runtime = find_usable_runtime(options_);
     if (!runtime)
         return fail(runtime.error());
     auto host = OciHost::prepare(options_, *runtime, service_, events);
@@ -80,6 +90,12 @@ Result<void> OciLauncher::prepare(Events& events)
     if (!user)
         return fail(user.error());
     user_ = std::move(*user);
+    if (rootless_) {
+        if (auto checked = check_rootless_user(user_); !checked)
+            return checked;
+        events.notice(service_, "without root its programs are user " + std::to_string(::geteuid()) +
+                                    " to this machine, as this process is: they are in user namespaces");
+    }
     auto spec = make_spec(*runtime_);
     if (!spec)
         return fail(spec.error());
@@ -96,6 +112,8 @@ Result<json> OciLauncher::make_spec(const OciRuntime& runtime) const
         return fail(added.error());
     if (auto filtered = set_seccomp(spec, runtime); !filtered)
         return fail(filtered.error());
+    if (rootless_)
+        set_user_namespace(spec, user_);
     return spec;
 }
 
@@ -170,7 +188,8 @@ Result<void> OciLauncher::equip(OciContainer& container)
     if (!groups)
         return fail(groups.error());
     container.groups = std::move(*groups);
-    if (options_.io != ContainerIo::port)
+    // Without root the runtime makes the network namespace, and instancer-init lets us in.
+    if (options_.io != ContainerIo::port || rootless_)
         return {};
     auto network = make_network();
     if (!network)
@@ -210,7 +229,7 @@ Result<void> OciLauncher::hand_over_streams(OciContainer& container, Kind kind, 
     const UniqueFd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
     const int errors = options_.stderr_to == StderrTo::log ? output : nothing.get();
     // So that the program can open it by a name, as in /dev/stderr.
-    if (::fchown(output, user_.uid, user_.gid) != 0)
+    if (!rootless_ && ::fchown(output, user_.uid, user_.gid) != 0)
         return fail(last_error(), "giving its output to its user");
     if (options_.io == ContainerIo::port)
         return tell_supervisor(supervisor, kind, std::array{nothing.get(), errors, errors});
@@ -249,6 +268,8 @@ std::vector<std::string> OciLauncher::command_of(const OciContainer& container) 
         "root=" + host_->root()};
     if (options_.privileges.setuid)
         all.emplace_back("setuid=");
+    if (rootless_)
+        all.emplace_back("rootless=");
     if (runtime_->is_crun())
         all.push_back(std::string("detach=") + hybrid_hierarchy);
     all.emplace_back("--");

@@ -7,6 +7,7 @@
 #include <string>
 
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include <instancer/async/helper_threads.hpp>
 #include <instancer/backend/oci_options.hpp>
@@ -21,6 +22,7 @@
 
 #include "oci_container.hpp"
 #include "oci_host.hpp"
+#include "oci_rootless.hpp"
 #include "oci_runtime.hpp"
 
 namespace instancer::detail::inline oci {
@@ -37,6 +39,11 @@ public:
     UniqueFd supervisor;  ///< Our end of what is said to instancer-init.
     UniqueFd output;      ///< Where the runtime, and the program, write what is for the operator.
 };
+
+/// The runtime, where this process can start containers with these options.
+///
+/// Errors: Errc::bad_request, with the remedy.
+Result<OciRuntime> find_usable_runtime(const OciOptions& options);
 
 /// Starts containers and removes them, all by calls that block.
 ///
@@ -63,7 +70,13 @@ public:
 
     /// The port that the program listens on.
     std::uint16_t port() const noexcept { return port_; }
-    const OciUser& user() const noexcept { return user_; }
+    /// Whose a file becomes that is for the program, as this process sees its user.
+    FileOwner owner() const noexcept
+    {
+        return rootless_ ? FileOwner(::geteuid(), ::getegid()) : FileOwner(user_.uid, user_.gid);
+    }
+    /// Whether containers are in a user namespace of this process's user.
+    bool is_rootless() const noexcept { return rootless_; }
 
 private:
     static constexpr std::chrono::seconds start_patience{5};  ///< Until the runtime is executed; a guess.
@@ -83,6 +96,7 @@ private:
 
     const OciOptions& options_;
     const std::string service_;
+    const bool rootless_ = detail::is_rootless();
     std::uint16_t port_ = 0;
     OciUser user_;
     nlohmann::json spec_;

@@ -14,6 +14,7 @@
 #include <instancer/detail/process/supervisor_message.hpp>
 
 #include "container_paths.hpp"
+#include "oci_rootless.hpp"
 
 namespace instancer::detail::inline oci {
 
@@ -139,6 +140,8 @@ json process_of(const OciOptions& options, const OciUser& user)
     case TerminalMode::echo: arguments.push_back("terminal=echo"); break;
     case TerminalMode::raw: arguments.push_back("terminal=raw"); break;
     }
+    if (options.io == ContainerIo::port && is_rootless())
+        arguments.push_back("sockets=");
     arguments.push_back("--");
     for (const auto& argument : container_command(options))
         arguments.push_back(argument);

@@ -59,7 +59,7 @@ echo "ok: the configuration"
 units=$root/usr/lib/systemd/system
 sed 's/^#\([A-Z]\)/\1/' "$root/usr/share/doc/instancerd/examples/exec.conf" \
     >"$root/usr/share/doc/instancerd/examples/exec-root.conf"
-for drop_in in '' docker exec exec-root; do
+for drop_in in '' docker oci exec exec-root; do
     rm -rf "$root/etc/systemd/system/instancerd.service.d"
     if [ -n "$drop_in" ]; then
         mkdir -p "$root/etc/systemd/system/instancerd.service.d"

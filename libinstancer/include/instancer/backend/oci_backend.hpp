@@ -18,6 +18,8 @@ namespace instancer {
 
 /// Starts each instance as a container, by a container runtime such as crun, without an engine.
 ///
+/// Without root, containers are in user namespaces, and their programs are this process's user to the host.
+///
 /// A container has no network but its own loopback; connections to a port of it are made from inside. Its first
 /// process is instancer-init, which ends all that runs in it when this process goes, however that ends. `prepare`
 /// removes what a run with the same names left behind; no instance of it is taken over.
@@ -29,6 +31,13 @@ public:
     /// Lifetime: `events` must outlive the backend.
     OciBackend(asio::any_io_executor control, std::string service, OciOptions options, Events& events);
     ~OciBackend() override;
+
+    /// Whether this process can start containers on this host: with a runtime, and as root or in user namespaces.
+    ///
+    /// Time: runs the runtime once, to learn what it is.
+    /// Errors: Errc::bad_request, with the remedy.
+    /// Threads: any.
+    static Result<void> check_host(const OciOptions& options);
 
     /// Whether the image has what the options leave to it: a command, a port, a user. Starts nothing.
     ///
