@@ -97,7 +97,7 @@ int main(int argc, char** argv)
     for (auto& problem : validate(settings))
         problems.push_back(std::move(problem));
     if (command.kind == Command::Kind::check && problems.empty())
-        problems = check_archives(settings);
+        problems = check_containers(settings);
     sort(problems);
     for (const auto& problem : problems)
         std::cerr << (problem.place().line() == 0 ? "instancerd: " : "") << problem.format(settings.file) << '\n';

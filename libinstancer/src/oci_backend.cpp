@@ -29,6 +29,7 @@
 #include "network_namespace.hpp"
 #include "oci_container.hpp"
 #include "oci_launcher.hpp"
+#include "oci_program.hpp"
 #include "oci_rootless.hpp"
 #include "oci_spec.hpp"
 #include "oci_supervisor.hpp"
@@ -507,8 +508,9 @@ Result<void> OciBackend::check_image(const OciOptions& options)
         return fail(Errc::bad_request, "no command is named, and the image has none; name one");
     if (const auto port = service_port(options); !port)
         return fail(port.error());
-    const auto user = find_oci_user(options.image.root, container_user(options));
-    return user ? Result<void>() : fail(user.error());
+    if (const auto user = find_oci_user(options.image.root, container_user(options)); !user)
+        return fail(user.error());
+    return check_program(options);
 }
 
 BackendTraits OciBackend::do_traits() const { return impl_->traits(); }

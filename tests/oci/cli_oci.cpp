@@ -255,7 +255,40 @@ TEST_CASE("check unpacks archives, names those that no image should be, and leav
     nobody.config["User"] = "stranger";
     refuses(nobody, "the image's /etc/passwd has no user stranger; name one by number");
     refuses(Image().layer(base_layer()), "no command is named, and the image has none");
+    auto mistyped = image();
+    mistyped.config["Entrypoint"] = {"/bin/shh"};
+    refuses(mistyped, "its files have no program /bin/shh; correct the command");
+    mistyped.config = {{"Entrypoint", {"shh"}}, {"Env", {"PATH=/bin:/sbin"}}};
+    refuses(mistyped, "its files have no program shh in /bin:/sbin; correct the command");
     CHECK(check(image().oci_archive()).starts_with("0: "));
+}
+
+TEST_CASE("check looks for the program in the files of containers, and for what starts them")
+{
+    const Rootfs files;
+    const daemon_test::TemporaryDirectory directory;
+    std::filesystem::permissions(directory.path(), std::filesystem::perms(0755));
+    const auto check = [&](const Words& command, image_test::json more = image_test::json::object()) {
+        more.update({{"mode", "oci"},
+                     {"listen", "127.0.0.1:1"},
+                     {"rootfs", files.path().string()},
+                     {"stdio", true},
+                     {"command", command}});
+        return directory.file("c.json", image_test::json{{"services", {{"s0", more}}}}.dump());
+    };
+    const auto says = [&](const std::string& config) { return run({"check", "--config", config}); };
+    CHECK(says(check({"sh"})).starts_with("0: "));
+    CHECK(says(check({"bin/sh"})).starts_with("0: "));
+    CHECK(says(check({"/mnt/program"}, {{"mounts", files.path().string() + ":/mnt"}})).starts_with("0: "));
+    for (const auto* const missing : {"shh", "/bin/shh", "/etc/passwd", "/bin"}) {
+        const auto said = says(check({missing}));
+        CHECK_MESSAGE((said.starts_with("2: ") && said.find("$.services.s0.rootfs: its files have no program " +
+                                                            std::string(missing)) != said.npos),
+                      said);
+    }
+    const auto program = directory.file("runtime", "#!/bin/sh\necho no\n", true);
+    const auto said = says(check({"sh"}, {{"runtime", program}}));
+    CHECK_MESSAGE((said.starts_with("2: ") && said.find("is no container runtime") != said.npos), said);
 }
 
 TEST_CASE("check says so when there is no directory to unpack archives in")

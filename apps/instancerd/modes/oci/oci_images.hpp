@@ -31,9 +31,9 @@ private:
     std::map<std::filesystem::path, OciStore> stores_;
 };
 
-/// What is wrong with the archives that services name, and with what options leave to them. Each is unpacked for that,
-/// to where nothing of it remains.
-Problems check_archives(const Settings& settings);
+/// Why containers without an engine cannot start here, and what is wrong with their files. Each archive is unpacked for
+/// that, to where nothing of it remains.
+Problems check_containers(const Settings& settings);
 
 /// Removes the images that no service uses from the stores of the configuration, and writes which to `out`.
 Parsed<void> prune_images(const Settings& settings, std::ostream& out);

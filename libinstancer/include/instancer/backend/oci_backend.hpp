@@ -39,7 +39,8 @@ public:
     /// Threads: any.
     static Result<void> check_host(const OciOptions& options);
 
-    /// Whether the image has what the options leave to it: a command, a port, a user. Starts nothing.
+    /// Whether the image has what the options leave to it: a command whose program it has, a port, a
+    /// user. Starts nothing, and does not look at what is mounted.
     ///
     /// Time: reads two files of the image.
     /// Errors: Errc::bad_request, with the remedy; what the system reports.
