@@ -127,6 +127,7 @@ public:
         return BackendTraits()
             .single_use(stdio)
             .personalizes(options_.secret.has_file())
+            .max_instances(options_.users ? options_.users->size() : 0)
             .finish_time(stdio ? std::max(options_.stop_grace, BackendTraits::a_moment) : BackendTraits::a_moment);
     }
 
@@ -467,7 +468,7 @@ Result<void> OciBackend::Impl::write_secret(const OciContainer& container, const
     if (!directory)
         return fail(directory.error());
     return write_secret_file(directory->get(), file.filename(), secret, options_.secret.mode,
-                             options_.secret.owner.value_or(launcher_.owner()));
+                             options_.secret.owner.value_or(launcher_.owner_in(container)));
 }
 
 asio::awaitable<Result<void>> OciBackend::Impl::personalize(Instance instance, InstanceRequest request)

@@ -61,6 +61,7 @@ public:
 
     const std::string id;
     OciGroups groups;
+    std::optional<uid_t> user;  ///< Where each container has one for itself.
     /// With a port: its network namespace, or without root where instancer-init is asked for sockets in it. Constant
     /// once it has started: any thread reads it.
     UniqueFd network;

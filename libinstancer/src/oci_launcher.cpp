@@ -96,6 +96,8 @@ Result<void> OciLauncher::prepare(Events& events)
         events.notice(service_, "without root its programs are user " + std::to_string(::geteuid()) +
                                     " to this machine, as this process is: they are in user namespaces");
     }
+    if (options_.users)
+        users_.emplace(*options_.users);
     auto spec = make_spec(*runtime_);
     if (!spec)
         return fail(spec.error());
@@ -188,6 +190,12 @@ Result<void> OciLauncher::equip(OciContainer& container)
     if (!groups)
         return fail(groups.error());
     container.groups = std::move(*groups);
+    if (users_) {
+        const auto user = users_->take();
+        if (!user)
+            return fail(user.error());
+        container.user = user->uid();
+    }
     // Without root the runtime makes the network namespace, and instancer-init lets us in.
     if (options_.io != ContainerIo::port || rootless_)
         return {};
@@ -229,7 +237,8 @@ Result<void> OciLauncher::hand_over_streams(OciContainer& container, Kind kind, 
     const UniqueFd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
     const int errors = options_.stderr_to == StderrTo::log ? output : nothing.get();
     // So that the program can open it by a name, as in /dev/stderr.
-    if (!rootless_ && ::fchown(output, user_.uid, user_.gid) != 0)
+    const auto owner = owner_in(container);
+    if (!rootless_ && ::fchown(output, owner.uid, owner.gid) != 0)
         return fail(last_error(), "giving its output to its user");
     if (options_.io == ContainerIo::port)
         return tell_supervisor(supervisor, kind, std::array{nothing.get(), errors, errors});
@@ -248,6 +257,8 @@ Result<UniqueFd> OciLauncher::configuration(const InstanceRequest& request, cons
 {
     auto spec = spec_;
     personalize(spec, options_, request, secret);
+    if (container.user)
+        set_user(spec, user_, *container.user);
     if (container.network)
         set_network(spec, "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(container.network.get()));
     if (!runtime_->is_crun())
@@ -283,7 +294,10 @@ Result<void> OciLauncher::clean_up(OciContainer& container)
 {
     if (container.runtime_failed)
         runtime_->remove(host_->state(), container.id);
-    return host_->give_back(std::exchange(container.groups, OciGroups()));
+    auto given = host_->give_back(std::exchange(container.groups, OciGroups()));
+    if (const auto user = std::exchange(container.user, std::nullopt))
+        users_->give_back(*user);
+    return given;
 }
 
 }  // namespace instancer::detail::inline oci

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -15,6 +16,7 @@
 #include <instancer/detail/process/spawn.hpp>
 #include <instancer/detail/process/spawn_watchdog.hpp>
 #include <instancer/detail/process/supervisor_message.hpp>
+#include <instancer/detail/process/user_allocator.hpp>
 #include <instancer/events.hpp>
 #include <instancer/instance.hpp>
 #include <instancer/result.hpp>
@@ -70,10 +72,12 @@ public:
 
     /// The port that the program listens on.
     std::uint16_t port() const noexcept { return port_; }
-    /// Whose a file becomes that is for the program, as this process sees its user.
-    FileOwner owner() const noexcept
+    /// Whose a file becomes that is for the container's program, as this process sees its user.
+    FileOwner owner_in(const OciContainer& container) const noexcept
     {
-        return rootless_ ? FileOwner(::geteuid(), ::getegid()) : FileOwner(user_.uid, user_.gid);
+        if (rootless_)
+            return FileOwner(::geteuid(), ::getegid());
+        return FileOwner(container.user.value_or(user_.uid), container.user.value_or(user_.gid));
     }
     /// Whether containers are in a user namespace of this process's user.
     bool is_rootless() const noexcept { return rootless_; }
@@ -99,6 +103,7 @@ private:
     const bool rootless_ = detail::is_rootless();
     std::uint16_t port_ = 0;
     OciUser user_;
+    std::optional<UserAllocator> users_;
     nlohmann::json spec_;
     std::unique_ptr<OciRuntime> runtime_;
     std::unique_ptr<OciHost> host_;

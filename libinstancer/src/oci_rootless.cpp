@@ -84,6 +84,8 @@ Result<void> check_rootless(const OciOptions& options, const OciRuntime& runtime
         return takes_root("a capability (cap-add)", "do without it");
     if (!options.privileges.devices.empty())
         return takes_root("a device of the host (device)", "do without it");
+    if (options.users)
+        return takes_root("a user for each instance (user)", "do without it");
     if (options.secret.has_file() && options.secret.owner)
         return takes_root("a file of another user (flag-owner)", "do without that owner");
     return {};

@@ -146,6 +146,7 @@ Parsed<OciOptions> sandbox_options(const Settings& settings, const ServiceSettin
         value = with_port(std::move(value));
     if (service.io == ProcessIo::port)
         options.env.emplace_back("PORT", std::to_string(port));
+    options.users = service.users;
     if (!service.user.empty()) {
         const auto user = find_user(service.user);
         if (!user)

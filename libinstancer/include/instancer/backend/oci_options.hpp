@@ -15,6 +15,7 @@
 #include <instancer/backend/instance_secret.hpp>
 #include <instancer/backend/oci_image.hpp>
 #include <instancer/backend/oci_root.hpp>
+#include <instancer/backend/process_options.hpp>
 #include <instancer/backend/stderr_to.hpp>
 #include <instancer/backend/terminal_mode.hpp>
 #include <instancer/result.hpp>
@@ -43,6 +44,7 @@ public:
     std::vector<std::pair<std::string, std::string>> env;  ///< Environment beside what the image has.
     bool client_env = true;                                ///< Tell an instance by its environment who its client is.
     std::string user;                                      ///< Empty for the image's own, or 65534 where that is root.
+    std::optional<UserRange> users;                        ///< In place of `user`: each container has one for itself.
     ContainerLimits limits;                                ///< What one container may use.
     ContainerPrivileges privileges;                        ///< None, unless the programs need them.
     bool read_only = true;               ///< The root file system; else what is written has room like `/tmp`.
