@@ -270,6 +270,8 @@ std::string make_bundle(const std::string& files)
         const Ours tried(fresh_port(), files, recorder);
     }
     std::ifstream file(seen);
+    if (!file)
+        throw std::runtime_error("instancerd has started no container: another one may have its port");
     auto spec = json::parse(file);
     auto& process = spec["process"];
     const auto init = process["args"][0];
