@@ -58,8 +58,9 @@ public:
     /// Time: at most the queue timeout and the start timeout together; at once when the instance runs.
     /// Concurrency: any number of calls; those of one identity share one start.
     /// Cancellation: terminal; an instance that only this call waited for is stopped.
-    /// Errors: Errc::full, culled, queue_timeout, start_failed, start_timeout, backend_unavailable, reset, stopping,
-    /// cancelled; for a request that is only to join one, no_instance where another one would have one started.
+    /// Errors: Errc::full, owner_full, culled, queue_timeout, start_failed, start_timeout, backend_unavailable, reset,
+    /// stopping, cancelled; for a request that is only to join one, no_instance where another one would have one
+    /// started.
     asio::awaitable<Result<Lease>> acquire(AcquireRequest request)
     {
         const auto executor = co_await asio::this_coro::executor;

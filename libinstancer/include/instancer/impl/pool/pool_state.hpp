@@ -416,6 +416,7 @@ INSTANCER_DECL PoolAction PoolState::refusal(Errc error, Limit limit, std::uint3
         action.limit = name_of(limit);
     switch (limit) {
     case Limit::owner:
+        action.error = Errc::owner_full;
         action.unused = owner == none ? 0 : victims_.count_unused(owner);
         if (owner != none && occupancy_.owner_is_full_here(owner)) {
             action.instances = table_.owner(owner).rooms;
