@@ -3,10 +3,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
+#include <instancer/acceptor/source.hpp>
 #include <instancer/client.hpp>
 #include <instancer/session_end.hpp>
+#include <instancer/session_times.hpp>
 
 namespace instancer {
 
@@ -17,6 +20,7 @@ public:
     std::string service;   ///< Name of the service.
     ClientInfo client;     ///< Where the client comes from.
     std::string owner;     ///< Owner hash, 32 hex digits; empty before authentication.
+    std::string label;     ///< The owner's name in logs, from the Authenticator; often empty.
     std::string instance;  ///< Name of the instance; empty when there was none.
     std::string upstream;  ///< Name of the server that it was joined to, where the instance is a group of several.
 
@@ -43,6 +47,8 @@ public:
     std::uint64_t bytes_up = 0;            ///< Client to instance.
     std::uint64_t bytes_down = 0;          ///< Instance to client.
     std::chrono::nanoseconds duration{0};  ///< Since the client connected.
+    SessionTimes times;                    ///< How long its steps took.
+    std::optional<Source> source;          ///< What its client counted as where sources are counted.
 
     SessionSummary() = default;
 };

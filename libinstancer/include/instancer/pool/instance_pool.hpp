@@ -23,6 +23,7 @@
 #include <instancer/pool/lease_ticket.hpp>
 #include <instancer/pool/pool_load.hpp>
 #include <instancer/pool/pool_options.hpp>
+#include <instancer/pool/pool_traffic.hpp>
 
 namespace instancer {
 
@@ -120,6 +121,11 @@ public:
 
     /// How busy it is.
     PoolLoad load() const noexcept { return driver_->load(); }
+
+    /// What has passed through the instances that exist.
+    ///
+    /// Time: by their number.
+    PoolTraffic traffic() const noexcept { return driver_->traffic(); }
 
     /// Whether each instance serves one session: then no session finds the instance of another.
     bool single_use() const noexcept { return single_use_; }

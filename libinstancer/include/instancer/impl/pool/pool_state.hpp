@@ -343,6 +343,7 @@ INSTANCER_DECL PoolLoad PoolState::load() const noexcept
     load.delayed_starts = queued();
     for (std::uint32_t at = permits_.first(); at != none; at = table_[at].age_links.next)
         load.delayed_starts += table_[at].warm ? 0 : 1;
+    load.instances = instances();
     load.in_use = instances() - unused();
     load.max_instances = options_.max_instances;
     return load;
