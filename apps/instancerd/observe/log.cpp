@@ -37,6 +37,22 @@ spdlog::level::level_enum to_spdlog(LogLevel level)
     }
     return spdlog::level::info;
 }
+std::string_view first_line(std::string_view text) { return text.substr(0, text.find('\n')); }
+
+Details fields_of_end(std::string_view reason, std::string_view detail)
+{
+    Details fields = {{"reason", reason}};
+    if (!detail.empty())
+        fields["detail"] = one_line(first_line(detail));
+    return fields;
+}
+
+/// Of an owner that no list names; the list's name is there anyway.
+Details label_of(const SessionInfo& session)
+{
+    return session.label.empty() ? Details::object() : Details{{"label", session.label}};
+}
+
 
 double seconds(std::chrono::nanoseconds duration) { return static_cast<double>(duration.count() / 1'000'000) / 1000; }
 
@@ -151,7 +167,7 @@ void Log::report_losses()
     auto told = losses_told_.load();
     while (lost > told && !losses_told_.compare_exchange_weak(told, lost)) {}
     if (lost > told)
-        write(LogLevel::warning, {}, {},
+        write(LogLevel::warning, LogEvent::lines_lost, {}, {},
               std::to_string(lost - told) + " log lines were lost: nobody read them in time");
 }
 
@@ -163,7 +179,7 @@ void Log::report_displaced(std::chrono::seconds pause)
     if (displaced_ == 0 || now - Clock::duration(told_at) < pause ||
         !displaced_told_at_.compare_exchange_strong(told_at, now.count()))
         return;
-    write(LogLevel::warning, {}, {},
+    write(LogLevel::warning, LogEvent::clients_displaced, {}, {},
           "clients that had not said who they are were reset, to make room for others: " +
               std::to_string(displaced_.exchange(0)) +
               "; limit who may connect, or raise max-unadmitted or max-unadmitted-per-source");
@@ -191,20 +207,22 @@ void Log::report_denied()
 void Log::write_denied(const std::vector<DeniedTally::Summary>& all)
 {
     for (const auto& summary : all)
-        write(LogLevel::info, summary.service, {},
+        write(LogLevel::info, LogEvent::connections_denied, summary.service, {},
               "further connections of " + (summary.source.empty() ? "others" : summary.source) +
                   " were denied: " + std::to_string(summary.count));
 }
 
 bool Log::wants(LogLevel level) const { return logger_->should_log(to_spdlog(level)); }
 
-void Log::write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text)
+void Log::write(LogLevel level, LogEvent event, std::string_view service, std::string_view instance,
+                std::string_view text)
+        record.update(fields);
 {
-    write(level, service, instance, text, Details::object());
+    write(level, event, service, instance, text, Details::object(), Details::object());
 }
 
-void Log::write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text,
-                const nlohmann::ordered_json& details)
+void Log::write(LogLevel level, LogEvent event, std::string_view service, std::string_view instance,
+                std::string_view text, const nlohmann::ordered_json& details, const nlohmann::ordered_json& fields)
 {
     if (!wants(level))
         return;
@@ -214,7 +232,13 @@ void Log::write(LogLevel level, std::string_view service, std::string_view insta
     report_displaced();
     report_denied();
     if (format_ == LogFormat::json) {
-        auto record = Details::object();
+        Details record = {{"event", name_of(event)}};
+void Log::of_session(LogLevel level, std::string_view service, std::uint64_t id, std::string_view text)
+{
+    write(level, level == LogLevel::info ? LogEvent::notice : LogEvent::warning, service, {}, text, Details::object(),
+          {{"session", id}});
+}
+
         if (!service.empty())
             record["service"] = service;
         if (!instance.empty())
@@ -242,7 +266,8 @@ void Log::instance(std::string_view service, std::string_view name, std::string_
     auto details = Details::object();
     add_owner(details, service, owner);
     details.update({{"age", seconds(age)}, {"clients", clients}, {"bytes_up", up}, {"bytes_down", down}});
-    write(LogLevel::info, service, name, "instance is " + std::string(state), details);
+    write(LogLevel::info, LogEvent::instance_status, service, name, "instance is " + std::string(state), details,
+          {{"state", state}});
 }
 
 void Log::traffic(const SessionInfo& session, bool from_client, std::string_view text)
@@ -252,9 +277,9 @@ void Log::traffic(const SessionInfo& session, bool from_client, std::string_view
         return;
     }
     if (format_ == LogFormat::json)
-        return write(LogLevel::info, session.service, session.instance, text,
-                     Details{{"session", session.id}, {"direction", from_client ? "up" : "down"}});
-    write(LogLevel::info, session.service, session.instance,
+        return write(LogLevel::info, LogEvent::traffic, session.service, session.instance, text, Details::object(),
+                     {{"session", session.id}, {"direction", from_client ? "up" : "down"}});
+    write(LogLevel::info, LogEvent::traffic, session.service, session.instance,
           "session " + std::to_string(session.id) + (from_client ? " > " : " < ") + std::string(text));
 }
 
@@ -262,28 +287,32 @@ void Log::session(const SessionStatus& session)
 {
     auto details = whose(session);
     details.update({{"age", seconds(session.age)}, {"bytes_up", session.bytes_up}, {"bytes_down", session.bytes_down}});
-    write(LogLevel::info, session.service, session.instance,
-          session.joined ? "session is open" : "session waits for its instance", details);
+    write(LogLevel::info, LogEvent::session_status, session.service, session.instance,
+          session.joined ? "session is open" : "session waits for its instance", details, label_of(session));
 }
 
 void Log::upstream(std::string_view service, const UpstreamStatus& status)
 {
     const Details details = {{"connections", status.connections}, {"weight", status.weight}};
-    write(LogLevel::info, service, {}, "upstream " + status.name + " is " + std::string(to_string(status.state)),
-          details);
+    write(LogLevel::info, LogEvent::upstream_status, service, {},
+          "upstream " + status.name + " is " + std::string(to_string(status.state)), details,
+          {{"upstream", status.name}, {"state", to_string(status.state)}});
 }
 
 void Log::listening(std::string_view service, std::string_view address)
 {
-    write(LogLevel::info, service, {}, "listening on " + std::string(address));
+    write(LogLevel::info, LogEvent::listening, service, {}, "listening on " + std::string(address), Details::object(),
+          {{"address", address}});
 }
 
 void Log::session_started(std::string_view service, std::uint64_t id, const ClientInfo& client)
 {
     if (!wants(LogLevel::debug))
+    auto fields = fields_of_end(to_string(summary.end), summary.detail);
+    fields.update(label_of(summary));
         return;
     const Details details = {{"session", id}, {"client", client.to_string()}};
-    write(LogLevel::debug, service, {}, "session started", details);
+    write(LogLevel::debug, LogEvent::session_started, service, {}, "session started", details, Details::object());
 }
 
 void Log::session_ended(const SessionSummary& summary)
@@ -304,29 +333,32 @@ void Log::session_ended(const SessionSummary& summary)
     details["bytes_down"] = summary.bytes_down;
     auto text = "session ended: " + std::string(to_string(summary.end));
     if (!summary.detail.empty())
-        text += ": " + summary.detail.substr(0, summary.detail.find('\n'));
-    write(level, summary.service, summary.instance, text, details);
+        text += ": " + std::string(first_line(summary.detail));
+    write(level, LogEvent::session_ended, summary.service, summary.instance, text, details, fields);
 }
 
 void Log::instance_started(std::string_view service, std::string_view name, std::string_view owner)
 {
     auto details = Details::object();
     add_owner(details, service, owner);
-    write(LogLevel::info, service, name, owner.empty() ? "instance started, warm" : "instance started", details);
+    write(LogLevel::info, LogEvent::instance_started, service, name,
+          owner.empty() ? "instance started, warm" : "instance started", details, Details::object());
 }
 
 void Log::instance_claimed(std::string_view service, std::string_view name, std::string_view owner)
 {
     auto details = Details::object();
     add_owner(details, service, owner);
-    write(LogLevel::info, service, name, "instance got its owner", details);
+    write(LogLevel::info, LogEvent::instance_claimed, service, name, "instance got its owner", details,
+          Details::object());
 }
 
 void Log::instance_adopted(std::string_view service, std::string_view name, std::string_view owner)
 {
     auto details = Details::object();
     add_owner(details, service, owner);
-    write(LogLevel::info, service, name, "instance of a previous run taken over", details);
+    write(LogLevel::info, LogEvent::instance_adopted, service, name, "instance of a previous run taken over", details,
+          Details::object());
 }
 
 void Log::instance_ended(const InstanceSummary& summary)
@@ -344,19 +376,31 @@ void Log::instance_ended(const InstanceSummary& summary)
     const bool failed = summary.end == InstanceEnd::start_failed || summary.end == InstanceEnd::start_timeout ||
                         (summary.end == InstanceEnd::exited && summary.owner.empty());
     const auto level = failed ? LogLevel::warning : LogLevel::info;
-    write(level, summary.service, summary.name, text, details);
+    write(level, LogEvent::instance_ended, summary.service, summary.name, text, details,
+          fields_of_end(to_string(summary.end), summary.detail));
     for (std::size_t i = 1; i < lines.size(); ++i)
         if (!lines[i].empty())
-            write(level, summary.service, summary.name, "| " + lines[i]);
+            write(level, LogEvent::output, summary.service, summary.name, "| " + lines[i]);
 }
 
 void Log::output(std::string_view service, std::string_view instance, std::string_view line)
 {
-    write(LogLevel::info, service, instance, "| " + std::string(line));
+    write(LogLevel::info, LogEvent::output, service, instance, "| " + std::string(line));
 }
 
-void Log::warning(std::string_view service, std::string_view text) { write(LogLevel::warning, service, {}, text); }
+void Log::warning(std::string_view service, std::string_view text)
+{
+    write(LogLevel::warning, LogEvent::warning, service, {}, text);
+}
 
-void Log::notice(std::string_view service, std::string_view text) { write(LogLevel::info, service, {}, text); }
+void Log::session_warning(std::string_view service, std::uint64_t id, std::string_view text)
+{
+    of_session(LogLevel::warning, service, id, "session " + std::to_string(id) + ": " + std::string(text));
+}
+
+void Log::notice(std::string_view service, std::string_view text)
+{
+    write(LogLevel::info, LogEvent::notice, service, {}, text);
+}
 
 }  // namespace instancer::daemon

@@ -20,6 +20,7 @@
 #include "authentication/owners.hpp"
 #include "config/settings.hpp"
 #include "observe/denied_tally.hpp"
+#include "observe/log_event.hpp"
 
 namespace spdlog {
 class logger;
@@ -44,8 +45,8 @@ public:
     /// From now on. Threads: any.
     void set_level(LogLevel level);
 
-    void info(std::string_view text) { write(LogLevel::info, {}, {}, text); }
-    void error(std::string_view text) { write(LogLevel::error, {}, {}, text); }
+    void info(std::string_view text) { write(LogLevel::info, LogEvent::notice, {}, {}, text); }
+    void error(std::string_view text) { write(LogLevel::error, LogEvent::error, {}, {}, text); }
 
     /// From now on the log has these names beside the hashes of the service's owners.
     ///
@@ -62,6 +63,9 @@ public:
     /// One line about a session that goes on.
     void session(const SessionStatus& session);
 
+    /// News of a session, which `text` names as well.
+    void of_session(LogLevel level, std::string_view service, std::uint64_t id, std::string_view text);
+
     /// One line about an upstream.
     void upstream(std::string_view service, const UpstreamStatus& status);
 
@@ -74,6 +78,7 @@ public:
     void instance_ended(const InstanceSummary& summary) override;
     void output(std::string_view service, std::string_view instance, std::string_view line) override;
     void warning(std::string_view service, std::string_view text) override;
+    void session_warning(std::string_view service, std::uint64_t id, std::string_view text) override;
     void notice(std::string_view service, std::string_view text) override;
 
 private:
@@ -93,9 +98,12 @@ private:
     void report_denied();
     void write_denied(const std::vector<DeniedTally::Summary>& all);
     bool wants(LogLevel level) const;
-    void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text);
-    void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text,
-               const nlohmann::ordered_json& details);
+    void write(LogLevel level, LogEvent event, std::string_view service, std::string_view instance,
+               std::string_view text);
+
+    /// `details` follow the text. `fields` are for programs: lines to read say the same in words.
+    void write(LogLevel level, LogEvent event, std::string_view service, std::string_view instance,
+               std::string_view text, const nlohmann::ordered_json& details, const nlohmann::ordered_json& fields);
 
     LogFormat format_;
     mutable std::mutex owners_mutex_;

@@ -125,8 +125,9 @@ void Recorder::Recording::data(From from, std::span<const char> bytes)
         return;
     if (recorder_.pending_ + bytes.size() + beside_data > most_pending) {
         file_->over = true;
-        recorder_.log_.warning(recorder_.service_, "session " + std::to_string(file_->id) +
-                                                       " is recorded no further: the disk does not keep up");
+        recorder_.log_.of_session(LogLevel::warning, recorder_.service_, file_->id,
+                                  "session " + std::to_string(file_->id) +
+                                      " is recorded no further: the disk does not keep up");
         return;
     }
     recorder_.post(
@@ -193,8 +194,8 @@ void Recorder::write_data(File& file, Time time, PcapStream::From from, std::str
     if (!file.fd || fitting.size() == data.size())
         return;
     finish(file);
-    log_.notice(service_,
-                "session " + std::to_string(file.id) + " is recorded no further: it has reached --record-limit");
+    log_.of_session(LogLevel::info, service_, file.id,
+                    "session " + std::to_string(file.id) + " is recorded no further: it has reached --record-limit");
 }
 
 void Recorder::write(File& file, std::string_view packets)
