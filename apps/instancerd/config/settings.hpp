@@ -34,6 +34,7 @@
 #include "modes/mode.hpp"
 #include "modes/oci/oci_settings.hpp"
 #include "modes/tunnel/tunnel_settings.hpp"
+#include "observe/watch_settings.hpp"
 #include "options/values.hpp"
 #include "proof/proof_settings.hpp"
 #include "relaxing/relaxing_settings.hpp"
@@ -241,6 +242,7 @@ public:
     std::size_t max_unadmitted_per_source = 0;
     std::size_t max_per_owner = 0;
     std::chrono::milliseconds drain_timeout{30'000};
+    WatchSettings watch;
     std::vector<ServiceSettings> services;
 
     Settings();

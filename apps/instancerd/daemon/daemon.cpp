@@ -30,7 +30,9 @@
 #include "daemon/service_list.hpp"
 #include "daemon/service_manager.hpp"
 #include "daemon/system.hpp"
+#include "observe/access_log.hpp"
 #include "observe/log.hpp"
+#include "observe/output_file.hpp"
 
 namespace instancer::daemon {
 
@@ -72,12 +74,12 @@ Parsed<void> open_log_file(const std::string& file)
 {
     if (file.empty())
         return {};
-    // A pipe that nobody reads must not hold us up.
-    const instancer::UniqueFd fd(
-        ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640));
-    if (!fd || ::fcntl(fd.get(), F_SETFL, O_APPEND) != 0 || ::dup2(fd.get(), STDERR_FILENO) < 0)
-        return wrong(file + " cannot be opened for the log: " +
-                     (errno == ENXIO ? "it is a pipe that nobody reads" : std::strerror(errno)));
+    const auto fd = open_to_append(file, "the log");
+    if (!fd)
+        return wrong(fd.error());
+    // Others may write to standard error as well.
+    if (::fcntl(fd->get(), F_SETFL, O_APPEND) != 0 || ::dup2(fd->get(), STDERR_FILENO) < 0)
+        return wrong(file + " cannot be opened for the log: " + std::strerror(errno));
     return {};
 }
 
@@ -98,6 +100,8 @@ public:
     /// Does all that can fail before anything is served.
     Parsed<void> prepare()
     {
+        if (auto opened = open_access_log(); !opened)
+            return opened;
         // First, because it waits for a daemon of this name that is just ending, with its listeners; but a busy port
         // says more than a taken name.
         auto name = claim_name(settings_->daemon_name());
@@ -135,8 +139,35 @@ public:
         return exit_code_;
     }
 
+    /// Opens every file anew that something like logrotate may have moved away. What goes wrong is a warning.
+    asio::awaitable<void> reopen_files()
+    {
+        auto reopen = [this] {
+            auto errors = context_.files.reopen();
+            if (const auto opened = open_log_file(settings_->log_file); !opened)
+                errors.push_back(opened.error() + "; the log stays where it was");
+            return errors;
+        };
+        auto call = file_thread_.run(std::move(reopen));
+        const auto errors = co_await std::move(call);
+        for (const auto& error : errors)
+            log_.warning({}, error);
+    }
+
 private:
     static constexpr int obeyed[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+
+    Parsed<void> open_access_log()
+    {
+        if (settings_->watch.access_log.empty())
+            return {};
+        auto opened = AccessLog::open(settings_->watch.access_log, log_);
+        if (!opened)
+            return wrong(opened.error());
+        context_.access_log = std::move(*opened);
+        context_.files.add(context_.access_log);
+        return {};
+    }
 
     /// Asked when everything listens. Three quarters of the descriptors are left to clients that are admitted, to
     /// starts, upstreams and the log.
@@ -180,19 +211,10 @@ private:
 
     void reload()
     {
-        asio::co_spawn(workers_.control(), reopen_log(), asio::detached);
+        asio::co_spawn(workers_.control(), reopen_files(), asio::detached);
         if (!settings_->file.empty())
             asio::co_spawn(workers_.control(), report_changes(), asio::detached);
         services_.reload_all(file_thread_);
-    }
-
-    asio::awaitable<void> reopen_log()
-    {
-        auto open = [this] { return open_log_file(settings_->log_file); };
-        auto call = file_thread_.run(std::move(open));
-        const auto opened = co_await std::move(call);
-        if (!opened)
-            log_.warning({}, opened.error() + "; the log stays where it was");
     }
 
     asio::awaitable<void> report_changes()

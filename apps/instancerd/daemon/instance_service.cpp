@@ -93,8 +93,9 @@ InstanceService::InstanceService(const OwnedSettings& settings, ServiceContext& 
       bans_(keep_bans(service_, log_))
 {
     const auto control = context.workers.control();
+    auto& events = context.events_of(service_);
     log_.name_owners(name_, authentication_.owners());
-    pool_ = std::make_unique<InstancePool>(control, name_, parts.pool, *backend_, log_, std::move(parts.budget));
+    pool_ = std::make_unique<InstancePool>(control, name_, parts.pool, *backend_, events, std::move(parts.budget));
     bridge_ = make_bridge(service_, log_);
     if (service_.needs_access_control()) {
         access_ = make_access_control(control, service_, std::move(parts.rules), context.unadmitted, bans_.get());
@@ -103,12 +104,11 @@ InstanceService::InstanceService(const OwnedSettings& settings, ServiceContext& 
     }
     auto options = make_server_options(name_, service_, context.unadmitted);
     if (service_.proof.is_asked()) {
-        proof_ = std::make_unique<ProofGate>(control, service_, *pool_, context.unadmitted, log_);
+        proof_ = std::make_unique<ProofGate>(control, service_, *pool_, context.unadmitted, events, log_);
         proof_->add_to(options, context.proof_queue());
         events_.add(*proof_);
     }
-    // Last: what a line of it tells counts already.
-    events_.add(log_);
+    events_.add(events);
     if (service_.authentication.menu)
         options.identified_stages.push_back(std::make_shared<MenuStage>(
             name_, control, *pool_, service_.pool.extension != PoolOptions::Duration::zero()));

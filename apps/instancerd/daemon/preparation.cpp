@@ -15,6 +15,17 @@ const std::shared_ptr<ProofQueue>& ServiceContext::proof_queue()
     return proofs_;
 }
 
+Events& ServiceContext::events_of(const ServiceSettings& service)
+{
+    const auto [list, is_new] = events_.try_emplace({service.name, service.mode});
+    if (is_new) {
+        if (access_log)
+            list->second.add(*access_log);
+        list->second.add(log);
+    }
+    return list->second;
+}
+
 Parsed<PreparedServices> prepare_services(const std::shared_ptr<const Settings>& settings, ServiceContext& context)
 {
     PreparedServices prepared;

@@ -2,13 +2,17 @@
 // What comes before services run: all that can fail at once.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <asio/any_io_executor.hpp>
 
 #include <instancer/acceptor/unadmitted_limit.hpp>
 #include <instancer/admission/proof_queue.hpp>
+#include <instancer/event_list.hpp>
 #include <instancer/pool/instance_budget.hpp>
 #include <instancer/workers.hpp>
 
@@ -16,7 +20,9 @@
 #include "daemon/listen.hpp"
 #include "daemon/running_service.hpp"
 #include "modes/oci/oci_images.hpp"
+#include "observe/access_log.hpp"
 #include "observe/log.hpp"
+#include "observe/reopened_files.hpp"
 
 namespace instancer::daemon {
 
@@ -38,6 +44,9 @@ public:
     /// The worker for the next service that lives on one, in turn; the first worker has enough to do.
     asio::any_io_executor next_home() { return workers.executor(++homes_ % workers.size()); }
 
+    /// What hears of the sessions and instances of a service, the log last: what a line of it tells counts already.
+    Events& events_of(const ServiceSettings& service);
+
     /// Verifies the proofs of work of all services.
     const std::shared_ptr<ProofQueue>& proof_queue();
 
@@ -46,11 +55,14 @@ public:
     const std::shared_ptr<InstanceBudget> budget;
     const std::shared_ptr<UnadmittedLimit> unadmitted;
     OciImages images;
+    ReopenedFiles files;
+    std::shared_ptr<AccessLog> access_log;  ///< May be null.
     Log& log;
 
 private:
     std::size_t homes_ = 0;
-    std::shared_ptr<ProofQueue> proofs_;  ///< Once a service needs it.
+    std::map<std::pair<std::string, Mode>, EventList> events_;  ///< By service.
+    std::shared_ptr<ProofQueue> proofs_;                        ///< Once a service needs it.
 };
 
 using PreparedServices = std::vector<std::unique_ptr<RunningService>>;

@@ -3,13 +3,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 
 #include <fcntl.h>
-#include <limits.h>
 #include <nlohmann/json.hpp>
-#include <poll.h>
 #include <spdlog/async_logger.h>
 #include <spdlog/details/null_mutex.h>
 #include <spdlog/details/thread_pool.h>
@@ -20,6 +17,8 @@
 
 #include <instancer/acceptor/source.hpp>
 #include <instancer/unique_fd.hpp>
+
+#include "observe/patient_writer.hpp"
 
 namespace instancer::daemon {
 
@@ -37,6 +36,7 @@ spdlog::level::level_enum to_spdlog(LogLevel level)
     }
     return spdlog::level::info;
 }
+
 std::string_view first_line(std::string_view text) { return text.substr(0, text.find('\n')); }
 
 Details fields_of_end(std::string_view reason, std::string_view detail)
@@ -53,7 +53,6 @@ Details label_of(const SessionInfo& session)
     return session.label.empty() ? Details::object() : Details{{"label", session.label}};
 }
 
-
 double seconds(std::chrono::nanoseconds duration) { return static_cast<double>(duration.count() / 1'000'000) / 1000; }
 
 }  // namespace
@@ -61,33 +60,17 @@ double seconds(std::chrono::nanoseconds duration) { return static_cast<double>(d
 /// Writes to standard error, from the logger's thread: a reader that does not read holds up nobody else.
 class Log::Sink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
 public:
-    /// From now on nobody is waited for who has not read for a moment.
-    void close() noexcept { closing_ = true; }
+    void close() noexcept { writer_.close(); }
 
 private:
     void sink_it_(const spdlog::details::log_msg& message) override
     {
         spdlog::memory_buf_t line;
         formatter_->format(message, line);
-        std::string_view text(line.data(), line.size());
-        while (!text.empty() && wait_for_reader()) {
-            // A pipe that is writable at all takes this much without blocking.
-            const auto count = ::write(fd(), text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
-            if (count < 0 && errno != EINTR && errno != EAGAIN)
-                return;
-            text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
-        }
+        writer_.write(std::string_view(line.data(), line.size()));
     }
 
     void flush_() override {}
-
-    bool wait_for_reader()
-    {
-        pollfd state{fd(), POLLOUT, 0};
-        while (!gave_up_ && ::poll(&state, 1, 500) <= 0)
-            gave_up_ = closing_;
-        return !gave_up_;
-    }
 
     /// A pipe or terminal that others write to as well can be full again after a poll: a description of our own does
     /// not block, and leaves theirs as it is.
@@ -100,12 +83,8 @@ private:
                                              : -1);
     }
 
-    int fd() const noexcept { return own_ ? own_.get() : STDERR_FILENO; }
-
     const instancer::UniqueFd own_ = open_own();
-
-    std::atomic<bool> closing_ = false;
-    bool gave_up_ = false;
+    PatientWriter writer_{own_ ? own_.get() : STDERR_FILENO};
 };
 
 Log::Log(LogLevel level, LogFormat format)
@@ -216,7 +195,6 @@ bool Log::wants(LogLevel level) const { return logger_->should_log(to_spdlog(lev
 
 void Log::write(LogLevel level, LogEvent event, std::string_view service, std::string_view instance,
                 std::string_view text)
-        record.update(fields);
 {
     write(level, event, service, instance, text, Details::object(), Details::object());
 }
@@ -233,17 +211,12 @@ void Log::write(LogLevel level, LogEvent event, std::string_view service, std::s
     report_denied();
     if (format_ == LogFormat::json) {
         Details record = {{"event", name_of(event)}};
-void Log::of_session(LogLevel level, std::string_view service, std::uint64_t id, std::string_view text)
-{
-    write(level, level == LogLevel::info ? LogEvent::notice : LogEvent::warning, service, {}, text, Details::object(),
-          {{"session", id}});
-}
-
         if (!service.empty())
             record["service"] = service;
         if (!instance.empty())
             record["instance"] = instance;
         record["message"] = one_line(text);
+        record.update(fields);
         record.update(details);
         // Without its opening brace: the pattern has begun the object already.
         logger_->log(to_spdlog(level),
@@ -258,6 +231,12 @@ void Log::of_session(LogLevel level, std::string_view service, std::uint64_t id,
     for (const auto& [key, value] : details.items())
         line += " " + key + "=" + one_line(value.is_string() ? value.get<std::string>() : value.dump());
     logger_->log(to_spdlog(level), std::string_view(line));
+}
+
+void Log::of_session(LogLevel level, std::string_view service, std::uint64_t id, std::string_view text)
+{
+    write(level, level == LogLevel::info ? LogEvent::notice : LogEvent::warning, service, {}, text, Details::object(),
+          {{"session", id}});
 }
 
 void Log::instance(std::string_view service, std::string_view name, std::string_view state, std::string_view owner,
@@ -308,8 +287,6 @@ void Log::listening(std::string_view service, std::string_view address)
 void Log::session_started(std::string_view service, std::uint64_t id, const ClientInfo& client)
 {
     if (!wants(LogLevel::debug))
-    auto fields = fields_of_end(to_string(summary.end), summary.detail);
-    fields.update(label_of(summary));
         return;
     const Details details = {{"session", id}, {"client", client.to_string()}};
     write(LogLevel::debug, LogEvent::session_started, service, {}, "session started", details, Details::object());
@@ -331,6 +308,8 @@ void Log::session_ended(const SessionSummary& summary)
     details["duration"] = seconds(summary.duration);
     details["bytes_up"] = summary.bytes_up;
     details["bytes_down"] = summary.bytes_down;
+    auto fields = fields_of_end(to_string(summary.end), summary.detail);
+    fields.update(label_of(summary));
     auto text = "session ended: " + std::string(to_string(summary.end));
     if (!summary.detail.empty())
         text += ": " + std::string(first_line(summary.detail));

@@ -9,6 +9,7 @@
 #include "files/access.hpp"
 #include "flags/flags.hpp"
 #include "modes/modes.hpp"
+#include "observe/watch.hpp"
 #include "options/types.hpp"
 #include "proof/proof.hpp"
 #include "relaxing/relaxing.hpp"
@@ -503,6 +504,7 @@ const std::vector<Option>& options()
         rows.insert(rows.end(), of_ways.begin(), of_ways.end());
         rows.insert(rows.end(), flag_options().begin(), flag_options().end());
         rows.insert(rows.end(), std::begin(after_modes), std::end(after_modes));
+        rows.insert(rows.end(), watch_options().begin(), watch_options().end());
         return rows;
     }();
     return all;

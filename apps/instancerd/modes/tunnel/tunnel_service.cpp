@@ -87,11 +87,11 @@ Parsed<TunnelListeners> TunnelListeners::open(const ServiceSettings& service, co
 class TunnelServerService::Route {
 public:
     Route(TunnelServerService& owner, ServerOptions options, Workers& workers, Acceptors acceptors,
-          TunnelAddress target, std::unique_ptr<Authenticator> authenticator)
+          TunnelAddress target, std::unique_ptr<Authenticator> authenticator, Events& events)
         : backend(owner.control_, owner.tunnel_, target),
-          pool(owner.control_, options.service, UpstreamBackend::default_pool_options(), backend, owner.log_),
+          pool(owner.control_, options.service, UpstreamBackend::default_pool_options(), backend, events),
           server(workers, std::move(options), std::move(acceptors), std::move(authenticator), pool, *owner.bridge_,
-                 owner.log_)
+                 events)
     {
     }
 
@@ -138,7 +138,8 @@ TunnelServerService::TunnelServerService(const OwnedSettings& settings, ServiceC
         const auto name = listeners.routes.size() == 1 ? name_ : name_ + "-" + std::to_string(i + 1);
         routes_.push_back(std::make_unique<Route>(*this, make_server_options(name, service_, context.unadmitted),
                                                   context.workers, std::move(acceptors),
-                                                  users_.files()->routes[i].target, std::move(authenticator)));
+                                                  users_.files()->routes[i].target, std::move(authenticator),
+                                                  context.events_of(service_)));
     }
 }
 
