@@ -52,7 +52,12 @@ printf '#!/bin/cat\n' >"$root/srv/chall.py"
 [ "$(grep -c '"mode"' "$root/tmp/all.json")" -eq 3 ] || fail "The examples of the configuration cannot be switched on"
 quietly inside instancerd check --config /tmp/all.json
 [ "$(inside id -u instancerd)" -gt 0 ] || fail "There is no user for the daemon"
-inside dpkg-query --showformat '${Conffiles}' --show instancerd | grep -q "^ $config " || fail "$config is no conffile"
+for file in "$config" /etc/logrotate.d/instancerd; do
+    inside dpkg-query --showformat '${Conffiles}' --show instancerd | grep -q "^ $file " || fail "$file is no conffile"
+done
+quietly inside apt-get -qy --no-install-recommends install logrotate
+mkdir -p "$root/var/log/instancerd"
+quietly inside logrotate --debug /etc/logrotate.d/instancerd
 echo "ok: the configuration"
 
 # The units are right, alone and with what lifts their sandbox; and that sandbox is as tight as it is said to be.

@@ -155,7 +155,7 @@ public:
     }
 
 private:
-    static constexpr int obeyed[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    static constexpr int obeyed[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 
     Parsed<void> open_access_log()
     {
@@ -197,6 +197,7 @@ private:
         switch (signal) {
         case SIGHUP: reload(); return;
         case SIGUSR1: services_.report_all(); return;
+        case SIGUSR2: asio::co_spawn(workers_.control(), reopen_files(), asio::detached); return;
         default: break;
         }
         if (std::exchange(draining_, true)) {

@@ -96,7 +96,7 @@ InstanceService::InstanceService(const OwnedSettings& settings, ServiceContext& 
     auto& events = context.events_of(service_);
     log_.name_owners(name_, authentication_.owners());
     pool_ = std::make_unique<InstancePool>(control, name_, parts.pool, *backend_, events, std::move(parts.budget));
-    bridge_ = make_bridge(service_, log_);
+    bridge_ = make_bridge(service_, log_, context.files);
     if (service_.needs_access_control()) {
         access_ = make_access_control(control, service_, std::move(parts.rules), context.unadmitted, bans_.get());
         for (auto& acceptor : parts.acceptors)

@@ -15,7 +15,7 @@ constexpr std::string_view group = "The daemon";
 constexpr Option table[] = {
     {group, "access-log", file<&Settings::watch, &W::access_log>, Scope::daemon, {},
      "append a line of JSON to a file for each session that has ended: who, when, how long each step took, bytes, and "
-     "why it ended. SIGHUP opens it again"},
+     "why it ended. SIGHUP and SIGUSR2 open it again"},
 };
 // clang-format on
 

@@ -420,7 +420,7 @@ constexpr Option after_modes[] = {
     {whole, "log-level", choice<log_levels, &Settings::log_level>, Scope::daemon, {},
      "how much is logged, on standard error"},
     {whole, "log", file<&Settings::log_file>, Scope::daemon, "standard error",
-     "append the log to a file, which is opened again on SIGHUP",
+     "append the log to a file, which SIGHUP and SIGUSR2 open again",
      {.letter = 'l'}},
     {whole, "log-format", choice<log_formats, &Settings::log_format>, Scope::daemon, {},
      "lines to read, or one JSON object a line"},

@@ -113,7 +113,7 @@ TunnelServerService::TunnelServerService(const OwnedSettings& settings, ServiceC
       tunnel_(home_, name_,
               server_options(service_, [this](const auto& address) { return users_.files()->admits_agent(address); }),
               std::move(listeners.agents), log_),
-      bridge_(make_bridge(service_, log_)),
+      bridge_(make_bridge(service_, log_, context.files)),
       bans_(keep_bans(service_, log_)),
       control_acceptors_(std::move(listeners.control)),
       commands_(name_, tunnel_, home_, users_, log_),
