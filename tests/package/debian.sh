@@ -58,6 +58,9 @@ done
 quietly inside apt-get -qy --no-install-recommends install logrotate
 mkdir -p "$root/var/log/instancerd"
 quietly inside logrotate --debug /etc/logrotate.d/instancerd
+for file in alerts.yml grafana.json; do
+    [ -s "$root/usr/share/instancerd/$file" ] || fail "The package has no $file"
+done
 echo "ok: the configuration"
 
 # The units are right, alone and with what lifts their sandbox; and that sandbox is as tight as it is said to be.

@@ -32,3 +32,12 @@ TEST_CASE("access log: it is a file of its own")
                 "--access-log: is the file of the log; name another one"));
     CHECK(holds(complaint(exec({"--access-log", directory.path()})), " is a directory; name a file in it"));
 }
+
+TEST_CASE("metrics: they are served where Prometheus can ask")
+{
+    CHECK(complaint(exec({"--metrics", "127.0.0.1:9464"})) == "");
+    CHECK(complaint(exec({"--metrics", "unix:/tmp/metrics"})) == "");
+    for (const std::string address : {"unix:@metrics", "fd:metrics"})
+        CHECK(holds(complaint(exec({"--metrics", address})),
+                    "cannot be on " + address + "; write host:port or unix:/path"));
+}

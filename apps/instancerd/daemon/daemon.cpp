@@ -30,6 +30,8 @@
 #include "daemon/service_list.hpp"
 #include "daemon/service_manager.hpp"
 #include "daemon/system.hpp"
+#include "metrics/metrics_reader.hpp"
+#include "metrics/metrics_server.hpp"
 #include "observe/access_log.hpp"
 #include "observe/log.hpp"
 #include "observe/output_file.hpp"
@@ -92,7 +94,8 @@ public:
           workers_(settings_->threads),
           signals_(workers_.control()),
           context_(workers_, *settings_, log),
-          services_(workers_, *this, log)
+          services_(workers_, *this, log),
+          metrics_(workers_, context_.metrics, *context_.unadmitted, [this] { return measure(); })
     {
         workers_.busy_poll(settings_->busy_poll);
     }
@@ -112,6 +115,8 @@ public:
             return wrong(name.error());
         name_ = std::move(*name);
         prepared_ = std::move(*prepared);
+        if (auto opened = open_metrics(); !opened)
+            return opened;
         context_.unadmitted->set_limit(max_unadmitted());
         for (const auto& service : settings_->services)
             for (const auto& warning : warnings_of(*settings_, service))
@@ -128,10 +133,12 @@ public:
         for (const int signal : obeyed)
             signals_.add(signal);
         wait_for_signal();
+        serve_metrics();
         for (auto& service : prepared_)
             services_.add(std::move(service));
         asio::co_spawn(workers_.control(), wait_for_end(), asio::detached);
         workers_.run();
+        metrics_server_.reset();
         // One that comes while everything is being put away changes nothing any more.
         signals_.clear();
         for (const int signal : obeyed)
@@ -180,6 +187,39 @@ private:
                                  " descriptors are left for everything: clients who say nothing can take all of them; "
                                  "lower it, or raise the limit of open files");
         return given.value_or(std::max<std::size_t>(left / 4, 16));
+    }
+
+    Parsed<void> open_metrics()
+    {
+        if (!settings_->watch.metrics)
+            return {};
+        metrics_server_ = make_metrics_server(metrics_, log_);
+        return metrics_server_->listen(*settings_->watch.metrics, context_.inherited);
+    }
+
+    void serve_metrics()
+    {
+        if (!metrics_server_)
+            return;
+        metrics_server_->start();
+        for (const auto& address : metrics_server_->addresses())
+            log_.info("metrics are served on " + address);
+    }
+
+    /// Services of one name, one of which takes the place of the other, are one.
+    std::vector<MetricsMoment::Service> measure()
+    {
+        std::vector<MetricsMoment::Service> all;
+        services_.for_each([&](const RunningService& service) {
+            auto& counted = context_.metrics.of(service.settings().service());
+            const auto same =
+                std::find_if(all.begin(), all.end(), [&](const auto& other) { return &other.metrics == &counted; });
+            if (same != all.end())
+                same->gauges.add(service.gauges());
+            else
+                all.emplace_back(counted, service.gauges());
+        });
+        return all;
     }
 
     void wait_for_signal()
@@ -265,6 +305,8 @@ private:
     ServiceContext context_;
     PreparedServices prepared_;
     ServiceList services_;
+    MetricsReader metrics_;
+    std::unique_ptr<HttpServer> metrics_server_;  ///< None where nobody may ask.
     HelperThreads file_thread_{1};
     bool draining_ = false;
     int exit_code_ = 0;

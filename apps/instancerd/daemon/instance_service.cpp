@@ -112,6 +112,7 @@ InstanceService::InstanceService(const OwnedSettings& settings, ServiceContext& 
     if (service_.authentication.menu)
         options.identified_stages.push_back(std::make_shared<MenuStage>(
             name_, control, *pool_, service_.pool.extension != PoolOptions::Duration::zero()));
+    places_ = places_of(options);
     auto authenticator = parts.authenticator ? std::move(parts.authenticator) : authentication_.take_authenticator();
     server_ = std::make_unique<Server>(context.workers, std::move(options), std::move(parts.acceptors),
                                        std::move(authenticator), *pool_, *bridge_, events_);
@@ -176,6 +177,16 @@ asio::awaitable<void> InstanceService::report()
     const auto sessions = co_await server_->snapshot();
     for (const auto& session : sessions)
         log_.session(session);
+}
+
+ServiceGauges InstanceService::gauges() const
+{
+    ServiceGauges gauges;
+    gauges.add(pool_->load(), pool_->traffic());
+    gauges.places = places_;
+    if (bans_)
+        gauges.bans = bans_->bans()->list().size();
+    return gauges;
 }
 
 void InstanceService::report_instances()

@@ -110,6 +110,8 @@ public:
     /// Logs every instance and every session.
     asio::awaitable<void> report() override;
 
+    ServiceGauges gauges() const override;
+
     Server& server() noexcept { return *server_; }
 
 private:
@@ -135,6 +137,7 @@ private:
     std::shared_ptr<AccessControl> access_;  ///< None where everybody is let in.
     std::unique_ptr<ProofGate> proof_;       ///< None where no proof of work is asked for.
     EventList events_;                       ///< Of the server.
+    std::vector<StagePlaces> places_;
     std::unique_ptr<Server> server_;
 };
 

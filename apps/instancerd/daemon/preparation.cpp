@@ -19,6 +19,7 @@ Events& ServiceContext::events_of(const ServiceSettings& service)
 {
     const auto [list, is_new] = events_.try_emplace({service.name, service.mode});
     if (is_new) {
+        list->second.add(metrics.of(service));
         if (access_log)
             list->second.add(*access_log);
         list->second.add(log);

@@ -19,6 +19,7 @@
 #include "config/settings.hpp"
 #include "daemon/listen.hpp"
 #include "daemon/running_service.hpp"
+#include "metrics/metrics.hpp"
 #include "modes/oci/oci_images.hpp"
 #include "observe/access_log.hpp"
 #include "observe/log.hpp"
@@ -56,6 +57,7 @@ public:
     const std::shared_ptr<UnadmittedLimit> unadmitted;
     OciImages images;
     ReopenedFiles files;
+    Metrics metrics;
     std::shared_ptr<AccessLog> access_log;  ///< May be null.
     Log& log;
 

@@ -13,6 +13,7 @@
 #include <instancer/result.hpp>
 
 #include "config/settings.hpp"
+#include "metrics/service_gauges.hpp"
 
 namespace instancer::daemon {
 
@@ -59,6 +60,9 @@ public:
 
     /// Logs what is there now.
     virtual asio::awaitable<void> report() = 0;
+
+    /// What it measures of itself now.
+    virtual ServiceGauges gauges() const { return {}; }
 
     const OwnedSettings& settings() const noexcept { return own_; }
     const std::string& name() const noexcept { return own_.service().name; }

@@ -170,6 +170,13 @@ void ServiceList::report_all()
             asio::co_spawn(workers_.control(), entry->service->report(), [entry](std::exception_ptr) {});
 }
 
+void ServiceList::for_each(const std::function<void(const RunningService&)>& visit) const
+{
+    for (const auto& entry : entries_)
+        if (!entry->over)
+            visit(*entry->service);
+}
+
 std::vector<ServiceList::Status> ServiceList::snapshot() const
 {
     std::vector<Status> all;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -77,6 +78,9 @@ public:
 
     /// Has each log what is there now.
     void report_all();
+
+    /// Calls `visit` with each that has not ended.
+    void for_each(const std::function<void(const RunningService&)>& visit) const;
 
     /// In the order in which they were added.
     std::vector<Status> snapshot() const;

@@ -16,6 +16,9 @@ void check_watch(const Settings& settings, Problems& problems)
         refuse("access-log", "is the file of the log; name another one");
     if (!file.empty() && is_directory(file))
         refuse("access-log", file + " is a directory; name a file in it");
+    const auto& metrics = settings.watch.metrics;
+    if (metrics && (metrics->is_abstract() || metrics->kind() == Address::Kind::inherited))
+        refuse("metrics", "cannot be on " + metrics->text() + "; write host:port or unix:/path");
 }
 
 }  // namespace instancer::daemon

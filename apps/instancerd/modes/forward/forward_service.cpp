@@ -84,6 +84,13 @@ void ForwardService::note_available(bool available)
     }
 }
 
+ServiceGauges ForwardService::gauges() const
+{
+    auto gauges = service_.gauges();
+    gauges.waiting = upstreams_.waiting();
+    return gauges;
+}
+
 asio::awaitable<void> ForwardService::report()
 {
     for (const auto& upstream : upstreams_.snapshot())

@@ -29,6 +29,8 @@ public:
     /// Logs every upstream besides.
     asio::awaitable<void> report() override;
 
+    ServiceGauges gauges() const override;
+
 private:
     static UpstreamBackend& add_upstreams(const OwnedSettings& settings, ServiceContext& context, InstanceParts& parts,
                                           std::vector<Upstream> upstreams);

@@ -30,6 +30,7 @@ public:
     void stop() override { service_.stop(); }
     asio::awaitable<void> reload(HelperThreads& reader) override;
     asio::awaitable<void> report() override { return service_.report(); }
+    ServiceGauges gauges() const override { return service_.gauges(); }
 
 private:
     static RelayBackend& add_channels(const ServiceSettings& service, Workers& workers, InstanceParts& parts,

@@ -136,8 +136,10 @@ TunnelServerService::TunnelServerService(const OwnedSettings& settings, ServiceC
                 [this](asio::ip::address address) { return users_.knows(address); });
         // Sessions are numbered in each server, so that each needs a name of its own.
         const auto name = listeners.routes.size() == 1 ? name_ : name_ + "-" + std::to_string(i + 1);
-        routes_.push_back(std::make_unique<Route>(*this, make_server_options(name, service_, context.unadmitted),
-                                                  context.workers, std::move(acceptors),
+        auto options = make_server_options(name, service_, context.unadmitted);
+        for (auto& places : places_of(options))
+            places_.push_back(std::move(places));
+        routes_.push_back(std::make_unique<Route>(*this, std::move(options), context.workers, std::move(acceptors),
                                                   users_.files()->routes[i].target, std::move(authenticator),
                                                   context.events_of(service_)));
     }
@@ -250,6 +252,17 @@ asio::awaitable<void> TunnelServerService::report()
         for (const auto& session : sessions)
             log_.session(session);
     }
+}
+
+ServiceGauges TunnelServerService::gauges() const
+{
+    ServiceGauges gauges;
+    for (const auto& route : routes_)
+        gauges.add(route->pool.load(), route->pool.traffic());
+    gauges.places = places_;
+    if (bans_)
+        gauges.bans = bans_->bans()->list().size();
+    return gauges;
 }
 
 // The agent.

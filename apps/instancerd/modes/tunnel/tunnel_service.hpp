@@ -62,6 +62,7 @@ public:
     void stop() override;
     asio::awaitable<void> reload(HelperThreads& reader) override;
     asio::awaitable<void> report() override;
+    ServiceGauges gauges() const override;
 
 private:
     /// One route as it runs.
@@ -81,6 +82,7 @@ private:
     std::unique_ptr<BanKeeper> bans_;  ///< None where nobody is banned.
     std::shared_ptr<AccessControl> access_;
     std::vector<std::unique_ptr<Route>> routes_;
+    std::vector<StagePlaces> places_;
     Acceptors control_acceptors_;
     TunnelCommands commands_;
     ControlPort control_port_;
