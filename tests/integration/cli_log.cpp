@@ -48,7 +48,7 @@ TEST_CASE("log: in JSON the event, the reason, its detail and the owner's label 
     CHECK(Json::parse(daemon.wait_for_line(R"("event":"instance_started")"))["instance"] == instance["instance"]);
     CHECK(Json::parse(daemon.wait_for_line(R"("event":"output")"))["message"] == "| oops");
 
-    CHECK(talk(RawClient(path), "blue") == "token: ");
+    CHECK(talk(RawClient(path), "blue") == "token: unknown token\n");
     const auto rejected = Json::parse(daemon.wait_for_line(R"("reason":"rejected")"));
     CHECK(rejected["session"] == 2);
     CHECK(rejected["message"] == "session ended: rejected: " + rejected["detail"].get<std::string>());

@@ -81,7 +81,8 @@ TEST_CASE("access log: a line for each session, with how long its steps took")
     const auto tokens = directory.file("tokens", "red\tTeam Red\n"), file = directory.path("access");
     Daemon daemon(exec({"--auth", "prompt", "--tokens", tokens, "--linger", "0", "--access-log", file}, cat));
     CHECK(talk(RawClient(daemon.port()), "red\nhello") == "token: hello\n");
-    CHECK(talk(RawClient(daemon.port()), "blue") == "token: ");
+    CHECK(daemon.wait_for_line("session ended") != "");
+    CHECK(talk(RawClient(daemon.port()), "blue") == "token: unknown token\n");
     CHECK(daemon.terminate() == 0);
     const auto records = records_in(file, 2);
 
@@ -194,7 +195,8 @@ TEST_CASE("SIGHUP opens the files again whatever the configuration holds")
                                                    R"(", "services": {"web": {"mode": "exec", "listen": "unix:)" +
                                                    socket + R"(", "command": ["/bin/cat"]}}})");
     Child daemon(instancerd({"run", "--config", file}));
-    REQUIRE(eventually([&] { return RawClient(socket).connected(); }));
+    // By then it obeys signals as well.
+    REQUIRE(eventually([&] { return talk(RawClient(socket), "x") == "x\n"; }));
     directory.file("c.json", "{");
     std::filesystem::rename(log, log + ".1");
     std::filesystem::rename(access, access + ".1");

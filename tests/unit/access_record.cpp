@@ -27,9 +27,9 @@ std::string section()
     return page.substr(begin, page.find("\n## ", begin + 1) - begin);
 }
 
-Json record_of(const SessionSummary& summary)
+Json record_of(const SessionSummary& summary, const std::string& label = {})
 {
-    const auto line = access_record(summary, std::chrono::system_clock::time_point(1'796'026'500'250ms));
+    const auto line = access_record(summary, label, std::chrono::system_clock::time_point(1'796'026'500'250ms));
     REQUIRE(line.back() == '\n');
     CHECK(line.find('\n') == line.size() - 1);
     return Json::parse(line);
@@ -45,7 +45,6 @@ TEST_CASE("access log: a line tells all that is known of a session")
     summary.client = ClientInfo({asio::ip::make_address("2001:db8::5"), 5000}, {asio::ip::make_address("::1"), 80});
     summary.source.emplace(summary.client, 64);
     summary.owner = "00ff";
-    summary.label = "Team \"Red\"\n";
     summary.instance = "pid 5";
     summary.end = SessionEnd::client_reset;
     summary.detail = "more";
@@ -59,7 +58,7 @@ TEST_CASE("access log: a line tells all that is known of a session")
     summary.times.start = 0ms;
     summary.times.joined = 300ms;
     summary.times.first_byte = 301ms + 1200ns;
-    const auto record = record_of(summary);
+    const auto record = record_of(summary, "Team \"Red\"\n");
     CHECK(record["time"] == "2026-11-30T08:14:58.750Z");
     CHECK(record["service"] == "web");
     CHECK(record["session"] == 7);

@@ -62,7 +62,8 @@ void AccessLog::session_ended(const SessionSummary& summary)
         --pending_;
         return lose("nothing takes its lines in time");
     }
-    asio::post(thread_, [this, line = access_record(summary, std::chrono::system_clock::now())] {
+    const auto label = summary.label.empty() ? log_.label_of(summary.service, summary.owner) : summary.label;
+    asio::post(thread_, [this, line = access_record(summary, label, std::chrono::system_clock::now())] {
         write(line);
         --pending_;
     });

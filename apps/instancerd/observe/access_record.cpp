@@ -80,7 +80,8 @@ std::string_view ended_by(SessionEnd end) noexcept
     return "failure";
 }
 
-std::string access_record(const SessionSummary& summary, std::chrono::system_clock::time_point now)
+std::string access_record(const SessionSummary& summary, const std::string& label,
+                          std::chrono::system_clock::time_point now)
 {
     const auto connected = now - std::chrono::duration_cast<std::chrono::system_clock::duration>(summary.duration);
     const auto& times = summary.times;
@@ -91,7 +92,7 @@ std::string access_record(const SessionSummary& summary, std::chrono::system_clo
         {"client", summary.client.to_string()},
         {"source", summary.source ? Json(summary.source->to_string()) : Json()},
         {"owner", text_or_null(summary.owner)},
-        {"label", text_or_null(summary.label)},
+        {"label", text_or_null(label)},
         {"instance", text_or_null(summary.instance)},
         {"upstream", text_or_null(summary.upstream)},
         {"stages", stages_of(times)},

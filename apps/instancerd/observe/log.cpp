@@ -48,7 +48,7 @@ Details fields_of_end(std::string_view reason, std::string_view detail)
 }
 
 /// Of an owner that no list names; the list's name is there anyway.
-Details label_of(const SessionInfo& session)
+Details own_label(const SessionInfo& session)
 {
     return session.label.empty() ? Details::object() : Details{{"label", session.label}};
 }
@@ -118,17 +118,23 @@ void Log::name_owners(const std::string& service, Owners owners)
     owners_[service] = std::move(owners);
 }
 
+std::string Log::label_of(std::string_view service, std::string_view owner) const
+{
+    const std::lock_guard lock(owners_mutex_);
+    const auto of_service = owners_.find(service);
+    if (of_service == owners_.end())
+        return {};
+    const auto known = of_service->second.find(owner);
+    return known == of_service->second.end() ? std::string() : known->second;
+}
+
 void Log::add_owner(Details& details, std::string_view service, std::string_view owner) const
 {
     if (owner.empty())
         return;
     details["owner"] = owner;
-    const std::lock_guard lock(owners_mutex_);
-    const auto of_service = owners_.find(service);
-    if (of_service == owners_.end())
-        return;
-    if (const auto known = of_service->second.find(owner); known != of_service->second.end() && !known->second.empty())
-        details["label"] = known->second;
+    if (auto label = label_of(service, owner); !label.empty())
+        details["label"] = std::move(label);
 }
 
 Details Log::whose(const SessionInfo& session) const
@@ -267,7 +273,7 @@ void Log::session(const SessionStatus& session)
     auto details = whose(session);
     details.update({{"age", seconds(session.age)}, {"bytes_up", session.bytes_up}, {"bytes_down", session.bytes_down}});
     write(LogLevel::info, LogEvent::session_status, session.service, session.instance,
-          session.joined ? "session is open" : "session waits for its instance", details, label_of(session));
+          session.joined ? "session is open" : "session waits for its instance", details, own_label(session));
 }
 
 void Log::upstream(std::string_view service, const UpstreamStatus& status)
@@ -309,7 +315,7 @@ void Log::session_ended(const SessionSummary& summary)
     details["bytes_up"] = summary.bytes_up;
     details["bytes_down"] = summary.bytes_down;
     auto fields = fields_of_end(to_string(summary.end), summary.detail);
-    fields.update(label_of(summary));
+    fields.update(own_label(summary));
     auto text = "session ended: " + std::string(to_string(summary.end));
     if (!summary.detail.empty())
         text += ": " + std::string(first_line(summary.detail));

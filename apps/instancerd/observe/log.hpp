@@ -53,6 +53,11 @@ public:
     /// Threads: any.
     void name_owners(const std::string& service, Owners owners);
 
+    /// What a list of the service calls that owner; empty where none names it.
+    ///
+    /// Threads: any.
+    std::string label_of(std::string_view service, std::string_view owner) const;
+
     /// One line about an instance that runs.
     void instance(std::string_view service, std::string_view name, std::string_view state, std::string_view owner,
                   std::chrono::nanoseconds age, std::size_t clients, std::uint64_t up, std::uint64_t down);
