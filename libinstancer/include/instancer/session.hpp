@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include <instancer/client.hpp>
 #include <instancer/session_end.hpp>
@@ -26,10 +27,12 @@ public:
 /// The state of a session while it goes on.
 class SessionStatus : public SessionInfo {
 public:
-    bool joined = false;              ///< To its instance.
-    std::uint64_t bytes_up = 0;       ///< Client to instance.
-    std::uint64_t bytes_down = 0;     ///< Instance to client.
-    std::chrono::nanoseconds age{0};  ///< Since the client connected.
+    bool joined = false;               ///< To its instance.
+    std::string_view stage;            ///< `admission`, `queue` (for its instance), `connecting` or `serving`.
+    std::uint64_t bytes_up = 0;        ///< Client to instance.
+    std::uint64_t bytes_down = 0;      ///< Instance to client.
+    std::chrono::nanoseconds age{0};   ///< Since the client connected.
+    std::chrono::nanoseconds idle{0};  ///< Since the last byte in either direction; before it is joined, its age.
 
     SessionStatus() = default;
 };

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <iterator>
+
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 
@@ -74,6 +77,14 @@ INSTANCER_DECL void Server::stop()
     pool_.close();
     closing_.set();
     check_over();
+}
+
+INSTANCER_DECL std::vector<StagePlaces> Server::places() const
+{
+    auto all = admission_.places();
+    auto before_starts = start_admission_.places();
+    std::move(before_starts.begin(), before_starts.end(), std::back_inserter(all));
+    return all;
 }
 
 INSTANCER_DECL detail::AdmissionSequence Server::admission(const ServerOptions& options,

@@ -13,6 +13,7 @@
 
 #include <instancer/admission/context.hpp>
 #include <instancer/admission/stage.hpp>
+#include <instancer/admission/stage_places.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
 
@@ -34,6 +35,9 @@ public:
 
     /// Whether there is no stage at all.
     bool empty() const noexcept { return stages_.empty(); }
+
+    /// Of the stages that have a budget.
+    std::vector<StagePlaces> places() const;
 
     /// Whether there is a stage that waits for this client.
     bool waits_for(const AdmissionContext& context) const;

@@ -182,6 +182,8 @@ private:
 
     bool hands_over_socket() const { return environment_.pool.traits().takes_client_socket(); }
 
+    static std::string_view name_of(Stage stage) noexcept;
+
     /// The front door counts the sessions that are on their way to an instance.
     static bool on_its_way(Stage stage) noexcept { return stage > Stage::accepted && stage < Stage::serving; }
 

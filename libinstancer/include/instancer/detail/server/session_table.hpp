@@ -55,11 +55,12 @@ public:
     /// its own. Threads: any, to make it.
     std::function<void(InstanceEnd)> instance_listener(const Session& session, std::uint8_t attempt);
 
-    /// What there is to say about each of them, in the order in which they came.
+    /// What there is to say about each of them, in the order in which they came; those of workers that take longer than
+    /// `patience` are left out. 0: all are waited for.
     ///
     /// Time: one turn of each worker.
     /// Cancellation: none.
-    asio::awaitable<std::vector<SessionStatus>> snapshot();
+    asio::awaitable<std::vector<SessionStatus>> snapshot(std::chrono::steady_clock::duration patience = {});
 
 private:
     /// What an instance's end refers to: a session and, in the last bits, its attempt.

@@ -41,6 +41,15 @@ INSTANCER_DECL AdmissionSequence::Stages AdmissionSequence::after_introduction(c
     return all;
 }
 
+INSTANCER_DECL std::vector<StagePlaces> AdmissionSequence::places() const
+{
+    std::vector<StagePlaces> all;
+    for (const auto& stage : stages_)
+        if (const auto& budget = stage->budget())
+            all.emplace_back(stage->name(), budget->taken(), budget->limit());
+    return all;
+}
+
 INSTANCER_DECL bool AdmissionSequence::waits_for(const AdmissionContext& context) const
 {
     return std::any_of(stages_.begin(), stages_.end(),

@@ -95,8 +95,24 @@ INSTANCER_DECL std::optional<SessionStatus> Session::status() const
         status.bytes_up = link_->bytes_up();
         status.bytes_down = link_->bytes_down();
     }
-    status.age = std::chrono::steady_clock::now() - begin_;
+    const auto now = std::chrono::steady_clock::now();
+    status.stage = name_of(stage_);
+    status.age = now - begin_;
+    status.idle = is_joined() ? now - state_.last_active() : status.age;
     return status;
+}
+
+INSTANCER_DECL std::string_view Session::name_of(Stage stage) noexcept
+{
+    switch (stage) {
+    case Stage::accepted:
+    case Stage::admitting: return "admission";
+    case Stage::acquiring: return "queue";
+    case Stage::reaching: return "connecting";
+    case Stage::serving:
+    case Stage::over: return "serving";
+    }
+    return "unknown";
 }
 
 INSTANCER_DECL void Session::enter(Stage next) noexcept
