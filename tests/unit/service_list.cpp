@@ -86,10 +86,10 @@ public:
         co_await reading.wait();
     }
 
-    asio::awaitable<void> report() override
+    asio::awaitable<std::string> condition() override
     {
         notes_.lines.push_back(name() + " reports");
-        co_return;
+        co_return std::string();
     }
 
     AsyncEvent ready, over, reading;

@@ -170,22 +170,4 @@ asio::awaitable<std::set<std::string>> InstanceService::present_owners()
     co_return owners;
 }
 
-asio::awaitable<void> InstanceService::report()
-{
-    report_instances();
-    const auto sessions = co_await server_->snapshot();
-    for (const auto& session : sessions)
-        log_.session(session);
-}
-
-void InstanceService::report_instances()
-{
-    const auto instances = pool_->snapshot();
-    if (instances.empty())
-        log_.notice(name_, "no instances");
-    for (const auto& instance : instances)
-        log_.instance(name_, instance.name, instance.state, instance.owner, instance.age, instance.clients,
-                      instance.bytes_up, instance.bytes_down);
-}
-
 }  // namespace instancer::daemon

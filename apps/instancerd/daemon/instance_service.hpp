@@ -107,8 +107,8 @@ public:
 
     asio::awaitable<void> reload(HelperThreads& reader) override;
 
-    /// Logs every instance and every session.
-    asio::awaitable<void> report() override;
+    std::vector<ServicePart> parts() override { return {{name_, *server_, pool_.get()}}; }
+    BanKeeper* bans() override { return bans_.get(); }
 
     Server& server() noexcept { return *server_; }
 
@@ -120,8 +120,6 @@ private:
 
     /// Those that have sessions or instances, by their hash.
     asio::awaitable<std::set<std::string>> present_owners();
-
-    void report_instances();
 
     const ServiceSettings& service_;
     const std::string& name_;

@@ -15,6 +15,7 @@
 #include <instancer/text/exception_text.hpp>
 
 #include "daemon/system.hpp"
+#include "status/service_report.hpp"
 
 namespace instancer::daemon {
 
@@ -165,9 +166,8 @@ asio::awaitable<void> ServiceList::reload(EntryPtr entry, HelperThreads& reader)
 
 void ServiceList::report_all()
 {
-    for (const auto& entry : entries_)
-        if (!entry->over)
-            asio::co_spawn(workers_.control(), entry->service->report(), [entry](std::exception_ptr) {});
+    for (const auto& [service, state] : running())
+        asio::co_spawn(workers_.control(), log_status(service, log_), asio::detached);
 }
 
 std::vector<ServiceList::Status> ServiceList::snapshot() const
@@ -175,6 +175,15 @@ std::vector<ServiceList::Status> ServiceList::snapshot() const
     std::vector<Status> all;
     for (const auto& entry : entries_)
         all.emplace_back(entry->id, entry->service->name(), entry->state);
+    return all;
+}
+
+std::vector<std::pair<std::shared_ptr<RunningService>, ServiceList::State>> ServiceList::running() const
+{
+    std::vector<std::pair<std::shared_ptr<RunningService>, State>> all;
+    for (const auto& entry : entries_)
+        if (!entry->over)
+            all.emplace_back(std::shared_ptr<RunningService>(entry, entry->service.get()), entry->state);
     return all;
 }
 

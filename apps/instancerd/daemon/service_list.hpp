@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <asio/awaitable.hpp>
@@ -80,6 +81,9 @@ public:
 
     /// In the order in which they were added.
     std::vector<Status> snapshot() const;
+
+    /// Those that run, each with its state, in that order.
+    std::vector<std::pair<std::shared_ptr<RunningService>, State>> running() const;
 
     /// Whether every service takes clients in, or no longer does.
     bool none_starting() const;

@@ -128,12 +128,18 @@ void Log::add_owner(Details& details, std::string_view service, std::string_view
     if (owner.empty())
         return;
     details["owner"] = owner;
+    if (auto label = label_of(service, owner); !label.empty())
+        details["label"] = std::move(label);
+}
+
+std::string Log::label_of(std::string_view service, std::string_view owner) const
+{
     const std::lock_guard lock(owners_mutex_);
     const auto of_service = owners_.find(service);
     if (of_service == owners_.end())
-        return;
-    if (const auto known = of_service->second.find(owner); known != of_service->second.end() && !known->second.empty())
-        details["label"] = known->second;
+        return {};
+    const auto known = of_service->second.find(owner);
+    return known == of_service->second.end() ? std::string() : known->second;
 }
 
 Details Log::whose(const SessionInfo& session) const
@@ -275,11 +281,13 @@ void Log::upstream(std::string_view service, const UpstreamStatus& status)
 
 void Log::listening(std::string_view service, std::string_view address)
 {
+    observers_.listening(service, address);
     write(LogLevel::info, service, {}, "listening on " + std::string(address));
 }
 
 void Log::session_started(std::string_view service, std::uint64_t id, const ClientInfo& client)
 {
+    observers_.session_started(service, id, client);
     if (!wants(LogLevel::debug))
         return;
     const Details details = {{"session", id}, {"client", client.to_string()}};
@@ -288,6 +296,7 @@ void Log::session_started(std::string_view service, std::uint64_t id, const Clie
 
 void Log::session_ended(const SessionSummary& summary)
 {
+    observers_.session_ended(summary);
     // Whoever brings this about brings it about any number of times.
     const bool counted =
         summary.end == SessionEnd::displaced || (summary.end == SessionEnd::access_denied && !tells_denied(summary));
@@ -310,6 +319,7 @@ void Log::session_ended(const SessionSummary& summary)
 
 void Log::instance_started(std::string_view service, std::string_view name, std::string_view owner)
 {
+    observers_.instance_started(service, name, owner);
     auto details = Details::object();
     add_owner(details, service, owner);
     write(LogLevel::info, service, name, owner.empty() ? "instance started, warm" : "instance started", details);
@@ -317,6 +327,7 @@ void Log::instance_started(std::string_view service, std::string_view name, std:
 
 void Log::instance_claimed(std::string_view service, std::string_view name, std::string_view owner)
 {
+    observers_.instance_claimed(service, name, owner);
     auto details = Details::object();
     add_owner(details, service, owner);
     write(LogLevel::info, service, name, "instance got its owner", details);
@@ -324,6 +335,7 @@ void Log::instance_claimed(std::string_view service, std::string_view name, std:
 
 void Log::instance_adopted(std::string_view service, std::string_view name, std::string_view owner)
 {
+    observers_.instance_adopted(service, name, owner);
     auto details = Details::object();
     add_owner(details, service, owner);
     write(LogLevel::info, service, name, "instance of a previous run taken over", details);
@@ -331,6 +343,7 @@ void Log::instance_adopted(std::string_view service, std::string_view name, std:
 
 void Log::instance_ended(const InstanceSummary& summary)
 {
+    observers_.instance_ended(summary);
     auto details = Details::object();
     add_owner(details, summary.service, summary.owner);
     details["age"] = seconds(summary.age);
@@ -352,11 +365,20 @@ void Log::instance_ended(const InstanceSummary& summary)
 
 void Log::output(std::string_view service, std::string_view instance, std::string_view line)
 {
+    observers_.output(service, instance, line);
     write(LogLevel::info, service, instance, "| " + std::string(line));
 }
 
-void Log::warning(std::string_view service, std::string_view text) { write(LogLevel::warning, service, {}, text); }
+void Log::warning(std::string_view service, std::string_view text)
+{
+    observers_.warning(service, text);
+    write(LogLevel::warning, service, {}, text);
+}
 
-void Log::notice(std::string_view service, std::string_view text) { write(LogLevel::info, service, {}, text); }
+void Log::notice(std::string_view service, std::string_view text)
+{
+    observers_.notice(service, text);
+    write(LogLevel::info, service, {}, text);
+}
 
 }  // namespace instancer::daemon

@@ -15,6 +15,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include <instancer/backend/upstream_status.hpp>
+#include <instancer/event_list.hpp>
 #include <instancer/events.hpp>
 
 #include "authentication/owners.hpp"
@@ -51,6 +52,14 @@ public:
     ///
     /// Threads: any.
     void name_owners(const std::string& service, Owners owners);
+
+    /// What the list of the service's owners calls an owner; empty where it says nothing.
+    ///
+    /// Threads: any.
+    std::string label_of(std::string_view service, std::string_view owner) const;
+
+    /// Lets `observer` hear all that the log hears, before the log does. Before anything is logged.
+    void add_observer(Events& observer) { observers_.add(observer); }
 
     /// One line about an instance that runs.
     void instance(std::string_view service, std::string_view name, std::string_view state, std::string_view owner,
@@ -97,6 +106,7 @@ private:
     void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text,
                const nlohmann::ordered_json& details);
 
+    EventList observers_;
     LogFormat format_;
     mutable std::mutex owners_mutex_;
     std::map<std::string, Owners, std::less<>> owners_;  ///< By service.

@@ -26,8 +26,10 @@ public:
     void stop() override { service_.stop(); }
     asio::awaitable<void> reload(HelperThreads& reader) override;
 
-    /// Logs every upstream besides.
-    asio::awaitable<void> report() override;
+    std::vector<ServicePart> parts() override { return service_.parts(); }
+    UpstreamBackend* upstreams() override { return &upstreams_; }
+    BanKeeper* bans() override { return service_.bans(); }
+    void resume() override;
 
 private:
     static UpstreamBackend& add_upstreams(const OwnedSettings& settings, ServiceContext& context, InstanceParts& parts,
@@ -39,6 +41,7 @@ private:
     Log& log_;
     UpstreamBackend& upstreams_;
     InstanceService service_;
+    bool closed_ = false;  ///< For want of an upstream that works.
 };
 
 }  // namespace instancer::daemon

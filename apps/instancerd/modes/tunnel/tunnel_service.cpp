@@ -134,15 +134,18 @@ TunnelServerService::TunnelServerService(const OwnedSettings& settings, ServiceC
         else
             authenticator = std::make_unique<TunnelAuthenticator>(
                 [this](asio::ip::address address) { return users_.knows(address); });
-        // Sessions are numbered in each server, so that each needs a name of its own.
-        const auto name = listeners.routes.size() == 1 ? name_ : name_ + "-" + std::to_string(i + 1);
-        routes_.push_back(std::make_unique<Route>(*this, make_server_options(name, service_, context.unadmitted),
-                                                  context.workers, std::move(acceptors),
-                                                  users_.files()->routes[i].target, std::move(authenticator)));
+        routes_.push_back(std::make_unique<Route>(
+            *this, make_server_options(route_name(i, listeners.routes.size()), service_, context.unadmitted),
+            context.workers, std::move(acceptors), users_.files()->routes[i].target, std::move(authenticator)));
     }
 }
 
 TunnelServerService::~TunnelServerService() = default;
+
+std::string TunnelServerService::route_name(std::size_t index, std::size_t count) const
+{
+    return count == 1 ? name_ : name_ + "-" + std::to_string(index + 1);
+}
 
 asio::awaitable<Result<void>> TunnelServerService::run(std::function<void()> serving)
 {
@@ -237,18 +240,20 @@ void TunnelServerService::use(Parsed<TunnelFiles> files)
     users_.replace(std::move(*files));
 }
 
-asio::awaitable<void> TunnelServerService::report()
+std::vector<ServicePart> TunnelServerService::parts()
+{
+    std::vector<ServicePart> all;
+    for (std::size_t i = 0; i < routes_.size(); ++i)
+        all.emplace_back(route_name(i, routes_.size()), routes_[i]->server, nullptr);
+    return all;
+}
+
+asio::awaitable<std::string> TunnelServerService::condition()
 {
     auto look = [this] { return std::pair(tunnel_.agent(), tunnel_.sessions().size()); };
     auto asked = call_on(home_, std::move(look));
     const auto [agent, count] = co_await std::move(asked);
-    log_.notice(name_, (agent.empty() ? "no agent is" : "agent " + agent + " is") + " connected, " +
-                           counted(count, "session"));
-    for (const auto& route : routes_) {
-        const auto sessions = co_await route->server.snapshot();
-        for (const auto& session : sessions)
-            log_.session(session);
-    }
+    co_return (agent.empty() ? "no agent is" : "agent " + agent + " is") + " connected, " + counted(count, "session");
 }
 
 // The agent.
@@ -286,13 +291,12 @@ void TunnelAgentService::stop()
     asio::post(home_, [this] { agent_.stop(); });
 }
 
-asio::awaitable<void> TunnelAgentService::report()
+asio::awaitable<std::string> TunnelAgentService::condition()
 {
     auto look = [this] { return std::pair(agent_.connected(), agent_.sessions()); };
     auto asked = call_on(home_, std::move(look));
     const auto [connected, count] = co_await std::move(asked);
-    log_.notice(name(), (connected ? "connected to " : "not connected to ") + agent_.server() + ", " +
-                            counted(count, "session"));
+    co_return (connected ? "connected to " : "not connected to ") + agent_.server() + ", " + counted(count, "session");
 }
 
 }  // namespace instancer::daemon
