@@ -22,6 +22,7 @@
 
 #include <instancer/async/helper_threads.hpp>
 
+#include "admin/admin.hpp"
 #include "authentication/authentication.hpp"
 #include "config/changes.hpp"
 #include "config/validate.hpp"
@@ -31,6 +32,7 @@
 #include "daemon/service_manager.hpp"
 #include "daemon/system.hpp"
 #include "observe/log.hpp"
+#include "status/event_ring.hpp"
 
 namespace instancer::daemon {
 
@@ -101,6 +103,9 @@ public:
         // First, because it waits for a daemon of this name that is just ending, with its listeners; but a busy port
         // says more than a taken name.
         auto name = claim_name(settings_->daemon_name());
+        // Before anything is logged on another thread.
+        if (auto opened = open_admin(); !opened)
+            return opened;
         auto prepared = prepare_services(settings_, context_);
         if (!prepared)
             return wrong(prepared.error());
@@ -127,6 +132,8 @@ public:
         for (auto& service : prepared_)
             services_.add(std::move(service));
         asio::co_spawn(workers_.control(), wait_for_end(), asio::detached);
+        if (admin_)
+            admin_->start();
         workers_.run();
         // One that comes while everything is being put away changes nothing any more.
         signals_.clear();
@@ -136,7 +143,20 @@ public:
     }
 
 private:
+    static constexpr std::size_t remembered_events = 5000;  ///< A guess: some minutes of a busy event.
+
     static constexpr int obeyed[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+
+    Parsed<void> open_admin()
+    {
+        if (!settings_->admin.address)
+            return {};
+        auto admin = Admin::open(*settings_, context_, services_, events_);
+        if (!admin)
+            return wrong(admin.error());
+        admin_ = std::move(*admin);
+        return {};
+    }
 
     /// Asked when everything listens. Three quarters of the descriptors are left to clients that are admitted, to
     /// starts, upstreams and the log.
@@ -230,18 +250,26 @@ private:
     asio::awaitable<void> wait_for_end()
     {
         co_await services_.wait_empty();
+        if (admin_) {
+            // On another thread, since questions that are going on are answered on this one.
+            auto stop = [this] { return admin_->stop(), true; };
+            auto stopping = file_thread_.run(std::move(stop));
+            co_await std::move(stopping);
+        }
         log_.info("ended");
         workers_.stop();
     }
 
     const std::shared_ptr<const Settings> settings_;
     Log& log_;
+    EventRing events_{remembered_events};  ///< For the admin address.
     Workers workers_;
     asio::signal_set signals_;
     instancer::UniqueFd name_;
     ServiceContext context_;
     PreparedServices prepared_;
     ServiceList services_;
+    std::unique_ptr<Admin> admin_;  ///< None where nobody may ask.
     HelperThreads file_thread_{1};
     bool draining_ = false;
     int exit_code_ = 0;

@@ -35,6 +35,7 @@ enum class Scope : unsigned {
     tunnel_server = 32,
     tunnel_agent = 64,
     daemon = 128,  ///< The command line of the quick forms, and the top level of the configuration.
+    ctl = 256,     ///< The command that asks a daemon that runs.
 
     containers = docker | oci,
     instances = exec | containers,  ///< Services that give every client an instance.
@@ -53,6 +54,12 @@ enum class Scope : unsigned {
 constexpr bool includes(Scope scope, Scope part)
 {
     return (static_cast<unsigned>(scope) & static_cast<unsigned>(part)) != 0;
+}
+
+/// Whether a command of one scope takes an option of the other. Commands that serve take those of the daemon, too.
+constexpr bool takes(Scope command, Scope option)
+{
+    return includes(option, command) || (command != Scope::ctl && includes(option, Scope::daemon));
 }
 
 constexpr Scope scope_of(Mode mode) { return static_cast<Scope>(1u << static_cast<unsigned>(mode)); }

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "admin/admin_options.hpp"
 #include "authentication/authentication_options.hpp"
 #include "crowd/crowd.hpp"
+#include "ctl/ctl.hpp"
 #include "files/access.hpp"
 #include "flags/flags.hpp"
 #include "modes/modes.hpp"
@@ -503,6 +505,8 @@ const std::vector<Option>& options()
         rows.insert(rows.end(), of_ways.begin(), of_ways.end());
         rows.insert(rows.end(), flag_options().begin(), flag_options().end());
         rows.insert(rows.end(), std::begin(after_modes), std::end(after_modes));
+        rows.insert(rows.end(), admin_options().begin(), admin_options().end());
+        rows.insert(rows.end(), ctl_options().begin(), ctl_options().end());
         return rows;
     }();
     return all;

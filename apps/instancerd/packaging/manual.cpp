@@ -70,7 +70,7 @@ std::string where(const Option& option)
 {
     std::vector<std::string_view> knowing;
     for (const auto& command : commands())
-        if (command.knows(option))
+        if (!command.is_part && command.knows(option))
             knowing.push_back(command.words);
     return joined(knowing);
 }
