@@ -23,12 +23,12 @@ Parsed<void> add_host(Target to, const std::string& text)
 
 // clang-format off
 constexpr Option table[] = {
-    {group, "admin", address<&Settings::admin, &AdminSettings::address>, Scope::daemon, "-",
+    {group, "admin", address<&Settings::admin, &AdminSettings::address>, Scope::daemon, {},
      "where operators ask and steer the daemon by HTTP and instancerd ctl: unix:PATH, which the daemon's user alone "
      "may connect to, or host:port with a token"},
-    {group, "admin-token-file", file<&Settings::admin, &AdminSettings::token_file>, Scope::daemon, "-",
+    {group, "admin-token-file", file<&Settings::admin, &AdminSettings::token_file>, Scope::daemon, {},
      "the token that operators must show, in a file that nobody else may read; a port needs one"},
-    {group, "admin-host", Type{Shape::list, "NAME", add_host}, Scope::daemon, "-",
+    {group, "admin-host", Type{Shape::list, "NAME", add_host}, Scope::daemon, {},
      "a name by which browsers may call the address, besides localhost"},
 };
 // clang-format on

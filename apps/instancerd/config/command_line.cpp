@@ -370,9 +370,10 @@ public:
 
     Command read() const
     {
-        if (help_->count() > 0)
-            return Command(Command::Kind::print, ctl_usage() + option_help(Scope::ctl));
         const auto words = app_->remaining();
+        if (help_->count() > 0)
+            return Command(Command::Kind::print,
+                           ctl_usage(words.empty() ? std::string() : words[0]) + option_help(Scope::ctl));
         for (const auto& word : words)
             if (word.starts_with('-'))
                 return misuse(unknown_word("option " + one_line(word, 100), suggestion(word, options_.names(), "--"),

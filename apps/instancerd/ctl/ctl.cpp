@@ -278,12 +278,19 @@ std::vector<CommandEntry> ctl_commands()
     return all;
 }
 
-std::string ctl_usage()
+std::string ctl_usage(std::string_view word)
 {
+    for (const auto& entry : table)
+        if (entry.word() == word)
+            return "Usage: " + form_of(entry) + " [-s ADDR]\n\n" + std::string(entry.purpose) + "\n" +
+                   std::string(exit_codes);
     std::string text = "Usage: instancerd ctl [-s ADDR] COMMAND [options]\n\n"
                        "Asks a daemon that runs with --admin, and steers it.\n\n";
     for (const auto& entry : table)
         text += "  " + form_of(entry) + "\n      " + std::string(entry.purpose) + "\n";
+    text += "\n";
+    for (const auto example : ctl_commands().front().examples)
+        text += "  instancerd " + std::string(example) + "\n";
     return text + std::string(exit_codes);
 }
 

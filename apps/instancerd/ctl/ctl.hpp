@@ -4,6 +4,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/command_line.hpp"
@@ -20,7 +21,7 @@ std::vector<CommandEntry> ctl_commands();
 /// What follows `ctl` on the command line, as `words` that are no options and the settings that options have filled in.
 Command make_ctl_command(const std::vector<std::string>& words, const Settings& settings);
 
-/// What `instancerd ctl --help` shows, before the options.
-std::string ctl_usage();
+/// What `--help` shows before the options: of the command `word`, or of `ctl` itself.
+std::string ctl_usage(std::string_view word);
 
 }  // namespace instancer::daemon

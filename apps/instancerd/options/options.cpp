@@ -465,8 +465,10 @@ std::string Option::default_value() const
 {
     if (!fallback.empty())
         return std::string(fallback);
-    if (!includes(scope, Scope::any_service))
-        return initial_value(*this, nullptr);
+    if (!includes(scope, Scope::any_service)) {
+        auto own = initial_value(*this, nullptr);
+        return own.empty() ? "-" : own;
+    }
     // That of the first mode, and what others have instead.
     std::string text, usual;
     for (const auto* mode : all_modes()) {
