@@ -66,6 +66,10 @@ public:
     /// Stops accepting and lets the sessions finish, for `limit` at most (0: however long it takes); then stops.
     void drain(std::chrono::steady_clock::duration limit);
 
+    /// Leaves the clients that come from now on to another server that shares its acceptors, and completes when its own
+    /// sessions, those that are only beginning included, have ended. `drain` and `stop` may follow.
+    void retire();
+
     /// Ends every session now, and every instance, unless another server shares the pool.
     void stop();
 
@@ -108,6 +112,8 @@ private:
     AsyncEvent closing_;
     AsyncEvent sessions_over_;
     detail::Deadline drain_limit_;
+    bool serves_ = false;
+    bool draining_ = false;
 };
 
 }  // namespace instancer
