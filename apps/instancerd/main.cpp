@@ -104,7 +104,7 @@ int main(int argc, char** argv)
     if (!problems.empty())
         return 2;
     if (command.kind == Command::Kind::serve)
-        return serve(settings);
+        return serve(settings, {argv + 1, argv + argc});
     if (command.kind == Command::Kind::owners) {
         std::cout << list_owners(settings) << std::flush;
         return 0;

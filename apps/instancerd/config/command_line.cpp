@@ -28,10 +28,10 @@ constexpr std::string_view purpose =
 constexpr std::string_view notes = R"(
 Durations read 300ms, 20s, 10m, 2h; 0 means no limit (--linger 0: no
 lingering). Sizes read 512k, 64m, 2g.
-SIGTERM and SIGINT let sessions finish, a second one stops now; SIGHUP reads the files of tokens,
-access rules, upstreams, the authentication string and a tunnel's configuration again; SIGUSR1
-logs every instance, session and upstream. Exit codes: 0 all went well, 1 a failure while running,
-2 a wrong command line or configuration.
+SIGTERM and SIGINT let sessions finish, a second one stops now; SIGHUP reads the configuration and
+the files of tokens, access rules, upstreams, the authentication string and a tunnel's
+configuration again; SIGUSR1 logs every instance, session and upstream. Exit codes: 0 all went
+well, 1 a failure while running, 2 a wrong command line or configuration.
 )";
 
 constexpr std::string_view tunnel_help =

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <exception>
@@ -21,9 +22,9 @@
 #include <unistd.h>
 
 #include <instancer/async/helper_threads.hpp>
+#include <instancer/text/exception_text.hpp>
 
 #include "authentication/authentication.hpp"
-#include "config/changes.hpp"
 #include "config/validate.hpp"
 #include "daemon/listen.hpp"
 #include "daemon/preparation.hpp"
@@ -31,6 +32,7 @@
 #include "daemon/service_manager.hpp"
 #include "daemon/system.hpp"
 #include "observe/log.hpp"
+#include "reload/reloader.hpp"
 
 namespace instancer::daemon {
 
@@ -84,13 +86,14 @@ Parsed<void> open_log_file(const std::string& file)
 /// All services and the signals that they obey.
 class Daemon final : private ServiceObserver {
 public:
-    Daemon(std::shared_ptr<const Settings> settings, Log& log)
+    Daemon(std::shared_ptr<const Settings> settings, std::vector<std::string> arguments, Log& log)
         : settings_(std::move(settings)),
           log_(log),
           workers_(settings_->threads),
           signals_(workers_.control()),
           context_(workers_, *settings_, log),
-          services_(workers_, *this, log)
+          services_(workers_, *this, log),
+          reloader_(std::move(arguments), *settings_, context_, services_, file_thread_)
     {
         workers_.busy_poll(settings_->busy_poll);
     }
@@ -164,7 +167,7 @@ private:
     void obey(int signal)
     {
         switch (signal) {
-        case SIGHUP: reload(); return;
+        case SIGHUP: obey_hangup(); return;
         case SIGUSR1: services_.report_all(); return;
         default: break;
         }
@@ -175,56 +178,96 @@ private:
         }
         log_.info("finishing the sessions that are going on; once more to stop now");
         tell_service_manager("STOPPING=1");
+        reloader_.close();
         services_.drain_all();
     }
 
-    void reload()
+    /// One that comes while another one is obeyed is obeyed after it, so that what the files hold last is in force.
+    void obey_hangup()
     {
-        asio::co_spawn(workers_.control(), reopen_log(), asio::detached);
-        if (!settings_->file.empty())
-            asio::co_spawn(workers_.control(), report_changes(), asio::detached);
-        services_.reload_all(file_thread_);
+        hangup_wanted_ = true;
+        if (std::exchange(obeying_hangup_, true))
+            return;
+        asio::co_spawn(workers_.control(), obey_hangups(), [this](std::exception_ptr failure) {
+            obeying_hangup_ = false;
+            if (failure)
+                log_.warning({}, "reading the configuration again failed: " + exception_text(failure));
+            if (hangup_wanted_)
+                obey_hangup();
+        });
     }
 
-    asio::awaitable<void> reopen_log()
+    asio::awaitable<void> obey_hangups()
     {
-        auto open = [this] { return open_log_file(settings_->log_file); };
+        while (std::exchange(hangup_wanted_, false)) {
+            auto reopening = reopen_log(reloader_.in_force().log_file);
+            co_await std::move(reopening);
+            services_.reload_all(file_thread_);
+            if (settings_->file.empty())
+                continue;
+            auto reloading = reload(false);
+            const auto report = co_await std::move(reloading);
+            log_report(report, settings_->file, log_);
+        }
+    }
+
+    /// Reads the configuration again and has the services follow it; with `dry_run` it only says what that would
+    /// change.
+    asio::awaitable<ReloadReport> reload(bool dry_run)
+    {
+        if (!dry_run)
+            tell_reloading();
+        const auto log_file = reloader_.in_force().log_file;
+        auto reloading = reloader_.reload(dry_run);
+        auto report = co_await std::move(reloading);
+        if (reloader_.in_force().log_file != log_file) {
+            auto reopening = reopen_log(reloader_.in_force().log_file);
+            co_await std::move(reopening);
+        }
+        if (!dry_run)
+            tell_ready();
+        co_return report;
+    }
+
+    asio::awaitable<void> reopen_log(std::string file)
+    {
+        auto open = [&file] { return open_log_file(file); };
         auto call = file_thread_.run(std::move(open));
         const auto opened = co_await std::move(call);
         if (!opened)
             log_.warning({}, opened.error() + "; the log stays where it was");
     }
 
-    asio::awaitable<void> report_changes()
-    {
-        const auto& file = settings_->file;
-        auto compare = [this, &file]() -> Parsed<std::vector<std::string>> {
-            const auto text = read_file(file);
-            return text ? changes_between(settings_->text, *text, file) : wrong(text.error());
-        };
-        auto call = file_thread_.run(std::move(compare));
-        const auto changes = co_await std::move(call);
-        if (!changes)
-            log_.warning({}, changes.error() + "; a restart would fail");
-        else if (!changes->empty())
-            log_.warning({},
-                         file + " has changed: " + joined(*changes) + "; run instancerd check, and restart to use it");
-    }
-
     /// The service manager hears when the last service takes clients in: to pull an image can take long.
-    void serving(const RunningService&) override
+    void tell_ready()
     {
         if (!draining_ && services_.none_starting())
             tell_service_manager("READY=1");
     }
+
+    void tell_reloading()
+    {
+        const auto now = std::chrono::steady_clock::now().time_since_epoch();
+        const auto time = std::chrono::duration_cast<std::chrono::microseconds>(now).count();
+        if (!draining_)
+            tell_service_manager("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(time));
+    }
+
+    void serving(const RunningService&) override { tell_ready(); }
 
     void ended(const RunningService&) override {}
 
     void failed(const RunningService& service, const std::string& why) override
     {
         log_.error(service.name() + ": " + why);
-        exit_code_ = 1;
-        services_.stop_all();
+        // One that came by a configuration that was read again leaves the others alone.
+        const bool is_first = &service.settings().daemon() == settings_.get();
+        const bool is_last = services_.snapshot().size() == 1;
+        exit_code_ = is_first || is_last ? 1 : exit_code_;
+        if (is_first)
+            services_.stop_all();
+        else
+            tell_ready();
     }
 
     asio::awaitable<void> wait_for_end()
@@ -243,13 +286,16 @@ private:
     PreparedServices prepared_;
     ServiceList services_;
     HelperThreads file_thread_{1};
+    Reloader reloader_;
+    bool hangup_wanted_ = false;
+    bool obeying_hangup_ = false;
     bool draining_ = false;
     int exit_code_ = 0;
 };
 
 }  // namespace
 
-int serve(const Settings& settings)
+int serve(const Settings& settings, std::vector<std::string> arguments)
 {
     open_standard_streams();
     const auto opened = open_log_file(settings.log_file);
@@ -262,7 +308,7 @@ int serve(const Settings& settings)
     }
     raise_descriptor_limit();
     try {
-        Daemon daemon(std::make_shared<const Settings>(settings), log);
+        Daemon daemon(std::make_shared<const Settings>(settings), std::move(arguments), log);
         if (const auto ready = daemon.prepare(); !ready) {
             log.error(ready.error());
             return 1;

@@ -15,14 +15,23 @@ const std::shared_ptr<ProofQueue>& ServiceContext::proof_queue()
     return proofs_;
 }
 
+Parsed<std::unique_ptr<RunningService>> prepare_service(const OwnedSettings& settings, ServiceContext& context)
+{
+    const auto& service = settings.service();
+    auto prepared = entry_of(service.mode).prepare(settings, context);
+    if (!prepared)
+        return wrong((settings.daemon().file.empty() ? "" : service.name + ": ") + prepared.error());
+    return prepared;
+}
+
 Parsed<PreparedServices> prepare_services(const std::shared_ptr<const Settings>& settings, ServiceContext& context)
 {
     PreparedServices prepared;
     for (std::size_t i = 0; i < settings->services.size(); ++i) {
-        const OwnedSettings own(settings, i);
-        auto service = entry_of(own.service().mode).prepare(own, context);
+        context.inherited.open_for(settings->services[i].name);
+        auto service = prepare_service(OwnedSettings(settings, i), context);
         if (!service)
-            return wrong((settings->file.empty() ? "" : own.service().name + ": ") + service.error());
+            return wrong(service.error());
         prepared.push_back(std::move(*service));
     }
     return prepared;

@@ -17,6 +17,7 @@
 #include "daemon/running_service.hpp"
 #include "modes/oci/oci_images.hpp"
 #include "observe/log.hpp"
+#include "reload/succession.hpp"
 
 namespace instancer::daemon {
 
@@ -33,6 +34,7 @@ public:
           unadmitted(std::make_shared<UnadmittedLimit>(0, settings.max_unadmitted_per_source)),
           log(to)
     {
+        inherited.list_on(workers.control());
     }
 
     /// The worker for the next service that lives on one, in turn; the first worker has enough to do.
@@ -45,6 +47,7 @@ public:
     InheritedSockets inherited;
     const std::shared_ptr<InstanceBudget> budget;
     const std::shared_ptr<UnadmittedLimit> unadmitted;
+    Succession succession;
     OciImages images;
     Log& log;
 
@@ -53,10 +56,12 @@ private:
     std::shared_ptr<ProofQueue> proofs_;  ///< Once a service needs it.
 };
 
+/// One service, which its mode makes; the error names the service if the user named it.
+Parsed<std::unique_ptr<RunningService>> prepare_service(const OwnedSettings& settings, ServiceContext& context);
+
 using PreparedServices = std::vector<std::unique_ptr<RunningService>>;
 
-/// All services of the settings, each made by its mode. Where one fails, nothing stays bound; the error names the
-/// service if the user named it.
+/// All services of the settings, each made by its mode. Where one fails, nothing stays bound.
 Parsed<PreparedServices> prepare_services(const std::shared_ptr<const Settings>& settings, ServiceContext& context);
 
 }  // namespace instancer::daemon

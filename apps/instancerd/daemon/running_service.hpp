@@ -33,6 +33,8 @@ private:
     const ServiceSettings* service_;
 };
 
+class ServiceInstances;
+
 /// A service of the daemon, and what signals do to it. It is made with its files read and its addresses bound; what
 /// can fail only with time, such as to reach an engine and to pull an image, is the beginning of `run`.
 ///
@@ -51,6 +53,12 @@ public:
     /// Takes no more clients in and lets those that there are finish, for as long as the settings say.
     virtual void drain() = 0;
     virtual void stop() = 0;
+
+    /// Leaves clients that come from now on to the service that takes its place, and ends when its own sessions have.
+    virtual void retire() { drain(); }
+
+    /// The instances that a service that takes its place has as well; none where it has no such.
+    virtual std::shared_ptr<ServiceInstances> instances() const { return nullptr; }
 
     /// Reads its files again, on a thread of `reader`. What cannot be used leaves things as they are.
     ///

@@ -24,6 +24,7 @@ public:
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
     void drain() override { service_.drain(); }
     void stop() override { service_.stop(); }
+    void retire() override { service_.retire(); }
     asio::awaitable<void> reload(HelperThreads& reader) override;
 
     /// Logs every upstream besides.
