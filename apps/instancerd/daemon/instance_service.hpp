@@ -34,7 +34,8 @@
 
 namespace instancer::daemon {
 
-/// Who may connect to a service. `counts` also hold the connections to its predecessors; null: it has counts of its own.
+/// Who may connect to a service. `counts` also hold the connections to its predecessors; null: it has counts of its
+/// own.
 std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& executor,
                                                    const ServiceSettings& service, AccessRules rules,
                                                    std::shared_ptr<UnadmittedLimit> unadmitted, const BanKeeper* bans,
