@@ -13,6 +13,7 @@
 #include <instancer/text/split.hpp>
 
 #include "load.hpp"
+#include "refuser.hpp"
 #include "subject.hpp"
 #include "works.hpp"
 #include "wrong_proofs.hpp"
@@ -105,20 +106,29 @@ Outcome silent(int rounds)
     return {std::move(table), "alone"};
 }
 
+/// The same, while others offer wrong proofs on `attacked`.
+double time_beside_wrong(std::uint16_t port, std::uint16_t attacked, bool one_address)
+{
+    const WrongProofs others(attacked, wrong_provers, one_address);
+    const double time = median_proven_time(port);
+    if (others.refused() == 0)
+        throw std::runtime_error("no wrong proof was refused");
+    return time;
+}
+
 Outcome wrong(int rounds)
 {
     Table table("From connect to first byte of a warm instance, with a proof of 1 s, without solving it", "us", false);
     for (int round = 0; round < rounds; ++round) {
         const auto port = fresh_port();
         const Subject daemon("instancerd", port, daemon_command(port, "--pow 1s"));
+        const auto other_port = fresh_port();
+        const Refuser other(other_port);
         table.add("alone", median_proven_time(port));
         for (const bool one_address : {true, false}) {
-            const WrongProofs others(port, wrong_provers, one_address);
-            table.add(std::string("beside 1,000 that answer wrong, ") +
-                          (one_address ? "of one address" : "each of its own address"),
-                      median_proven_time(port));
-            if (others.refused() < wrong_provers)
-                throw std::runtime_error("only " + std::to_string(others.refused()) + " wrong proofs were refused");
+            const std::string others = one_address ? "1,000 wrong of one address" : "1,000 wrong of 1,000 addresses";
+            table.add(others + ", elsewhere", time_beside_wrong(port, other_port, one_address));
+            table.add(others, time_beside_wrong(port, port, one_address));
         }
     }
     return {std::move(table), "alone"};

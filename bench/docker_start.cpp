@@ -1,24 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Docker: from connect to first byte when the container must be started first, against the same calls by hand.
 #include <chrono>
-#include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <thread>
 
-#include <asio/buffer.hpp>
-#include <asio/io_context.hpp>
-#include <asio/local/stream_protocol.hpp>
-#include <asio/read.hpp>
-#include <asio/write.hpp>
 #include <fcntl.h>
-#include <nlohmann/json.hpp>
 #include <sched.h>
 #include <unistd.h>
 
+#include "docker_engine.hpp"
 #include "load.hpp"
 #include "subject.hpp"
 #include "works.hpp"
@@ -26,64 +17,6 @@
 namespace bench {
 
 namespace {
-
-using nlohmann::json;
-
-/// The Engine API as one would use it by hand.
-class Engine {
-public:
-    Engine()
-    {
-        const char* host = std::getenv("DOCKER_HOST");
-        path_ = host != nullptr && std::strncmp(host, "unix://", 7) == 0 ? host + 7 : "/var/run/docker.sock";
-    }
-
-    json call(const std::string& method, const std::string& target, const std::string& body = {},
-              const std::string& type = "application/json") const
-    {
-        asio::io_context context;
-        asio::local::stream_protocol::socket socket(context);
-        socket.connect(path_);
-        // HTTP 1.0: the answer ends with the connection.
-        asio::write(socket,
-                    asio::buffer(method + " " + target + " HTTP/1.0\r\nHost: localhost\r\nContent-Type: " + type +
-                                 "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body));
-        std::string answer;
-        asio::error_code end;
-        asio::read(socket, asio::dynamic_buffer(answer), end);
-        const int status = std::atoi(answer.c_str() + answer.find(' ') + 1);
-        const auto content = answer.substr(answer.find("\r\n\r\n") + 4);
-        if (status >= 300)
-            throw std::runtime_error(method + " " + target + ": " + content);
-        return json::parse(content, nullptr, false);
-    }
-
-private:
-    std::string path_;
-};
-
-/// A tar archive of one executable file (POSIX.1-1988, ustar).
-std::string archive_of(const std::string& program)
-{
-    std::ifstream file(program, std::ios::binary);
-    std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-    char header[512] = {};
-    std::memcpy(header, "echo_server", 11);
-    std::snprintf(header + 100, 8, "%07o", 0755);
-    std::snprintf(header + 108, 8, "%07o", 0);
-    std::snprintf(header + 116, 8, "%07o", 0);
-    std::snprintf(header + 124, 12, "%011zo", bytes.size());
-    std::snprintf(header + 136, 12, "%011o", 0);
-    std::memset(header + 148, ' ', 8);
-    header[156] = '0';
-    std::memcpy(header + 257, "ustar\00000", 8);
-    unsigned sum = 0;
-    for (const char byte : header)
-        sum += static_cast<unsigned char>(byte);
-    std::snprintf(header + 148, 7, "%06o", sum);
-    bytes.resize((bytes.size() + 511) / 512 * 512);
-    return std::string(header, sizeof header) + bytes + std::string(1024, '\0');
-}
 
 constexpr const char* image = "instancer-bench-echo";
 
@@ -107,20 +40,9 @@ bool first_byte_inside(int pid)
     return answered;
 }
 
-double by_hand(const Engine& engine)
+double by_hand(const DockerEngine& engine)
 {
-    // The same restrictions as instancerd's defaults, so that the engine has the same work.
-    const json limits = {{"NetworkMode", "none"},
-                         {"Init", true},
-                         {"ReadonlyRootfs", true},
-                         {"CapDrop", {"ALL"}},
-                         {"SecurityOpt", {"no-new-privileges"}},
-                         {"Memory", 256 << 20},
-                         {"MemorySwap", 256 << 20},
-                         {"NanoCpus", 1000000000},
-                         {"PidsLimit", 64},
-                         {"Tmpfs", {{"/tmp", "size=64m"}}}};
-    const json body = {{"Image", image}, {"User", "65534"}, {"HostConfig", limits}};
+    const auto body = DockerEngine::container_of(image);
     const auto begin = Clock::now();
     const std::string id = engine.call("POST", "/containers/create", body.dump()).at("Id");
     engine.call("POST", "/containers/" + id + "/start");
@@ -138,10 +60,9 @@ double by_hand(const Engine& engine)
 Outcome docker_start(int rounds)
 {
     Table table("Docker: cold start to first byte", "ms", false);
-    const Engine engine;
+    const DockerEngine engine;
     const auto changes = "&changes=CMD%20%5B%22%2Fecho_server%22%5D&changes=EXPOSE%209000";
-    engine.call("POST", std::string("/images/create?fromSrc=-&repo=") + image + "&tag=latest" + changes,
-                archive_of(ECHO_SERVER_PATH), "application/x-tar");
+    engine.make_image(image, ECHO_SERVER_PATH, changes);
     const auto port = fresh_port();
     {
         const Subject ours("instancerd docker", port,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The smallest server on a port: echoes, every connection in turn of arrival, one thread. Linked statically, so that it
-// is a container image by itself. Usage: echo_server [PORT]
+// is a container image by itself. Usage: echo_server [PORT], or echo_server - for standard input and output.
 #include <cstdint>
 #include <cstdlib>
+#include <string_view>
 #include <vector>
 
 #include <netinet/in.h>
@@ -10,8 +11,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+namespace {
+
+int echo_standard_streams()
+{
+    char buffer[65536];
+    for (;;) {
+        const auto size = ::read(STDIN_FILENO, buffer, sizeof buffer);
+        if (size <= 0 || ::write(STDOUT_FILENO, buffer, static_cast<std::size_t>(size)) != size)
+            return 0;
+    }
+}
+
+}  // namespace
+
 int main(int count, char** arguments)
 {
+    if (count > 1 && arguments[1] == std::string_view("-"))
+        return echo_standard_streams();
     const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
     const int on = 1;
     ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);

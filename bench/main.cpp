@@ -12,7 +12,7 @@
 int main(int count, char** arguments)
 {
     const std::string usage = "usage: instancer_bench [--rounds N] [--json FILE] [--svg FILE] [WORK]...\n"
-                              "works: processes first-byte crowd docker pool proof forward relay tunnel\n";
+                              "works: processes first-byte crowd docker oci pool proof forward relay tunnel\n";
     std::vector<std::string> wanted;
     int rounds = 5;
     std::string json, svg;
@@ -25,14 +25,14 @@ int main(int count, char** arguments)
         else if (argument == "--svg" && i + 1 < count)
             svg = arguments[++i];
         else if (argument == "processes" || argument == "first-byte" || argument == "crowd" || argument == "docker" ||
-                 argument == "pool" || argument == "proof" || argument == "forward" || argument == "relay" ||
-                 argument == "tunnel")
+                 argument == "oci" || argument == "pool" || argument == "proof" || argument == "forward" ||
+                 argument == "relay" || argument == "tunnel")
             wanted.push_back(argument);
         else
             return std::fputs(usage.c_str(), stderr), 2;
     }
     if (wanted.empty())
-        wanted = {"processes", "first-byte", "crowd", "docker", "pool", "proof", "forward", "relay", "tunnel"};
+        wanted = {"processes", "first-byte", "crowd", "docker", "oci", "pool", "proof", "forward", "relay", "tunnel"};
 
     int status = 0;
     std::vector<bench::Outcome> all;
@@ -50,6 +50,8 @@ int main(int count, char** arguments)
                 outcomes = bench::crowd(rounds);
             else if (work == "docker")
                 outcomes.push_back(bench::docker_start(rounds));
+            else if (work == "oci")
+                outcomes = bench::oci(rounds);
             else if (work == "proof")
                 outcomes.push_back(bench::proof(rounds));
             else if (work == "relay")

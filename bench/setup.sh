@@ -2,7 +2,7 @@
 # Sourced by the scripts beside it: gets the rivals, and builds the benchmarks.
 . "$(dirname "${BASH_SOURCE[0]}")/../cmake/setup.sh"
 
-need_packages "${build_packages[@]}" xinetd socat haproxy nginx-light libnginx-mod-stream openssh-client
+need_packages "${build_packages[@]}" xinetd socat haproxy nginx-light libnginx-mod-stream openssh-client crun bubblewrap
 
 # build_bench DIR: builds instancerd and the benchmarks of the tree in DIR in release mode.
 build_bench() {

@@ -11,6 +11,7 @@ Outcome processes(int rounds);
 Outcome first_byte(int rounds);
 std::vector<Outcome> crowd(int rounds);
 Outcome docker_start(int rounds);
+std::vector<Outcome> oci(int rounds);
 std::vector<Outcome> pool(int rounds);
 Outcome proof(int rounds);
 std::vector<Outcome> forward(int rounds);

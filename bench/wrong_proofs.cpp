@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -26,6 +27,16 @@ sockaddr_in loopback(std::uint32_t host, std::uint16_t port)
     return address;
 }
 
+/// The calling thread has the lowest priority from now on, also among those at real-time priority.
+void give_way()
+{
+    const int policy = ::sched_getscheduler(0);
+    sched_param lowest{};
+    lowest.sched_priority = ::sched_get_priority_min(policy);
+    ::sched_setscheduler(0, policy, &lowest);
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 19);
+}
+
 }  // namespace
 
 WrongProofs::WrongProofs(std::uint16_t port, std::size_t clients, bool one_address)
@@ -44,7 +55,7 @@ WrongProofs::~WrongProofs()
 
 void WrongProofs::run(const std::stop_token& stop)
 {
-    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 19);
+    give_way();
     for (std::size_t client = 0; client < sockets_.size(); ++client)
         connect(client);
     while (!stop.stop_requested()) {

@@ -25,7 +25,7 @@ passed on to one of several servers, a channel or a tunnel. To both ends it
 looks like a direct connection.")
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_DAEMON_PACKAGE_DEPENDS "systemd-standalone-sysusers | systemd-sysusers, tzdata")
-set(CPACK_DEBIAN_DAEMON_PACKAGE_SUGGESTS "crun, docker.io, iptables")
+set(CPACK_DEBIAN_DAEMON_PACKAGE_SUGGESTS "crun, docker.io, iptables, logrotate, prometheus")
 set(CPACK_DEBIAN_DAEMON_PACKAGE_CONTROL_EXTRA
     ${packaging}/debian/conffiles ${packaging}/debian/postinst ${packaging}/debian/prerm ${packaging}/debian/postrm)
 set(CPACK_DEBIAN_DAEMON_PACKAGE_CONTROL_STRICT_PERMISSION ON)

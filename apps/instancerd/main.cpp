@@ -97,14 +97,14 @@ int main(int argc, char** argv)
     for (auto& problem : validate(settings))
         problems.push_back(std::move(problem));
     if (command.kind == Command::Kind::check && problems.empty())
-        problems = check_archives(settings);
+        problems = check_containers(settings);
     sort(problems);
     for (const auto& problem : problems)
         std::cerr << (problem.place().line() == 0 ? "instancerd: " : "") << problem.format(settings.file) << '\n';
     if (!problems.empty())
         return 2;
     if (command.kind == Command::Kind::serve)
-        return serve(settings);
+        return serve(settings, {argv + 1, argv + argc});
     if (command.kind == Command::Kind::owners) {
         std::cout << list_owners(settings) << std::flush;
         return 0;

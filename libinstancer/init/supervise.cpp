@@ -6,6 +6,7 @@
 // end, stop or trace it.
 //
 //   terminal=cooked|echo|raw   the program gets a terminal of that kind
+//   sockets=                   the library may ask for sockets, to reach the program: see SocketRequest
 #include <csignal>
 #include <cstdio>
 
@@ -29,6 +30,7 @@ namespace init {
 namespace {
 
 using instancer::TerminalMode;
+using instancer::detail::SocketRequest;
 using instancer::detail::supervisor_descriptor;
 using instancer::detail::SupervisorMessage;
 using Kind = SupervisorMessage::Kind;
@@ -46,9 +48,10 @@ public:
     }
 };
 
-void say(Kind kind, int value, int descriptor = -1)
+/// A message of plain data, with a descriptor unless that is negative.
+template <class Message>
+void send(int to, Message message, int descriptor)
 {
-    SupervisorMessage message{kind, value};
     iovec data{&message, sizeof message};
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
     msghdr header{};
@@ -63,7 +66,12 @@ void say(Kind kind, int value, int descriptor = -1)
         part->cmsg_len = CMSG_LEN(sizeof(int));
         std::memcpy(CMSG_DATA(part), &descriptor, sizeof descriptor);
     }
-    ::sendmsg(supervisor_descriptor, &header, MSG_NOSIGNAL);
+    ::sendmsg(to, &header, MSG_NOSIGNAL);
+}
+
+void say(Kind kind, int value, int descriptor = -1)
+{
+    send(supervisor_descriptor, SupervisorMessage{kind, value}, descriptor);
 }
 
 /// The next message, with the descriptors that came with it. Without the library there is nothing to do.
@@ -120,8 +128,8 @@ void open_terminal(Streams& streams, TerminalMode mode)
     ::_exit(127);
 }
 
-/// Starts the program and says whether it was executed.
-pid_t start(const Streams& streams, char** program)
+/// Starts the program and says whether it was executed. `for_library` goes with that.
+pid_t start(const Streams& streams, char** program, int for_library)
 {
     int report[2];
     if (::pipe2(report, O_CLOEXEC) != 0)
@@ -137,7 +145,7 @@ pid_t start(const Streams& streams, char** program)
     while ((size = ::read(report[0], &error, sizeof error)) < 0 && errno == EINTR) {}
     ::close(report[0]);
     if (size == 0) {
-        say(Kind::running, 0, streams.terminal);
+        say(Kind::running, 0, for_library);
         return pid;
     }
     say(Kind::failed, error);
@@ -189,13 +197,30 @@ int reap(pid_t program)
     }
 }
 
-/// Waits for the end of the program, or of the library.
-[[noreturn]] void watch(pid_t program, int signals)
+/// Gives the library a socket, if it still asks.
+void give_socket(int requests)
+{
+    SocketRequest request;
+    if (::recv(requests, &request, sizeof request, MSG_DONTWAIT) != static_cast<ssize_t>(sizeof request))
+        return;
+    const int socket = ::socket(request.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    request.error = socket < 0 ? errno : 0;
+    send(requests, request, socket);
+    ::close(socket);
+}
+
+/// Waits for the end of the program, or of the library. `requests` is negative if there are none.
+[[noreturn]] void watch(pid_t program, int signals, int requests)
 {
     Streams none;
     for (;;) {
-        pollfd events[2] = {{supervisor_descriptor, POLLIN, 0}, {signals, POLLIN, 0}};
-        ::poll(events, 2, -1);
+        pollfd events[3] = {{supervisor_descriptor, POLLIN, 0}, {signals, POLLIN, 0}, {requests, POLLIN, 0}};
+        ::poll(events, 3, -1);
+        if ((events[2].revents & POLLIN) != 0)
+            give_socket(requests);
+        // The library has closed its end, and asks for nothing more.
+        if ((events[2].revents & POLLHUP) != 0)
+            requests = -1;
         if ((events[1].revents & POLLIN) != 0) {
             signalfd_siginfo signal{};
             static_cast<void>(!::read(signals, &signal, sizeof signal));
@@ -236,7 +261,10 @@ void supervise(int argc, char** argv)
     ::prctl(PR_SET_DUMPABLE, 0);
     ::fcntl(supervisor_descriptor, F_SETFD, FD_CLOEXEC);
     auto mode = TerminalMode::none;
+    int requests[2] = {-1, -1};
     auto** program = read_settings(argc, argv, 1, [&](const Setting& setting) {
+        if (setting.is("sockets") && ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, requests) == 0)
+            return;
         if (!setting.is("terminal"))
             Setting::refuse();
         const auto is = [&](const char* name) { return std::strcmp(setting.value(), name) == 0; };
@@ -251,11 +279,12 @@ void supervise(int argc, char** argv)
     if (mode != TerminalMode::none)
         open_terminal(streams, mode);
     const int signals = catch_ends();
-    const auto pid = start(streams, program);
+    const auto pid = start(streams, program, requests[1] >= 0 ? requests[1] : streams.terminal);
     streams.close();
     ::close(streams.terminal);
+    ::close(requests[1]);
     leave_streams();
-    watch(pid, signals);
+    watch(pid, signals, requests[0]);
 }
 
 }  // namespace init

@@ -44,20 +44,25 @@ bool may_enter_namespaces()
 
 asio::awaitable<Result<Stream>> NamespaceConnector::connect(std::shared_ptr<const UniqueFd> network, std::uint16_t port)
 {
-    auto stream = co_await connect_to(network, asio::ip::address_v4::loopback(), port);
+    return connect([network = std::move(network)](int family) { return socket_inside(*network, family); }, port);
+}
+
+asio::awaitable<Result<Stream>> NamespaceConnector::connect(SocketSource sockets, std::uint16_t port)
+{
+    auto stream = co_await connect_to(sockets, asio::ip::address_v4::loopback(), port);
     if (!stream && stream.error() == Errc::not_ready) {
-        auto other = co_await connect_to(network, asio::ip::address_v6::loopback(), port);
+        auto other = co_await connect_to(sockets, asio::ip::address_v6::loopback(), port);
         if (other)
             co_return other;
     }
     co_return stream;
 }
 
-asio::awaitable<Result<Stream>> NamespaceConnector::connect_to(std::shared_ptr<const UniqueFd> network,
-                                                               asio::ip::address target, std::uint16_t port)
+asio::awaitable<Result<Stream>> NamespaceConnector::connect_to(const SocketSource& sockets, asio::ip::address target,
+                                                               std::uint16_t port)
 {
     const int family = target.is_v4() ? AF_INET : AF_INET6;
-    auto work = [network, family] { return socket_inside(*network, family); };
+    auto work = [sockets, family] { return sockets(family); };
     auto socket = co_await thread_.run(std::move(work));
     if (!socket)
         co_return fail(std::move(socket.error()));

@@ -13,8 +13,6 @@ namespace {
 
 constexpr std::uint64_t most_text = 4 << 20;
 
-std::string text_or_empty(const char* text) { return text ? text : ""; }
-
 std::string clean(const std::string& name) { return std::filesystem::path(name).lexically_normal().string(); }
 
 /// What the link of that name refers to: a symbolic one from its own directory.
@@ -86,15 +84,14 @@ private:
 
 }  // namespace
 
-Result<OciArchive> OciArchive::open(UniqueFd file, const Scratch& scratch, std::uint64_t most_bytes,
-                                    std::size_t most_entries)
+Result<OciArchive> OciArchive::open(UniqueFd file, const Scratch& scratch, const OciImport& limits)
 {
     OciArchive archive(std::move(file));
-    auto plain = archive.read_index(most_entries);
+    auto plain = archive.read_index(limits);
     if (plain && !*plain) {
-        if (const auto decompressed = archive.decompress(scratch, most_bytes); !decompressed)
+        if (const auto decompressed = archive.decompress(scratch, limits); !decompressed)
             return fail(decompressed.error());
-        plain = archive.read_index(most_entries);
+        plain = archive.read_index(limits);
     }
     if (!plain)
         return fail(plain.error());
@@ -102,7 +99,7 @@ Result<OciArchive> OciArchive::open(UniqueFd file, const Scratch& scratch, std::
 }
 
 /// Whether it is not compressed; otherwise nothing is read.
-Result<bool> OciArchive::read_index(std::size_t most_entries)
+Result<bool> OciArchive::read_index(const OciImport& limits)
 {
     const auto reader = OciReader::open(file_, OciReader::Format::compressed_tar);
     if (!reader)
@@ -115,7 +112,9 @@ Result<bool> OciArchive::read_index(std::size_t most_entries)
             return true;
         if ((*reader)->is_compressed())
             return false;
-        if (count == most_entries)
+        if (limits.stop.stop_requested())
+            return import_stopped();
+        if (count == limits.most_entries)
             return fail(Errc::bad_request, "it has more than " + std::to_string(count) + " entries");
         const auto name = clean(text_or_empty(::archive_entry_pathname(*entry)));
         File file;
@@ -126,7 +125,7 @@ Result<bool> OciArchive::read_index(std::size_t most_entries)
     }
 }
 
-Result<void> OciArchive::decompress(const Scratch& scratch, std::uint64_t most_bytes)
+Result<void> OciArchive::decompress(const Scratch& scratch, const OciImport& limits)
 {
     if (::lseek(file_.get(), 0, SEEK_SET) != 0)
         return fail(last_error(), "reading");
@@ -134,16 +133,17 @@ Result<void> OciArchive::decompress(const Scratch& scratch, std::uint64_t most_b
     if (!copy)
         return fail(copy.error());
     FileStream compressed(file_);
-    OciDecompressed source(compressed);
-    for (;;) {
+    OciDecompressed decompressed(compressed);
+    OciStoppable source(decompressed, limits.stop);
+    for (auto bytes_left = limits.most_bytes;;) {
         const auto bytes = source.read();
         if (!bytes)
             return fail(bytes.error());
         if (bytes->empty())
             break;
-        if (bytes->size() > most_bytes)
+        if (bytes->size() > bytes_left)
             return fail(Errc::bad_request, "it has more bytes, decompressed, than an image may have");
-        most_bytes -= bytes->size();
+        bytes_left -= bytes->size();
         if (const auto written = write_all(copy->get(), *bytes); !written)
             return written;
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -9,6 +8,7 @@
 #include <string>
 #include <unordered_map>
 
+#include <instancer/backend/oci_store.hpp>
 #include <instancer/result.hpp>
 #include <instancer/unique_fd.hpp>
 
@@ -22,9 +22,8 @@ public:
     /// Opens an empty file for what a compressed archive holds, since its files are read in another order than it has.
     using Scratch = std::function<Result<UniqueFd>()>;
 
-    /// Reads what there is. Errors: it is no tar archive, has more than `most_entries`, or more than `most_bytes`.
-    static Result<OciArchive> open(UniqueFd file, const Scratch& scratch, std::uint64_t most_bytes,
-                                   std::size_t most_entries);
+    /// Reads what there is. Errors: it is no tar archive, or has more than `limits` allow; it was stopped.
+    static Result<OciArchive> open(UniqueFd file, const Scratch& scratch, const OciImport& limits);
 
     bool has(const std::string& name) const { return find(name).has_value(); }
     /// A file of text, of at most 4 MiB as registries take it.
@@ -41,8 +40,8 @@ private:
 
     explicit OciArchive(UniqueFd file) : file_(std::move(file)) {}
 
-    Result<bool> read_index(std::size_t most_entries);
-    Result<void> decompress(const Scratch& scratch, std::uint64_t most_bytes);
+    Result<bool> read_index(const OciImport& limits);
+    Result<void> decompress(const Scratch& scratch, const OciImport& limits);
     /// The name of the file itself, where that one is a link.
     std::optional<std::string> find(const std::string& name) const;
 

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdint>
 #include <filesystem>
+#include <stop_token>
 #include <utility>
 
 #include <asio/co_spawn.hpp>
@@ -28,6 +29,8 @@
 #include "network_namespace.hpp"
 #include "oci_container.hpp"
 #include "oci_launcher.hpp"
+#include "oci_program.hpp"
+#include "oci_rootless.hpp"
 #include "oci_spec.hpp"
 #include "oci_supervisor.hpp"
 
@@ -124,10 +127,12 @@ public:
         return BackendTraits()
             .single_use(stdio)
             .personalizes(options_.secret.has_file())
+            .max_instances(options_.users ? options_.users->size() : 0)
             .finish_time(stdio ? std::max(options_.stop_grace, BackendTraits::a_moment) : BackendTraits::a_moment);
     }
 
     asio::awaitable<Result<void>> prepare();
+    void interrupt() { stop_.request_stop(); }
     asio::awaitable<Result<Instance>> start(InstanceRequest request);
     asio::awaitable<Result<Stream>> open(Instance instance);
     asio::awaitable<InstanceExit> wait(Instance instance);
@@ -158,6 +163,7 @@ private:
     OciOptions options_;  ///< Constant once the image is found.
     Events& events_;
     OciLauncher launcher_;
+    std::stop_source stop_;  ///< Of the search for the image.
     HelperThreads starters_{starter_count}, enders_{ender_count};
     NamespaceConnector connector_;
     std::uint64_t last_number_ = 0;
@@ -166,8 +172,10 @@ private:
 asio::awaitable<Result<void>> OciBackend::Impl::prepare()
 {
     if (options_.find_image) {
-        auto find = options_.find_image;
+        auto find = [this] { return options_.find_image(stop_.get_token()); };
         auto image = co_await starters_.run(std::move(find));
+        if (!image && image.error() == Errc::cancelled)
+            co_return fail(Errc::stopping, image.error().text());
         if (!image)
             co_return fail(image.error());
         options_.image = std::move(*image);
@@ -187,8 +195,9 @@ asio::awaitable<Result<void>> OciBackend::Impl::try_out()
     const auto tried = co_await run(container, nobody, Kind::look, std::string());
     static_cast<void>(co_await end(container));
     if (!tried)
-        co_return fail(Errc::bad_request,
-                       "a container was tried out and does not work: " + tried.error().message() + said_by(*container));
+        co_return fail(Errc::bad_request, "a container was tried out and does not work: " + tried.error().message() +
+                                              said_by(*container) +
+                                              (launcher_.is_rootless() ? rootless_remedy() : std::string()));
     co_return Result<void>();
 }
 
@@ -284,7 +293,7 @@ void OciBackend::Impl::take(OciContainer& container, SupervisorAnswer answer)
         container.supervisor_pid = answer.pid;
         container.supervisor_process.reset(static_cast<int>(::syscall(SYS_pidfd_open, answer.pid, 0)));
         if (answer.descriptor)
-            container.our_end = std::move(answer.descriptor);
+            (options_.io == ContainerIo::port ? container.network : container.our_end) = std::move(answer.descriptor);
         container.running = true;
         // The program may have been quicker than this message.
         for (const auto& line : container.lines())
@@ -356,6 +365,12 @@ asio::awaitable<Result<Stream>> OciBackend::Impl::open(Instance instance)
 {
     const auto container = instance.shared_state<OciContainer>();
     if (options_.io == ContainerIo::port) {
+        if (launcher_.is_rootless()) {
+            NamespaceConnector::SocketSource sockets = [container](int family) {
+                return ask_for_socket(container->network.get(), family);
+            };
+            co_return co_await connector_.connect(std::move(sockets), launcher_.port());
+        }
         const std::shared_ptr<const UniqueFd> network(container, &container->network);
         co_return co_await connector_.connect(network, launcher_.port());
     }
@@ -452,9 +467,8 @@ Result<void> OciBackend::Impl::write_secret(const OciContainer& container, const
     const auto directory = open_directory_inside(root.get(), file.parent_path());
     if (!directory)
         return fail(directory.error());
-    const auto& user = launcher_.user();
     return write_secret_file(directory->get(), file.filename(), secret, options_.secret.mode,
-                             options_.secret.owner.value_or(FileOwner(user.uid, user.gid)));
+                             options_.secret.owner.value_or(launcher_.owner_in(container)));
 }
 
 asio::awaitable<Result<void>> OciBackend::Impl::personalize(Instance instance, InstanceRequest request)
@@ -483,19 +497,28 @@ OciBackend::OciBackend(asio::any_io_executor control, std::string service, OciOp
 
 OciBackend::~OciBackend() = default;
 
+Result<void> OciBackend::check_host(const OciOptions& options)
+{
+    const auto runtime = find_usable_runtime(options);
+    return runtime ? Result<void>() : fail(runtime.error());
+}
+
 Result<void> OciBackend::check_image(const OciOptions& options)
 {
     if (container_command(options).empty())
         return fail(Errc::bad_request, "no command is named, and the image has none; name one");
     if (const auto port = service_port(options); !port)
         return fail(port.error());
-    const auto user = find_oci_user(options.image.root, container_user(options));
-    return user ? Result<void>() : fail(user.error());
+    if (const auto user = find_oci_user(options.image.root, container_user(options)); !user)
+        return fail(user.error());
+    return check_program(options);
 }
 
 BackendTraits OciBackend::do_traits() const { return impl_->traits(); }
 
 asio::awaitable<Result<void>> OciBackend::do_prepare() { return impl_->prepare(); }
+
+void OciBackend::do_interrupt() { impl_->interrupt(); }
 
 asio::awaitable<Result<Instance>> OciBackend::do_start(InstanceRequest request)
 {

@@ -61,8 +61,10 @@ public:
 
     const std::string id;
     OciGroups groups;
-    UniqueFd
-        network;  ///< Its network namespace, where it has a port. Constant once it has started: any thread reads it.
+    std::optional<uid_t> user;  ///< Where each container has one for itself.
+    /// With a port: its network namespace, or without root where instancer-init is asked for sockets in it. Constant
+    /// once it has started: any thread reads it.
+    UniqueFd network;
     UniqueFd our_end;  ///< Of its standard input and output, or its terminal, until somebody opens it.
 
     /// Only on the control executor.

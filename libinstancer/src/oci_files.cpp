@@ -3,22 +3,12 @@
 
 #include <cerrno>
 
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <instancer/system/last_error.hpp>
 
 namespace instancer::detail::inline oci {
-
-UniqueFd open_inside(int root, const std::string& path, int flags)
-{
-    open_how how{};
-    how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
-    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-    return UniqueFd(static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
-}
 
 Result<std::string> read_inside(int root, const std::string& path, std::size_t most)
 {

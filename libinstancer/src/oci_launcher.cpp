@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <instancer/detail/crypto/base64.hpp>
@@ -52,12 +51,22 @@ Result<void> check_files(const OciOptions& options)
     if (options.init.empty() || ::access(options.init.c_str(), X_OK) != 0)
         return fail(Errc::bad_request, "the program instancer-init is not found; containers need it as their first "
                                        "process, so install it");
-    if (::geteuid() != 0)
-        return fail(Errc::bad_request, "only root can start containers without an engine; start instancerd as root");
     return {};
 }
 
 }  // namespace
+
+Result<OciRuntime> find_usable_runtime(const OciOptions& options)
+{
+    auto runtime = OciRuntime::find(options.runtime);
+    if (!runtime || !is_rootless())
+        return runtime;
+    if (const auto checked = check_user_namespaces(); !checked)
+        return fail(checked.error());
+    if (const auto checked = check_rootless(options, *runtime); !checked)
+        return fail(checked.error());
+    return runtime;
+}
 
 Result<void> OciLauncher::prepare(Events& events)
 {
@@ -68,7 +77,7 @@ Result<void> OciLauncher::prepare(Events& events)
     const auto port = service_port(options_);
     if (!port)
         return fail(port.error());
-    auto runtime = OciRuntime::find(options_.runtime);
+    auto runtime = find_usable_runtime(options_);
     if (!runtime)
         return fail(runtime.error());
     auto host = OciHost::prepare(options_, *runtime, service_, events);
@@ -81,6 +90,14 @@ Result<void> OciLauncher::prepare(Events& events)
     if (!user)
         return fail(user.error());
     user_ = std::move(*user);
+    if (rootless_) {
+        if (auto checked = check_rootless_user(user_); !checked)
+            return checked;
+        events.notice(service_, "without root its programs are user " + std::to_string(::geteuid()) +
+                                    " to this machine, as this process is: they are in user namespaces");
+    }
+    if (options_.users)
+        users_.emplace(*options_.users);
     auto spec = make_spec(*runtime_);
     if (!spec)
         return fail(spec.error());
@@ -97,6 +114,8 @@ Result<json> OciLauncher::make_spec(const OciRuntime& runtime) const
         return fail(added.error());
     if (auto filtered = set_seccomp(spec, runtime); !filtered)
         return fail(filtered.error());
+    if (rootless_)
+        set_user_namespace(spec, user_);
     return spec;
 }
 
@@ -171,7 +190,14 @@ Result<void> OciLauncher::equip(OciContainer& container)
     if (!groups)
         return fail(groups.error());
     container.groups = std::move(*groups);
-    if (options_.io != ContainerIo::port)
+    if (users_) {
+        const auto user = users_->take();
+        if (!user)
+            return fail(user.error());
+        container.user = user->uid();
+    }
+    // Without root the runtime makes the network namespace, and instancer-init lets us in.
+    if (options_.io != ContainerIo::port || rootless_)
         return {};
     auto network = make_network();
     if (!network)
@@ -211,7 +237,8 @@ Result<void> OciLauncher::hand_over_streams(OciContainer& container, Kind kind, 
     const UniqueFd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
     const int errors = options_.stderr_to == StderrTo::log ? output : nothing.get();
     // So that the program can open it by a name, as in /dev/stderr.
-    if (::fchown(output, user_.uid, user_.gid) != 0)
+    const auto owner = owner_in(container);
+    if (!rootless_ && ::fchown(output, owner.uid, owner.gid) != 0)
         return fail(last_error(), "giving its output to its user");
     if (options_.io == ContainerIo::port)
         return tell_supervisor(supervisor, kind, std::array{nothing.get(), errors, errors});
@@ -230,6 +257,8 @@ Result<UniqueFd> OciLauncher::configuration(const InstanceRequest& request, cons
 {
     auto spec = spec_;
     personalize(spec, options_, request, secret);
+    if (container.user)
+        set_user(spec, user_, *container.user);
     if (container.network)
         set_network(spec, "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(container.network.get()));
     if (!runtime_->is_crun())
@@ -250,6 +279,8 @@ std::vector<std::string> OciLauncher::command_of(const OciContainer& container) 
         "root=" + host_->root()};
     if (options_.privileges.setuid)
         all.emplace_back("setuid=");
+    if (rootless_)
+        all.emplace_back("rootless=");
     if (runtime_->is_crun())
         all.push_back(std::string("detach=") + hybrid_hierarchy);
     all.emplace_back("--");
@@ -263,7 +294,10 @@ Result<void> OciLauncher::clean_up(OciContainer& container)
 {
     if (container.runtime_failed)
         runtime_->remove(host_->state(), container.id);
-    return host_->give_back(std::exchange(container.groups, OciGroups()));
+    auto given = host_->give_back(std::exchange(container.groups, OciGroups()));
+    if (const auto user = std::exchange(container.user, std::nullopt))
+        users_->give_back(*user);
+    return given;
 }
 
 }  // namespace instancer::detail::inline oci

@@ -4,9 +4,11 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include <instancer/async/helper_threads.hpp>
 #include <instancer/backend/oci_options.hpp>
@@ -14,6 +16,7 @@
 #include <instancer/detail/process/spawn.hpp>
 #include <instancer/detail/process/spawn_watchdog.hpp>
 #include <instancer/detail/process/supervisor_message.hpp>
+#include <instancer/detail/process/user_allocator.hpp>
 #include <instancer/events.hpp>
 #include <instancer/instance.hpp>
 #include <instancer/result.hpp>
@@ -21,6 +24,7 @@
 
 #include "oci_container.hpp"
 #include "oci_host.hpp"
+#include "oci_rootless.hpp"
 #include "oci_runtime.hpp"
 
 namespace instancer::detail::inline oci {
@@ -37,6 +41,11 @@ public:
     UniqueFd supervisor;  ///< Our end of what is said to instancer-init.
     UniqueFd output;      ///< Where the runtime, and the program, write what is for the operator.
 };
+
+/// The runtime, where this process can start containers with these options.
+///
+/// Errors: Errc::bad_request, with the remedy.
+Result<OciRuntime> find_usable_runtime(const OciOptions& options);
 
 /// Starts containers and removes them, all by calls that block.
 ///
@@ -63,7 +72,15 @@ public:
 
     /// The port that the program listens on.
     std::uint16_t port() const noexcept { return port_; }
-    const OciUser& user() const noexcept { return user_; }
+    /// Whose a file becomes that is for the container's program, as this process sees its user.
+    FileOwner owner_in(const OciContainer& container) const noexcept
+    {
+        if (rootless_)
+            return FileOwner(::geteuid(), ::getegid());
+        return FileOwner(container.user.value_or(user_.uid), container.user.value_or(user_.gid));
+    }
+    /// Whether containers are in a user namespace of this process's user.
+    bool is_rootless() const noexcept { return rootless_; }
 
 private:
     static constexpr std::chrono::seconds start_patience{5};  ///< Until the runtime is executed; a guess.
@@ -83,8 +100,10 @@ private:
 
     const OciOptions& options_;
     const std::string service_;
+    const bool rootless_ = detail::is_rootless();
     std::uint16_t port_ = 0;
     OciUser user_;
+    std::optional<UserAllocator> users_;
     nlohmann::json spec_;
     std::unique_ptr<OciRuntime> runtime_;
     std::unique_ptr<OciHost> host_;

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <system_error>
 
+#include <instancer/detail/text/contains_path.hpp>
 #include <instancer/system/last_error.hpp>
 
 namespace instancer {
@@ -13,10 +14,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool is_below(const fs::path& path, const fs::path& directory)
-{
-    return std::mismatch(directory.begin(), directory.end(), path.begin(), path.end()).first == directory.end();
-}
+using detail::is_below;
 
 /// Whether this place of the host is the same one in the root directory, links on the way to it left aside.
 bool has_place(const OciRoot& root, const fs::path& path)

@@ -14,6 +14,7 @@
 #include <instancer/detail/process/supervisor_message.hpp>
 
 #include "container_paths.hpp"
+#include "oci_rootless.hpp"
 
 namespace instancer::detail::inline oci {
 
@@ -139,6 +140,8 @@ json process_of(const OciOptions& options, const OciUser& user)
     case TerminalMode::echo: arguments.push_back("terminal=echo"); break;
     case TerminalMode::raw: arguments.push_back("terminal=raw"); break;
     }
+    if (options.io == ContainerIo::port && is_rootless())
+        arguments.push_back("sockets=");
     arguments.push_back("--");
     for (const auto& argument : container_command(options))
         arguments.push_back(argument);
@@ -212,6 +215,8 @@ Result<std::uint16_t> service_port(const OciOptions& options)
 
 std::string container_user(const OciOptions& options)
 {
+    if (options.users)
+        return std::to_string(options.users->first()) + ":" + std::to_string(options.users->first());
     if (!options.user.empty())
         return options.user;
     const auto name = options.image.user.substr(0, options.image.user.find(':'));
@@ -276,6 +281,20 @@ void personalize(json& spec, const OciOptions& options, const InstanceRequest& r
         set_variable(process["env"], name, value);
     if (!secret.empty())
         set_variable(process["env"], options.secret.variable, secret);
+}
+
+void set_user(json& spec, const OciUser& before, uid_t user)
+{
+    auto& now = spec["process"]["user"];
+    now["uid"] = now["gid"] = user;
+    const std::pair<std::string, std::string> owners[] = {
+        {"uid=" + std::to_string(before.uid), "uid=" + std::to_string(user)},
+        {"gid=" + std::to_string(before.gid), "gid=" + std::to_string(user)}};
+    for (auto& mount : spec["mounts"])
+        for (auto& option : mount["options"])
+            for (const auto& [old, owner] : owners)
+                if (option == old)
+                    option = owner;
 }
 
 void set_network(json& spec, const std::string& path)

@@ -40,6 +40,9 @@ nlohmann::json container_resources(const ContainerLimits& limits);
 void personalize(nlohmann::json& spec, const OciOptions& options, const InstanceRequest& request,
                  const std::string& secret);
 
+/// The container gets `user` with the group of that number, in place of the user whom the others were made for.
+void set_user(nlohmann::json& spec, const OciUser& before, uid_t user);
+
 /// The container enters that network namespace, or else gets one of its own.
 void set_network(nlohmann::json& spec, const std::string& path);
 

@@ -178,8 +178,8 @@ Result<OpenArchive> open_archive(const fs::path& path, const OciImport& import, 
     UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file)
         return fail(last_error(), "opening");
-    auto archive = OciArchive::open(
-        std::move(file), [&] { return draft.make_file(); }, import.most_bytes, import.most_entries);
+    const auto scratch = [&] { return draft.make_file(); };
+    auto archive = OciArchive::open(std::move(file), scratch, import);
     if (!archive)
         return fail(archive.error());
     OciTexts texts;
@@ -202,7 +202,7 @@ Result<void> expect_digest(Result<std::string> actual, const std::string& wanted
 
 /// Unpacks one layer, and verifies what was read by both of its digests.
 Result<void> add_layer(OciUnpacker& unpacker, const OciArchive& archive, const OciLayer& layer,
-                       std::uint64_t& bytes_left)
+                       const std::stop_token& stop, std::uint64_t& bytes_left)
 {
     const auto file = archive.open_file(layer.name);
     if (!file)
@@ -212,7 +212,8 @@ Result<void> add_layer(OciUnpacker& unpacker, const OciArchive& archive, const O
     // A layer that is not compressed has one digest, which need not be calculated twice.
     const bool is_plain = layer.blob_digest.empty() || layer.blob_digest == layer.diff_id;
     OciDecompressed decompressed(is_plain ? **file : static_cast<OciStream&>(blob));
-    OciDigested tar(decompressed, bytes_left);
+    OciStoppable stoppable(decompressed, stop);
+    OciDigested tar(stoppable, bytes_left);
     if (const auto added = unpacker.add_layer(tar); !added)
         return added;
     if (const auto verified = expect_digest(tar.finish(), layer.diff_id); !verified || is_plain)
@@ -225,7 +226,7 @@ Result<void> add_layers(OciUnpacker& unpacker, const OpenArchive& from, const Oc
     auto bytes_left = import.most_bytes;
     const auto& layers = from.contents.layers;
     for (std::size_t i = 0; i < layers.size(); ++i)
-        if (const auto added = add_layer(unpacker, from.archive, layers[i], bytes_left); !added)
+        if (const auto added = add_layer(unpacker, from.archive, layers[i], import.stop, bytes_left); !added)
             return fail(added.error().code(), "layer " + std::to_string(i + 1) + " of " +
                                                   std::to_string(layers.size()) + " (" + layers[i].name +
                                                   "): " + added.error().text());

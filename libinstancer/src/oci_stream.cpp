@@ -31,6 +31,8 @@ private:
 
 }  // namespace
 
+tl::unexpected<Error> import_stopped() { return fail(Errc::cancelled, "the import was stopped"); }
+
 OciReader::OciReader(OciStream* source, Format format)
     : archive_(::archive_read_new(), ::archive_read_free), source_(source)
 {

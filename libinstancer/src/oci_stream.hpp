@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -19,6 +21,9 @@
 
 namespace instancer::detail::inline oci {
 
+/// libarchive has no text for what an entry lacks.
+inline std::string text_or_empty(const char* text) { return text ? text : ""; }
+
 /// Bytes that come piece by piece.
 class OciStream {
 public:
@@ -26,6 +31,27 @@ public:
 
     /// The next piece, which stays until the next call; empty at the end.
     virtual Result<std::string_view> read() = 0;
+};
+
+/// The error of what ends because it was asked to.
+tl::unexpected<Error> import_stopped();
+
+/// What another stream has, until it is asked to stop.
+class OciStoppable final : public OciStream {
+public:
+    /// Lifetime: `source` must outlive it.
+    OciStoppable(OciStream& source, std::stop_token stop) : source_(source), stop_(std::move(stop)) {}
+
+    Result<std::string_view> read() override
+    {
+        if (stop_.stop_requested())
+            return import_stopped();
+        return source_.read();
+    }
+
+private:
+    OciStream& source_;
+    const std::stop_token stop_;
 };
 
 /// A piece of a file in an archive.

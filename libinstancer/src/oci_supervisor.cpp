@@ -2,14 +2,36 @@
 #include "oci_supervisor.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <instancer/system/last_error.hpp>
 
 namespace instancer::detail::inline oci {
+
+namespace {
+
+constexpr std::chrono::milliseconds socket_patience{3000};  ///< A guess.
+
+/// What comes beside a message; none where there is nothing of that type.
+template <class T>
+std::optional<T> value_of(msghdr& header, int type)
+{
+    for (auto* part = CMSG_FIRSTHDR(&header); part != nullptr; part = CMSG_NXTHDR(&header, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != type)
+            continue;
+        T value{};
+        std::memcpy(&value, CMSG_DATA(part), sizeof value);
+        return value;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
 
 Result<SupervisorEnds> SupervisorEnds::make()
 {
@@ -63,20 +85,34 @@ Result<std::optional<SupervisorAnswer>> hear_supervisor(int end)
         return std::optional<SupervisorAnswer>();
     if (size != static_cast<ssize_t>(sizeof answer.message))
         return fail(size < 0 ? last_error() : system_error(ECONNRESET), "listening to instancer-init");
-    for (auto* part = CMSG_FIRSTHDR(&header); part != nullptr; part = CMSG_NXTHDR(&header, part)) {
-        if (part->cmsg_level != SOL_SOCKET)
-            continue;
-        if (part->cmsg_type == SCM_RIGHTS) {
-            int descriptor = -1;
-            std::memcpy(&descriptor, CMSG_DATA(part), sizeof descriptor);
-            answer.descriptor.reset(descriptor);
-        } else if (part->cmsg_type == SCM_CREDENTIALS) {
-            ucred sender{};
-            std::memcpy(&sender, CMSG_DATA(part), sizeof sender);
-            answer.pid = sender.pid;
-        }
-    }
+    answer.descriptor.reset(value_of<int>(header, SCM_RIGHTS).value_or(-1));
+    if (const auto sender = value_of<ucred>(header, SCM_CREDENTIALS))
+        answer.pid = sender->pid;
     return std::optional(std::move(answer));
+}
+
+Result<UniqueFd> ask_for_socket(int requests, int family)
+{
+    SocketRequest request;
+    request.family = family;
+    if (::send(requests, &request, sizeof request, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        return fail(last_error(), "asking instancer-init for a socket");
+    pollfd answered{requests, POLLIN, 0};
+    if (::poll(&answered, 1, static_cast<int>(socket_patience.count())) != 1)
+        return fail(system_error(ETIMEDOUT), "waiting for a socket of instancer-init");
+    iovec data{&request, sizeof request};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr header{};
+    header.msg_iov = &data;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    if (::recvmsg(requests, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != static_cast<ssize_t>(sizeof request))
+        return fail(system_error(ECONNRESET), "waiting for a socket of instancer-init");
+    UniqueFd socket(value_of<int>(header, SCM_RIGHTS).value_or(-1));
+    if (!socket)
+        return fail(system_error(request.error), "opening a socket in the container");
+    return socket;
 }
 
 }  // namespace instancer::detail::inline oci

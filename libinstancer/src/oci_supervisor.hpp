@@ -43,4 +43,11 @@ Result<void> tell_supervisor(int end, SupervisorMessage::Kind kind, std::span<co
 /// The next message; none when there is none yet. The end of them all is an error.
 Result<std::optional<SupervisorAnswer>> hear_supervisor(int end);
 
+/// A TCP socket in the network of the container whose instancer-init takes these requests.
+///
+/// Time: blocks, for a few seconds at most.
+/// Errors: what the system reports.
+/// Concurrency: one call at a time.
+Result<UniqueFd> ask_for_socket(int requests, int family);
+
 }  // namespace instancer::detail::inline oci

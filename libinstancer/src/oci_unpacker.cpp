@@ -24,8 +24,6 @@ constexpr int most_depth = 200;
 
 tl::unexpected<Error> refuse(const std::string& why) { return fail(Errc::bad_request, why); }
 
-std::string text_or_empty(const char* text) { return text ? text : ""; }
-
 /// Whether a link of that path, which is relative, leads above the root directory.
 bool leads_out(const std::string& parent, const std::string& target)
 {

@@ -285,7 +285,10 @@ TEST_CASE("menu: it takes a client who is asked, and one that goes on some time"
     CHECK(output_of(serving({"--auth", "prompt", "--tokens", tokens, "--menu", "--prompt", ""}), 2)
               .find("--menu: is for clients who are asked for their token; remove it, or give --prompt a text") !=
           std::string::npos);
-    CHECK(output_of(serving({"--menu"}), 2).find("--menu: needs --auth prompt or --auth signed") != std::string::npos);
+    CHECK(
+        output_of(serving({"--menu"}), 2)
+            .find("--menu: needs clients that are known by what they type: prompt, signed, webhook, ctfd or rctf; add "
+                  "--auth prompt or --auth signed") != std::string::npos);
     // What a known client types is no failure to say who it is, for which it could be banned.
     Daemon daemon(serving({"--auth", "prompt", "--tokens", tokens, "--menu", "--ban-after", "1/1h"}));
     std::string lines = "red\n";

@@ -361,6 +361,13 @@ TEST_CASE("pow: solves and checks the challenge of every style")
         CHECK(pow({"check", challenge, "x"}) == std::pair(std::string("wrong"), 1));
     }
     CHECK(pow({"solve", "hashcash", "-mb10", "foo"}).second == 0);
+    for (const std::string question :
+         {"python3 <(curl -sSL https://goo.gle/kctf-pow) solve ", "curl -sSfL https://pwn.red/pow | sh -s "}) {
+        const auto line = question + "s.AAAB.AQIDBAUGBwgJCgsMDQ4P";
+        const auto [answer, code] = pow({"solve", line});
+        CHECK(code == 0);
+        CHECK(pow({"check", line, answer}) == std::pair(std::string("right"), 0));
+    }
     CHECK(pow({"solve", "foo"}) ==
           std::pair(std::string("instancerd: 'foo' is no challenge; instancerd pow --help shows the forms"), 2));
     CHECK(pow({"solve"}).second == 2);

@@ -45,9 +45,9 @@ WebAnswer judge(const WebQuestion& question)
     return typed == "blue" ? WebAnswer(403, "") : WebAnswer(500, "");
 }
 
-bool enters(const Daemon& daemon, const std::string& line)
+bool enters(const Daemon& daemon, const std::string& line, const std::string& from = "127.0.0.1")
 {
-    RawClient client(daemon.port());
+    RawClient client(daemon.port(), from);
     return client.send(line + "\n") && client.receive(5) == "hello";
 }
 
@@ -147,7 +147,7 @@ TEST_CASE("auth webhook: while it is down, all are refused, or those are admitte
     WebServer server([&](const WebQuestion& question) { return down ? WebAnswer(503, "") : judge(question); });
     const auto fail_until_given_up = [&](const Daemon& daemon) {
         for (int i = 0; i < 5; ++i)
-            CHECK_FALSE(enters(daemon, "stranger"));
+            CHECK_FALSE(enters(daemon, "stranger", "127.0.0." + std::to_string(10 + i)));
     };
     SUBCASE("refuse")
     {
@@ -180,6 +180,16 @@ TEST_CASE("auth webhook: while it is down, all are refused, or those are admitte
         CHECK(service_test::eventually([&] { return enters(daemon, "red"); }));
         CHECK(daemon.wait_for_line(server.url() + " says who clients are again") != "");
     }
+}
+
+TEST_CASE("auth webhook: what one address types shuts nobody else out")
+{
+    WebServer server(judge);
+    Daemon daemon(serving("webhook", server.url()));
+    for (int i = 0; i < 10; ++i)
+        CHECK_FALSE(enters(daemon, "stranger", "127.0.0.2"));
+    CHECK(enters(daemon, "red"));
+    CHECK(daemon.log().find("cannot say who clients are") == std::string::npos);
 }
 
 TEST_CASE("auth webhook: requests that the server finds wrong are refused one by one, and others are served")

@@ -182,6 +182,21 @@ TEST_CASE("archive: no two daemons have one store, and two services of one daemo
     CHECK(talk(second) == "1234 /srv hello\n");
 }
 
+TEST_CASE("archive: a daemon that is told to end while it unpacks ends, and leaves nothing of the image")
+{
+    Tar layer;
+    for (int i = 0; i < 40'000; ++i)
+        layer.file("many/" + std::to_string(i), "x");
+    const Place place(Image().layer(layer.finish()).docker_archive());
+    Child daemon(daemon_test::instancerd(place.daemon({"--stdio"}, {"/many/1"})));
+    const auto unpacked = place.store + "/partial/rootfs/many/1000";
+    while (!std::filesystem::exists(unpacked) && !daemon.wait(1ms)) {}
+    daemon.signal(SIGTERM);
+    CHECK(daemon.wait() == 0);
+    CHECK(place.images().empty());
+    CHECK(daemon.whole_log().find("40000") == std::string::npos);
+}
+
 TEST_CASE("oci prune removes the images that the configuration does not use, and nothing else does")
 {
     auto old = image();
@@ -240,7 +255,40 @@ TEST_CASE("check unpacks archives, names those that no image should be, and leav
     nobody.config["User"] = "stranger";
     refuses(nobody, "the image's /etc/passwd has no user stranger; name one by number");
     refuses(Image().layer(base_layer()), "no command is named, and the image has none");
+    auto mistyped = image();
+    mistyped.config["Entrypoint"] = {"/bin/shh"};
+    refuses(mistyped, "its files have no program /bin/shh; correct the command");
+    mistyped.config = {{"Entrypoint", {"shh"}}, {"Env", {"PATH=/bin:/sbin"}}};
+    refuses(mistyped, "its files have no program shh in /bin:/sbin; correct the command");
     CHECK(check(image().oci_archive()).starts_with("0: "));
+}
+
+TEST_CASE("check looks for the program in the files of containers, and for what starts them")
+{
+    const Rootfs files;
+    const daemon_test::TemporaryDirectory directory;
+    std::filesystem::permissions(directory.path(), std::filesystem::perms(0755));
+    const auto check = [&](const Words& command, image_test::json more = image_test::json::object()) {
+        more.update({{"mode", "oci"},
+                     {"listen", "127.0.0.1:1"},
+                     {"rootfs", files.path().string()},
+                     {"stdio", true},
+                     {"command", command}});
+        return directory.file("c.json", image_test::json{{"services", {{"s0", more}}}}.dump());
+    };
+    const auto says = [&](const std::string& config) { return run({"check", "--config", config}); };
+    CHECK(says(check({"sh"})).starts_with("0: "));
+    CHECK(says(check({"bin/sh"})).starts_with("0: "));
+    CHECK(says(check({"/mnt/program"}, {{"mounts", files.path().string() + ":/mnt"}})).starts_with("0: "));
+    for (const auto* const missing : {"shh", "/bin/shh", "/etc/passwd", "/bin"}) {
+        const auto said = says(check({missing}));
+        CHECK_MESSAGE((said.starts_with("2: ") && said.find("$.services.s0.rootfs: its files have no program " +
+                                                            std::string(missing)) != said.npos),
+                      said);
+    }
+    const auto program = directory.file("runtime", "#!/bin/sh\necho no\n", true);
+    const auto said = says(check({"sh"}, {{"runtime", program}}));
+    CHECK_MESSAGE((said.starts_with("2: ") && said.find("is no container runtime") != said.npos), said);
 }
 
 TEST_CASE("check says so when there is no directory to unpack archives in")

@@ -4,6 +4,8 @@
 
 #include <oci_support.hpp>
 
+#include <instancer/detail/process/control_group.hpp>
+
 #include <ifaddrs.h>
 
 using namespace oci_test;
@@ -167,4 +169,26 @@ TEST_CASE("containers: standard streams leave an instance without a network as w
     options.command = {"nc", "-ll", "-p", "80", "-e", "sh"};
     Bench bench(options);
     CHECK(bench.inside(bench.start(), "echo here") == "here\n");
+}
+
+TEST_CASE("containers: with the first version of control groups their TCP buffers are limited as well")
+{
+    namespace fs = std::filesystem;
+    const auto own = instancer::detail::own_control_group("memory");
+    if (own.empty() || !fs::exists(own + "/memory.kmem.tcp.limit_in_bytes"))
+        return;
+    const Rootfs files;
+    auto options = oci_test::options(files);
+    options.limits.memory = 32 << 20;
+    Bench bench(options);
+    const auto instance = bench.start();
+    std::vector<std::string> limits;
+    for (const auto& group : fs::recursive_directory_iterator(own)) {
+        const auto path = group.path().string();
+        std::string limit;
+        if (path.find(options.daemon) != path.npos && path.ends_with("-1/memory.kmem.tcp.limit_in_bytes") &&
+            std::ifstream(path) >> limit)
+            limits.push_back(limit);
+    }
+    CHECK(limits == std::vector<std::string>{std::to_string(32 << 20)});
 }

@@ -6,6 +6,7 @@
 #include <raw_client.hpp>
 
 #include <cstring>
+#include <set>
 
 #include <sys/stat.h>
 
@@ -123,6 +124,46 @@ TEST_CASE("sandbox: programs and files that are links into the host's programs a
         CAPTURE(runtime);
         const Daemon daemon(sandbox({"--runtime", runtime}, {program, "-c", "echo $0; head -c 6 $1", program, data}));
         CHECK(talk(daemon, "") == program + "\nPRETTY");
+    }
+}
+
+TEST_CASE("sandbox: a chain of links that leads out of the host's programs is followed")
+{
+    const Folder folder;
+    // As alternatives are: from /usr to a link elsewhere, which leads on.
+    const auto first = "/usr/local/bin/instancer-test-" + std::to_string(::getpid());
+    const auto script = folder.file("script", "#!/bin/sh\necho at the end\n", true);
+    std::filesystem::create_symlink(script, folder.path("second"));
+    std::filesystem::create_symlink(folder.path("second"), first);
+    for (const auto& runtime : runtimes) {
+        CAPTURE(runtime);
+        const Daemon daemon(sandbox({"--runtime", runtime}, {first}));
+        CHECK(talk(daemon, "") == "at the end\n");
+    }
+    std::filesystem::remove(first);
+}
+
+TEST_CASE("sandbox: of a range of users each instance has one for itself, and owns what is its")
+{
+    for (const auto& runtime : runtimes) {
+        CAPTURE(runtime);
+        const Daemon daemon(
+            sandbox({"--runtime", runtime, "--user", "70200-70201"},
+                    {"sh", "-c", "id -u; id -g; touch /tmp/x && stat -c %u /tmp; echo err >/dev/stderr; cat"}));
+        RawClient first(daemon.port()), second(daemon.port());
+        const auto lines = [](RawClient& client) {
+            const auto user = client.receive_line();
+            CHECK(client.receive_line() == user);
+            CHECK(client.receive_line() == user);
+            return user;
+        };
+        const auto one = lines(first), other = lines(second);
+        CHECK(std::set{one, other} == std::set<std::string>{"70200", "70201"});
+        // The user that was free for longest comes next; none is free before an instance is gone.
+        first.half_close();
+        CHECK(first.receive_all().empty());
+        RawClient third(daemon.port());
+        CHECK(lines(third) == one);
     }
 }
 

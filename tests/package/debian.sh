@@ -52,14 +52,22 @@ printf '#!/bin/cat\n' >"$root/srv/chall.py"
 [ "$(grep -c '"mode"' "$root/tmp/all.json")" -eq 3 ] || fail "The examples of the configuration cannot be switched on"
 quietly inside instancerd check --config /tmp/all.json
 [ "$(inside id -u instancerd)" -gt 0 ] || fail "There is no user for the daemon"
-inside dpkg-query --showformat '${Conffiles}' --show instancerd | grep -q "^ $config " || fail "$config is no conffile"
+for file in "$config" /etc/logrotate.d/instancerd; do
+    inside dpkg-query --showformat '${Conffiles}' --show instancerd | grep -q "^ $file " || fail "$file is no conffile"
+done
+quietly inside apt-get -qy --no-install-recommends install logrotate
+mkdir -p "$root/var/log/instancerd"
+quietly inside logrotate --debug /etc/logrotate.d/instancerd
+for file in alerts.yml grafana.json; do
+    [ -s "$root/usr/share/instancerd/$file" ] || fail "The package has no $file"
+done
 echo "ok: the configuration"
 
 # The units are right, alone and with what lifts their sandbox; and that sandbox is as tight as it is said to be.
 units=$root/usr/lib/systemd/system
 sed 's/^#\([A-Z]\)/\1/' "$root/usr/share/doc/instancerd/examples/exec.conf" \
     >"$root/usr/share/doc/instancerd/examples/exec-root.conf"
-for drop_in in '' docker exec exec-root; do
+for drop_in in '' docker oci exec exec-root; do
     rm -rf "$root/etc/systemd/system/instancerd.service.d"
     if [ -n "$drop_in" ]; then
         mkdir -p "$root/etc/systemd/system/instancerd.service.d"

@@ -16,7 +16,7 @@ cat >"$dir/Dockerfile" <<'END'
 ARG BASE
 FROM ${BASE}
 COPY instancerd_*.deb /instancerd.deb
-RUN apt-get update && apt-get install -y --no-install-recommends systemd dbus /instancerd.deb
+RUN apt-get update && apt-get install -y --no-install-recommends systemd dbus crun /instancerd.deb
 END
 build_image "$tag" "$tag-base" "$dir/Dockerfile" "$dir"
 
@@ -25,7 +25,7 @@ socket=${DOCKER_HOST:-/var/run/docker.sock}
 cgroups=private
 [ -e /sys/fs/cgroup/cgroup.controllers ] || cgroups=host
 if ! docker run -d --name "$tag" --network none -v "${socket#unix://}:/run/docker.sock" --cap-add SYS_ADMIN \
-        --security-opt seccomp=unconfined --security-opt apparmor=unconfined --cgroupns "$cgroups" \
+        --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined --cgroupns "$cgroups" \
         -v /sys/fs/cgroup:/sys/fs/cgroup:ro --tmpfs /run:exec --tmpfs /tmp "$tag" /lib/systemd/systemd >"$dir/log" 2>&1; then
     skip "this engine starts no such container: $(tail -n 1 "$dir/log")"
 fi
@@ -158,6 +158,23 @@ answer=$(says 1337 3 | tr '\n' ' ') || problem "The socket does not serve"
 [ "$answer" = "nobody 1 hello " ] || problem "The process answers: $answer"
 inside systemctl stop instancerd.socket instancerd
 echo "ok: processes, started by the socket"
+
+# With the drop-in for containers without an engine: an ordinary user's, whose programs see another one.
+# Groups of the first version systemd gives to nobody but root.
+limits='"limits": { "memory": 0, "pids": 0, "cpus": 0 },'
+[ ! -e /sys/fs/cgroup/cgroup.controllers ] || limits=
+configure <<END
+{ "services": { "walls": { "mode": "exec", "sandbox": true, "listen": "127.0.0.1:7002", $limits
+      "command": ["/bin/sh", "-c", "id -u; ls -A /home | wc -l; exec /bin/cat"] } } }
+END
+drop_in oci.conf
+inside systemctl start instancerd || problem "The service does not start with oci.conf"
+answer=$(says 7002 3 | tr '\n' ' ') || problem "The sandbox does not answer"
+[ "$answer" = "65534 0 hello " ] || problem "The sandbox answers: $answer"
+pid=$(inside systemctl show --value --property MainPID instancerd)
+[ "$(inside stat -c %U "/proc/$pid")" = instancerd ] || problem "It runs as somebody else with oci.conf"
+inside systemctl stop instancerd
+echo "ok: a sandbox without root"
 
 # With the drop-in for containers: one beside this one, of the engine that runs both.
 configure <<END

@@ -577,3 +577,18 @@ TEST_CASE("balancer: a name without an address is down until a look-up finds one
     CHECK(balancer.take(attempt, start) == Selection::go);
     balancer.release(attempt, start);
 }
+
+TEST_CASE("an operator drains an upstream, whatever the list says, and fills it again")
+{
+    const auto options = group(Balance::round_robin, {1, 1});
+    World world(options);
+    CHECK(world.balancer.drain("10.0.0.1:80", true, start));
+    CHECK(world.balancer.snapshot(start)[0].state == UpstreamState::draining);
+    CHECK(world.visits(3) == "bbb");
+    world.balancer.replace(options.upstreams, start);
+    CHECK(world.visits(3) == "bbb");
+    CHECK(world.balancer.drain("10.0.0.1:80", false, start));
+    CHECK(world.balancer.snapshot(start)[0].state == UpstreamState::up);
+    CHECK(world.visits(2).find('a') != std::string::npos);
+    CHECK_FALSE(world.balancer.drain("10.0.0.9:80", true, start));
+}

@@ -262,6 +262,7 @@ TEST_CASE("--help shows every option of its command with its default")
         CHECK(of_file.kind == Command::Kind::print);
         CHECK(of_file.text.find("Usage: instancerd run --config FILE") == 0);
     }
+    const auto ctl = parse_command_line(words("ctl --help"));
     const auto tunnel = parse_command_line(words("tunnel --help"));
     CHECK(tunnel.kind == Command::Kind::print);
     CHECK(tunnel.text.find("Usage: instancerd tunnel server") == 0);
@@ -285,7 +286,8 @@ TEST_CASE("--help shows every option of its command with its default")
     };
     for (const auto& option : options()) {
         CAPTURE(option.name);
-        CHECK(shows(whole.text, option));
+        CHECK(shows(ctl.text, option) == (option.scope == Scope::ctl));
+        CHECK(shows(whole.text, option) == (option.scope != Scope::ctl));
         const bool daemon = includes(option.scope, Scope::daemon);
         CHECK(shows(exec.text, option) == (daemon || includes(option.scope, Scope::exec)));
         CHECK(shows(forward.text, option) == (daemon || includes(option.scope, Scope::forward)));

@@ -60,6 +60,7 @@ TEST_CASE("every option can be set in a configuration")
 {
     const auto settings = read(R"({
   "name": "box", "threads": 3, "busy-poll": "100us", "log-level": "debug", "log-format": "json", "log": "l",
+  "access-log": "accesses", "metrics": "unix:m",
   "max-instances": 50, "init": "init", "max-unadmitted": 70,
   "max-unadmitted-per-source": 5, "max-per-owner": 9,
   "drain-timeout": "1m",
@@ -126,6 +127,8 @@ TEST_CASE("every option can be set in a configuration")
     CHECK(settings.log_level == LogLevel::debug);
     CHECK(settings.log_format == LogFormat::json);
     CHECK(settings.log_file == "/etc/instancer/l");
+    CHECK(settings.watch.access_log == "/etc/instancer/accesses");
+    CHECK(settings.watch.metrics->text() == "unix:/etc/instancer/m");
     CHECK(settings.max_instances == 50);
     CHECK(settings.max_unadmitted == 70);
     CHECK(settings.max_unadmitted_per_source == 5);

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: MIT
+#include <string>
+#include <string_view>
+
 #include <doctest/doctest.h>
 
-#include "observe/log.hpp"
+#include "config/text.hpp"
+#include "observe/log_event.hpp"
+#include "paths.hpp"
+#include "pcap_reader.hpp"
 
+using instancer::daemon::log_event_table;
 using instancer::daemon::one_line;
 
 TEST_CASE("a log line stays one line, and no terminal acts upon it")
@@ -23,4 +30,11 @@ TEST_CASE("a long line is cut, and says so")
     CHECK(one_line("abcdef", 4) == "abcd ... (2 bytes more)");
     CHECK(one_line("abcd", 4) == "abcd");
     CHECK(one_line(std::string(5000, 'x')).size() < 2100);
+}
+
+TEST_CASE("the page on operating has the events of the log as the program has them")
+{
+    INFO("operating.md should hold:\n" << log_event_table());
+    const auto page = daemon_test::contents_of(test_paths::sources + "/apps/instancerd/doc/operating.md");
+    CHECK(page.find("\n|---|---|\n" + log_event_table() + "\n") != std::string::npos);
 }

@@ -361,7 +361,8 @@ TEST_CASE("every command shows its form and its examples, and they are right")
     for (const auto& command : commands()) {
         CAPTURE(command.words);
         CHECK_FALSE(command.purpose.empty());
-        CHECK(usage.find(command.forms.front()) != std::string::npos);
+        if (!command.is_part)
+            CHECK(usage.find(command.forms.front()) != std::string::npos);
         if (command.reads_configuration())
             continue;
         auto arguments = words(std::string(command.words));
@@ -369,7 +370,8 @@ TEST_CASE("every command shows its form and its examples, and they are right")
         const auto help = parse_command_line(arguments).text;
         CHECK(help.find("Usage: instancerd " + std::string(command.words) + " ") == 0);
         for (const auto example : command.examples)
-            CHECK(help.find("  instancerd " + std::string(example) + "\n") != std::string::npos);
+            if (!example.empty())
+                CHECK(help.find("  instancerd " + std::string(example) + "\n") != std::string::npos);
     }
 }
 

@@ -123,6 +123,20 @@ TEST_CASE("blanks in a token that is typed are remarked upon, unless a tab shows
           std::vector{ListedToken("blue whale"), ListedToken("red fox", "Red Team"), ListedToken("one")});
 }
 
+TEST_CASE("a token that comes twice is remarked upon, with both lines, and the first line names its owner")
+{
+    const daemon_test::TemporaryDirectory directory;
+    const auto text = "# teams\nred\tFoxes\nblue\n red \tWolves\n";
+    const auto file = directory.file("f", text);
+    const auto remark = remark_on_tokens(file, Auth::prompt);
+    CHECK(remark.find(file + ":4: the token of line 2 again") == 0);
+    CHECK(remark.find("red") == remark.npos);
+    const auto owners = owners_of("shell", *parse_tokens(text, "t", Auth::prompt));
+    CHECK(owners.at(Identity("shell", "red", "").owner().hex()) == "Foxes");
+    CHECK(remark_on_tokens(directory.file("g", token_a + "\n" + token_a + "\n"), Auth::token).find(":2: ") !=
+          remark.npos);
+}
+
 TEST_CASE("tokens that are typed: any line that is no comment and not too long")
 {
     const auto tokens =

@@ -46,6 +46,20 @@ TEST_CASE("instance table: finds entries by identity and by slot, and owners as 
     CHECK(table.find_owner(of("ann").owner()) == table[other].owner);
 }
 
+TEST_CASE("instance table: an owner has the account that it was given, and an unknown one has none")
+{
+    InstanceTable table;
+    const auto ann = table[table.add(of("ann"))].owner, bob = table[table.add(of("bob"))].owner;
+    instancer::OwnerAccount account(of("bob").owner(), 1);
+    CHECK(table.account(bob) == nullptr);
+    table.set_account(bob, &account);
+    CHECK(table.account(bob) == &account);
+    CHECK(table.account(ann) == nullptr);
+    CHECK(table.account(none) == nullptr);
+    table.set_account(bob, nullptr);
+    CHECK(table.account(bob) == nullptr);
+}
+
 TEST_CASE("instance table: a place that is used again is another slot")
 {
     InstanceTable table;

@@ -63,6 +63,8 @@ TEST_CASE("isolation: containers without an engine are graded as those of one")
     ServiceSettings service("s", Mode::oci);
     service.auth = Auth::token;
     CHECK(grade(service).empty());
+    CHECK(remarks(service, Isolation::fair, "its programs are the daemon's own user to this machine",
+                  "start instancerd as root", false));
     service.docker.read_only = false;  // What is written is in memory, and limited.
     CHECK(grade(service).empty());
     service.user = "0:0";

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <stop_token>
 #include <thread>
 
 #include <sys/stat.h>
@@ -33,19 +34,36 @@ std::string name_of(const Image& image)
     return name;
 }
 
+/// Unpacking takes a while.
+Image large_image()
+{
+    Tar layer;
+    for (int i = 0; i < 5'000; ++i)
+        layer.file("many/" + std::to_string(i), "x");
+    Image image;
+    image.layer(layer.finish());
+    return image;
+}
+
+/// Until there are many files of what is imported.
+void await_files(const Store& store)
+{
+    const auto files = store.path("partial/rootfs/many");
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    std::error_code error;
+    while (std::chrono::steady_clock::now() < deadline && !fs::exists(files / "100", error))
+        std::this_thread::yield();
+}
+
 /// Has a process import `archive`, and ends it with KILL once there are many files of it.
 void import_and_kill(Store& store, const std::string& archive)
 {
-    const auto files = store.path("partial/rootfs/many");
     const auto child = ::fork();
     if (child == 0) {
         (void)store->import_archive(archive);
         ::_exit(0);
     }
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    std::error_code error;
-    while (std::chrono::steady_clock::now() < deadline && !fs::exists(files / "100", error))
-        std::this_thread::yield();
+    await_files(store);
     ::kill(child, SIGKILL);
     int status = 0;
     ::waitpid(child, &status, 0);
@@ -207,12 +225,7 @@ TEST_CASE("image store: everybody may enter directories that no entry tells of, 
 TEST_CASE("image store: what a killed import has left is no image, and goes")
 {
     Store store;
-    Tar layer;
-    for (int i = 0; i < 5'000; ++i)
-        layer.file("many/" + std::to_string(i), "x");
-    Image image;
-    image.layer(layer.finish());
-    const auto archive = store.keep(image.docker_archive());
+    const auto archive = store.keep(large_image().docker_archive());
     import_and_kill(store, archive);
     CHECK(names_in(store.path()) == Names{"partial"});
     store.open();
@@ -220,6 +233,32 @@ TEST_CASE("image store: what a killed import has left is no image, and goes")
     const auto whole = store->import_archive(archive);
     REQUIRE(whole);
     CHECK(names_in(whole->root / "many").size() == 5'000);
+}
+
+TEST_CASE("image store: an import that is stopped ends at once and leaves nothing")
+{
+    Store store;
+    std::stop_source source;
+    OciImport import;
+    import.stop = source.get_token();
+    const auto imported = [&](const std::string& archive) {
+        const auto image = store->import_archive(archive, import);
+        CHECK(names_in(store.path()).empty());
+        return image ? std::string() : image.error().message();
+    };
+    const auto archive = store.keep(large_image().docker_archive());
+    std::thread other([&] {
+        await_files(store);
+        source.request_stop();
+    });
+    const auto text = imported(archive);
+    other.join();
+    CHECK_MESSAGE(text.find("image.tar: layer 1 of 1 (0/layer.tar): ") != text.npos, text);
+    CHECK_MESSAGE(text.find("the import was stopped") != text.npos, text);
+    // The index is read as well, and decompressed before that.
+    for (const auto compression : {Compression::none, Compression::gzip})
+        CHECK(imported(store.keep(small_image().docker_archive(compression))).find("the import was stopped") !=
+              std::string::npos);
 }
 
 TEST_CASE("image store: prune removes images that are not used, and nothing else")

@@ -247,6 +247,7 @@ private:
     {
         static const std::map<Errc, std::string> names = {
             {Errc::full, "full"},
+            {Errc::owner_full, "owner full"},
             {Errc::culled, "culled"},
             {Errc::queue_timeout, "queue timeout"},
             {Errc::start_failed, "start failed"},

@@ -31,7 +31,7 @@ TEST_CASE("pool accounts: an owner has no more instances in all pools than one m
     TwoPools pools(2);
     pools.red.served("ann/1");
     pools.blue.served("ann/1");
-    CHECK(pools.red.acquire("ann/2") == "refuse c2 full");
+    CHECK(pools.red.acquire("ann/2") == "refuse c2 owner full");
     CHECK(pools.red.limit == "its owner has as many as one may have in all services (the daemon's max-per-owner)");
     CHECK(pools.red.instances == 2);
     CHECK(pools.red.acquire("ann/1") == "grant c3 i1");
@@ -102,7 +102,7 @@ TEST_CASE("pool accounts: what was left behind counts once its owner comes back"
     CHECK(pools.blue.acquire("ann") == "start i1 for c1");
     CHECK(pools.red.acquire("ann") == "grant c1 i1");
     pools.blue.ready(1);
-    CHECK(pools.blue.acquire("ann/2") == "refuse c2 full");
+    CHECK(pools.blue.acquire("ann/2") == "refuse c2 owner full");
     CHECK(pools.blue.instances == 2);
 }
 
@@ -124,7 +124,7 @@ TEST_CASE("pool accounts: an account goes with the last that its owner has, and 
         PoolScript blue(unlimited(), &budget);
         blue.names_owners = true;
         blue.served("ann");
-        CHECK(red.acquire("ann") == "refuse c1 full");
+        CHECK(red.acquire("ann") == "refuse c1 owner full");
     }
     CHECK(red.acquire("ann") == "start i1 for c2");
     red.start_failed(1);

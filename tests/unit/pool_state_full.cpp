@@ -35,7 +35,7 @@ TEST_CASE("pool state: a full owner is refused while others are served")
 {
     PoolScript pool(capped(0, WhenFull::refuse, 1));
     pool.served("ann/1");
-    CHECK(pool.acquire("ann/2") == "refuse c2 full");
+    CHECK(pool.acquire("ann/2") == "refuse c2 owner full");
     CHECK(pool.limit == "its owner has as many as one may have (max-per-owner)");
     CHECK(pool.acquire("bob/2") == "start i2 for c3");
 }
@@ -375,7 +375,7 @@ TEST_CASE("pool state: an owner's unused instance makes room for its next one; t
     pool.release(1);
     pool.served("ann/1");
     pool.served("ann/2");
-    CHECK(pool.acquire("ann/3") == "refuse c4 full");
+    CHECK(pool.acquire("ann/3") == "refuse c4 owner full");
     pool.release(3);
     pool.pass(1s);
     pool.release(2);
@@ -401,7 +401,7 @@ TEST_CASE("pool state: a refusal says how many instances there are and how many 
     pool.served("ann/2");
     pool.served("bob");
     pool.release(3);
-    CHECK(pool.acquire("ann/3") == "refuse c4 full");
+    CHECK(pool.acquire("ann/3") == "refuse c4 owner full");
     CHECK(pool.limit == "its owner has as many as one may have (max-per-owner)");
     CHECK(pool.instances == 2);
     CHECK(pool.unused == 0);

@@ -129,7 +129,7 @@ TEST_CASE("pool state: warm instances count against the caps, of which an owner'
     for (const int instance : {1, 2, 3})
         pool.ready(instance);
     CHECK(pool.acquire("ann/1") == "assign i1, grant c1 i1");
-    CHECK(pool.acquire("ann/2") == "refuse c2 full");
+    CHECK(pool.acquire("ann/2") == "refuse c2 owner full");
     CHECK(pool.acquire("bob") == "assign i2, grant c3 i2");
     pool.died(1);
     CHECK(pool.stopped(1) == "start i4 warm");

@@ -71,11 +71,17 @@ public:
     std::string solution;
 };
 
-/// Holds up a queue of one thread.
+Source from(const char* address)
+{
+    const asio::ip::tcp::endpoint peer(asio::ip::make_address(address), 1), local;
+    return Source(ClientInfo(peer, local), 64);
+}
+
+/// Holds up the thread of a queue that is for its source.
 class Busy {
 public:
-    Busy(Loop& loop, ProofQueue& queue)
-        : task_(loop.start(queue.verify(Source(ClientInfo(), 64), [this] {
+    Busy(Loop& loop, ProofQueue& queue, const Source& source = Source(ClientInfo(), 64))
+        : task_(loop.start(queue.verify(source, [this] {
               begun_.set_value();
               return release_.get_future().get();
           })))
@@ -352,10 +358,6 @@ TEST_CASE("proof queue: sources take turns, and a check that nobody waits for is
     Loop loop;
     ProofQueue queue(1);
     Busy busy(loop, queue);
-    const auto from = [](const char* address) {
-        const asio::ip::tcp::endpoint peer(asio::ip::make_address(address), 1), local;
-        return Source(ClientInfo(peer, local), 64);
-    };
     std::string order;
     const auto check = [&](const char* address, char name) {
         auto task = loop.start(queue.verify(from(address), [&order, name] {
@@ -377,31 +379,47 @@ TEST_CASE("proof queue: sources take turns, and a check that nobody waits for is
     CHECK(b.value() == false);
 }
 
-TEST_CASE("proof queue: sources that gave a wrong answer come after all others")
+TEST_CASE("proof queue: nobody waits for sources that gave a wrong answer")
 {
     Loop loop;
     ProofQueue queue(1);
-    const auto from = [](const char* address) {
-        const asio::ip::tcp::endpoint peer(asio::ip::make_address(address), 1), local;
-        return Source(ClientInfo(peer, local), 64);
-    };
-    for (const auto* wrong : {"192.0.2.1", "192.0.2.2"})
-        CHECK(loop.run(queue.verify(from(wrong), [] { return false; })) == false);
-    Busy busy(loop, queue);
-    std::string order;
-    const auto check = [&](const char* address, char name) {
-        auto task = loop.start(queue.verify(from(address), [&order, name] {
-            order += name;
-            return true;
-        }));
+    CHECK(loop.run(queue.verify(from("192.0.2.1"), [] { return false; })) == false);
+    Busy suspect(loop, queue, from("192.0.2.1"));
+    CHECK(loop.run(queue.verify(from("192.0.2.2"), [] { return true; })) == true);
+    CHECK_FALSE(suspect.done());
+    suspect.release();
+    CHECK(loop.until([&] { return suspect.done(); }));
+}
+
+TEST_CASE("proof queue: a source that gives one wrong answer after the other hears of it later each time")
+{
+    CHECK(ProofQueue::refusal_delay(0) == 0s);
+    CHECK(ProofQueue::refusal_delay(1) == 0s);
+    CHECK(ProofQueue::refusal_delay(2) == 500ms);
+    CHECK(ProofQueue::refusal_delay(3) == 1s);
+    CHECK(ProofQueue::refusal_delay(6) == 8s);
+    CHECK(ProofQueue::refusal_delay(1'000) == 8s);
+
+    Loop loop;
+    ProofQueue queue(1);
+    const auto answer = [&](bool right) { return queue.verify(from("192.0.2.1"), [right] { return right; }); };
+    CHECK(loop.run(answer(false)) == false);
+    const auto begin = std::chrono::steady_clock::now();
+    auto second = loop.start(answer(false));
+    SUBCASE("and not before")
+    {
+        REQUIRE(loop.until([&] { return second.done(); }));
+        CHECK(std::chrono::steady_clock::now() - begin >= 500ms);
+        CHECK(second.value() == false);
+    }
+    SUBCASE("unless it leaves")
+    {
         loop.settle();
-        return task;
-    };
-    auto a = check("192.0.2.1", 'a'), b = check("192.0.2.2", 'b');
-    auto c = check("192.0.2.3", 'c'), d = check("192.0.2.3", 'd');
-    busy.release();
-    REQUIRE(loop.until([&] { return a.done() && b.done() && c.done() && d.done() && busy.done(); }));
-    CHECK(order == "cdab");
+        second.cancel();
+        REQUIRE(loop.until([&] { return second.done(); }));
+        CHECK_FALSE(second.value());
+    }
+    CHECK(loop.run(answer(true)) == true);
 }
 
 TEST_CASE("proof queue: a check that throws has failed")

@@ -38,6 +38,7 @@ const std::vector<ErrorCell> error_cells{
     {Errc::stopping, SessionEnd::stopped, SessionEnd::stopped},
     {Errc::cancelled, SessionEnd::authentication_failed, SessionEnd::client_left},
     {Errc::not_supported, SessionEnd::failed, SessionEnd::failed},
+    {Errc::owner_full, SessionEnd::limit_reached, SessionEnd::limit_reached},
     {std::error_code(asio::error::operation_aborted), SessionEnd::stopped, SessionEnd::start_failed},
     {std::error_code(asio::error::connection_reset), SessionEnd::client_left, SessionEnd::start_failed},
     // A code of another category that has the number of `Errc::rejected` and `Errc::full`.

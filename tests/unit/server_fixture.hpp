@@ -182,6 +182,7 @@ public:
     InstancePool pool;
     std::unique_ptr<Bridge> bridge;
     std::shared_ptr<AccessControl> access;
+    Acceptor* listener = nullptr;
     Server server;
     std::optional<Task<Result<void>>> running;
 
@@ -201,6 +202,7 @@ private:
         REQUIRE(acceptor);
         const auto address = (*acceptor)->address();
         port_ = static_cast<std::uint16_t>(std::atoi(address.c_str() + address.rfind(':') + 1));
+        listener = acceptor->get();
         std::vector<std::unique_ptr<Acceptor>> all;
         if (access)
             all.push_back(std::make_unique<ControlledAcceptor>(std::move(*acceptor), access));

@@ -10,6 +10,7 @@
 #include <instancer/authenticator/shared.hpp>
 
 #include "echo.hpp"
+#include "raw_client.hpp"
 #include "server_fixture.hpp"
 
 using namespace server_fixture;
@@ -207,4 +208,35 @@ TEST_CASE("server: a session without an instance as yet is listed, and can be en
     CHECK(fixture.server.kill(1));
     CHECK(fixture.rest(client) == " reset");
     CHECK(fixture.end() == SessionEnd::killed);
+}
+
+TEST_CASE("a worker that does not answer holds up no list of sessions")
+{
+    Workers workers{2};
+    Loop loop{workers.context(0)};
+    EventLog events;
+    FakeBackend backend(workers.control(), {});
+    InstancePool pool(workers.control(), "service", {}, backend, events);
+    PairBridge bridge;
+    std::vector<std::unique_ptr<Acceptor>> acceptors;
+    acceptors.push_back(std::move(*listen_tcp(workers.control(), {asio::ip::address_v4::loopback(), 0})));
+    const auto address = acceptors.front()->address();
+    Server server(workers, ServerOptions("service"), std::move(acceptors), std::make_unique<OpenAuthenticator>(), pool,
+                  bridge, events);
+    CHECK(server.addresses() == std::vector<std::string>{address});
+    auto running = loop.start(server.run());
+    loop.settle();
+    const auto port = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+    const daemon_test::RawClient one(port), other(port);
+    REQUIRE(loop.until([&] { return server.sessions() == 2; }));
+
+    // Nobody runs the second worker yet.
+    const auto some = loop.run(server.snapshot(1ms));
+    CHECK(some.size() == 1);
+    std::jthread second([&] { workers.context(1).run(); });
+    const auto all = loop.run(server.snapshot());
+    CHECK(all.size() == 2);
+    server.stop();
+    CHECK(loop.until([&] { return running.done(); }));
+    workers.stop();
 }

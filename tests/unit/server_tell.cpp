@@ -18,6 +18,16 @@ Setup telling()
     return setup;
 }
 
+/// Everybody is the same owner, each time with another identifier.
+class Ann final : public Authenticator {
+    asio::awaitable<Result<Admission>> do_authenticate(Stream&, const ClientInfo&) override
+    {
+        co_return Admission("ann", std::to_string(++clients_));
+    }
+
+    int clients_ = 0;
+};
+
 }  // namespace
 
 TEST_CASE("tell: a client that finds everything taken is told so, and then its connection ends in order")
@@ -38,6 +48,20 @@ TEST_CASE("tell: a client that finds everything taken is told so, and then its c
     CHECK(fixture.rest(client) == "all places are taken; come back later\n");
     CHECK(fixture.end() == SessionEnd::limit_reached);
     client.close();
+}
+
+TEST_CASE("tell: a client that has as many instances as one may have is told that, and not that all are taken")
+{
+    auto setup = telling();
+    setup.pool.max_instances = 2;
+    setup.pool.max_per_owner = 1;
+    setup.authenticator = std::make_unique<Ann>();
+    ServerFixture fixture(std::move(setup));
+    fixture.start();
+    auto first = fixture.joined();
+    auto client = fixture.connect();
+    CHECK(fixture.rest(client) == "you have as many instances as you may; come back when one has ended\n");
+    CHECK(fixture.end() == SessionEnd::limit_reached);
 }
 
 TEST_CASE("tell: clients hear their place in the queue, as it changes")

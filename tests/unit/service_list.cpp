@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -74,6 +75,7 @@ public:
     }
 
     void drain() override { notes_.lines.push_back(name() + " drains"); }
+    void retire() override { notes_.lines.push_back(name() + " retires"); }
     void stop() override
     {
         ready.set();
@@ -86,10 +88,10 @@ public:
         co_await reading.wait();
     }
 
-    asio::awaitable<void> report() override
+    asio::awaitable<std::string> condition() override
     {
         notes_.lines.push_back(name() + " reports");
-        co_return;
+        co_return std::string();
     }
 
     AsyncEvent ready, over, reading;
@@ -103,11 +105,11 @@ private:
 /// A list on one worker, which the test runs.
 class Fixture {
 public:
-    ScriptedService& add(const std::string& name)
+    ScriptedService& add(const std::string& name, std::optional<ServiceList::Id> replaced = {})
     {
         auto service = std::make_unique<ScriptedService>(name, workers.control(), notes);
         auto& added = *service;
-        last = list.add(std::move(service));
+        last = list.add(std::move(service), replaced);
         return added;
     }
 
@@ -180,6 +182,33 @@ TEST_CASE("service list: services come and go while others run")
     CHECK_FALSE(f.list.stop(one));
     CHECK_FALSE(f.list.drain(one));
     CHECK(f.list.drain(two));
+}
+
+TEST_CASE("service list: a service serves until the one that takes its place does")
+{
+    Fixture f;
+    f.add_serving("old");
+    const auto old = f.last;
+    auto& next = f.add("next", old);
+    auto& failing = f.add("failing", old);
+    f.loop.settle();
+    CHECK(f.list.snapshot().front().state == State::serving);
+    CHECK(f.list.snapshot().back().replaced == old);
+    failing.failure = "no image";
+    failing.ready.set();
+    f.loop.settle();
+    CHECK(f.notes.take() == Lines{"failing failed: no image", "failing is gone"});
+    CHECK(f.list.snapshot().front().state == State::serving);
+    next.ready.set();
+    f.loop.settle();
+    CHECK(f.notes.take() == Lines{"old retires", "next serves"});
+    CHECK(f.list.snapshot().front().state == State::ending);
+    REQUIRE(f.list.service(f.last - 1));
+    CHECK(f.list.service(f.last - 1)->name() == "next");
+    CHECK(f.list.service(f.last) == nullptr);
+    // It may be told to hurry yet.
+    CHECK(f.list.drain(old));
+    CHECK(f.notes.take() == Lines{"old drains"});
 }
 
 TEST_CASE("service list: it is waited for until the last one has gone, whenever that was added")

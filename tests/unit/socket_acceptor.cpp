@@ -176,6 +176,47 @@ TEST_CASE("socket acceptor: a Unix socket has the mode that was asked for, tells
     CHECK_FALSE(std::filesystem::exists(path));
 }
 
+TEST_CASE("socket acceptor: two that share a socket refuse nobody until both are closed")
+{
+    Loop loop;
+    Directory directory;
+    const auto path = directory.file("socket");
+    for (const bool is_unix : {false, true}) {
+        auto first = is_unix ? instancer::listen_unix(loop.executor(), path, 0600)
+                             : instancer::listen_tcp(loop.executor(), endpoint("127.0.0.1"));
+        REQUIRE(first);
+        const auto connect = [&, port = is_unix ? std::uint16_t{0} : port_of(**first)] {
+            return is_unix ? connected(path) : connected(endpoint("127.0.0.1", port));
+        };
+        const auto waiting = connect();
+        auto second = (*first)->share();
+        REQUIRE(second);
+        CHECK((*second)->address() == (*first)->address());
+        (*first)->close();
+        CHECK_FALSE((*first)->share());
+        CHECK(loop.run((*second)->accept(loop.executor())));
+        const auto next = connect();
+        CHECK(next);
+        CHECK(loop.run((*second)->accept(loop.executor())));
+        (*second)->close();
+        CHECK(std::filesystem::exists(path) == false);
+    }
+}
+
+TEST_CASE("socket acceptor: one that is paused listens again where it is shared")
+{
+    Loop loop;
+    auto first = instancer::listen_tcp(loop.executor(), endpoint("127.0.0.1"));
+    REQUIRE(first);
+    const auto port = port_of(**first);
+    REQUIRE((*first)->pause());
+    auto second = (*first)->share();
+    REQUIRE(second);
+    (*first)->close();
+    const auto client = connected(endpoint("127.0.0.1", port));
+    CHECK(loop.run((*second)->accept(loop.executor())));
+}
+
 TEST_CASE("socket acceptor: the umask takes nothing from a Unix socket's mode, and nothing is changed by its path")
 {
     Loop loop;

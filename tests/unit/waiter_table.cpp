@@ -38,3 +38,19 @@ TEST_CASE("waiter table: a name finds its client until that has its answer, and 
     CHECK(waiters.empty());
     CHECK(table[entry].waiters.size() == 0);
 }
+
+TEST_CASE("waiter table: a client that is answered at once gets a name of its own, and takes nobody's place")
+{
+    InstanceTable table;
+    WaiterTable waiters(table);
+    const auto ann = waiters.pass(), bob = waiters.pass();
+    CHECK(ann != 0);
+    CHECK(ann != bob);
+    CHECK(waiters.empty());
+    const auto waiting = waiters.add();
+    const auto carl = waiters.id(waiting), dora = waiters.pass();
+    CHECK((carl != ann && carl != bob && carl != dora));
+    CHECK(waiters.find(carl) == waiting);
+    for (const auto answered : {ann, bob, dora})
+        CHECK(waiters.find(answered) == WaiterTable::none);
+}

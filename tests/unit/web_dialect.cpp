@@ -31,6 +31,12 @@ std::string judged(const WebDialect& dialect, int status, std::string_view body,
     return verdict.admission() ? verdict.admission()->owner() + "/" + verdict.admission()->identifier() : "rejected";
 }
 
+Source address(int number)
+{
+    const asio::ip::tcp::endpoint peer(asio::ip::address_v4(0xc0000201u + static_cast<std::uint32_t>(number)), 1);
+    return Source(ClientInfo(peer, {}), 64);
+}
+
 std::string address_problem(const std::string& text)
 {
     const auto address = parse_web_address(text);
@@ -208,21 +214,21 @@ TEST_CASE("circuit breaker: after five failures in a row one trial in each pause
     CircuitBreaker::Clock::time_point now{};
     for (int i = 0; i < 4; ++i) {
         CHECK(breaker.allows(now));
-        CHECK_FALSE(breaker.failed(now));
+        CHECK_FALSE(breaker.failed(address(i), now));
     }
     CHECK_FALSE(breaker.succeeded());
     for (int i = 0; i < 4; ++i)
-        CHECK_FALSE(breaker.failed(now));
-    CHECK(breaker.failed(now));
+        CHECK_FALSE(breaker.failed(address(i), now));
+    CHECK(breaker.failed(address(4), now));
     // Others that were under way.
     for (int i = 0; i < 20; ++i)
-        CHECK_FALSE(breaker.failed(now + 500ms));
+        CHECK_FALSE(breaker.failed(address(i), now + 500ms));
     CHECK_FALSE(breaker.allows(now + 999ms));
     now += 1s;
     CHECK(breaker.allows(now));
     CHECK_FALSE(breaker.allows(now));
-    CHECK_FALSE(breaker.failed(now));
-    CHECK_FALSE(breaker.failed(now));
+    CHECK_FALSE(breaker.failed(address(0), now));
+    CHECK_FALSE(breaker.failed(address(0), now));
     CHECK_FALSE(breaker.allows(now + 1999ms));
     // A trial of which nothing is heard is not the last.
     CHECK(breaker.allows(now + 2s));
@@ -232,12 +238,25 @@ TEST_CASE("circuit breaker: after five failures in a row one trial in each pause
     CHECK(breaker.allows(now));
     for (int i = 0; i < 20; ++i) {
         breaker.allows(now);
-        breaker.failed(now);
+        breaker.failed(address(i), now);
         now += 30s;
     }
     now -= 30s;
     CHECK_FALSE(breaker.allows(now + 29s));
     CHECK(breaker.allows(now + 30s));
+}
+
+TEST_CASE("circuit breaker: one address cannot open it, however often its requests fail")
+{
+    CircuitBreaker breaker;
+    const CircuitBreaker::Clock::time_point now{};
+    for (int i = 0; i < 100; ++i)
+        CHECK_FALSE(breaker.failed(address(0), now));
+    CHECK(breaker.allows(now));
+    CHECK_FALSE(breaker.failed(address(1), now));
+    CHECK_FALSE(breaker.failed(address(1), now));
+    CHECK(breaker.failed(address(2), now));
+    CHECK_FALSE(breaker.allows(now));
 }
 
 TEST_CASE("admission cache: an admission has its time, a last one beyond that, and the oldest goes first")

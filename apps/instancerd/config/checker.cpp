@@ -109,6 +109,14 @@ Place place_of(const ServiceSettings& service, std::string_view option)
     return found == service.given.end() ? service.place : found->second;
 }
 
+Place place_of(const Settings& settings, std::string_view option)
+{
+    const auto found = settings.given.find(option);
+    if (found != settings.given.end())
+        return found->second;
+    return settings.services.empty() ? Place() : place_of(settings.services.front(), option);
+}
+
 void Checker::refuse(std::string_view option, std::string text)
 {
     if (!follows_from_unread(option, text))

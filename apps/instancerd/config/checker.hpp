@@ -12,6 +12,9 @@ namespace instancer::daemon {
 /// Where an option was given, or else the service as a whole.
 Place place_of(const ServiceSettings& service, std::string_view option);
 
+/// Where an option of the whole daemon was given: in the file, or beside a service on the command line.
+Place place_of(const Settings& settings, std::string_view option);
+
 /// One service as its checks see it, and where they complain.
 class Checker {
 public:

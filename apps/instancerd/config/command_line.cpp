@@ -9,6 +9,7 @@
 #include <instancer/version.hpp>
 
 #include "config/config.hpp"
+#include "ctl/ctl.hpp"
 #include "daemon/system.hpp"
 #include "modes/modes.hpp"
 #include "modes/relay/relay.hpp"
@@ -28,10 +29,11 @@ constexpr std::string_view purpose =
 constexpr std::string_view notes = R"(
 Durations read 300ms, 20s, 10m, 2h; 0 means no limit (--linger 0: no
 lingering). Sizes read 512k, 64m, 2g.
-SIGTERM and SIGINT let sessions finish, a second one stops now; SIGHUP reads the files of tokens,
-access rules, upstreams, the authentication string and a tunnel's configuration again; SIGUSR1
-logs every instance, session and upstream. Exit codes: 0 all went well, 1 a failure while running,
-2 a wrong command line or configuration.
+SIGTERM and SIGINT let sessions finish, a second one stops now; SIGHUP reads the configuration and
+the files of tokens, access rules, upstreams, the authentication string and a tunnel's
+configuration again; SIGUSR1 logs every instance, session and upstream; SIGUSR2 opens log files and
+recordings again. Exit codes: 0 all went well, 1 a failure while running, 2 a wrong command line or
+configuration.
 )";
 
 constexpr std::string_view tunnel_help =
@@ -86,6 +88,8 @@ std::string usage()
 {
     std::string text = "\n";
     for (const auto& command : commands()) {
+        if (command.is_part)
+            continue;
         auto words = std::string(command.words);
         words.resize(std::max<std::size_t>(words.size(), 6), ' ');
         text += "  instancerd " + words + " " + std::string(command.forms.front()) +
@@ -100,7 +104,7 @@ std::string option_help(Scope scope)
     std::string text;
     std::string_view group;
     for (const auto& option : options()) {
-        if (!includes(option.scope, scope) && !includes(option.scope, Scope::daemon))
+        if (!takes(scope, option.scope))
             continue;
         if (option.group != group) {
             group = option.group;
@@ -160,11 +164,11 @@ Parsed<void> join_words(std::vector<std::string>& arguments)
 /// Options of the table as one command of CLI11 knows them.
 class CommandOptions {
 public:
-    /// Those of that scope, and those of the daemon.
+    /// Those that a command of that scope takes.
     CommandOptions(CLI::App& app, Scope scope)
     {
         for (const auto& option : options())
-            if (includes(option.scope, scope) || includes(option.scope, Scope::daemon))
+            if (takes(scope, option.scope))
                 added_.emplace_back(&option, add(app, option));
     }
 
@@ -288,7 +292,7 @@ private:
         bare.remove_prefix(std::min(bare.find_first_not_of('-'), bare.size()));
         std::vector<std::string_view> knowing;
         for (const auto& other : commands())
-            if (other.has_own(bare))
+            if (!other.is_part && other.has_own(bare))
                 knowing.push_back(other.words);
         if (!knowing.empty())
             return "--" + std::string(bare) + " works only with instancerd " + alternatives(knowing) +
@@ -353,6 +357,42 @@ private:
     CLI::Option* strict_ = nullptr;
 };
 
+/// `ctl`: options of its own, between the words of its commands.
+class CtlForm {
+public:
+    explicit CtlForm(CLI::App& app) : app_(app.add_subcommand("ctl")), options_(*app_, Scope::ctl)
+    {
+        app_->set_help_flag();
+        app_->allow_extras();
+        help_ = app_->add_flag("-h,--help");
+    }
+
+    bool used() const { return app_->parsed(); }
+
+    Command read() const
+    {
+        const auto words = app_->remaining();
+        if (help_->count() > 0)
+            return Command(Command::Kind::print,
+                           ctl_usage(words.empty() ? std::string() : words[0]) + option_help(Scope::ctl));
+        for (const auto& word : words)
+            if (word.starts_with('-'))
+                return misuse(unknown_word("option " + one_line(word, 100), suggestion(word, options_.names(), "--"),
+                                           "ctl --help"));
+        Settings settings;
+        Problems problems;
+        options_.apply(Target(settings, nullptr), problems);
+        if (!problems.empty())
+            return misuse(problems.front().format({}));
+        return make_ctl_command(words, settings);
+    }
+
+private:
+    CLI::App* app_;
+    CommandOptions options_;
+    CLI::Option* help_;
+};
+
 }  // namespace
 
 Command parse_command_line(std::vector<std::string> arguments)
@@ -385,6 +425,7 @@ Command parse_command_line(std::vector<std::string> arguments)
     std::vector<QuickForm> quick_forms;
     for (const auto* mode : all_modes())
         quick_forms.emplace_back(app, mode->mode);
+    const CtlForm ctl(app);
     const FileForm file_forms[] = {{app, "run", Command::Kind::serve},
                                    {app, "check", Command::Kind::check},
                                    {app, "owners", Command::Kind::owners},
@@ -406,6 +447,8 @@ Command parse_command_line(std::vector<std::string> arguments)
     for (const auto& form : quick_forms)
         if (form.used())
             return form.read(std::move(command));
+    if (ctl.used())
+        return ctl.read();
     for (const auto& form : file_forms)
         if (form.asks_for_help())
             return Command(Command::Kind::print, std::string(file_help));

@@ -26,14 +26,17 @@
 #include <instancer/relay/relay_greeting.hpp>
 #include <instancer/relay/relay_options.hpp>
 
+#include "admin/admin_settings.hpp"
 #include "authentication/settings.hpp"
 #include "config/problem.hpp"
 #include "crowd/crowd_settings.hpp"
+#include "ctl/ctl_settings.hpp"
 #include "files/access.hpp"
 #include "flags/flag_settings.hpp"
 #include "modes/mode.hpp"
 #include "modes/oci/oci_settings.hpp"
 #include "modes/tunnel/tunnel_settings.hpp"
+#include "observe/watch_settings.hpp"
 #include "options/values.hpp"
 #include "proof/proof_settings.hpp"
 #include "relaxing/relaxing_settings.hpp"
@@ -233,7 +236,9 @@ public:
     LogLevel log_level = LogLevel::info;
     LogFormat log_format = LogFormat::text;
     std::string log_file;  ///< Empty: standard error.
-    std::string init;      ///< Path of instancer-init; empty: it is looked for.
+    AdminSettings admin;
+    CtlSettings ctl;
+    std::string init;  ///< Path of instancer-init; empty: it is looked for.
     std::size_t threads;
     std::chrono::microseconds busy_poll{0};
     std::size_t max_instances = 0;
@@ -241,6 +246,7 @@ public:
     std::size_t max_unadmitted_per_source = 0;
     std::size_t max_per_owner = 0;
     std::chrono::milliseconds drain_timeout{30'000};
+    WatchSettings watch;
     std::vector<ServiceSettings> services;
 
     Settings();

@@ -13,6 +13,7 @@
 
 #include <instancer/backend/unbound_limits.hpp>
 
+#include "admin/admin_options.hpp"
 #include "authentication/ways.hpp"
 #include "config/checker.hpp"
 #include "crowd/crowd.hpp"
@@ -20,21 +21,13 @@
 #include "files/access.hpp"
 #include "flags/flags.hpp"
 #include "modes/modes.hpp"
+#include "observe/watch.hpp"
 #include "proof/proof.hpp"
 #include "relaxing/relaxing.hpp"
 
 namespace instancer::daemon {
 
 namespace {
-
-/// Where an option of the whole daemon was given: in the file, or beside a service on the command line.
-Place place_of(const Settings& settings, std::string_view option)
-{
-    const auto found = settings.given.find(option);
-    if (found != settings.given.end())
-        return found->second;
-    return settings.services.empty() ? Place() : place_of(settings.services.front(), option);
-}
 
 /// Where a service listens, each with the option that says so.
 std::vector<Listener> listeners_of(const ServiceSettings& service)
@@ -353,6 +346,8 @@ Problems validate(const Settings& settings)
                               settings.init + ": " +
                                   (is_directory(settings.init) ? "is a directory" : std::strerror(errno)) +
                                   "; correct the path, or leave it out");
+    check_watch(settings, problems);
+    check_admin(settings, problems);
     return problems;
 }
 

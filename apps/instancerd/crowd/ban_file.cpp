@@ -189,21 +189,47 @@ void BanKeeper::note(const Ban& ban)
     thread_.post([this] { synchronize(false); });
 }
 
+void BanKeeper::ban(const Network& network, std::chrono::seconds duration, const std::string& reason)
+{
+    const Ban ban(network, std::chrono::system_clock::now() + duration, reason);
+    bans_->add(ban);
+    note(ban);
+}
+
+bool BanKeeper::unban(const Network& network)
+{
+    if (!bans_->remove(network))
+        return false;
+    log_.notice(service_.name, "the ban of " + network.to_string() + " was lifted");
+    if (service_.crowd.ban_file.empty())
+        return true;
+    {
+        const std::lock_guard lock(mutex_);
+        std::erase_if(fresh_, [&](const Ban& ban) { return ban.network == network; });
+        lifted_.push_back(network);
+    }
+    thread_.post([this] { synchronize(false); });
+    return true;
+}
+
 void BanKeeper::synchronize(bool tell)
 {
     const auto& file = service_.crowd.ban_file;
     std::vector<Ban> fresh;
+    std::vector<Network> lifted;
     {
         const std::lock_guard lock(mutex_);
         fresh.swap(fresh_);
+        lifted.swap(lifted_);
     }
-    if (fresh.empty() && !tell)
+    if (fresh.empty() && lifted.empty() && !tell)
         return;
     const auto text = read_if_there(file);
     const bool changed = !text || *text != written_;
     const auto keep_for_later = [&] {
         const std::lock_guard lock(mutex_);
         fresh_.insert(fresh_.begin(), fresh.begin(), fresh.end());
+        lifted_.insert(lifted_.begin(), lifted.begin(), lifted.end());
     };
     if (!changed && !tell)
         // One that began while the file was adopted last was lost with that.
@@ -211,6 +237,10 @@ void BanKeeper::synchronize(bool tell)
             bans_->add(ban);
     else if (!adopt(text, fresh, tell))
         return keep_for_later();
+    // The file that was adopted may hold them yet; one that was banned again since is among the fresh.
+    for (const auto& network : lifted)
+        if (std::none_of(fresh.begin(), fresh.end(), [&](const Ban& ban) { return ban.network == network; }))
+            bans_->remove(network);
     auto now = print_bans(bans_->remembered());
     if (now == *text)
         return;

@@ -41,6 +41,12 @@ public:
 
     const std::shared_ptr<Bans>& bans() const noexcept { return bans_; }
 
+    /// Bans a network for that long, as an operator wishes.
+    void ban(const Network& network, std::chrono::seconds duration, const std::string& reason);
+
+    /// Ends the ban of exactly that network; false when there is none.
+    bool unban(const Network& network);
+
     /// Reads the file again, and says in the log what came of it.
     void reload();
 
@@ -58,7 +64,8 @@ private:
     std::shared_ptr<Bans> bans_;
     std::string written_;  ///< What the file held last; the thread's own.
     std::mutex mutex_;
-    std::vector<Ban> fresh_;  ///< Those that the file has yet to hold.
+    std::vector<Ban> fresh_;       ///< Those that the file has yet to hold.
+    std::vector<Network> lifted_;  ///< Those that the file may still hold.
     HelperThreads thread_{1};
 };
 

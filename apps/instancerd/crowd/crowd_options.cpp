@@ -59,16 +59,13 @@ Parsed<void> set_ban_time(Target to, const std::string& text)
 /// The text that the operator calls `name`; none when there is no such.
 std::string* text_of(CrowdSettings& crowd, std::string_view name)
 {
-    const std::pair<std::string_view, std::string*> texts[] = {{"queued", &crowd.texts.queued},
-                                                               {"full", &crowd.texts.full},
-                                                               {"often", &crowd.texts.often},
-                                                               {"late", &crowd.texts.late},
-                                                               {"rejected", &crowd.texts.rejected},
-                                                               {"silent", &crowd.texts.silent},
-                                                               {"unavailable", &crowd.texts.unavailable},
-                                                               {"stopping", &crowd.texts.stopping},
-                                                               {"warning", &crowd.warning},
-                                                               {"idle", &crowd.idle_warning}};
+    const std::pair<std::string_view, std::string*> texts[] = {
+        {"queued", &crowd.texts.queued},     {"full", &crowd.texts.full},
+        {"enough", &crowd.texts.enough},     {"often", &crowd.texts.often},
+        {"late", &crowd.texts.late},         {"rejected", &crowd.texts.rejected},
+        {"silent", &crowd.texts.silent},     {"unavailable", &crowd.texts.unavailable},
+        {"stopping", &crowd.texts.stopping}, {"warning", &crowd.warning},
+        {"idle", &crowd.idle_warning}};
     const auto found = std::find_if(std::begin(texts), std::end(texts), [&](const auto& t) { return t.first == name; });
     return found == std::end(texts) ? nullptr : found->second;
 }
@@ -97,9 +94,8 @@ Parsed<void> set_text(Target to, const std::string& text)
         return wrong(assignment.error());
     auto* const place = text_of(to.service->crowd, assignment->first);
     if (!place)
-        return wrong(
-            in_quotes(assignment->first) +
-            " is no text; write queued, full, often, late, rejected, silent, unavailable, stopping, warning or idle");
+        return wrong(in_quotes(assignment->first) + " is no text; write queued, full, enough, often, late, rejected, "
+                                                    "silent, unavailable, stopping, warning or idle");
     if (const auto unknown = unknown_placeholder(assignment->first, assignment->second); !unknown.empty())
         return wrong(in_quotes(unknown) + " stands for nothing in " + in_quotes(assignment->first) +
                      "; write {wait}, or in queued {position} and {waiting}");
@@ -144,8 +140,8 @@ constexpr Option table[] = {
      "tell clients in a line why they are refused, and their place in the queue whenever it changes. Without it they "
      "get no byte"},
     {told, "tell-text", custom<Shape::map, set_text>.called("NAME=TEXT"), Scope::queued, {},
-     "another text for queued, full, often, late, rejected, silent, unavailable, stopping, warning or idle, with the escapes "
-     "of C; empty: nothing is said. {position} and {waiting} stand for a place in the queue, {wait} for how long it takes",
+     "another text for queued, full, enough, often, late, rejected, silent, unavailable, stopping, warning or idle, with the "
+     "escapes of C; empty: nothing is said. {position} and {waiting} stand for a place in the queue, {wait} for how long it takes",
      {.needs = {{{{"tell"}, {"warn-before", {}, "DURATION"}}}}}},
     {told, "warn-before", duration<&S::pool, &PoolOptions::warn_before>, Scope::instances, {},
      "write a line into each session this long before it ends by ttl, idle, session-timeout, session-idle, "

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <exception>
@@ -21,16 +22,23 @@
 #include <unistd.h>
 
 #include <instancer/async/helper_threads.hpp>
+#include <instancer/text/exception_text.hpp>
 
+#include "admin/admin.hpp"
 #include "authentication/authentication.hpp"
-#include "config/changes.hpp"
 #include "config/validate.hpp"
 #include "daemon/listen.hpp"
 #include "daemon/preparation.hpp"
 #include "daemon/service_list.hpp"
 #include "daemon/service_manager.hpp"
 #include "daemon/system.hpp"
+#include "metrics/metrics_reader.hpp"
+#include "metrics/metrics_server.hpp"
+#include "observe/access_log.hpp"
 #include "observe/log.hpp"
+#include "observe/output_file.hpp"
+#include "reload/reloader.hpp"
+#include "status/event_ring.hpp"
 
 namespace instancer::daemon {
 
@@ -72,25 +80,27 @@ Parsed<void> open_log_file(const std::string& file)
 {
     if (file.empty())
         return {};
-    // A pipe that nobody reads must not hold us up.
-    const instancer::UniqueFd fd(
-        ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640));
-    if (!fd || ::fcntl(fd.get(), F_SETFL, O_APPEND) != 0 || ::dup2(fd.get(), STDERR_FILENO) < 0)
-        return wrong(file + " cannot be opened for the log: " +
-                     (errno == ENXIO ? "it is a pipe that nobody reads" : std::strerror(errno)));
+    const auto fd = open_to_append(file, "the log");
+    if (!fd)
+        return wrong(fd.error());
+    // Others may write to standard error as well.
+    if (::fcntl(fd->get(), F_SETFL, O_APPEND) != 0 || ::dup2(fd->get(), STDERR_FILENO) < 0)
+        return wrong(file + " cannot be opened for the log: " + std::strerror(errno));
     return {};
 }
 
 /// All services and the signals that they obey.
 class Daemon final : private ServiceObserver {
 public:
-    Daemon(std::shared_ptr<const Settings> settings, Log& log)
+    Daemon(std::shared_ptr<const Settings> settings, std::vector<std::string> arguments, Log& log)
         : settings_(std::move(settings)),
           log_(log),
           workers_(settings_->threads),
           signals_(workers_.control()),
           context_(workers_, *settings_, log),
-          services_(workers_, *this, log)
+          services_(workers_, *this, log),
+          metrics_(workers_, context_.metrics, *context_.unadmitted, [this] { return measure(); }),
+          reloader_(std::move(arguments), *settings_, context_, services_, file_thread_)
     {
         workers_.busy_poll(settings_->busy_poll);
     }
@@ -98,9 +108,14 @@ public:
     /// Does all that can fail before anything is served.
     Parsed<void> prepare()
     {
+        if (auto opened = open_access_log(); !opened)
+            return opened;
         // First, because it waits for a daemon of this name that is just ending, with its listeners; but a busy port
         // says more than a taken name.
         auto name = claim_name(settings_->daemon_name());
+        // Before anything is logged on another thread.
+        if (auto opened = open_admin(); !opened)
+            return opened;
         auto prepared = prepare_services(settings_, context_);
         if (!prepared)
             return wrong(prepared.error());
@@ -108,6 +123,8 @@ public:
             return wrong(name.error());
         name_ = std::move(*name);
         prepared_ = std::move(*prepared);
+        if (auto opened = open_metrics(); !opened)
+            return opened;
         context_.unadmitted->set_limit(max_unadmitted());
         for (const auto& service : settings_->services)
             for (const auto& warning : warnings_of(*settings_, service))
@@ -124,10 +141,14 @@ public:
         for (const int signal : obeyed)
             signals_.add(signal);
         wait_for_signal();
+        serve_metrics();
         for (auto& service : prepared_)
             services_.add(std::move(service));
         asio::co_spawn(workers_.control(), wait_for_end(), asio::detached);
+        if (admin_)
+            admin_->start();
         workers_.run();
+        metrics_server_.reset();
         // One that comes while everything is being put away changes nothing any more.
         signals_.clear();
         for (const int signal : obeyed)
@@ -135,8 +156,48 @@ public:
         return exit_code_;
     }
 
+    /// Opens every file anew that something like logrotate may have moved away. What goes wrong is a warning.
+    asio::awaitable<void> reopen_files()
+    {
+        auto reopen = [this, file = reloader_.in_force().log_file] {
+            auto errors = context_.files.reopen();
+            if (const auto opened = open_log_file(file); !opened)
+                errors.push_back(opened.error() + "; the log stays where it was");
+            return errors;
+        };
+        auto call = file_thread_.run(std::move(reopen));
+        const auto errors = co_await std::move(call);
+        for (const auto& error : errors)
+            log_.warning({}, error);
+    }
+
 private:
-    static constexpr int obeyed[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    static constexpr std::size_t remembered_events = 5000;  ///< A guess: some minutes of a busy event.
+
+    static constexpr int obeyed[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+
+    Parsed<void> open_access_log()
+    {
+        if (settings_->watch.access_log.empty())
+            return {};
+        auto opened = AccessLog::open(settings_->watch.access_log, log_);
+        if (!opened)
+            return wrong(opened.error());
+        context_.access_log = std::move(*opened);
+        context_.files.add(context_.access_log);
+        return {};
+    }
+
+    Parsed<void> open_admin()
+    {
+        if (!settings_->admin.address)
+            return {};
+        auto admin = Admin::open(*settings_, context_, services_, events_);
+        if (!admin)
+            return wrong(admin.error());
+        admin_ = std::move(*admin);
+        return {};
+    }
 
     /// Asked when everything listens. Three quarters of the descriptors are left to clients that are admitted, to
     /// starts, upstreams and the log.
@@ -149,6 +210,39 @@ private:
                                  " descriptors are left for everything: clients who say nothing can take all of them; "
                                  "lower it, or raise the limit of open files");
         return given.value_or(std::max<std::size_t>(left / 4, 16));
+    }
+
+    Parsed<void> open_metrics()
+    {
+        if (!settings_->watch.metrics)
+            return {};
+        metrics_server_ = make_metrics_server(metrics_, log_);
+        return metrics_server_->listen(*settings_->watch.metrics, context_.inherited);
+    }
+
+    void serve_metrics()
+    {
+        if (!metrics_server_)
+            return;
+        metrics_server_->start();
+        for (const auto& address : metrics_server_->addresses())
+            log_.info("metrics are served on " + address);
+    }
+
+    /// Services of one name, one of which takes the place of the other, are one.
+    std::vector<MetricsMoment::Service> measure()
+    {
+        std::vector<MetricsMoment::Service> all;
+        services_.for_each([&](const RunningService& service) {
+            auto& counted = context_.metrics.of(service.settings().service());
+            const auto same =
+                std::find_if(all.begin(), all.end(), [&](const auto& other) { return &other.metrics == &counted; });
+            if (same != all.end())
+                same->gauges.add(service.gauges());
+            else
+                all.emplace_back(counted, service.gauges());
+        });
+        return all;
     }
 
     void wait_for_signal()
@@ -164,8 +258,9 @@ private:
     void obey(int signal)
     {
         switch (signal) {
-        case SIGHUP: reload(); return;
+        case SIGHUP: obey_hangup(); return;
         case SIGUSR1: services_.report_all(); return;
+        case SIGUSR2: asio::co_spawn(workers_.control(), reopen_files(), asio::detached); return;
         default: break;
         }
         if (std::exchange(draining_, true)) {
@@ -175,81 +270,134 @@ private:
         }
         log_.info("finishing the sessions that are going on; once more to stop now");
         tell_service_manager("STOPPING=1");
+        reloader_.close();
         services_.drain_all();
     }
 
-    void reload()
+    /// One that comes while another one is obeyed is obeyed after it, so that what the files hold last is in force.
+    void obey_hangup()
     {
-        asio::co_spawn(workers_.control(), reopen_log(), asio::detached);
-        if (!settings_->file.empty())
-            asio::co_spawn(workers_.control(), report_changes(), asio::detached);
-        services_.reload_all(file_thread_);
+        hangup_wanted_ = true;
+        if (std::exchange(obeying_hangup_, true))
+            return;
+        asio::co_spawn(workers_.control(), obey_hangups(), [this](std::exception_ptr failure) {
+            obeying_hangup_ = false;
+            if (failure)
+                log_.warning({}, "reading the configuration again failed: " + exception_text(failure));
+            if (hangup_wanted_)
+                obey_hangup();
+        });
     }
 
-    asio::awaitable<void> reopen_log()
+    asio::awaitable<void> obey_hangups()
     {
-        auto open = [this] { return open_log_file(settings_->log_file); };
+        while (std::exchange(hangup_wanted_, false)) {
+            auto reopening = reopen_files();
+            co_await std::move(reopening);
+            services_.reload_all(file_thread_);
+            if (settings_->file.empty())
+                continue;
+            auto reloading = reload(false);
+            const auto report = co_await std::move(reloading);
+            log_report(report, settings_->file, log_);
+        }
+    }
+
+    /// Reads the configuration again and has the services follow it; with `dry_run` it only says what that would
+    /// change.
+    asio::awaitable<ReloadReport> reload(bool dry_run)
+    {
+        if (!dry_run)
+            tell_reloading();
+        const auto log_file = reloader_.in_force().log_file;
+        auto reloading = reloader_.reload(dry_run);
+        auto report = co_await std::move(reloading);
+        if (reloader_.in_force().log_file != log_file) {
+            auto reopening = reopen_log(reloader_.in_force().log_file);
+            co_await std::move(reopening);
+        }
+        if (!dry_run)
+            tell_ready();
+        co_return report;
+    }
+
+    asio::awaitable<void> reopen_log(std::string file)
+    {
+        auto open = [&file] { return open_log_file(file); };
         auto call = file_thread_.run(std::move(open));
         const auto opened = co_await std::move(call);
         if (!opened)
             log_.warning({}, opened.error() + "; the log stays where it was");
     }
 
-    asio::awaitable<void> report_changes()
-    {
-        const auto& file = settings_->file;
-        auto compare = [this, &file]() -> Parsed<std::vector<std::string>> {
-            const auto text = read_file(file);
-            return text ? changes_between(settings_->text, *text, file) : wrong(text.error());
-        };
-        auto call = file_thread_.run(std::move(compare));
-        const auto changes = co_await std::move(call);
-        if (!changes)
-            log_.warning({}, changes.error() + "; a restart would fail");
-        else if (!changes->empty())
-            log_.warning({},
-                         file + " has changed: " + joined(*changes) + "; run instancerd check, and restart to use it");
-    }
-
     /// The service manager hears when the last service takes clients in: to pull an image can take long.
-    void serving(const RunningService&) override
+    void tell_ready()
     {
         if (!draining_ && services_.none_starting())
             tell_service_manager("READY=1");
     }
+
+    void tell_reloading()
+    {
+        const auto now = std::chrono::steady_clock::now().time_since_epoch();
+        const auto time = std::chrono::duration_cast<std::chrono::microseconds>(now).count();
+        if (!draining_)
+            tell_service_manager("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(time));
+    }
+
+    void serving(const RunningService&) override { tell_ready(); }
 
     void ended(const RunningService&) override {}
 
     void failed(const RunningService& service, const std::string& why) override
     {
         log_.error(service.name() + ": " + why);
-        exit_code_ = 1;
-        services_.stop_all();
+        // One that came by a configuration that was read again leaves the others alone.
+        const bool is_first = &service.settings().daemon() == settings_.get();
+        const bool is_last = services_.snapshot().size() == 1;
+        exit_code_ = is_first || is_last ? 1 : exit_code_;
+        if (is_first)
+            services_.stop_all();
+        else
+            tell_ready();
     }
 
     asio::awaitable<void> wait_for_end()
     {
         co_await services_.wait_empty();
+        if (admin_) {
+            // On another thread, since questions that are going on are answered on this one.
+            auto stop = [this] { return admin_->stop(), true; };
+            auto stopping = file_thread_.run(std::move(stop));
+            co_await std::move(stopping);
+        }
         log_.info("ended");
         workers_.stop();
     }
 
     const std::shared_ptr<const Settings> settings_;
     Log& log_;
+    EventRing events_{remembered_events};  ///< For the admin address.
     Workers workers_;
     asio::signal_set signals_;
     instancer::UniqueFd name_;
     ServiceContext context_;
     PreparedServices prepared_;
     ServiceList services_;
+    MetricsReader metrics_;
+    std::unique_ptr<HttpServer> metrics_server_;  ///< None where nobody may ask.
+    std::unique_ptr<Admin> admin_;                ///< None where nobody may ask.
     HelperThreads file_thread_{1};
+    Reloader reloader_;
+    bool hangup_wanted_ = false;
+    bool obeying_hangup_ = false;
     bool draining_ = false;
     int exit_code_ = 0;
 };
 
 }  // namespace
 
-int serve(const Settings& settings)
+int serve(const Settings& settings, std::vector<std::string> arguments)
 {
     open_standard_streams();
     const auto opened = open_log_file(settings.log_file);
@@ -262,7 +410,7 @@ int serve(const Settings& settings)
     }
     raise_descriptor_limit();
     try {
-        Daemon daemon(std::make_shared<const Settings>(settings), log);
+        Daemon daemon(std::make_shared<const Settings>(settings), std::move(arguments), log);
         if (const auto ready = daemon.prepare(); !ready) {
             log.error(ready.error());
             return 1;

@@ -14,7 +14,8 @@ namespace instancer::daemon {
 
 std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& executor,
                                                    const ServiceSettings& service, AccessRules rules,
-                                                   std::shared_ptr<UnadmittedLimit> unadmitted, const BanKeeper* bans)
+                                                   std::shared_ptr<UnadmittedLimit> unadmitted, const BanKeeper* bans,
+                                                   std::shared_ptr<ConnectionCounts> counts)
 {
     AccessControlOptions options;
     options.rules = std::move(rules);
@@ -27,6 +28,7 @@ std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& 
         options.proxies.add(true, network);
     options.unadmitted = std::move(unadmitted);
     options.bans = bans ? bans->bans() : nullptr;
+    options.counts = std::move(counts);
     add_crowd(options, service);
     return std::make_shared<AccessControl>(executor, std::move(options));
 }
@@ -89,26 +91,37 @@ InstanceService::InstanceService(const OwnedSettings& settings, ServiceContext& 
       drain_timeout_(service_.drain_timeout.value_or(settings.daemon().drain_timeout)),
       log_(context.log),
       authentication_(std::move(*parts.authentication)),
-      backend_(std::move(parts.backend)),
-      bans_(keep_bans(service_, log_))
+      memory_(context.succession.memory_of(name_)),
+      pool_options_(parts.pool),
+      instances_(context.succession.instances()),
+      bans_(keep_bans(service_, log_)),
+      has_predecessor_(instances_ != nullptr)
 {
     const auto control = context.workers.control();
+    auto& events = context.events_of(service_);
     log_.name_owners(name_, authentication_.owners());
-    pool_ = std::make_unique<InstancePool>(control, name_, parts.pool, *backend_, log_, std::move(parts.budget));
-    bridge_ = make_bridge(service_, log_);
+    if (!instances_)
+        instances_ = std::make_shared<ServiceInstances>(context.workers, name_, pool_options_, std::move(parts.backend),
+                                                        !context.succession.running().contains(name_), events,
+                                                        std::move(parts.budget));
+    else if (context.succession.restarts())
+        next_backend_ = std::move(parts.backend);
+    pool_ = &instances_->pool();
+    bridge_ = make_bridge(service_, log_, context.files);
     if (service_.needs_access_control()) {
-        access_ = make_access_control(control, service_, std::move(parts.rules), context.unadmitted, bans_.get());
+        access_ = make_access_control(control, service_, std::move(parts.rules), context.unadmitted, bans_.get(),
+                                      memory_.connections());
         for (auto& acceptor : parts.acceptors)
             acceptor = std::make_unique<ControlledAcceptor>(std::move(acceptor), access_);
     }
     auto options = make_server_options(name_, service_, context.unadmitted);
+    options.session_count = memory_.session_count();
     if (service_.proof.is_asked()) {
-        proof_ = std::make_unique<ProofGate>(control, service_, *pool_, context.unadmitted, log_);
+        proof_ = std::make_unique<ProofGate>(control, service_, *pool_, context.unadmitted, events, log_);
         proof_->add_to(options, context.proof_queue());
         events_.add(*proof_);
     }
-    // Last: what a line of it tells counts already.
-    events_.add(log_);
+    events_.add(events);
     if (service_.authentication.menu)
         options.identified_stages.push_back(std::make_shared<MenuStage>(
             name_, control, *pool_, service_.pool.extension != PoolOptions::Duration::zero()));
@@ -120,7 +133,62 @@ InstanceService::InstanceService(const OwnedSettings& settings, ServiceContext& 
 asio::awaitable<Result<void>> InstanceService::run(std::function<void()> serving)
 {
     server_->on_serving(std::move(serving));
-    return server_->run();
+    if (has_predecessor_) {
+        taking_over_ = true;
+        auto preparing = take_over_instances();
+        auto taken = co_await std::move(preparing);
+        taking_over_ = false;
+        if (given_up_)
+            co_return Result<void>();
+        if (!taken)
+            co_return taken;
+    }
+    if (bans_)
+        memory_.keep_bans(bans_->bans(), service_.crowd.ban_file.empty());
+    auto running = server_->run();
+    co_return co_await std::move(running);
+}
+
+asio::awaitable<Result<void>> InstanceService::take_over_instances()
+{
+    if (!next_backend_) {
+        instances_->use(pool_options_);
+        co_return Result<void>();
+    }
+    if (!instances_->can_use(*next_backend_))
+        co_return fail(Errc::bad_request, "its instances would be of another kind; restart the daemon for that");
+    auto preparing = next_backend_->prepare();
+    auto prepared = co_await std::move(preparing);
+    if (prepared && !given_up_)
+        instances_->use(pool_options_, std::move(next_backend_));
+    co_return prepared;
+}
+
+bool InstanceService::give_up()
+{
+    if (!taking_over_)
+        return false;
+    given_up_ = true;
+    next_backend_->interrupt();
+    return true;
+}
+
+void InstanceService::drain()
+{
+    if (!give_up())
+        server_->drain(drain_timeout_);
+}
+
+void InstanceService::stop()
+{
+    if (!give_up())
+        server_->stop();
+}
+
+void InstanceService::retire()
+{
+    retired_ = true;
+    server_->retire();
 }
 
 class InstanceService::Files {
@@ -170,22 +238,16 @@ asio::awaitable<std::set<std::string>> InstanceService::present_owners()
     co_return owners;
 }
 
-asio::awaitable<void> InstanceService::report()
+ServiceGauges InstanceService::gauges() const
 {
-    report_instances();
-    const auto sessions = co_await server_->snapshot();
-    for (const auto& session : sessions)
-        log_.session(session);
-}
-
-void InstanceService::report_instances()
-{
-    const auto instances = pool_->snapshot();
-    if (instances.empty())
-        log_.notice(name_, "no instances");
-    for (const auto& instance : instances)
-        log_.instance(name_, instance.name, instance.state, instance.owner, instance.age, instance.clients,
-                      instance.bytes_up, instance.bytes_down);
+    ServiceGauges gauges;
+    // Instances that it shares are its successor's to count.
+    if (!retired_)
+        gauges.add(pool_->load(), pool_->traffic());
+    gauges.places = server_->places();
+    if (bans_)
+        gauges.bans = bans_->bans()->list().size();
+    return gauges;
 }
 
 }  // namespace instancer::daemon

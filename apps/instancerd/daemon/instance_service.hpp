@@ -30,13 +30,16 @@
 #include "daemon/running_service.hpp"
 #include "observe/log.hpp"
 #include "proof/proof_gate.hpp"
+#include "reload/service_instances.hpp"
 
 namespace instancer::daemon {
 
-/// Who may connect to a service.
+/// Who may connect to a service. `counts` also hold the connections to its predecessors; null: it has counts of its
+/// own.
 std::shared_ptr<AccessControl> make_access_control(const asio::any_io_executor& executor,
                                                    const ServiceSettings& service, AccessRules rules,
-                                                   std::shared_ptr<UnadmittedLimit> unadmitted, const BanKeeper* bans);
+                                                   std::shared_ptr<UnadmittedLimit> unadmitted, const BanKeeper* bans,
+                                                   std::shared_ptr<ConnectionCounts> counts = nullptr);
 
 /// What the file of access rules holds now; none where there is no such file.
 ///
@@ -102,13 +105,18 @@ public:
     /// Serves until drained or stopped.
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
 
-    void drain() override { server_->drain(drain_timeout_); }
-    void stop() override { server_->stop(); }
+    void drain() override;
+    void stop() override;
+    void retire() override;
+    std::shared_ptr<ServiceInstances> instances() const override { return instances_; }
 
     asio::awaitable<void> reload(HelperThreads& reader) override;
 
-    /// Logs every instance and every session.
-    asio::awaitable<void> report() override;
+    /// Instances that it shares with its successor are that one's to show.
+    std::vector<ServicePart> parts() override { return {{name_, *server_, retired_ ? nullptr : pool_}}; }
+    BanKeeper* bans() override { return bans_.get(); }
+
+    ServiceGauges gauges() const override;
 
     Server& server() noexcept { return *server_; }
 
@@ -121,21 +129,32 @@ private:
     /// Those that have sessions or instances, by their hash.
     asio::awaitable<std::set<std::string>> present_owners();
 
-    void report_instances();
+    /// Puts the options, and the backend if it is another one, into force for the instances that it takes over.
+    asio::awaitable<Result<void>> take_over_instances();
+
+    /// Ends the preparations of a service that has yet to take over instances. False where it has.
+    bool give_up();
 
     const ServiceSettings& service_;
     const std::string& name_;
     std::chrono::milliseconds drain_timeout_;
     Log& log_;
     Authentication authentication_;
-    std::unique_ptr<InstanceBackend> backend_;
-    std::unique_ptr<InstancePool> pool_;
+    ServiceMemory& memory_;
+    PoolOptions pool_options_;
+    std::unique_ptr<InstanceBackend> next_backend_;  ///< Until instances that are taken over are started by it.
+    std::shared_ptr<ServiceInstances> instances_;
+    InstancePool* pool_;
     std::unique_ptr<Bridge> bridge_;
     std::unique_ptr<BanKeeper> bans_;        ///< None where nobody is banned.
     std::shared_ptr<AccessControl> access_;  ///< None where everybody is let in.
     std::unique_ptr<ProofGate> proof_;       ///< None where no proof of work is asked for.
     EventList events_;                       ///< Of the server.
     std::unique_ptr<Server> server_;
+    bool has_predecessor_;
+    bool taking_over_ = false;  ///< From the beginning of the run until it serves.
+    bool given_up_ = false;
+    bool retired_ = false;
 };
 
 }  // namespace instancer::daemon

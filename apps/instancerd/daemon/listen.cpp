@@ -99,6 +99,47 @@ Parsed<Acceptors> listen_tcp_on(const asio::any_io_executor& executor, const Add
     return acceptors;
 }
 
+Parsed<Acceptors> listen_unix_on(const asio::any_io_executor& executor, const Address& address,
+                                 const UnixPermissions& permissions)
+{
+    auto acceptor = listen_unix(executor, address.name(), permissions);
+    if (!acceptor)
+        return cannot_listen(address, acceptor.error().code());
+    Acceptors acceptors;
+    acceptors.push_back(std::move(*acceptor));
+    return acceptors;
+}
+
+/// On the sockets of that name that the service manager passed.
+Parsed<Acceptors> listen_on_passed(const asio::any_io_executor& executor, const Address& address,
+                                   InheritedSockets& inherited)
+{
+    Acceptors acceptors;
+    for (auto& socket : inherited.take(address.name())) {
+        auto acceptor = adopt_listener(executor, std::move(socket));
+        if (!acceptor)
+            return wrong("cannot listen on " + address.text() +
+                         ": it is no listening stream socket; write ListenStream= in the socket unit");
+        acceptors.push_back(std::move(*acceptor));
+    }
+    if (acceptors.empty())
+        return wrong("cannot listen on " + address.text() +
+                     ": no socket of that name was passed; start it from a "
+                     "systemd socket unit with FileDescriptorName=" +
+                     address.name());
+    return acceptors;
+}
+
+Parsed<Acceptors> open_listeners(const asio::any_io_executor& executor, const Address& address,
+                                 const UnixPermissions& permissions, InheritedSockets& inherited)
+{
+    switch (address.kind()) {
+    case Address::Kind::tcp: return listen_tcp_on(executor, address);
+    case Address::Kind::unix_socket: return listen_unix_on(executor, address, permissions);
+    default: return listen_on_passed(executor, address, inherited);
+    }
+}
+
 /// Who listens on a Unix socket; 0 when nobody does.
 pid_t listening_process(const sockaddr* address, socklen_t size)
 {
@@ -174,29 +215,12 @@ Parsed<UnixPermissions> unix_permissions_of(const ServiceSettings& service)
 Parsed<Acceptors> listen_on(const asio::any_io_executor& executor, const Address& address,
                             const UnixPermissions& permissions, InheritedSockets& inherited)
 {
-    if (address.kind() == Address::Kind::tcp)
-        return listen_tcp_on(executor, address);
-    Acceptors acceptors;
-    if (address.kind() == Address::Kind::unix_socket) {
-        auto acceptor = listen_unix(executor, address.name(), permissions);
-        if (!acceptor)
-            return cannot_listen(address, acceptor.error().code());
-        acceptors.push_back(std::move(*acceptor));
-        return acceptors;
-    }
-    for (auto& socket : inherited.take(address.name())) {
-        auto acceptor = adopt_listener(executor, std::move(socket));
-        if (!acceptor)
-            return wrong("cannot listen on " + address.text() +
-                         ": it is no listening stream socket; write ListenStream= in the socket unit");
-        acceptors.push_back(std::move(*acceptor));
-    }
-    if (acceptors.empty())
-        return wrong("cannot listen on " + address.text() +
-                     ": no socket of that name was passed; start it from a "
-                     "systemd socket unit with FileDescriptorName=" +
-                     address.name());
-    return acceptors;
+    auto& listeners = inherited.listeners();
+    auto shared = listeners.share(executor, address);
+    auto opened = shared ? std::move(*shared) : open_listeners(executor, address, permissions, inherited);
+    if (!opened)
+        return opened;
+    return listeners.add(executor, address, std::move(*opened));
 }
 
 Parsed<Acceptors> listen_on_all(const asio::any_io_executor& executor, const ServiceSettings& service,

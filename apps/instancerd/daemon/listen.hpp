@@ -3,7 +3,9 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <asio/any_io_executor.hpp>
@@ -12,15 +14,29 @@
 #include <instancer/unique_fd.hpp>
 
 #include "config/settings.hpp"
+#include "reload/listener_table.hpp"
 
 namespace instancer::daemon {
 
-/// The sockets that a service manager passed to this process, by name.
+/// The sockets that were there before a service listens: those that a service manager passed to this process, by name,
+/// and those of services that run.
 ///
 /// As `sd_listen_fds(3)` says; the environment variables are removed, so that no child takes them for its own.
+/// Threads: the control executor.
 class InheritedSockets {
 public:
     InheritedSockets();
+
+    /// Those that running services have on `control` from now on.
+    void list_on(const asio::any_io_executor& control) { listeners_.list_on(control); }
+
+    /// Addresses that are opened from now on are those of `service`; those of `kept` services are not shared.
+    void open_for(const std::string& service, std::set<std::string> kept = {})
+    {
+        listeners_.open_for(service, std::move(kept));
+    }
+
+    ListenerTable& listeners() noexcept { return listeners_; }
 
     /// Gives away all sockets of that name.
     std::vector<instancer::UniqueFd> take(const std::string& name);
@@ -30,9 +46,8 @@ public:
 
 private:
     std::map<std::string, std::vector<instancer::UniqueFd>> sockets_;
+    ListenerTable listeners_;
 };
-
-using Acceptors = std::vector<std::unique_ptr<Acceptor>>;
 
 /// Who may connect to the Unix sockets of `service`. The error says which user or group is unknown.
 Parsed<UnixPermissions> unix_permissions_of(const ServiceSettings& service);

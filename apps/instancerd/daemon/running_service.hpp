@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <asio/awaitable.hpp>
 
@@ -13,8 +14,32 @@
 #include <instancer/result.hpp>
 
 #include "config/settings.hpp"
+#include "metrics/service_gauges.hpp"
+
+namespace instancer {
+
+class InstancePool;
+class Server;
+class UpstreamBackend;
+
+}  // namespace instancer
 
 namespace instancer::daemon {
+
+class BanKeeper;
+
+/// A server that belongs to a service, for questions and orders.
+class ServicePart {
+public:
+    ServicePart(std::string part_name, Server& of_clients, InstancePool* of_instances)
+        : name(std::move(part_name)), server(of_clients), pool(of_instances)
+    {
+    }
+
+    std::string name;  ///< As its sessions and instances are logged.
+    Server& server;
+    InstancePool* pool;  ///< None where its instances mean nothing to an operator.
+};
 
 /// The settings of one service, with those of the daemon that they came with. They never change, and stay for as long
 /// as any copy of this: a configuration that is read later has settings of its own.
@@ -32,6 +57,8 @@ private:
     std::shared_ptr<const Settings> daemon_;
     const ServiceSettings* service_;
 };
+
+class ServiceInstances;
 
 /// A service of the daemon, and what signals do to it. It is made with its files read and its addresses bound; what
 /// can fail only with time, such as to reach an engine and to pull an image, is the beginning of `run`.
@@ -52,19 +79,43 @@ public:
     virtual void drain() = 0;
     virtual void stop() = 0;
 
+    /// Leaves clients that come from now on to the service that takes its place, and ends when its own sessions have.
+    virtual void retire() { drain(); }
+
+    /// The instances that a service that takes its place has as well; none where it has no such.
+    virtual std::shared_ptr<ServiceInstances> instances() const { return nullptr; }
+
     /// Reads its files again, on a thread of `reader`. What cannot be used leaves things as they are.
     ///
     /// Concurrency: one call at a time.
     virtual asio::awaitable<void> reload(HelperThreads& reader) = 0;
 
-    /// Logs what is there now.
-    virtual asio::awaitable<void> report() = 0;
+    /// Its servers; none where it has no clients.
+    virtual std::vector<ServicePart> parts() { return {}; }
+
+    /// Where its connections go; null where it does not choose among servers.
+    virtual UpstreamBackend* upstreams() { return nullptr; }
+
+    /// Null where nobody is banned.
+    virtual BanKeeper* bans() { return nullptr; }
+
+    /// How the other end is on which it depends, in words; empty where there is none.
+    virtual asio::awaitable<std::string> condition();
+
+    /// Has the system refuse clients until `resume`. Sessions go on.
+    virtual void pause();
+    virtual void resume();
+    bool is_paused() const noexcept { return paused_; }
+
+    /// What it measures of itself now.
+    virtual ServiceGauges gauges() const { return {}; }
 
     const OwnedSettings& settings() const noexcept { return own_; }
     const std::string& name() const noexcept { return own_.service().name; }
 
 private:
     const OwnedSettings own_;
+    bool paused_ = false;
 };
 
 }  // namespace instancer::daemon

@@ -8,22 +8,29 @@
 
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
-#include <asio/post.hpp>
 
 #include <instancer/async/async_event.hpp>
-#include <instancer/async/one_shot.hpp>
 #include <instancer/text/exception_text.hpp>
 
+#include "daemon/settle.hpp"
 #include "daemon/system.hpp"
+#include "status/service_report.hpp"
 
 namespace instancer::daemon {
 
 /// Shared with every coroutine that uses the service, so that the last of them destroys it.
 class ServiceList::Entry {
 public:
-    Entry(Id number, std::unique_ptr<RunningService> prepared, const asio::any_io_executor& control)
-        : id(number), service(std::move(prepared)), gone(control)
+    Entry(Id number, std::unique_ptr<RunningService> prepared, std::optional<Id> replaced_service,
+          const asio::any_io_executor& control)
+        : id(number), service(std::move(prepared)), replaced(replaced_service), gone(control)
     {
+    }
+
+    void retire()
+    {
+        if (std::exchange(state, State::ending) != State::ending && !over)
+            service->retire();
     }
 
     void drain()
@@ -42,6 +49,7 @@ public:
 
     const Id id;
     const std::unique_ptr<RunningService> service;
+    const std::optional<Id> replaced;
     State state = State::starting;
     bool over = false;  ///< Its run has completed.
     bool reload_wanted = false;
@@ -49,10 +57,10 @@ public:
     AsyncEvent gone;
 };
 
-ServiceList::Id ServiceList::add(std::unique_ptr<RunningService> prepared)
+ServiceList::Id ServiceList::add(std::unique_ptr<RunningService> prepared, std::optional<Id> replaced)
 {
     const auto control = workers_.control();
-    const auto entry = std::make_shared<Entry>(++last_id_, std::move(prepared), control);
+    const auto entry = std::make_shared<Entry>(++last_id_, std::move(prepared), replaced, control);
     entries_.push_back(entry);
     asio::co_spawn(control, serve(entry), asio::detached);
     return entry->id;
@@ -69,7 +77,8 @@ asio::awaitable<void> ServiceList::serve(EntryPtr entry)
         observer_.ended(*entry->service);
     else
         observer_.failed(*entry->service, failure);
-    co_await settle();
+    auto settled = settle(workers_);
+    co_await std::move(settled);
     entries_.erase(std::find(entries_.begin(), entries_.end(), entry));
     entry->gone.set();
 }
@@ -86,19 +95,12 @@ asio::awaitable<std::string> ServiceList::run(Entry& entry)
     }
 }
 
-asio::awaitable<void> ServiceList::settle()
-{
-    for (std::size_t i = 0; i < workers_.size(); ++i) {
-        const auto turn = std::make_shared<OneShot<bool>>(workers_.control());
-        asio::post(workers_.executor(i), [turn] { turn->complete(true); });
-        co_await turn->wait_uncancelled();
-    }
-}
-
 void ServiceList::note_serving(Entry& entry)
 {
     if (entry.state == State::starting)
         entry.state = State::serving;
+    if (const auto predecessor = entry.replaced ? find(*entry.replaced) : nullptr)
+        predecessor->retire();
     observer_.serving(*entry.service);
 }
 
@@ -107,6 +109,12 @@ ServiceList::EntryPtr ServiceList::find(Id id) const
     const auto found =
         std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry->id == id; });
     return found == entries_.end() ? nullptr : *found;
+}
+
+const RunningService* ServiceList::service(Id id) const
+{
+    const auto entry = find(id);
+    return entry ? entry->service.get() : nullptr;
 }
 
 bool ServiceList::drain(Id id)
@@ -140,8 +148,10 @@ void ServiceList::stop_all()
 void ServiceList::reload_all(HelperThreads& reader)
 {
     for (const auto& entry : entries_) {
+        if (entry->state == State::ending)
+            continue;
         entry->reload_wanted = true;
-        if (entry->over || std::exchange(entry->reloading, true))
+        if (std::exchange(entry->reloading, true))
             continue;
         asio::co_spawn(workers_.control(), reload(entry, reader), [this, entry](std::exception_ptr failure) {
             entry->reloading = false;
@@ -165,16 +175,31 @@ asio::awaitable<void> ServiceList::reload(EntryPtr entry, HelperThreads& reader)
 
 void ServiceList::report_all()
 {
+    for (const auto& [service, state] : running())
+        asio::co_spawn(workers_.control(), log_status(service, log_), asio::detached);
+}
+
+void ServiceList::for_each(const std::function<void(const RunningService&)>& visit) const
+{
     for (const auto& entry : entries_)
         if (!entry->over)
-            asio::co_spawn(workers_.control(), entry->service->report(), [entry](std::exception_ptr) {});
+            visit(*entry->service);
 }
 
 std::vector<ServiceList::Status> ServiceList::snapshot() const
 {
     std::vector<Status> all;
     for (const auto& entry : entries_)
-        all.emplace_back(entry->id, entry->service->name(), entry->state);
+        all.emplace_back(entry->id, entry->service->name(), entry->state, entry->replaced);
+    return all;
+}
+
+std::vector<std::pair<std::shared_ptr<RunningService>, ServiceList::State>> ServiceList::running() const
+{
+    std::vector<std::pair<std::shared_ptr<RunningService>, State>> all;
+    for (const auto& entry : entries_)
+        if (!entry->over)
+            all.emplace_back(std::shared_ptr<RunningService>(entry, entry->service.get()), entry->state);
     return all;
 }
 

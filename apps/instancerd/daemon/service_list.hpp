@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <asio/awaitable.hpp>
@@ -45,13 +48,15 @@ public:
     /// One service as it is now.
     class Status {
     public:
-        Status(Id number, std::string service_name, State now) : id(number), name(std::move(service_name)), state(now)
+        Status(Id number, std::string service_name, State now, std::optional<Id> replaced_service = {})
+            : id(number), name(std::move(service_name)), state(now), replaced(replaced_service)
         {
         }
 
         Id id;
         std::string name;
         State state;
+        std::optional<Id> replaced;  ///< The service whose place it takes, or has taken.
     };
 
     ServiceList(Workers& workers, ServiceObserver& observer, Log& log)
@@ -59,8 +64,14 @@ public:
     {
     }
 
-    /// Runs a service that is prepared. It is removed and destroyed once it has ended.
-    Id add(std::unique_ptr<RunningService> prepared);
+    /// Runs a service that is prepared. It is removed and destroyed once it has ended. From when it takes clients in,
+    /// `replaced` leaves them to it.
+    Id add(std::unique_ptr<RunningService> prepared, std::optional<Id> replaced = {});
+
+    /// The service of that number; none when there is none.
+    ///
+    /// Lifetime: until the control executor runs anything else.
+    const RunningService* service(Id id) const;
 
     /// Drains one, or ends it now. False when there is none of that number.
     bool drain(Id id);
@@ -78,8 +89,14 @@ public:
     /// Has each log what is there now.
     void report_all();
 
+    /// Calls `visit` with each that has not ended.
+    void for_each(const std::function<void(const RunningService&)>& visit) const;
+
     /// In the order in which they were added.
     std::vector<Status> snapshot() const;
+
+    /// Those that run, each with its state, in that order.
+    std::vector<std::pair<std::shared_ptr<RunningService>, State>> running() const;
 
     /// Whether every service takes clients in, or no longer does.
     bool none_starting() const;
@@ -96,8 +113,6 @@ private:
     asio::awaitable<void> serve(EntryPtr entry);
     /// What failed; empty if nothing did.
     asio::awaitable<std::string> run(Entry& entry);
-    /// Lets everything run that is posted to the workers by now.
-    asio::awaitable<void> settle();
     asio::awaitable<void> reload(EntryPtr entry, HelperThreads& reader);
 
     Workers& workers_;

@@ -2,6 +2,7 @@
 #include "files/tokens.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include <instancer/authenticator/prompt.hpp>
 #include <instancer/authenticator/token.hpp>
@@ -54,21 +55,42 @@ Parsed<std::string> parse_typed_token(std::string_view line)
 
 bool has_blank(std::string_view line) { return line.find_first_of(" \t") != line.npos; }
 
+Parsed<ListedToken> parse_line(std::string_view line, bool typed)
+{
+    const auto end = std::min(typed ? end_of_typed_token(line) : end_of_token(line), line.size());
+    auto token = typed ? parse_typed_token(line.substr(0, end)) : parse_token(line.substr(0, end));
+    if (!token && has_blank(line))
+        return wrong(token.error() + "; a remark belongs on a line of its own, after #");
+    if (!token)
+        return wrong(token.error());
+    return ListedToken(std::move(*token), std::string(trimmed(line.substr(end))));
+}
+
+/// Which token comes twice, by its lines in `file`; empty where none does.
+std::string remark_on_repetition(const std::vector<Line>& lines, const std::string& file, bool typed)
+{
+    std::map<std::string, int> numbers;
+    for (const auto& line : lines) {
+        const auto token = parse_line(line.text, typed);
+        if (!token || token->secret().empty())
+            continue;
+        const auto [first, fresh] = numbers.emplace(token->secret(), line.number);
+        if (!fresh)
+            return line.problem(file,
+                                "the token of line " + std::to_string(first->second) +
+                                    " again: the name of its owner comes from there; remove one of the two lines");
+    }
+    return {};
+}
+
 }  // namespace
 
 Parsed<std::vector<ListedToken>> parse_tokens(std::string_view text, const std::string& file, Auth auth)
 {
     const bool typed = auth == Auth::prompt;
-    auto tokens = parse_lines<ListedToken>(
-        text, file, Comments::whole_line, [typed](std::string_view line, const auto&) -> Parsed<ListedToken> {
-            const auto end = std::min(typed ? end_of_typed_token(line) : end_of_token(line), line.size());
-            auto token = typed ? parse_typed_token(line.substr(0, end)) : parse_token(line.substr(0, end));
-            if (!token && has_blank(line))
-                return wrong(token.error() + "; a remark belongs on a line of its own, after #");
-            if (!token)
-                return wrong(token.error());
-            return ListedToken(std::move(*token), std::string(trimmed(line.substr(end))));
-        });
+    auto tokens =
+        parse_lines<ListedToken>(text, file, Comments::whole_line,
+                                 [typed](std::string_view line, const auto&) { return parse_line(line, typed); });
     // Nobody types a line of blanks to be let in.
     if (tokens)
         std::erase_if(*tokens, [](const auto& token) { return token.secret().empty(); });
@@ -108,7 +130,7 @@ std::string remark_on_tokens(const std::string& file, Auth auth)
     const auto lines = lines_of(*text, Comments::whole_line);
     const auto found = std::find_if(lines.begin(), lines.end(), is_doubtful);
     if (found == lines.end())
-        return {};
+        return remark_on_repetition(lines, file, typed);
     return found->problem(file, typed ? "the token holds a blank, which clients have to type as well; write a tab "
                                         "between a token and its name, or behind a token with blanks"
                                       : "the token holds a blank, which clients have to send as well; a remark belongs "

@@ -86,7 +86,7 @@ void check_container_file(Checker& checker)
         if (std::filesystem::path(mount.target + "/").lexically_normal() == directory / "")
             checker.refuse("flag-file", directory.string() + " is a mount of " + mount.source +
                                             ", which is read-only; write another directory");
-    if (::geteuid() != 0)
+    if (::geteuid() != 0 && checker.service.mode == Mode::docker)
         checker.refuse("flag-file", "only root can write into containers; start instancerd as root or remove this, so "
                                     "that the flag is in the environment");
     if (!docker.runtime.empty() && docker.runtime != "runc" && docker.runtime != "crun" &&

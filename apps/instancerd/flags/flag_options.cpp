@@ -70,7 +70,7 @@ constexpr Option table[] = {
     {group, "flag-file", custom<Shape::text, set_file, show<&S::flags, &F::file>>.called("PATH"), Scope::instances, {},
      "hand the flag over in a file instead, which is there before the first client is: with docker in a directory that "
      "becomes one in memory, with exec below {dir}",
-     {.needs = with_flag}},
+     {.needs = with_flag, .effect = Effect::restart}},
     {group, "flag-mode", permissions<&S::flags, &F::mode>, Scope::instances, {},
      "permissions of that file",
      {.needs = with_flag_file}},

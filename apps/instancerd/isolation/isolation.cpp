@@ -108,6 +108,10 @@ std::vector<IsolationRemark> grade_isolation(const Settings& settings, const Ser
     for (const auto& row : table)
         if (includes(row.scope, scope) && row.applies(graded))
             remarks.emplace_back(row.isolation, std::string(row.reason) + "; " + remedy(settings, row));
+    if (scope == Scope::oci && !as_root)
+        remarks.emplace_back(Isolation::fair,
+                             "its programs are the daemon's own user to this machine, whose files one that breaks out "
+                             "can read; start instancerd as root");
     std::stable_sort(remarks.begin(), remarks.end(),
                      [](const auto& one, const auto& other) { return one.isolation > other.isolation; });
     return remarks;

@@ -47,6 +47,9 @@ public:
 
     /// What the operator calls the cap on all connections to the service.
     std::string_view connections_option = "max-connections";
+
+    /// Whether a service with other options can take its place while its sessions go on.
+    bool replaceable = true;
 };
 
 /// In the order in which they are explained.

@@ -3,13 +3,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 
 #include <fcntl.h>
-#include <limits.h>
 #include <nlohmann/json.hpp>
-#include <poll.h>
 #include <spdlog/async_logger.h>
 #include <spdlog/details/null_mutex.h>
 #include <spdlog/details/thread_pool.h>
@@ -20,6 +17,8 @@
 
 #include <instancer/acceptor/source.hpp>
 #include <instancer/unique_fd.hpp>
+
+#include "observe/patient_writer.hpp"
 
 namespace instancer::daemon {
 
@@ -38,6 +37,22 @@ spdlog::level::level_enum to_spdlog(LogLevel level)
     return spdlog::level::info;
 }
 
+std::string_view first_line(std::string_view text) { return text.substr(0, text.find('\n')); }
+
+Details fields_of_end(std::string_view reason, std::string_view detail)
+{
+    Details fields = {{"reason", reason}};
+    if (!detail.empty())
+        fields["detail"] = one_line(first_line(detail));
+    return fields;
+}
+
+/// Of an owner that no list names; the list's name is there anyway.
+Details own_label(const SessionInfo& session)
+{
+    return session.label.empty() ? Details::object() : Details{{"label", session.label}};
+}
+
 double seconds(std::chrono::nanoseconds duration) { return static_cast<double>(duration.count() / 1'000'000) / 1000; }
 
 }  // namespace
@@ -45,33 +60,17 @@ double seconds(std::chrono::nanoseconds duration) { return static_cast<double>(d
 /// Writes to standard error, from the logger's thread: a reader that does not read holds up nobody else.
 class Log::Sink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
 public:
-    /// From now on nobody is waited for who has not read for a moment.
-    void close() noexcept { closing_ = true; }
+    void close() noexcept { writer_.close(); }
 
 private:
     void sink_it_(const spdlog::details::log_msg& message) override
     {
         spdlog::memory_buf_t line;
         formatter_->format(message, line);
-        std::string_view text(line.data(), line.size());
-        while (!text.empty() && wait_for_reader()) {
-            // A pipe that is writable at all takes this much without blocking.
-            const auto count = ::write(fd(), text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
-            if (count < 0 && errno != EINTR && errno != EAGAIN)
-                return;
-            text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
-        }
+        writer_.write(std::string_view(line.data(), line.size()));
     }
 
     void flush_() override {}
-
-    bool wait_for_reader()
-    {
-        pollfd state{fd(), POLLOUT, 0};
-        while (!gave_up_ && ::poll(&state, 1, 500) <= 0)
-            gave_up_ = closing_;
-        return !gave_up_;
-    }
 
     /// A pipe or terminal that others write to as well can be full again after a poll: a description of our own does
     /// not block, and leaves theirs as it is.
@@ -84,12 +83,8 @@ private:
                                              : -1);
     }
 
-    int fd() const noexcept { return own_ ? own_.get() : STDERR_FILENO; }
-
     const instancer::UniqueFd own_ = open_own();
-
-    std::atomic<bool> closing_ = false;
-    bool gave_up_ = false;
+    PatientWriter writer_{own_ ? own_.get() : STDERR_FILENO};
 };
 
 Log::Log(LogLevel level, LogFormat format)
@@ -123,17 +118,23 @@ void Log::name_owners(const std::string& service, Owners owners)
     owners_[service] = std::move(owners);
 }
 
+std::string Log::label_of(std::string_view service, std::string_view owner) const
+{
+    const std::lock_guard lock(owners_mutex_);
+    const auto of_service = owners_.find(service);
+    if (of_service == owners_.end())
+        return {};
+    const auto known = of_service->second.find(owner);
+    return known == of_service->second.end() ? std::string() : known->second;
+}
+
 void Log::add_owner(Details& details, std::string_view service, std::string_view owner) const
 {
     if (owner.empty())
         return;
     details["owner"] = owner;
-    const std::lock_guard lock(owners_mutex_);
-    const auto of_service = owners_.find(service);
-    if (of_service == owners_.end())
-        return;
-    if (const auto known = of_service->second.find(owner); known != of_service->second.end() && !known->second.empty())
-        details["label"] = known->second;
+    if (auto label = label_of(service, owner); !label.empty())
+        details["label"] = std::move(label);
 }
 
 Details Log::whose(const SessionInfo& session) const
@@ -151,7 +152,7 @@ void Log::report_losses()
     auto told = losses_told_.load();
     while (lost > told && !losses_told_.compare_exchange_weak(told, lost)) {}
     if (lost > told)
-        write(LogLevel::warning, {}, {},
+        write(LogLevel::warning, LogEvent::lines_lost, {}, {},
               std::to_string(lost - told) + " log lines were lost: nobody read them in time");
 }
 
@@ -163,7 +164,7 @@ void Log::report_displaced(std::chrono::seconds pause)
     if (displaced_ == 0 || now - Clock::duration(told_at) < pause ||
         !displaced_told_at_.compare_exchange_strong(told_at, now.count()))
         return;
-    write(LogLevel::warning, {}, {},
+    write(LogLevel::warning, LogEvent::clients_displaced, {}, {},
           "clients that had not said who they are were reset, to make room for others: " +
               std::to_string(displaced_.exchange(0)) +
               "; limit who may connect, or raise max-unadmitted or max-unadmitted-per-source");
@@ -191,20 +192,21 @@ void Log::report_denied()
 void Log::write_denied(const std::vector<DeniedTally::Summary>& all)
 {
     for (const auto& summary : all)
-        write(LogLevel::info, summary.service, {},
+        write(LogLevel::info, LogEvent::connections_denied, summary.service, {},
               "further connections of " + (summary.source.empty() ? "others" : summary.source) +
                   " were denied: " + std::to_string(summary.count));
 }
 
 bool Log::wants(LogLevel level) const { return logger_->should_log(to_spdlog(level)); }
 
-void Log::write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text)
+void Log::write(LogLevel level, LogEvent event, std::string_view service, std::string_view instance,
+                std::string_view text)
 {
-    write(level, service, instance, text, Details::object());
+    write(level, event, service, instance, text, Details::object(), Details::object());
 }
 
-void Log::write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text,
-                const nlohmann::ordered_json& details)
+void Log::write(LogLevel level, LogEvent event, std::string_view service, std::string_view instance,
+                std::string_view text, const nlohmann::ordered_json& details, const nlohmann::ordered_json& fields)
 {
     if (!wants(level))
         return;
@@ -214,12 +216,13 @@ void Log::write(LogLevel level, std::string_view service, std::string_view insta
     report_displaced();
     report_denied();
     if (format_ == LogFormat::json) {
-        auto record = Details::object();
+        Details record = {{"event", name_of(event)}};
         if (!service.empty())
             record["service"] = service;
         if (!instance.empty())
             record["instance"] = instance;
         record["message"] = one_line(text);
+        record.update(fields);
         record.update(details);
         // Without its opening brace: the pattern has begun the object already.
         logger_->log(to_spdlog(level),
@@ -236,13 +239,20 @@ void Log::write(LogLevel level, std::string_view service, std::string_view insta
     logger_->log(to_spdlog(level), std::string_view(line));
 }
 
+void Log::of_session(LogLevel level, std::string_view service, std::uint64_t id, std::string_view text)
+{
+    write(level, level == LogLevel::info ? LogEvent::notice : LogEvent::warning, service, {}, text, Details::object(),
+          {{"session", id}});
+}
+
 void Log::instance(std::string_view service, std::string_view name, std::string_view state, std::string_view owner,
                    std::chrono::nanoseconds age, std::size_t clients, std::uint64_t up, std::uint64_t down)
 {
     auto details = Details::object();
     add_owner(details, service, owner);
     details.update({{"age", seconds(age)}, {"clients", clients}, {"bytes_up", up}, {"bytes_down", down}});
-    write(LogLevel::info, service, name, "instance is " + std::string(state), details);
+    write(LogLevel::info, LogEvent::instance_status, service, name, "instance is " + std::string(state), details,
+          {{"state", state}});
 }
 
 void Log::traffic(const SessionInfo& session, bool from_client, std::string_view text)
@@ -252,9 +262,9 @@ void Log::traffic(const SessionInfo& session, bool from_client, std::string_view
         return;
     }
     if (format_ == LogFormat::json)
-        return write(LogLevel::info, session.service, session.instance, text,
-                     Details{{"session", session.id}, {"direction", from_client ? "up" : "down"}});
-    write(LogLevel::info, session.service, session.instance,
+        return write(LogLevel::info, LogEvent::traffic, session.service, session.instance, text, Details::object(),
+                     {{"session", session.id}, {"direction", from_client ? "up" : "down"}});
+    write(LogLevel::info, LogEvent::traffic, session.service, session.instance,
           "session " + std::to_string(session.id) + (from_client ? " > " : " < ") + std::string(text));
 }
 
@@ -262,32 +272,37 @@ void Log::session(const SessionStatus& session)
 {
     auto details = whose(session);
     details.update({{"age", seconds(session.age)}, {"bytes_up", session.bytes_up}, {"bytes_down", session.bytes_down}});
-    write(LogLevel::info, session.service, session.instance,
-          session.joined ? "session is open" : "session waits for its instance", details);
+    write(LogLevel::info, LogEvent::session_status, session.service, session.instance,
+          session.joined ? "session is open" : "session waits for its instance", details, own_label(session));
 }
 
 void Log::upstream(std::string_view service, const UpstreamStatus& status)
 {
     const Details details = {{"connections", status.connections}, {"weight", status.weight}};
-    write(LogLevel::info, service, {}, "upstream " + status.name + " is " + std::string(to_string(status.state)),
-          details);
+    write(LogLevel::info, LogEvent::upstream_status, service, {},
+          "upstream " + status.name + " is " + std::string(to_string(status.state)), details,
+          {{"upstream", status.name}, {"state", to_string(status.state)}});
 }
 
 void Log::listening(std::string_view service, std::string_view address)
 {
-    write(LogLevel::info, service, {}, "listening on " + std::string(address));
+    observers_.listening(service, address);
+    write(LogLevel::info, LogEvent::listening, service, {}, "listening on " + std::string(address), Details::object(),
+          {{"address", address}});
 }
 
 void Log::session_started(std::string_view service, std::uint64_t id, const ClientInfo& client)
 {
+    observers_.session_started(service, id, client);
     if (!wants(LogLevel::debug))
         return;
     const Details details = {{"session", id}, {"client", client.to_string()}};
-    write(LogLevel::debug, service, {}, "session started", details);
+    write(LogLevel::debug, LogEvent::session_started, service, {}, "session started", details, Details::object());
 }
 
 void Log::session_ended(const SessionSummary& summary)
 {
+    observers_.session_ended(summary);
     // Whoever brings this about brings it about any number of times.
     const bool counted =
         summary.end == SessionEnd::displaced || (summary.end == SessionEnd::access_denied && !tells_denied(summary));
@@ -302,35 +317,44 @@ void Log::session_ended(const SessionSummary& summary)
     details["duration"] = seconds(summary.duration);
     details["bytes_up"] = summary.bytes_up;
     details["bytes_down"] = summary.bytes_down;
+    auto fields = fields_of_end(to_string(summary.end), summary.detail);
+    fields.update(own_label(summary));
     auto text = "session ended: " + std::string(to_string(summary.end));
     if (!summary.detail.empty())
-        text += ": " + summary.detail.substr(0, summary.detail.find('\n'));
-    write(level, summary.service, summary.instance, text, details);
+        text += ": " + std::string(first_line(summary.detail));
+    write(level, LogEvent::session_ended, summary.service, summary.instance, text, details, fields);
 }
 
 void Log::instance_started(std::string_view service, std::string_view name, std::string_view owner)
 {
+    observers_.instance_started(service, name, owner);
     auto details = Details::object();
     add_owner(details, service, owner);
-    write(LogLevel::info, service, name, owner.empty() ? "instance started, warm" : "instance started", details);
+    write(LogLevel::info, LogEvent::instance_started, service, name,
+          owner.empty() ? "instance started, warm" : "instance started", details, Details::object());
 }
 
 void Log::instance_claimed(std::string_view service, std::string_view name, std::string_view owner)
 {
+    observers_.instance_claimed(service, name, owner);
     auto details = Details::object();
     add_owner(details, service, owner);
-    write(LogLevel::info, service, name, "instance got its owner", details);
+    write(LogLevel::info, LogEvent::instance_claimed, service, name, "instance got its owner", details,
+          Details::object());
 }
 
 void Log::instance_adopted(std::string_view service, std::string_view name, std::string_view owner)
 {
+    observers_.instance_adopted(service, name, owner);
     auto details = Details::object();
     add_owner(details, service, owner);
-    write(LogLevel::info, service, name, "instance of a previous run taken over", details);
+    write(LogLevel::info, LogEvent::instance_adopted, service, name, "instance of a previous run taken over", details,
+          Details::object());
 }
 
 void Log::instance_ended(const InstanceSummary& summary)
 {
+    observers_.instance_ended(summary);
     auto details = Details::object();
     add_owner(details, summary.service, summary.owner);
     details["age"] = seconds(summary.age);
@@ -344,19 +368,34 @@ void Log::instance_ended(const InstanceSummary& summary)
     const bool failed = summary.end == InstanceEnd::start_failed || summary.end == InstanceEnd::start_timeout ||
                         (summary.end == InstanceEnd::exited && summary.owner.empty());
     const auto level = failed ? LogLevel::warning : LogLevel::info;
-    write(level, summary.service, summary.name, text, details);
+    write(level, LogEvent::instance_ended, summary.service, summary.name, text, details,
+          fields_of_end(to_string(summary.end), summary.detail));
     for (std::size_t i = 1; i < lines.size(); ++i)
         if (!lines[i].empty())
-            write(level, summary.service, summary.name, "| " + lines[i]);
+            write(level, LogEvent::output, summary.service, summary.name, "| " + lines[i]);
 }
 
 void Log::output(std::string_view service, std::string_view instance, std::string_view line)
 {
-    write(LogLevel::info, service, instance, "| " + std::string(line));
+    observers_.output(service, instance, line);
+    write(LogLevel::info, LogEvent::output, service, instance, "| " + std::string(line));
 }
 
-void Log::warning(std::string_view service, std::string_view text) { write(LogLevel::warning, service, {}, text); }
+void Log::warning(std::string_view service, std::string_view text)
+{
+    observers_.warning(service, text);
+    write(LogLevel::warning, LogEvent::warning, service, {}, text);
+}
 
-void Log::notice(std::string_view service, std::string_view text) { write(LogLevel::info, service, {}, text); }
+void Log::session_warning(std::string_view service, std::uint64_t id, std::string_view text)
+{
+    of_session(LogLevel::warning, service, id, "session " + std::to_string(id) + ": " + std::string(text));
+}
+
+void Log::notice(std::string_view service, std::string_view text)
+{
+    observers_.notice(service, text);
+    write(LogLevel::info, LogEvent::notice, service, {}, text);
+}
 
 }  // namespace instancer::daemon

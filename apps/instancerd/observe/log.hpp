@@ -15,11 +15,13 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include <instancer/backend/upstream_status.hpp>
+#include <instancer/event_list.hpp>
 #include <instancer/events.hpp>
 
 #include "authentication/owners.hpp"
 #include "config/settings.hpp"
 #include "observe/denied_tally.hpp"
+#include "observe/log_event.hpp"
 
 namespace spdlog {
 class logger;
@@ -44,13 +46,21 @@ public:
     /// From now on. Threads: any.
     void set_level(LogLevel level);
 
-    void info(std::string_view text) { write(LogLevel::info, {}, {}, text); }
-    void error(std::string_view text) { write(LogLevel::error, {}, {}, text); }
+    void info(std::string_view text) { write(LogLevel::info, LogEvent::notice, {}, {}, text); }
+    void error(std::string_view text) { write(LogLevel::error, LogEvent::error, {}, {}, text); }
 
     /// From now on the log has these names beside the hashes of the service's owners.
     ///
     /// Threads: any.
     void name_owners(const std::string& service, Owners owners);
+
+    /// What a list of the service calls that owner; empty where none names it.
+    ///
+    /// Threads: any.
+    std::string label_of(std::string_view service, std::string_view owner) const;
+
+    /// Lets `observer` hear all that the log hears, before the log does. Before anything is logged.
+    void add_observer(Events& observer) { observers_.add(observer); }
 
     /// One line about an instance that runs.
     void instance(std::string_view service, std::string_view name, std::string_view state, std::string_view owner,
@@ -61,6 +71,9 @@ public:
 
     /// One line about a session that goes on.
     void session(const SessionStatus& session);
+
+    /// News of a session, which `text` names as well.
+    void of_session(LogLevel level, std::string_view service, std::uint64_t id, std::string_view text);
 
     /// One line about an upstream.
     void upstream(std::string_view service, const UpstreamStatus& status);
@@ -74,6 +87,7 @@ public:
     void instance_ended(const InstanceSummary& summary) override;
     void output(std::string_view service, std::string_view instance, std::string_view line) override;
     void warning(std::string_view service, std::string_view text) override;
+    void session_warning(std::string_view service, std::uint64_t id, std::string_view text) override;
     void notice(std::string_view service, std::string_view text) override;
 
 private:
@@ -93,10 +107,14 @@ private:
     void report_denied();
     void write_denied(const std::vector<DeniedTally::Summary>& all);
     bool wants(LogLevel level) const;
-    void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text);
-    void write(LogLevel level, std::string_view service, std::string_view instance, std::string_view text,
-               const nlohmann::ordered_json& details);
+    void write(LogLevel level, LogEvent event, std::string_view service, std::string_view instance,
+               std::string_view text);
 
+    /// `details` follow the text. `fields` are for programs: lines to read say the same in words.
+    void write(LogLevel level, LogEvent event, std::string_view service, std::string_view instance,
+               std::string_view text, const nlohmann::ordered_json& details, const nlohmann::ordered_json& fields);
+
+    EventList observers_;
     LogFormat format_;
     mutable std::mutex owners_mutex_;
     std::map<std::string, Owners, std::less<>> owners_;  ///< By service.

@@ -67,7 +67,7 @@ void set16(std::string& out, std::size_t at, std::size_t value)
 
 }  // namespace
 
-void PcapStream::open(std::string& out, Time time)
+void PcapStream::begin_file(std::string& out)
 {
     constexpr std::uint32_t microseconds = 0xa1b2c3d4, link_type_raw = 101, snapshot_length = 262'144;
     put32_little(out, microseconds);
@@ -76,6 +76,11 @@ void PcapStream::open(std::string& out, Time time)
     put32_little(out, 0);
     put32_little(out, snapshot_length);
     put32_little(out, link_type_raw);
+}
+
+void PcapStream::open(std::string& out, Time time)
+{
+    begin_file(out);
     packet(out, time, From::client, syn, {});
     ++client_.next;
     packet(out, time, From::server, syn | ack, {});

@@ -27,7 +27,10 @@ public:
     /// Both addresses are of one family.
     PcapStream(const Endpoint& client, const Endpoint& server) : client_{client}, server_{server} {}
 
-    /// The header of the file, and the handshake.
+    /// The header of a file.
+    static void begin_file(std::string& out);
+
+    /// That, and the handshake.
     void open(std::string& out, Time time);
 
     void data(std::string& out, Time time, From from, std::string_view bytes);

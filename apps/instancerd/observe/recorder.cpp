@@ -100,7 +100,11 @@ Recorder::~Recorder() { writer_.join(); }
 std::unique_ptr<Recorder::Recording> Recorder::begin(const SessionInfo& session)
 {
     auto file = std::make_shared<File>(session);
-    post(file, 0, [this](File& opened) { open(opened); });
+    post(file, 0, [this, weak = std::weak_ptr(file)](File& opened) {
+        std::erase_if(files_, [](const auto& old) { return old.expired(); });
+        files_.push_back(weak);
+        open(opened);
+    });
     return std::make_unique<Recording>(*this, std::move(file));
 }
 
@@ -125,8 +129,9 @@ void Recorder::Recording::data(From from, std::span<const char> bytes)
         return;
     if (recorder_.pending_ + bytes.size() + beside_data > most_pending) {
         file_->over = true;
-        recorder_.log_.warning(recorder_.service_, "session " + std::to_string(file_->id) +
-                                                       " is recorded no further: the disk does not keep up");
+        recorder_.log_.of_session(LogLevel::warning, recorder_.service_, file_->id,
+                                  "session " + std::to_string(file_->id) +
+                                      " is recorded no further: the disk does not keep up");
         return;
     }
     recorder_.post(
@@ -164,17 +169,50 @@ void Recorder::open(File& file)
     // A daemon that was started again within a second counts its sessions from 1 again.
     for (int again = 1; again < 10 && !file.fd; ++again) {
         file.path = settings_.directory + "/" + name + (again > 1 ? "-" + std::to_string(again) : "") + ".pcap";
-        file.fd.reset(::open(file.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600));
+        file.fd = create(file.path);
         if (!file.fd && errno != EEXIST)
             break;
     }
     if (!file.fd)
         return give_up(file, settings_.directory, errno);
-    // Who deletes old recordings lets those alone that somebody writes.
-    ::flock(file.fd.get(), LOCK_EX | LOCK_NB);
     std::string packets;
     file.packets.open(packets, file.begin);
     write(file, packets);
+}
+
+UniqueFd Recorder::create(const std::string& path)
+{
+    UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600));
+    // Who deletes old recordings lets those alone that somebody writes.
+    if (fd)
+        ::flock(fd.get(), LOCK_EX | LOCK_NB);
+    return fd;
+}
+
+Parsed<void> Recorder::reopen()
+{
+    asio::post(writer_, [this] {
+        for (const auto& weak : files_)
+            if (const auto file = weak.lock(); file && file->fd)
+                reopen(*file);
+    });
+    return {};
+}
+
+void Recorder::reopen(File& file)
+{
+    struct stat ours {
+    }, there{};
+    const bool gone = ::stat(file.path.c_str(), &there) != 0;
+    if (!gone && ::fstat(file.fd.get(), &ours) == 0 && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
+        return;
+    file.fd = create(file.path);
+    file.size = 0;
+    if (!file.fd)
+        return give_up(file, file.path, errno);
+    std::string header;
+    PcapStream::begin_file(header);
+    write(file, header);
 }
 
 void Recorder::write_data(File& file, Time time, PcapStream::From from, std::string_view data)
@@ -193,8 +231,8 @@ void Recorder::write_data(File& file, Time time, PcapStream::From from, std::str
     if (!file.fd || fitting.size() == data.size())
         return;
     finish(file);
-    log_.notice(service_,
-                "session " + std::to_string(file.id) + " is recorded no further: it has reached --record-limit");
+    log_.of_session(LogLevel::info, service_, file.id,
+                    "session " + std::to_string(file.id) + " is recorded no further: it has reached --record-limit");
 }
 
 void Recorder::write(File& file, std::string_view packets)

@@ -9,15 +9,18 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <asio/thread_pool.hpp>
 
 #include <instancer/bridge.hpp>
 #include <instancer/session.hpp>
+#include <instancer/unique_fd.hpp>
 
 #include "config/settings.hpp"
 #include "observe/log.hpp"
 #include "observe/pcap.hpp"
+#include "observe/reopened_files.hpp"
 
 namespace instancer::daemon {
 
@@ -28,7 +31,7 @@ namespace instancer::daemon {
 /// and a session that it cannot follow is recorded no further.
 ///
 /// Threads: any.
-class Recorder {
+class Recorder final : public ReopenedFile {
 public:
     class Recording;
 
@@ -37,7 +40,10 @@ public:
     Recorder& operator=(const Recorder&) = delete;
 
     /// Waits until all is written.
-    ~Recorder();
+    ~Recorder() override;
+
+    /// A recording whose file was moved or deleted goes on in a file of the same name.
+    Parsed<void> reopen() override;
 
     /// Lifetime: the recorder must outlive it.
     std::unique_ptr<Recording> begin(const SessionInfo& session);
@@ -56,6 +62,8 @@ private:
     // On the thread that writes.
 
     void open(File& file);
+    void reopen(File& file);
+    static UniqueFd create(const std::string& path);
     void write_data(File& file, Time time, PcapStream::From from, std::string_view data);
     void write(File& file, std::string_view packets);
     void finish(File& file);
@@ -71,6 +79,7 @@ private:
     std::uint64_t used_ = 0;  ///< Of the disk.
     bool rotates_ = false;    ///< The operator knows that recordings are deleted.
     bool failing_ = false;    ///< The operator knows that recordings fail.
+    std::vector<std::weak_ptr<File>> files_;
     asio::thread_pool writer_{1};
 };
 

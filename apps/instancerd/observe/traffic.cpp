@@ -143,11 +143,13 @@ std::string hex_line(std::uint64_t place, std::string_view data)
     return text + plain;
 }
 
-std::unique_ptr<Bridge> make_bridge(const ServiceSettings& service, Log& log)
+std::unique_ptr<Bridge> make_bridge(const ServiceSettings& service, Log& log, ReopenedFiles& files)
 {
     std::shared_ptr<Recorder> recorder;
-    if (!service.record.directory.empty())
+    if (!service.record.directory.empty()) {
         recorder = std::make_shared<Recorder>(service.name, service.record, log);
+        files.add(recorder);
+    }
     if (!recorder && service.traffic_log.format == TrafficLogFormat::off)
         return std::make_unique<PairBridge>();
     return std::make_unique<HookedBridge>(

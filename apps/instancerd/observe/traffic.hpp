@@ -10,6 +10,7 @@
 
 #include "config/settings.hpp"
 #include "observe/log.hpp"
+#include "observe/reopened_files.hpp"
 
 namespace instancer::daemon {
 
@@ -19,6 +20,6 @@ std::string hex_line(std::uint64_t place, std::string_view data);
 /// The bridge of a service: one that shows what passes where the settings ask for it, else the plain one.
 ///
 /// Lifetime: `log` must outlive the bridge.
-std::unique_ptr<Bridge> make_bridge(const ServiceSettings& service, Log& log);
+std::unique_ptr<Bridge> make_bridge(const ServiceSettings& service, Log& log, ReopenedFiles& files);
 
 }  // namespace instancer::daemon

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "ctl/ctl.hpp"
 #include "modes/modes.hpp"
 #include "options/options.hpp"
 #include "proof/proof.hpp"
@@ -48,8 +49,8 @@ std::vector<CommandEntry> commands()
                    .brief = "remove the unpacked images that it does not use",
                    .purpose = "Removes the unpacked images that no service of the configuration uses from its stores, "
                               "and says which. Nothing else removes them. The daemon must not run."});
-    for (const auto& command : proof_commands())
-        all.push_back(command);
+    for (const auto& more : {proof_commands(), ctl_commands()})
+        all.insert(all.end(), more.begin(), more.end());
     return all;
 }
 

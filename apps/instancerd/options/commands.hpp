@@ -25,14 +25,12 @@ public:
     std::string_view flag = {};                     ///< One of its own, which no table has.
     std::string_view flag_help = {};                ///< The effect of that flag.
     Scope scope = Scope::daemon;                    ///< Of its options, besides those of the daemon.
+    bool is_part = false;  ///< Of the command of its first word, which stands for it in --help.
 
     bool reads_configuration() const { return scope == Scope::daemon; }
     /// Whether it takes the option, which others need not.
     bool has_own(std::string_view option) const;
-    bool knows(const Option& option) const
-    {
-        return scope != no_options && (includes(option.scope, scope) || includes(option.scope, Scope::daemon));
-    }
+    bool knows(const Option& option) const { return scope != no_options && takes(scope, option.scope); }
 };
 
 /// Those of all modes, in their order, then those that read a configuration, then those that serve nothing.

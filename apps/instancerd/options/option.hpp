@@ -35,6 +35,7 @@ enum class Scope : unsigned {
     tunnel_server = 32,
     tunnel_agent = 64,
     daemon = 128,  ///< The command line of the quick forms, and the top level of the configuration.
+    ctl = 256,     ///< The command that asks a daemon that runs.
 
     containers = docker | oci,
     instances = exec | containers,  ///< Services that give every client an instance.
@@ -53,6 +54,12 @@ enum class Scope : unsigned {
 constexpr bool includes(Scope scope, Scope part)
 {
     return (static_cast<unsigned>(scope) & static_cast<unsigned>(part)) != 0;
+}
+
+/// Whether a command of one scope takes an option of the other. Commands that serve take those of the daemon, too.
+constexpr bool takes(Scope command, Scope option)
+{
+    return includes(option, command) || (command != Scope::ctl && includes(option, Scope::daemon));
 }
 
 constexpr Scope scope_of(Mode mode) { return static_cast<Scope>(1u << static_cast<unsigned>(mode)); }
@@ -154,6 +161,19 @@ public:
     Condition instead = {};  ///< The remedy, where it is not to remove either.
 };
 
+/// When a change of an option in the configuration holds, once that is read again.
+enum class Effect {
+    usual,           ///< As for most options of its group and scope.
+    now,             ///< For all that comes.
+    new_sessions,    ///< Sessions that there are go on as they began.
+    new_instances,   ///< Instances that there are go on as they began.
+    instance_start,  ///< The same, and instances are started otherwise: warm ones are replaced.
+    restart,         ///< Only a restart of the daemon brings it into force.
+};
+
+/// `for new sessions`, and the like.
+std::string_view describe(Effect effect);
+
 class Option {
 public:
     /// What most options have nothing of.
@@ -167,6 +187,7 @@ public:
         bool secret = false;        ///< Its value is shown nowhere.
         bool no_key = false;        ///< A configuration cannot have it.
         std::string_view key = {};  ///< Path below the service in the configuration; empty where it is the name.
+        Effect effect = Effect::usual;
     };
 
     std::string_view group;
@@ -191,6 +212,15 @@ public:
 
     /// Help, and what the row says besides.
     std::string description() const;
+
+    /// When a change of it holds in a service; of an option of the daemon alone, in the daemon.
+    Effect effect() const;
+
+    /// The same at the top level of a configuration.
+    Effect effect_for_daemon() const;
+
+    /// Both in words.
+    std::string describe_effect() const;
 
     /// The value in force as it is written; empty for a secret, and where there is none.
     std::string print(const View& view) const;

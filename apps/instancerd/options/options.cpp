@@ -4,11 +4,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "admin/admin_options.hpp"
 #include "authentication/authentication_options.hpp"
 #include "crowd/crowd.hpp"
+#include "ctl/ctl.hpp"
 #include "files/access.hpp"
 #include "flags/flags.hpp"
 #include "modes/modes.hpp"
+#include "observe/watch.hpp"
 #include "options/types.hpp"
 #include "proof/proof.hpp"
 #include "relaxing/relaxing.hpp"
@@ -218,6 +221,16 @@ constexpr std::string_view listening = "Listening", access = "Access", clients =
                            times = "Times", program = "What runs", traffic = "Traffic",
                            limits = "Limits of one instance", whole = "The daemon";
 
+/// The groups whose options mostly hold at once, or concern how instances are started.
+constexpr std::string_view at_once[] = {listening, instances};
+constexpr std::string_view of_starts[] = {program,
+                                          limits,
+                                          "Processes (exec)",
+                                          "Containers (docker, oci, exec with sandbox)",
+                                          "Containers without an engine (oci)",
+                                          "Weaker walls (docker, oci)",
+                                          "Flags"};
+
 // group, name, type, scope, default, help, traits
 // clang-format off
 constexpr Option before_modes[] = {
@@ -225,11 +238,14 @@ constexpr Option before_modes[] = {
      "where clients connect: host:port, [v6]:port, :port (every address, IPv4 and IPv6), :20000-20009 (each of these "
      "ports), unix:/path, unix:@name (an abstract socket, without permissions), fd:NAME (a socket that systemd passes)"},
     {listening, "unix-mode", permissions<&S::unix_mode>, Scope::service, {},
-     "permissions of Unix sockets that are listened on"},
+     "permissions of Unix sockets that are listened on",
+     {.effect = Effect::restart}},
     {listening, "unix-owner", text<&S::unix_owner>.called("NAME|UID"), Scope::service, "the daemon's own",
-     "user that the files of Unix sockets belong to"},
+     "user that the files of Unix sockets belong to",
+     {.effect = Effect::restart}},
     {listening, "unix-group", text<&S::unix_group>.called("NAME|GID"), Scope::service, "the daemon's own",
-     "group that the files of Unix sockets belong to"},
+     "group that the files of Unix sockets belong to",
+     {.effect = Effect::restart}},
 
     {access, "allow", custom<Shape::list, add_rule<true>>.called("RULE"), Scope::service, {},
      "clients that may connect, and when: [CIDR|ADDRESS|all] [DAYS] [HH:MM-HH:MM], as in 10.0.0.0/8, all sat,sun or "
@@ -314,21 +330,23 @@ constexpr Option before_modes[] = {
      {.conflict = {{"io", "socket"}, "the process starts with the client's socket", {"io", "stdio"}}}},
 
     {times, "ttl", duration<&S::pool, &P::ttl>, Scope::instances, {},
-     "an instance ends this long after its first client has come"},
+     "an instance ends this long after its first client has come",
+     {.effect = Effect::new_instances}},
     {times, "extend", duration<&S::pool, &P::extension>, Scope::instances, {},
      "how much longer than ttl an instance lives each time that its owner asks for it; 0: nobody can",
-     {.needs = {{{{"ttl", {}, "DURATION"}}}}, .zero_is_off = true}},
+     {.needs = {{{{"ttl", {}, "DURATION"}}}}, .zero_is_off = true, .effect = Effect::now}},
     {times, "extend-max", duration<&S::pool, &P::max_extension>, Scope::instances, {},
      "how much longer than ttl an instance can live in all",
-     {.needs = with_extension}},
+     {.needs = with_extension, .effect = Effect::now}},
     {times, "extend-window", duration<&S::pool, &P::extension_window>, Scope::instances, {},
      "how long before its end an instance can be extended; 0: at any time",
-     {.needs = with_extension}},
+     {.needs = with_extension, .effect = Effect::now}},
     {times, "idle", duration<&S::pool, &P::idle>, Scope::instances, "10m (with io socket: no limit)",
      "an instance ends after this long without a byte",
-     {.conflict = unseen}},
+     {.conflict = unseen, .effect = Effect::new_instances}},
     {times, "linger", duration<&S::pool, &P::linger>, Scope::instances, "0 with open, else 5m",
-     "how long an instance waits for its owner to come back after the last connection ended; here 0 means not at all"},
+     "how long an instance waits for its owner to come back after the last connection ended; here 0 means not at all",
+     {.effect = Effect::new_instances}},
     {times, "session-idle", duration<&S::session_idle>, Scope::service, {},
      "a connection ends after this long without a byte",
      {.conflict = unseen}},
@@ -338,12 +356,15 @@ constexpr Option before_modes[] = {
     {times, "session-timeout", duration<&S::session_timeout>, Scope::service, {},
      "a connection ends after this long"},
     {times, "start-timeout", duration<&S::pool, &P::start_timeout>, Scope::instances, {},
-     "how long an instance may take until it accepts connections"},
+     "how long an instance may take until it accepts connections",
+     {.effect = Effect::new_instances}},
     {times, "stop-grace", custom<Shape::duration, set_stop_grace, show<&S::stop_grace>>.called("DURATION"), Scope::instances, {},
      "time between TERM and KILL. With stdio also the time until TERM for a program whose client is gone and which has "
-     "closed its output"},
+     "closed its output",
+     {.effect = Effect::restart}},
     {times, "drain-timeout", drain_timeout, Scope::anywhere, {},
-     "how long sessions may go on after SIGTERM. In a configuration at the top level, or in a service of its own"},
+     "how long sessions may go on after SIGTERM. In a configuration at the top level, or in a service of its own",
+     {.effect = Effect::new_sessions}},
 
     {program, "stderr", choice<stderrs, &S::stderr_to>, Scope::instances, "log; with pty: client",
      "standard error of the instance: into the log, to the client with the output, or nowhere"},
@@ -417,10 +438,11 @@ constexpr Option after_modes[] = {
      "how long a thread looks for more bytes, with a whole processor, before it sleeps; 100us or so make answers faster "
      "where they come within microseconds, at most 10ms"},
     {whole, "log-level", choice<log_levels, &Settings::log_level>, Scope::daemon, {},
-     "how much is logged, on standard error"},
+     "how much is logged, on standard error",
+     {.effect = Effect::now}},
     {whole, "log", file<&Settings::log_file>, Scope::daemon, "standard error",
-     "append the log to a file, which is opened again on SIGHUP",
-     {.letter = 'l'}},
+     "append the log to a file, which SIGHUP and SIGUSR2 open again",
+     {.letter = 'l', .effect = Effect::now}},
     {whole, "log-format", choice<log_formats, &Settings::log_format>, Scope::daemon, {},
      "lines to read, or one JSON object a line"},
 };
@@ -454,6 +476,40 @@ std::string Option::value() const
     return type.placeholder.empty() ? joined(type.choices, "|") : std::string(type.placeholder);
 }
 
+std::string_view describe(Effect effect)
+{
+    switch (effect) {
+    case Effect::usual: break;
+    case Effect::now: return "at once";
+    case Effect::new_sessions: return "for new sessions";
+    case Effect::new_instances:
+    case Effect::instance_start: return "for new instances";
+    case Effect::restart: return "after a restart";
+    }
+    return {};
+}
+
+Effect Option::effect() const
+{
+    if (traits.effect != Effect::usual)
+        return traits.effect;
+    if (!includes(scope, Scope::queued))
+        return Effect::restart;
+    const auto is_of = [this](std::span<const std::string_view> groups) {
+        return std::find(groups.begin(), groups.end(), group) != groups.end();
+    };
+    return is_of(at_once) ? Effect::now : is_of(of_starts) ? Effect::instance_start : Effect::new_sessions;
+}
+
+Effect Option::effect_for_daemon() const { return includes(scope, Scope::any_service) ? Effect::restart : effect(); }
+
+std::string Option::describe_effect() const
+{
+    const bool differs = includes(scope, Scope::daemon) && effect_for_daemon() != effect();
+    return std::string(describe(effect())) +
+           (differs ? "; at the top level " + std::string(describe(effect_for_daemon())) : "");
+}
+
 std::string Option::print(const View& view) const
 {
     return traits.secret || !type.print ? std::string() : type.print(view);
@@ -463,8 +519,10 @@ std::string Option::default_value() const
 {
     if (!fallback.empty())
         return std::string(fallback);
-    if (!includes(scope, Scope::any_service))
-        return initial_value(*this, nullptr);
+    if (!includes(scope, Scope::any_service)) {
+        auto own = initial_value(*this, nullptr);
+        return own.empty() ? "-" : own;
+    }
     // That of the first mode, and what others have instead.
     std::string text, usual;
     for (const auto* mode : all_modes()) {
@@ -503,6 +561,9 @@ const std::vector<Option>& options()
         rows.insert(rows.end(), of_ways.begin(), of_ways.end());
         rows.insert(rows.end(), flag_options().begin(), flag_options().end());
         rows.insert(rows.end(), std::begin(after_modes), std::end(after_modes));
+        rows.insert(rows.end(), watch_options().begin(), watch_options().end());
+        rows.insert(rows.end(), admin_options().begin(), admin_options().end());
+        rows.insert(rows.end(), ctl_options().begin(), ctl_options().end());
         return rows;
     }();
     return all;
@@ -531,16 +592,16 @@ std::string no_choice(const std::string& text, std::span<const std::string_view>
 
 std::string markdown_table()
 {
-    std::string text = "| option | default | what it does |\n|---|---|---|\n";
+    std::string text = "| option | default | what it does | a change holds |\n|---|---|---|---|\n";
     std::string_view group;
     for (const auto& option : options()) {
         if (option.group != group) {
             group = option.group;
-            text += "| **" + std::string(group) + "** | | |\n";
+            text += "| **" + std::string(group) + "** | | | |\n";
         }
         const auto value = option.value().empty() ? std::string() : " " + escaped(option.value());
         text += "| `" + option.flags() + value + "` | " + option.default_value() + " | " +
-                escaped(option.description()) + " |\n";
+                escaped(option.description()) + " | " + option.describe_effect() + " |\n";
     }
     return text;
 }

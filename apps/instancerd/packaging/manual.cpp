@@ -70,7 +70,7 @@ std::string where(const Option& option)
 {
     std::vector<std::string_view> knowing;
     for (const auto& command : commands())
-        if (command.knows(option))
+        if (!command.is_part && command.knows(option))
             knowing.push_back(command.words);
     return joined(knowing);
 }
@@ -195,11 +195,12 @@ Relative paths are relative to the file.
 To
 .I instancerd.service
 the system is read\-only, but for
-.I /var/lib/instancerd
+.IR /var/lib/instancerd ,
+.I /var/log/instancerd
 and
 .IR /run/instancerd .
-What is written, such as the user database of a tunnel (db), recordings and log files, belongs into the former, and
-belongs to the user instancerd; Unix sockets belong into the latter.
+What is written, such as the user database of a tunnel (db) and recordings, belongs into the first of these, log files
+into the second, and both belong to the user instancerd; Unix sockets belong into the last.
 .SH EXAMPLE
 )"
         << verbatim(
@@ -222,8 +223,9 @@ belongs to the user instancerd; Unix sockets belong into the latter.
                   << ")\n"
                   << description(option);
     }
-    std::cout << ".SH FILES\n.I /etc/instancerd/instancerd.json\n.br\n.I /var/lib/instancerd\n"
-                 ".SH SEE ALSO\n.BR instancerd (1)\n";
+    std::cout
+        << ".SH FILES\n.I /etc/instancerd/instancerd.json\n.br\n.I /var/lib/instancerd\n.br\n.I /var/log/instancerd\n"
+           ".SH SEE ALSO\n.BR instancerd (1)\n";
 }
 
 }  // namespace generate

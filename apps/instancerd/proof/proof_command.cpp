@@ -15,7 +15,8 @@ constexpr std::string_view check_form =
     "instancerd pow check CHALLENGE ANSWER    exit 0 when the answer is right, 1 when it is not\n";
 constexpr std::string_view forms_of_challenges = R"(
 CHALLENGE is what a service with --pow asks: s.DIFFICULTY.START (kctf, redpwn), the line "please give S
-such that ..." (hxp), or hashcash -mbBITS RESOURCE. It may be several words.
+such that ..." (hxp), or hashcash -mbBITS RESOURCE. It may be several words, or the whole line of a
+question that ends with it.
 )";
 
 std::string help(bool checks)
@@ -32,7 +33,7 @@ constexpr std::string_view which = "; instancerd pow --help shows the forms";
 
 Command misuse(const std::string& text) { return Command(Command::Kind::misuse, text + std::string(which)); }
 
-/// The challenge that these words make up.
+/// The challenge that these words make up, or that is the last of them, as in the command of a question.
 Parsed<ProofChallenge> challenge_of(const std::vector<std::string>& words)
 {
     std::string text;
@@ -41,6 +42,8 @@ Parsed<ProofChallenge> challenge_of(const std::vector<std::string>& words)
     if (text.empty())
         return wrong("which challenge?");
     auto challenge = parse_challenge(text);
+    if (!challenge)
+        challenge = parse_challenge(text.substr(text.find_last_of(' ') + 1));
     if (!challenge)
         return wrong(in_quotes(text) + " is no challenge");
     return std::move(*challenge);

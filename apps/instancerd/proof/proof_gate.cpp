@@ -47,10 +47,11 @@ Parsed<SignatureBypass> load_bypass(const std::string& file)
 }
 
 ProofGate::ProofGate(asio::any_io_executor control, const ServiceSettings& service, const InstancePool& pool,
-                     std::shared_ptr<UnadmittedLimit> unadmitted, Log& log)
+                     std::shared_ptr<UnadmittedLimit> unadmitted, Events& events, Log& log)
     : service_(service),
       pool_(pool),
       unadmitted_(std::move(unadmitted)),
+      events_(events),
       log_(log),
       bypass_(open_bypass(service.proof.bypass)),
       timer_(std::make_shared<asio::steady_timer>(std::move(control))),
@@ -100,6 +101,7 @@ ProofOptions ProofGate::options(std::shared_ptr<ProofQueue> queue)
     options.style = service_.proof.style;
     options.price = [this](const ClientInfo& client) { return price_for(client); };
     options.timeout = service_.proof.timeout;
+    options.report = [this](ProofStep step) { events_.proof(service_.name, step); };
     options.source_prefix = service_.source_prefix;
     options.source_prefix4 = service_.source_prefix4;
     if (const auto places = service_.proof.max_proving)

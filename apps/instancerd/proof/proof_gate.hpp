@@ -66,7 +66,7 @@ class ProofGate final : public Events {
 public:
     /// Throws when the key for health checks cannot be read any more.
     ProofGate(asio::any_io_executor control, const ServiceSettings& service, const InstancePool& pool,
-              std::shared_ptr<UnadmittedLimit> unadmitted, Log& log);
+              std::shared_ptr<UnadmittedLimit> unadmitted, Events& events, Log& log);
 
     /// Adds its stage to those of the server, where the settings have it. The answers are checked in `queue`.
     void add_to(ServerOptions& options, std::shared_ptr<ProofQueue> queue);
@@ -104,6 +104,7 @@ private:
     const ServiceSettings& service_;
     const InstancePool& pool_;
     const std::shared_ptr<UnadmittedLimit> unadmitted_;
+    Events& events_;
     Log& log_;
     const std::shared_ptr<BypassKey> bypass_;  ///< None where nobody gets past.
     const std::shared_ptr<asio::steady_timer> timer_;

@@ -52,11 +52,6 @@ constexpr std::array<DeviceRange, 15> known_devices = {{
     {226},           // Graphics.
 }};
 
-bool is_among(const auto& list, std::string_view name)
-{
-    return std::find(list.begin(), list.end(), name) != list.end();
-}
-
 bool is_device(const std::string& path, struct stat& status)
 {
     return ::stat(path.c_str(), &status) == 0 && (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode));
@@ -83,7 +78,7 @@ IsolationRemark grade_device(const Settings& settings, const std::string& path)
 
 IsolationRemark grade_capability(const Settings& settings, const std::string& name)
 {
-    const bool is_harmless = is_among(harmless, name);
+    const bool is_harmless = std::ranges::find(harmless, name) != std::end(harmless);
     return {is_harmless ? Isolation::fair : Isolation::weak,
             "its programs can have " + name +
                 (is_harmless ? ", which makes them mightier in their container"

@@ -83,10 +83,17 @@ private:
     {
         if (root.shows(path))
             return;
-        // Where a link leads that is there already, the file itself is missing.
+        root.binds.emplace_back(path.string(), missing_place(path).string());
+    }
+
+    /// Where links that are there already lead out of what is there.
+    fs::path missing_place(fs::path path) const
+    {
         std::error_code error;
-        const auto target = root.shows(path.parent_path()) ? fs::canonical(path, error) : path;
-        root.binds.emplace_back(path.string(), target.string());
+        constexpr int most_links = 40;  // As the kernel follows.
+        for (int i = 0; i < most_links && fs::is_symlink(path, error) && root.shows(path.parent_path()); ++i)
+            path = (fs::canonical(path.parent_path(), error) / fs::read_symlink(path, error)).lexically_normal();
+        return path;
     }
 
     /// Relative paths mean the same inside.
@@ -139,6 +146,7 @@ Parsed<OciOptions> sandbox_options(const Settings& settings, const ServiceSettin
         value = with_port(std::move(value));
     if (service.io == ProcessIo::port)
         options.env.emplace_back("PORT", std::to_string(port));
+    options.users = service.users;
     if (!service.user.empty()) {
         const auto user = find_user(service.user);
         if (!user)

@@ -12,6 +12,7 @@
 
 #include "daemon/system.hpp"
 #include "modes/container_checks.hpp"
+#include "modes/exec/exec.hpp"
 #include "modes/oci/oci.hpp"
 #include "options/options.hpp"
 #include "sandbox/sandbox.hpp"
@@ -130,11 +131,8 @@ void check_sandbox(Checker& checker)
     if (service.pty != TerminalMode::none && service.stderr_to != StderrTo::client)
         checker.refuse("stderr", "cannot work together with " + checker.say("pty") + " and " + checker.say("sandbox") +
                                      ": the terminal is its standard error as well; remove one of them");
-    if (service.users)
-        checker.refuse("user",
-                       "is a range, which sandboxes do not need: no instance sees another one; write one user, or "
-                       "remove it");
-    else if (!service.user.empty())
+    check_users(checker);
+    if (!service.user.empty())
         if (const auto user = find_user(service.user); !user)
             checker.refuse("user", user.error());
     if (checker.has("limit-log"))

@@ -111,7 +111,14 @@ public:
     /// Errors: what the system reports, as when somebody else took the address meanwhile; try again then.
     Result<void> resume() { return do_resume(); }
 
-    /// Stops listening. The name of a Unix socket that this acceptor made disappears.
+    /// Another acceptor of the same listening socket, on the same executor. Each client goes to one of the two; the
+    /// system refuses nobody until both are closed. Where this one is paused, both listen again.
+    ///
+    /// Errors: Errc::not_supported; what the system reports.
+    Result<std::unique_ptr<Acceptor>> share() { return do_share(); }
+
+    /// Stops listening. The name of a Unix socket disappears with the last of the acceptors that share it, if one of
+    /// them made it.
     void close() { do_close(); }
 
     /// Where it listens, with the port that it really got.
@@ -124,6 +131,10 @@ private:
         return fail(Errc::not_supported, address() + " cannot stop listening for a while");
     }
     virtual Result<void> do_resume() { return {}; }
+    virtual Result<std::unique_ptr<Acceptor>> do_share()
+    {
+        return fail(Errc::not_supported, address() + " cannot be shared");
+    }
     virtual void do_close() = 0;
     virtual std::string do_address() const = 0;
 };

@@ -139,6 +139,9 @@ public:
     /// Bytes that went from instance to client.
     std::uint64_t bytes_down() const noexcept { return down_; }
 
+    /// When the first byte of the instance passed; the epoch of the clock before that.
+    LinkState::Clock::time_point first_down() const noexcept { return first_down_; }
+
     /// For the bridge: bytes went from client to instance.
     void count_up(std::uint64_t bytes) noexcept
     {
@@ -152,6 +155,8 @@ public:
     void count_down(std::uint64_t bytes) noexcept
     {
         const auto now = LinkState::Clock::now();
+        if (down_ == 0)
+            first_down_ = now;
         down_ += bytes;
         usage_->down(bytes, now);
         state_->touch(now);
@@ -206,6 +211,7 @@ private:
     const SessionInfo* session_ = nullptr;
     std::uint64_t up_ = 0;
     std::uint64_t down_ = 0;
+    LinkState::Clock::time_point first_down_;
     bool delivered_ = false;
     bool ended_ = false;
     std::unique_ptr<Path> path_;  ///< Goes before the streams that it uses.

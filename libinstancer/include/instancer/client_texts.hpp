@@ -14,9 +14,10 @@ namespace instancer {
 /// stands for how long to wait; it is `a moment` where that is not known, or over.
 class ClientTexts {
 public:
-    std::string queued = "queue: {position} of {waiting}";             ///< Whenever one of both changes.
-    std::string full = "all places are taken; come back later";        ///< A cap is reached.
-    std::string often = "too often; come back in {wait}";              ///< A rate is reached.
+    std::string queued = "queue: {position} of {waiting}";       ///< Whenever one of both changes.
+    std::string full = "all places are taken; come back later";  ///< A cap is reached.
+    std::string enough = "you have as many instances as you may; come back when one has ended";  ///< An owner's cap.
+    std::string often = "too often; come back in {wait}";                                        ///< A rate is reached.
     std::string late = "no place came free in time; come back later";  ///< The wait in the queue was long.
     std::string rejected = "you are not let in: that was wrong";       ///< The client sent something wrong.
     std::string silent = "you are not let in: nothing came in time";   ///< A stage had to wait for too long.

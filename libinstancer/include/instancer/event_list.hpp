@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -28,10 +29,18 @@ public:
     {
         tell(&Events::session_started, service, id, client);
     }
+    void session_joined(std::string_view service, std::uint64_t id, const SessionTimes& times) override
+    {
+        tell(&Events::session_joined, service, id, times);
+    }
     void session_ended(const SessionSummary& summary) override { tell(&Events::session_ended, summary); }
     void instance_started(std::string_view service, std::string_view name, std::string_view owner) override
     {
         tell(&Events::instance_started, service, name, owner);
+    }
+    void instance_ready(std::string_view service, std::string_view name, std::chrono::nanoseconds took) override
+    {
+        tell(&Events::instance_ready, service, name, took);
     }
     void instance_claimed(std::string_view service, std::string_view name, std::string_view owner) override
     {
@@ -46,7 +55,16 @@ public:
     {
         tell(&Events::output, service, instance, line);
     }
+    void proof(std::string_view service, ProofStep step) override { tell(&Events::proof, service, step); }
+    void backend_called(std::string_view service, std::string_view call, bool failed) override
+    {
+        tell(&Events::backend_called, service, call, failed);
+    }
     void warning(std::string_view service, std::string_view text) override { tell(&Events::warning, service, text); }
+    void session_warning(std::string_view service, std::uint64_t id, std::string_view text) override
+    {
+        tell(&Events::session_warning, service, id, text);
+    }
     void notice(std::string_view service, std::string_view text) override { tell(&Events::notice, service, text); }
 
 private:

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include <instancer/proof_of_work/proof_step.hpp>
 #include <instancer/result.hpp>
 #include <instancer/session.hpp>
 
@@ -77,12 +78,22 @@ public:
     {
         (void)service, (void)id, (void)client;
     }
+    /// The client of a session was joined to its instance, after `times`.
+    virtual void session_joined(std::string_view service, std::uint64_t id, const SessionTimes& times)
+    {
+        (void)service, (void)id, (void)times;
+    }
     /// A session has ended; the last that is heard of it.
     virtual void session_ended(const SessionSummary& summary) { (void)summary; }
     /// `owner` is empty for a warm instance.
     virtual void instance_started(std::string_view service, std::string_view name, std::string_view owner)
     {
         (void)service, (void)name, (void)owner;
+    }
+    /// An instance is ready for clients, `took` after its start began.
+    virtual void instance_ready(std::string_view service, std::string_view name, std::chrono::nanoseconds took)
+    {
+        (void)service, (void)name, (void)took;
     }
     /// A warm instance got its owner.
     virtual void instance_claimed(std::string_view service, std::string_view name, std::string_view owner)
@@ -101,8 +112,21 @@ public:
     {
         (void)service, (void)instance, (void)line;
     }
+    /// A proof of work has come to `step`.
+    virtual void proof(std::string_view service, ProofStep step) { (void)service, (void)step; }
+    /// The backend has completed a call: `start`, `open`, `assign`, `personalize`, `note_extension` or `stop`. Attempts
+    /// to open an instance that is not ready yet do not count.
+    virtual void backend_called(std::string_view service, std::string_view call, bool failed)
+    {
+        (void)service, (void)call, (void)failed;
+    }
     /// Something an operator should know and can mend; serving goes on.
     virtual void warning(std::string_view service, std::string_view text) { (void)service, (void)text; }
+    /// The same about one session.
+    virtual void session_warning(std::string_view service, std::uint64_t id, std::string_view text)
+    {
+        warning(service, "session " + std::to_string(id) + ": " + std::string(text));
+    }
     /// News that need no action, such as the end of a problem that was a `warning`.
     virtual void notice(std::string_view service, std::string_view text) { (void)service, (void)text; }
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -57,6 +58,7 @@ public:
         key_ = other.key_;
         session_ = other.session_;
         in_order_ = other.in_order_;
+        start_time_ = other.start_time_;
         return *this;
     }
     ~Lease() { give_back(); }
@@ -74,6 +76,11 @@ public:
     /// open their own.
     Stream take_stream() noexcept { return std::move(stream_); }
 
+    /// How long the client waited for the start of the instance; 0 if that was ready.
+    std::chrono::nanoseconds start_time() const noexcept { return start_time_; }
+    /// For issuers: sets how long that was.
+    void start_time(std::chrono::nanoseconds time) noexcept { start_time_ = time; }
+
     /// Both directions of the session have ended: its instance may be about to end by itself.
     void completed() noexcept { in_order_ = true; }
 
@@ -89,6 +96,7 @@ private:
     Stream stream_;
     std::weak_ptr<Issuer> issuer_;
     std::uint64_t key_ = 0;
+    std::chrono::nanoseconds start_time_{0};
     std::uint32_t session_ = 0;
     bool in_order_ = false;
 };

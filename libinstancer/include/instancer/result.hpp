@@ -29,6 +29,7 @@ enum class Errc {
     cancelled,            ///< The caller gave up.
     not_supported,        ///< This backend or stream cannot do that.
     no_instance,          ///< There is none to join, and none was to be started.
+    owner_full,           ///< The owner has as many instances as one may have.
 };
 
 /// Its words, as messages have them.
@@ -38,7 +39,8 @@ constexpr std::string_view to_string(Errc code) noexcept
     case Errc::rejected: return "the client was not admitted";
     case Errc::denied: return "the client's address is not let in";
     case Errc::timeout: return "timed out";
-    case Errc::full: return "no instance is free";
+    case Errc::full:
+    case Errc::owner_full: return "no instance is free";
     case Errc::culled: return "the instance made room for another one before it was ready";
     case Errc::queue_timeout: return "no instance became free in time";
     case Errc::start_failed: return "the instance failed to start";

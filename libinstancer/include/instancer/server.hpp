@@ -6,12 +6,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include <asio/awaitable.hpp>
 
 #include <instancer/acceptor.hpp>
+#include <instancer/admission/stage_places.hpp>
 #include <instancer/async/async_event.hpp>
 #include <instancer/authenticator.hpp>
 #include <instancer/bridge.hpp>
@@ -66,6 +68,10 @@ public:
     /// Stops accepting and lets the sessions finish, for `limit` at most (0: however long it takes); then stops.
     void drain(std::chrono::steady_clock::duration limit);
 
+    /// Leaves the clients that come from now on to another server that shares its acceptors, and completes when its own
+    /// sessions, those that are only beginning included, have ended. `drain` and `stop` may follow.
+    void retire();
+
     /// Ends every session now, and every instance, unless another server shares the pool.
     void stop();
 
@@ -75,11 +81,21 @@ public:
     /// Sessions that are going on.
     std::size_t sessions() const noexcept { return sessions_.size(); }
 
-    /// The state of each session, in the order in which they came.
+    /// The state of each session, in the order in which they came; those of workers that take longer than `patience`
+    /// are left out. 0: all are waited for.
     ///
     /// Time: one turn of each worker.
     /// Cancellation: none.
-    asio::awaitable<std::vector<SessionStatus>> snapshot() { return sessions_.snapshot(); }
+    asio::awaitable<std::vector<SessionStatus>> snapshot(std::chrono::steady_clock::duration patience = {})
+    {
+        return sessions_.snapshot(patience);
+    }
+
+    /// Where it listens, with the ports that it really got.
+    std::vector<std::string> addresses() const { return door_.addresses(); }
+
+    /// The stages that have a budget of places, in the order in which clients pass them.
+    std::vector<StagePlaces> places() const;
 
 private:
     static detail::AdmissionSequence admission(const ServerOptions& options,
@@ -108,6 +124,8 @@ private:
     AsyncEvent closing_;
     AsyncEvent sessions_over_;
     detail::Deadline drain_limit_;
+    bool serves_ = false;
+    bool draining_ = false;
 };
 
 }  // namespace instancer

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -48,6 +49,9 @@ public:
     /// Stages that come after all others, in this order, only for clients for whom an instance would be started or a
     /// warm one taken: clients that join an instance of theirs pass none of these.
     std::vector<std::shared_ptr<AdmissionStage>> start_stages;
+
+    /// The number of the last session, in servers that count theirs together. Null: of this server alone.
+    std::shared_ptr<std::uint64_t> session_count;
 
     /// The defaults, for the service `name`.
     explicit ServerOptions(std::string name) : service(std::move(name)) {}

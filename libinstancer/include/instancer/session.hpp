@@ -3,10 +3,14 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
+#include <instancer/acceptor/source.hpp>
 #include <instancer/client.hpp>
 #include <instancer/session_end.hpp>
+#include <instancer/session_times.hpp>
 
 namespace instancer {
 
@@ -17,6 +21,7 @@ public:
     std::string service;   ///< Name of the service.
     ClientInfo client;     ///< Where the client comes from.
     std::string owner;     ///< Owner hash, 32 hex digits; empty before authentication.
+    std::string label;     ///< The owner's name in logs, from the Authenticator; often empty.
     std::string instance;  ///< Name of the instance; empty when there was none.
     std::string upstream;  ///< Name of the server that it was joined to, where the instance is a group of several.
 
@@ -26,10 +31,12 @@ public:
 /// The state of a session while it goes on.
 class SessionStatus : public SessionInfo {
 public:
-    bool joined = false;              ///< To its instance.
-    std::uint64_t bytes_up = 0;       ///< Client to instance.
-    std::uint64_t bytes_down = 0;     ///< Instance to client.
-    std::chrono::nanoseconds age{0};  ///< Since the client connected.
+    bool joined = false;               ///< To its instance.
+    std::string_view stage;            ///< `admission`, `queue` (for its instance), `connecting` or `serving`.
+    std::uint64_t bytes_up = 0;        ///< Client to instance.
+    std::uint64_t bytes_down = 0;      ///< Instance to client.
+    std::chrono::nanoseconds age{0};   ///< Since the client connected.
+    std::chrono::nanoseconds idle{0};  ///< Since the last byte in either direction; before it is joined, its age.
 
     SessionStatus() = default;
 };
@@ -43,6 +50,8 @@ public:
     std::uint64_t bytes_up = 0;            ///< Client to instance.
     std::uint64_t bytes_down = 0;          ///< Instance to client.
     std::chrono::nanoseconds duration{0};  ///< Since the client connected.
+    SessionTimes times;                    ///< How long its steps took.
+    std::optional<Source> source;          ///< What its client counted as where sources are counted.
 
     SessionSummary() = default;
 };

@@ -3,18 +3,24 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <utility>
+#include <vector>
+
+#include <instancer/acceptor/source.hpp>
 
 namespace instancer::daemon {
 
-/// Whether it is worth while to ask somebody who has failed: after several failures in a row only now and then.
+/// Whether it is worth while to ask somebody who has failed: after several failures in a row only now and then. What
+/// one source of clients asks cannot open it for all.
 ///
 /// Threads: one at a time.
 class CircuitBreaker {
 public:
     using Clock = std::chrono::steady_clock;
 
-    static constexpr int failures_to_open = 5;             ///< A guess.
+    static constexpr std::size_t failures_to_open = 5;     ///< A guess.
+    static constexpr std::ptrdiff_t most_of_source = 2;    ///< Of these; a guess.
     static constexpr std::chrono::seconds first_pause{1};  ///< Between trials; twice as long after each failure.
     static constexpr std::chrono::seconds longest_pause{30};
 
@@ -34,19 +40,20 @@ public:
     bool succeeded()
     {
         const bool was_open = is_open();
-        failures_ = 0;
+        failed_.clear();
         trial_ = false;
         return was_open;
     }
 
-    /// Whether that has opened it. Once it is open only a trial says anything new: many requests may have been under
-    /// way.
-    bool failed(Clock::time_point now)
+    /// Whether that has opened it, for a client from `source`. Once it is open only a trial says anything new: many
+    /// requests may have been under way.
+    bool failed(const Source& source, Clock::time_point now)
     {
         const bool was_open = is_open();
         if (was_open && !std::exchange(trial_, false))
             return false;
-        failures_ = std::min(failures_ + 1, failures_to_open);
+        if (!was_open && std::count(failed_.begin(), failed_.end(), source) < most_of_source)
+            failed_.push_back(source);
         if (!is_open())
             return false;
         pause_ = was_open ? std::min(2 * pause_, longest_pause) : first_pause;
@@ -55,10 +62,10 @@ public:
     }
 
 private:
-    bool is_open() const { return failures_ == failures_to_open; }
+    bool is_open() const { return failed_.size() == failures_to_open; }
 
-    int failures_ = 0;
-    bool trial_ = false;  ///< One has begun, and has not ended.
+    std::vector<Source> failed_;  ///< Whose requests failed, one after the other.
+    bool trial_ = false;          ///< One has begun, and has not ended.
     std::chrono::seconds pause_ = first_pause;
     Clock::time_point next_trial_;
 };

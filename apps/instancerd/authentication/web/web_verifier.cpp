@@ -46,7 +46,7 @@ asio::awaitable<Result<Admission>> WebVerifier::do_verify(std::string line, cons
     const auto reply = co_await client_.ask(std::move(*request), settings_.timeout);
     if (!reply)
         co_return fail(reply.error());
-    co_return conclude(key, judge(*reply, line));
+    co_return conclude(key, judge(*reply, line), source);
 }
 
 Digest WebVerifier::key_of(std::string_view line, const ClientInfo& client) const
@@ -78,10 +78,10 @@ WebVerdict WebVerifier::judge(const WebReply& reply, std::string_view line) cons
     return problem.empty() ? verdict : WebVerdict::unusable("its answer " + problem);
 }
 
-Result<Admission> WebVerifier::conclude(const Digest& key, const WebVerdict& verdict)
+Result<Admission> WebVerifier::conclude(const Digest& key, const WebVerdict& verdict, const Source& source)
 {
     if (verdict.is_down()) {
-        note_failure(verdict.why());
+        note_failure(verdict.why(), source);
         return without_answer(key, verdict.why());
     }
     note_success();
@@ -107,11 +107,11 @@ Result<Admission> WebVerifier::without_answer(const Digest& key, const std::stri
     return fail(Errc::backend_unavailable, address_.origin + " cannot say who it is: " + why);
 }
 
-void WebVerifier::note_failure(const std::string& why)
+void WebVerifier::note_failure(const std::string& why, const Source& source)
 {
-    const bool opened = [this] {
+    const bool opened = [&] {
         const std::lock_guard lock(mutex_);
-        return breaker_.failed(now());
+        return breaker_.failed(source, now());
     }();
     if (opened)
         events_.warning(service_.name, address_.origin + " cannot say who clients are: " + why + "; " +

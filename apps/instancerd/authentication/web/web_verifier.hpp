@@ -39,9 +39,9 @@ private:
     /// What an answer means for instances of the service.
     WebVerdict judge(const WebReply& reply, std::string_view line) const;
 
-    Result<Admission> conclude(const Digest& key, const WebVerdict& verdict);
+    Result<Admission> conclude(const Digest& key, const WebVerdict& verdict, const Source& source);
     Result<Admission> without_answer(const Digest& key, const std::string& why);
-    void note_failure(const std::string& why);
+    void note_failure(const std::string& why, const Source& source);
     void note_success();
 
     const ServiceSettings& service_;

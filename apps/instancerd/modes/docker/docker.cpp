@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "modes/docker/docker.hpp"
 
+#include <set>
+#include <string>
+#include <utility>
+
 #include <instancer/backend/docker_backend.hpp>
 
 #include "modes/container_backend.hpp"
@@ -17,12 +21,15 @@ std::vector<std::string> warn(const Settings& settings, const ServiceSettings&)
             "give this daemon a --name"};
 }
 
-DockerOptions backend_options(const Settings& settings, const ServiceSettings& service)
+DockerOptions backend_options(const Settings& settings, const ServiceSettings& service,
+                              const std::set<std::string>& running)
 {
     DockerOptions options = service.docker;
     set_container_options(options, settings, service);
     for (const auto& other : settings.services)
         options.services.push_back(other.name);
+    // The containers of a service that is not in the configuration any more are its own until it has ended.
+    options.services.insert(options.services.end(), running.begin(), running.end());
     options.pty = service.pty != TerminalMode::none;
     options.limits.log = service.limits.log;
     return options;
@@ -30,7 +37,8 @@ DockerOptions backend_options(const Settings& settings, const ServiceSettings& s
 
 Parsed<std::unique_ptr<RunningService>> prepare(const OwnedSettings& settings, ServiceContext& context)
 {
-    return prepare_containers<DockerBackend>(settings, context, backend_options(settings.daemon(), settings.service()));
+    auto options = backend_options(settings.daemon(), settings.service(), context.succession.running());
+    return prepare_containers<DockerBackend>(settings, context, std::move(options));
 }
 
 }  // namespace

@@ -11,4 +11,7 @@ extern const ModeEntry exec_mode;
 std::span<const Option> exec_options();
 void check_exec(Checker& checker);
 
+/// Whether each instance can have a user of a range.
+void check_users(Checker& checker);
+
 }  // namespace instancer::daemon

@@ -81,6 +81,8 @@ void check_connection(Checker& checker)
                                      ", where the connection is the process's own; use log or null");
 }
 
+}  // namespace
+
 void check_users(Checker& checker)
 {
     const auto& service = checker.service;
@@ -101,6 +103,8 @@ void check_users(Checker& checker)
         checker.refuse("warm", "is more than the " + std::to_string(users->size()) + " users of " +
                                    checker.say("user") + "; lower it or widen that");
 }
+
+namespace {
 
 void check_limits(Checker& checker)
 {

@@ -28,7 +28,8 @@ constexpr std::string_view group = "Processes (exec)";
 constexpr Option table[] = {
     {group, "io", choice<ios, &S::io>, Scope::exec, {},
      "how to reach the process: its standard input and output; the client's own socket handed over to it; a port that "
-     "it listens on, {port} in its arguments and PORT in its environment"},
+     "it listens on, {port} in its arguments and PORT in its environment",
+     {.effect = Effect::restart}},
     {group, "ports", custom<Shape::text, set_ports, show_ports>.called("FIRST-LAST"), Scope::exec, "any free port",
      "ports that the processes listen on, which also caps the instances",
      {.needs = {{{{"io", "port"}}}}, .conflict = {{"sandbox"}, "each instance has a network of its own"}}},
@@ -36,7 +37,7 @@ constexpr Option table[] = {
      "run each process in a container of its own, by crun or runc, with the programs and libraries of this host, the "
      "files that the command names, workdir where it is given, and nothing else of this host; the limits default to those "
      "of containers",
-     {.conflict = {{"io", "socket"}, "the client's socket is one of this host's network", {"io", "stdio"}}}},
+     {.conflict = {{"io", "socket"}, "the client's socket is one of this host's network", {"io", "stdio"}}, .effect = Effect::restart}},
     {group, "workdir", custom<Shape::text, set_directory, show<&S::working_directory>>.called("DIR"), Scope::exec,
      "the current directory, in a configuration its own; {dir} with dir-template",
      "working directory of the processes; may begin with {dir}"},

@@ -75,8 +75,10 @@ asio::awaitable<void> ForwardService::use(Parsed<std::vector<Upstream>> list)
 
 void ForwardService::note_available(bool available)
 {
+    closed_ = !available;
     if (available) {
-        service_.server().resume();
+        if (!is_paused())
+            service_.server().resume();
         log_.notice(name(), "an upstream works again");
     } else {
         service_.server().pause();
@@ -84,13 +86,18 @@ void ForwardService::note_available(bool available)
     }
 }
 
-asio::awaitable<void> ForwardService::report()
+ServiceGauges ForwardService::gauges() const
 {
-    for (const auto& upstream : upstreams_.snapshot())
-        log_.upstream(name(), upstream);
-    if (const auto waiting = upstreams_.waiting(); waiting > 0)
-        log_.notice(name(), counted(waiting, "client") + (waiting == 1 ? " waits" : " wait") + " for an upstream");
-    return service_.report();
+    auto gauges = service_.gauges();
+    gauges.waiting = upstreams_.waiting();
+    return gauges;
+}
+
+void ForwardService::resume()
+{
+    RunningService::resume();
+    if (closed_)
+        service_.server().pause();
 }
 
 }  // namespace instancer::daemon

@@ -24,10 +24,15 @@ public:
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
     void drain() override { service_.drain(); }
     void stop() override { service_.stop(); }
+    void retire() override { service_.retire(); }
     asio::awaitable<void> reload(HelperThreads& reader) override;
 
-    /// Logs every upstream besides.
-    asio::awaitable<void> report() override;
+    std::vector<ServicePart> parts() override { return service_.parts(); }
+    UpstreamBackend* upstreams() override { return &upstreams_; }
+    BanKeeper* bans() override { return service_.bans(); }
+    void resume() override;
+
+    ServiceGauges gauges() const override;
 
 private:
     static UpstreamBackend& add_upstreams(const OwnedSettings& settings, ServiceContext& context, InstanceParts& parts,
@@ -39,6 +44,7 @@ private:
     Log& log_;
     UpstreamBackend& upstreams_;
     InstanceService service_;
+    bool closed_ = false;  ///< For want of an upstream that works.
 };
 
 }  // namespace instancer::daemon

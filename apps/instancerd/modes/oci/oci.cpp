@@ -7,9 +7,7 @@
 
 namespace instancer::daemon {
 
-namespace {
-
-OciOptions backend_options(const Settings& settings, const ServiceSettings& service)
+OciOptions oci_backend_options(const Settings& settings, const ServiceSettings& service)
 {
     OciOptions options;
     set_container_options(options, settings, service);
@@ -25,13 +23,15 @@ OciOptions backend_options(const Settings& settings, const ServiceSettings& serv
     return options;
 }
 
+namespace {
+
 Parsed<std::unique_ptr<RunningService>> prepare(const OwnedSettings& settings, ServiceContext& context)
 {
-    auto options = backend_options(settings.daemon(), settings.service());
+    auto options = oci_backend_options(settings.daemon(), settings.service());
     if (const auto& oci = settings.service().oci; !oci.archive.empty())
-        options.find_image = [oci, &context, name = settings.service().name] {
+        options.find_image = [oci, &context, name = settings.service().name](const std::stop_token& stop) {
             context.log.notice(name, "reading the archive " + oci.archive);
-            return context.images.import(oci.archive, oci.store);
+            return context.images.import(oci.archive, oci.store, stop);
         };
     return prepare_containers<OciBackend>(settings, context, std::move(options));
 }
@@ -47,8 +47,7 @@ constinit const ModeEntry oci_mode{
                           "--listen ADDR --archive FILE [--port N | --stdio] [options] [-- COMMAND [ARG...]]"},
                 .purpose =
                     "Each client gets a container of its own, by a container runtime such as crun and without an "
-                    "engine. It reaches neither the host nor its neighbours nor the outside. It takes "
-                    "root.",
+                    "engine. It reaches neither the host nor its neighbours nor the outside.",
                 .examples = {"oci --listen :1337 --rootfs ./rootfs --stdio -- /challenge",
                              "oci --listen :1337 --archive image.tar --port 9000 --ttl 10m"},
                 .stray = "the command to run comes last, after --",

@@ -2,8 +2,6 @@
 #include <filesystem>
 #include <system_error>
 
-#include <unistd.h>
-
 #include <instancer/backend/find_program.hpp>
 
 #include "daemon/system.hpp"
@@ -87,13 +85,9 @@ void check_oci(Checker& checker)
     checker.check_environment();
 }
 
-std::vector<std::string> warn_of_oci(const Settings& settings, const ServiceSettings& service)
+std::vector<std::string> warn_of_oci(const Settings& settings, const ServiceSettings&)
 {
     std::vector<std::string> warnings;
-    if (::geteuid() != 0)
-        warnings.emplace_back("only root can start containers without an engine; start instancerd as root");
-    if (service.oci.runtime.empty() && !is_installed("crun") && !is_installed("runc"))
-        warnings.emplace_back("there is no container runtime; install crun, as by apt install crun");
     if (settings.init_program().empty())
         warnings.push_back("there is no instancer-init beside instancerd, without which no container starts; install "
                            "it, or name it by " +

@@ -2,6 +2,7 @@
 #include "modes/oci/oci_images.hpp"
 
 #include <cstdlib>
+#include <optional>
 #include <ostream>
 #include <system_error>
 #include <vector>
@@ -10,6 +11,9 @@
 #include <instancer/system/last_error.hpp>
 
 #include "config/checker.hpp"
+#include "modes/oci/oci.hpp"
+#include "relaxing/relaxing.hpp"
+#include "sandbox/sandbox.hpp"
 
 namespace instancer::daemon {
 
@@ -67,20 +71,31 @@ fs::path canonical(const std::string& directory)
     return error ? fs::path(directory) : path;
 }
 
-/// Whether the archive has what the options leave to it.
-Result<void> check_archive(const ServiceSettings& service)
+/// Whether the files of its containers have what the options leave to them.
+Result<void> check_files(const Settings& settings, const ServiceSettings& service)
 {
-    PassingStore store;
-    auto image = store.import(service.oci.archive);
-    if (!image)
-        return fail(image.error());
-    OciOptions options;
-    options.image = std::move(*image);
-    options.command = service.command;
-    options.io = service.docker.io;
-    options.port = service.docker.port;
-    options.user = service.user;
+    auto options = oci_backend_options(settings, service);
+    std::optional<PassingStore> store;
+    if (const auto& archive = service.oci.archive; !archive.empty()) {
+        auto image = store.emplace().import(archive);
+        if (!image)
+            return fail(image.error());
+        options.image = std::move(*image);
+    }
     return OciBackend::check_image(options);
+}
+
+/// Whether this process can start its containers here.
+Result<void> check_host(const Settings& settings, const ServiceSettings& service)
+{
+    OciOptions options;
+    if (service.mode == Mode::oci)
+        options = oci_backend_options(settings, service);
+    else if (auto sandbox = sandbox_options(settings, service))
+        options = std::move(*sandbox);
+    if (auto privileges = container_privileges(service.relaxing))
+        options.privileges = std::move(*privileges);
+    return OciBackend::check_host(options);
 }
 
 /// Whose archives the digests of a store are.
@@ -114,7 +129,8 @@ Result<std::vector<std::string>> prune(const fs::path& directory, const std::vec
 
 }  // namespace
 
-Result<OciImage> OciImages::import(const std::string& archive, const std::string& directory)
+Result<OciImage> OciImages::import(const std::string& archive, const std::string& directory,
+                                   const std::stop_token& stop)
 {
     const std::lock_guard lock(mutex_);
     const auto path = canonical(directory);
@@ -125,16 +141,25 @@ Result<OciImage> OciImages::import(const std::string& archive, const std::string
             return fail(store.error());
         found = stores_.emplace(path, std::move(*store)).first;
     }
-    return found->second.import_archive(archive);
+    OciImport import;
+    import.stop = stop;
+    return found->second.import_archive(archive, import);
 }
 
-Problems check_archives(const Settings& settings)
+Problems check_containers(const Settings& settings)
 {
     Problems problems;
-    for (const auto& service : settings.services)
-        if (!service.oci.archive.empty())
-            if (const auto checked = check_archive(service); !checked)
-                problems.emplace_back(place_of(service, "archive"), checked.error().message());
+    const auto note = [&](const ServiceSettings& service, std::string_view option, const Result<void>& checked) {
+        if (!checked)
+            problems.emplace_back(place_of(service, option), checked.error().message());
+    };
+    for (const auto& service : settings.services) {
+        const bool is_oci = service.mode == Mode::oci;
+        if (is_oci || service.sandbox)
+            note(service, is_oci ? "mode" : "sandbox", check_host(settings, service));
+        if (is_oci)
+            note(service, service.oci.archive.empty() ? "rootfs" : "archive", check_files(settings, service));
+    }
     return problems;
 }
 

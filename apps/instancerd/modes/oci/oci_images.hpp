@@ -5,6 +5,7 @@
 #include <iosfwd>
 #include <map>
 #include <mutex>
+#include <stop_token>
 #include <string>
 
 #include <instancer/backend/oci_store.hpp>
@@ -22,16 +23,17 @@ public:
     /// The image in `archive`, unpacked unless the store in `directory` has it.
     ///
     /// Time: blocks; of an image that is new, all of it is read.
-    Result<OciImage> import(const std::string& archive, const std::string& directory);
+    /// Cancellation: by `stop`; an import that waits for another one to end, after that.
+    Result<OciImage> import(const std::string& archive, const std::string& directory, const std::stop_token& stop);
 
 private:
     std::mutex mutex_;
     std::map<std::filesystem::path, OciStore> stores_;
 };
 
-/// What is wrong with the archives that services name, and with what options leave to them. Each is unpacked for that,
-/// to where nothing of it remains.
-Problems check_archives(const Settings& settings);
+/// Why containers without an engine cannot start here, and what is wrong with their files. Each archive is unpacked for
+/// that, to where nothing of it remains.
+Problems check_containers(const Settings& settings);
 
 /// Removes the images that no service uses from the stores of the configuration, and writes which to `out`.
 Parsed<void> prune_images(const Settings& settings, std::ostream& out);

@@ -65,6 +65,7 @@ constinit const ModeEntry relay_mode{
     .listeners = listeners,
     .prepare = prepare,
     .connections_option = "max-total",
+    .replaceable = false,
 };
 
 std::vector<std::string> spell_out_relay(const std::vector<std::string>& words)

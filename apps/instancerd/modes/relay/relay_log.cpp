@@ -7,6 +7,15 @@
 
 namespace instancer::daemon {
 
+namespace {
+
+std::string name_of(const RelayMemberInfo& member)
+{
+    return "session " + std::to_string(member.session) + " from " + member.client.to_string();
+}
+
+}  // namespace
+
 void RelayLog::show_only(std::string channel)
 {
     const std::lock_guard lock(mutex_);
@@ -26,14 +35,14 @@ void RelayLog::left(const RelayMemberInfo& member, std::size_t members) { note(m
 void RelayLog::note(const RelayMemberInfo& member, const std::string& what, std::size_t members)
 {
     if (verbosity_ >= 1)
-        log_.notice(service_, "session " + std::to_string(member.session) + " from " + member.client.to_string() + " " +
-                                  what + " " + member.channel + ", members: " + std::to_string(members));
+        log_.of_session(LogLevel::info, service_, member.session,
+                        name_of(member) + " " + what + " " + member.channel + ", members: " + std::to_string(members));
 }
 
 void RelayLog::cut(const RelayMemberInfo& member, std::string_view why)
 {
-    log_.warning(service_, "session " + std::to_string(member.session) + " from " + member.client.to_string() +
-                               " is disconnected from " + member.channel + ": " + std::string(why));
+    log_.of_session(LogLevel::warning, service_, member.session,
+                    name_of(member) + " is disconnected from " + member.channel + ": " + std::string(why));
 }
 
 void RelayLog::passed(const RelayMemberInfo& member, std::span<const std::byte> data)

@@ -29,7 +29,9 @@ public:
     void drain() override { service_.drain(); }
     void stop() override { service_.stop(); }
     asio::awaitable<void> reload(HelperThreads& reader) override;
-    asio::awaitable<void> report() override { return service_.report(); }
+    ServiceGauges gauges() const override { return service_.gauges(); }
+    std::vector<ServicePart> parts() override { return service_.parts(); }
+    BanKeeper* bans() override { return service_.bans(); }
 
 private:
     static RelayBackend& add_channels(const ServiceSettings& service, Workers& workers, InstanceParts& parts,

@@ -66,6 +66,7 @@ constinit const ModeEntry tunnel_server_mode{
     .check = check_tunnel_server,
     .listeners = server_listeners,
     .prepare = prepare_server,
+    .replaceable = false,
 };
 
 constinit const ModeEntry tunnel_agent_mode{
@@ -82,6 +83,7 @@ constinit const ModeEntry tunnel_agent_mode{
     .options = tunnel_options,
     .check = check_tunnel_agent,
     .prepare = prepare_agent,
+    .replaceable = false,
 };
 
 }  // namespace instancer::daemon

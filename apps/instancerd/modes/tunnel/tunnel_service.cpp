@@ -87,11 +87,11 @@ Parsed<TunnelListeners> TunnelListeners::open(const ServiceSettings& service, co
 class TunnelServerService::Route {
 public:
     Route(TunnelServerService& owner, ServerOptions options, Workers& workers, Acceptors acceptors,
-          TunnelAddress target, std::unique_ptr<Authenticator> authenticator)
+          TunnelAddress target, std::unique_ptr<Authenticator> authenticator, Events& events)
         : backend(owner.control_, owner.tunnel_, target),
-          pool(owner.control_, options.service, UpstreamBackend::default_pool_options(), backend, owner.log_),
+          pool(owner.control_, options.service, UpstreamBackend::default_pool_options(), backend, events),
           server(workers, std::move(options), std::move(acceptors), std::move(authenticator), pool, *owner.bridge_,
-                 owner.log_)
+                 events)
     {
     }
 
@@ -113,7 +113,7 @@ TunnelServerService::TunnelServerService(const OwnedSettings& settings, ServiceC
       tunnel_(home_, name_,
               server_options(service_, [this](const auto& address) { return users_.files()->admits_agent(address); }),
               std::move(listeners.agents), log_),
-      bridge_(make_bridge(service_, log_)),
+      bridge_(make_bridge(service_, log_, context.files)),
       bans_(keep_bans(service_, log_)),
       control_acceptors_(std::move(listeners.control)),
       commands_(name_, tunnel_, home_, users_, log_),
@@ -134,15 +134,19 @@ TunnelServerService::TunnelServerService(const OwnedSettings& settings, ServiceC
         else
             authenticator = std::make_unique<TunnelAuthenticator>(
                 [this](asio::ip::address address) { return users_.knows(address); });
-        // Sessions are numbered in each server, so that each needs a name of its own.
-        const auto name = listeners.routes.size() == 1 ? name_ : name_ + "-" + std::to_string(i + 1);
-        routes_.push_back(std::make_unique<Route>(*this, make_server_options(name, service_, context.unadmitted),
-                                                  context.workers, std::move(acceptors),
-                                                  users_.files()->routes[i].target, std::move(authenticator)));
+        routes_.push_back(std::make_unique<Route>(
+            *this, make_server_options(route_name(i, listeners.routes.size()), service_, context.unadmitted),
+            context.workers, std::move(acceptors), users_.files()->routes[i].target, std::move(authenticator),
+            context.events_of(service_)));
     }
 }
 
 TunnelServerService::~TunnelServerService() = default;
+
+std::string TunnelServerService::route_name(std::size_t index, std::size_t count) const
+{
+    return count == 1 ? name_ : name_ + "-" + std::to_string(index + 1);
+}
 
 asio::awaitable<Result<void>> TunnelServerService::run(std::function<void()> serving)
 {
@@ -237,18 +241,33 @@ void TunnelServerService::use(Parsed<TunnelFiles> files)
     users_.replace(std::move(*files));
 }
 
-asio::awaitable<void> TunnelServerService::report()
+std::vector<ServicePart> TunnelServerService::parts()
+{
+    std::vector<ServicePart> all;
+    for (std::size_t i = 0; i < routes_.size(); ++i)
+        all.emplace_back(route_name(i, routes_.size()), routes_[i]->server, nullptr);
+    return all;
+}
+
+asio::awaitable<std::string> TunnelServerService::condition()
 {
     auto look = [this] { return std::pair(tunnel_.agent(), tunnel_.sessions().size()); };
     auto asked = call_on(home_, std::move(look));
     const auto [agent, count] = co_await std::move(asked);
-    log_.notice(name_, (agent.empty() ? "no agent is" : "agent " + agent + " is") + " connected, " +
-                           counted(count, "session"));
+    co_return (agent.empty() ? "no agent is" : "agent " + agent + " is") + " connected, " + counted(count, "session");
+}
+
+ServiceGauges TunnelServerService::gauges() const
+{
+    ServiceGauges gauges;
     for (const auto& route : routes_) {
-        const auto sessions = co_await route->server.snapshot();
-        for (const auto& session : sessions)
-            log_.session(session);
+        gauges.add(route->pool.load(), route->pool.traffic());
+        const auto places = route->server.places();
+        gauges.places.insert(gauges.places.end(), places.begin(), places.end());
     }
+    if (bans_)
+        gauges.bans = bans_->bans()->list().size();
+    return gauges;
 }
 
 // The agent.
@@ -286,13 +305,12 @@ void TunnelAgentService::stop()
     asio::post(home_, [this] { agent_.stop(); });
 }
 
-asio::awaitable<void> TunnelAgentService::report()
+asio::awaitable<std::string> TunnelAgentService::condition()
 {
     auto look = [this] { return std::pair(agent_.connected(), agent_.sessions()); };
     auto asked = call_on(home_, std::move(look));
     const auto [connected, count] = co_await std::move(asked);
-    log_.notice(name(), (connected ? "connected to " : "not connected to ") + agent_.server() + ", " +
-                            counted(count, "session"));
+    co_return (connected ? "connected to " : "not connected to ") + agent_.server() + ", " + counted(count, "session");
 }
 
 }  // namespace instancer::daemon

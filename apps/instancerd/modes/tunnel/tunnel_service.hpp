@@ -61,11 +61,19 @@ public:
     void drain() override;
     void stop() override;
     asio::awaitable<void> reload(HelperThreads& reader) override;
-    asio::awaitable<void> report() override;
+    ServiceGauges gauges() const override;
+    std::vector<ServicePart> parts() override;
+    BanKeeper* bans() override { return bans_.get(); }
+
+    /// Whether an agent is connected.
+    asio::awaitable<std::string> condition() override;
 
 private:
     /// One route as it runs.
     class Route;
+
+    /// Sessions are numbered in each server, so that each needs a name of its own.
+    std::string route_name(std::size_t index, std::size_t count) const;
 
     void use(Parsed<TunnelFiles> files);
     void route_ended(std::exception_ptr failure, const Result<void>& result);
@@ -99,7 +107,9 @@ public:
     void drain() override;
     void stop() override;
     asio::awaitable<void> reload(HelperThreads&) override { co_return; }
-    asio::awaitable<void> report() override;
+
+    /// Whether it is connected to its server.
+    asio::awaitable<std::string> condition() override;
 
 private:
     const std::chrono::milliseconds drain_timeout_;

@@ -20,6 +20,7 @@
 
 #include <instancer/acceptor.hpp>
 #include <instancer/acceptor/access_rules.hpp>
+#include <instancer/acceptor/connection_counts.hpp>
 #include <instancer/acceptor/proxy_protocol.hpp>
 #include <instancer/acceptor/source.hpp>
 #include <instancer/acceptor/unadmitted_limit.hpp>
@@ -56,6 +57,8 @@ public:
     std::shared_ptr<Bans> bans;                  ///< Sources that are denied for now; may be null.
     AccessRules proxies;  ///< Peers that match these rules must send a PROXY header first. Empty: none.
     std::shared_ptr<UnadmittedLimit> unadmitted;  ///< Where held clients take places; may be null.
+    /// Counts the clients of all that share it; null: of this one alone.
+    std::shared_ptr<ConnectionCounts> counts;
 
     AccessControlOptions() = default;
 };
@@ -73,6 +76,7 @@ public:
     /// Its clocks and timers run on `executor`.
     AccessControl(const asio::any_io_executor& executor, AccessControlOptions options)
         : options_(std::move(options)),
+          counts_(options_.counts ? options_.counts : std::make_shared<ConnectionCounts>()),
           connect_rate_(options_.connect_rate),
           rules_(std::make_shared<const AccessRules>(options_.rules)),
           sweep_(executor)
@@ -181,11 +185,10 @@ private:
     }
 
     const AccessControlOptions options_;
+    const std::shared_ptr<ConnectionCounts> counts_;
     SourceRate connect_rate_;
     std::mutex mutex_;  ///< Guards what follows, but for the timer.
     std::shared_ptr<const AccessRules> rules_;
-    std::size_t connections_ = 0;
-    std::map<Source, std::size_t> sources_;
     std::uint64_t last_held_ = 0;
     std::map<std::uint64_t, Held> held_;  ///< By number.
     bool sweeping_ = false;

@@ -38,6 +38,7 @@ private:
 
     Result<void> do_pause() override { return inner_->pause(); }
     Result<void> do_resume() override { return inner_->resume(); }
+    Result<std::unique_ptr<Acceptor>> do_share() override { return inner_->share(); }
 
     std::string do_address() const override { return inner_->address(); }
 

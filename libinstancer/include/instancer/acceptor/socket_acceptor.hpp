@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -72,6 +71,8 @@ private:
 
     Result<void> do_resume() override;
 
+    Result<std::unique_ptr<Acceptor>> do_share() override;
+
     void do_close() override;
 
     std::string do_address() const override { return address_; }
@@ -80,7 +81,7 @@ private:
     asio::steady_timer resumed_;
     std::string path_;
     std::string address_;
-    std::optional<detail::UnixSocketFile> file_;  ///< Of a Unix socket that is ours and has one.
+    std::shared_ptr<detail::UnixSocketFile> file_;  ///< Of a Unix socket that is ours and has one.
     asio::ip::tcp::endpoint local_;
     const bool is_ours_;
     bool is_unix_ = false;

@@ -49,6 +49,13 @@ public:
         list_.add(ban);
     }
 
+    /// Ends the ban of exactly that network and forgets it; false when there is none.
+    bool remove(const Network& network)
+    {
+        const std::lock_guard lock(mutex_);
+        return list_.remove(network);
+    }
+
     /// The same, with those that are over and still count: a network that is banned again is banned for longer.
     std::vector<Ban> remembered() const
     {

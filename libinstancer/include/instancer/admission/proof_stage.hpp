@@ -15,6 +15,7 @@
 #include <instancer/admission/stage.hpp>
 #include <instancer/client.hpp>
 #include <instancer/proof_of_work/proof_dialogue.hpp>
+#include <instancer/proof_of_work/proof_step.hpp>
 
 namespace instancer {
 
@@ -32,6 +33,7 @@ public:
     std::shared_ptr<ProofQueue> queue = std::make_shared<ProofQueue>();  ///< Several stages may share one.
     /// Whether an answer passes for something else than work; may be empty. Called on the queue's threads.
     std::function<bool(std::string_view challenge, std::string_view answer)> bypass;
+    std::function<void(ProofStep)> report = [](ProofStep) {};  ///< Hears of each step. Called on workers.
     unsigned source_prefix = 64;   ///< IPv6 clients that share this many bits take turns in the queue as one source.
     unsigned source_prefix4 = 32;  ///< The same for IPv4.
 

@@ -62,7 +62,8 @@ public:
     private:
         friend class Balancer;
 
-        bool accepts() const noexcept { return works() && weight_ > 0 && !removed_; }
+        bool accepts() const noexcept { return works() && !drains(); }
+        bool drains() const noexcept { return removed_ || drained_ || weight_ == 0; }
         bool works() const noexcept { return up_ && has_address(); }
         bool rests(TimePoint now) const noexcept { return rests_until_ > now; }
 
@@ -79,6 +80,7 @@ public:
         bool checked_ = false;
         unsigned checks_ = 0;  ///< In a row, that contradict `up_`.
         bool removed_ = false;
+        bool drained_ = false;  ///< As an operator wishes, whatever the list says.
     };
     /// A member of the group; it stays while a connection to it does.
     using MemberPtr = std::shared_ptr<Member>;
@@ -189,6 +191,9 @@ public:
     /// Another list. What is known about those that stay is kept; those that are missing vanish with their last
     /// connection.
     void replace(const std::vector<Upstream>& upstreams, TimePoint now);
+
+    /// Gives the upstream of that name no more connections, or gives it some again; false when there is none.
+    bool drain(std::string_view name, bool drained, TimePoint now);
 
     /// Lets those go on that wait and need not any more. Call it when an upstream came, went, or changed its state, and
     /// at `next_change`.

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ public:
     std::size_t most_entries = 100'000;                  ///< Files, directories and links of all layers.
     /// `OS/ARCHITECTURE` or `OS/ARCHITECTURE/VARIANT`, as in `linux/amd64`; empty for one that this machine runs.
     std::string platform;
+    std::stop_token stop;  ///< Ends the import soon, with Errc::cancelled.
 
     OciImport() = default;
 };
@@ -45,6 +47,7 @@ public:
     /// compressed. Unpacks it unless the store has it. A failure leaves nothing that counts as an image.
     ///
     /// Time: reads the archive's index; of an image that is new, all of it.
+    /// Cancellation: by `import.stop`, from any thread.
     /// Errors: Errc::bad_request names what the archive has that no image should; what the system reports.
     Result<OciImage> import_archive(const std::filesystem::path& archive, const OciImport& import = {});
 

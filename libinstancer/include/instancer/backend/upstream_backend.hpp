@@ -63,6 +63,12 @@ public:
     /// Threads: the control executor.
     asio::awaitable<Result<void>> set_upstreams(std::vector<Upstream> upstreams);
 
+    /// Gives the upstream that `snapshot` lists as `name` no more connections, or gives it some again; no later list
+    /// changes that. False when there is none.
+    ///
+    /// Threads: the control executor.
+    bool drain(std::string_view name, bool drained);
+
     /// Every upstream; those that are in the list no more and have connections come last.
     ///
     /// Threads: any.

@@ -31,8 +31,7 @@ private:
     void warn(const Link& link, const std::exception_ptr& failure)
     {
         const auto& session = link.session();
-        events_.warning(session.service,
-                        "session " + std::to_string(session.id) + ": its hook failed: " + exception_text(failure));
+        events_.session_warning(session.service, session.id, "its hook failed: " + exception_text(failure));
     }
 
     HookFactory make_hook_;

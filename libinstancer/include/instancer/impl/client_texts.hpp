@@ -32,6 +32,7 @@ inline std::string text_for(const ClientTexts& texts, const Error& error, bool k
     switch (static_cast<Errc>(error.code().value())) {
     case Errc::full: return knows_wait ? texts.often : texts.full;
     case Errc::culled: return texts.full;
+    case Errc::owner_full: return texts.enough;
     case Errc::queue_timeout: return texts.late;
     case Errc::rejected: return texts.rejected;
     case Errc::timeout: return texts.silent;

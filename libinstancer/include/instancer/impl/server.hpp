@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <iterator>
+
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 
@@ -24,7 +27,8 @@ INSTANCER_DECL Server::Server(Workers& workers, ServerOptions options, std::vect
       pool_(pool),
       events_(events),
       shared_identity_(options_.service, {}, {}),
-      sessions_(workers.control(), [this] { check_over(); }),
+      sessions_(
+          workers.control(), [this] { check_over(); }, options_.session_count),
       environment_{workers, options_, admission_, start_admission_, pool,
                    bridge,  events,   door_,      sessions_,        shared_identity_},
       limits_(workers.control(), options_, sessions_),
@@ -41,11 +45,17 @@ INSTANCER_DECL asio::awaitable<Result<void>> Server::run()
         co_return started;
     }
     door_.open();
+    serves_ = true;
     if (!closing_.is_set() && on_serving_)
         on_serving_();
     auto limits = limits_.run();
     asio::co_spawn(workers_.control(), std::move(limits), asio::detached);
     co_await closing_.wait();
+    if (draining_) {
+        // Clients that have just been taken in ask for their instances within a turn of their workers.
+        static_cast<void>(co_await sessions_.snapshot());
+        pool_.drain();
+    }
     check_over();
     co_await sessions_over_.wait();
     pool_.close();
@@ -58,13 +68,23 @@ INSTANCER_DECL asio::awaitable<Result<void>> Server::run()
 INSTANCER_DECL void Server::drain(std::chrono::steady_clock::duration limit)
 {
     door_.close();
-    pool_.drain();
+    draining_ = true;
+    // Later where clients may just have been taken in; never in time for a preparation that takes long.
+    if (!serves_ || closing_.is_set())
+        pool_.drain();
     closing_.set();
     check_over();
     if (limit == std::chrono::steady_clock::duration::zero())
         return;
     limits_.end_all_at(std::chrono::steady_clock::now() + limit);
     drain_limit_.set(limit, [this] { stop(); });
+}
+
+INSTANCER_DECL void Server::retire()
+{
+    door_.close();
+    closing_.set();
+    check_over();
 }
 
 INSTANCER_DECL void Server::stop()
@@ -74,6 +94,14 @@ INSTANCER_DECL void Server::stop()
     pool_.close();
     closing_.set();
     check_over();
+}
+
+INSTANCER_DECL std::vector<StagePlaces> Server::places() const
+{
+    auto all = admission_.places();
+    auto before_starts = start_admission_.places();
+    std::move(before_starts.begin(), before_starts.end(), std::back_inserter(all));
+    return all;
 }
 
 INSTANCER_DECL detail::AdmissionSequence Server::admission(const ServerOptions& options,

@@ -23,6 +23,7 @@
 #include <instancer/pool/lease_ticket.hpp>
 #include <instancer/pool/pool_load.hpp>
 #include <instancer/pool/pool_options.hpp>
+#include <instancer/pool/pool_traffic.hpp>
 
 namespace instancer {
 
@@ -58,8 +59,9 @@ public:
     /// Time: at most the queue timeout and the start timeout together; at once when the instance runs.
     /// Concurrency: any number of calls; those of one identity share one start.
     /// Cancellation: terminal; an instance that only this call waited for is stopped.
-    /// Errors: Errc::full, culled, queue_timeout, start_failed, start_timeout, backend_unavailable, reset, stopping,
-    /// cancelled; for a request that is only to join one, no_instance where another one would have one started.
+    /// Errors: Errc::full, owner_full, culled, queue_timeout, start_failed, start_timeout, backend_unavailable, reset,
+    /// stopping, cancelled; for a request that is only to join one, no_instance where another one would have one
+    /// started.
     asio::awaitable<Result<Lease>> acquire(AcquireRequest request)
     {
         const auto executor = co_await asio::this_coro::executor;
@@ -120,6 +122,11 @@ public:
 
     /// How busy it is.
     PoolLoad load() const noexcept { return driver_->load(); }
+
+    /// What has passed through the instances that exist.
+    ///
+    /// Time: by their number.
+    PoolTraffic traffic() const noexcept { return driver_->traffic(); }
 
     /// Whether each instance serves one session: then no session finds the instance of another.
     bool single_use() const noexcept { return single_use_; }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include <instancer/detail/pool/digest_index.hpp>
 #include <instancer/detail/pool/index_list.hpp>
@@ -88,9 +89,6 @@ class OwnerAccount;
 /// The entries and instances that count against an owner.
 class InstanceOwner {
 public:
-    /// What it has in all pools, where that counts.
-    OwnerAccount* account = nullptr;
-
     Digest digest;               ///< Names the owner.
     detail::IndexStack live;     ///< Instances that have room and are not being stopped, newest first.
     std::uint32_t entries = 0;   ///< Instances, and identities that wait for one. Of a free record, the next free one.
@@ -101,7 +99,7 @@ public:
 
     InstanceOwner() = default;
 };
-static_assert(sizeof(InstanceOwner) <= 48);
+static_assert(sizeof(InstanceOwner) <= 40);
 
 /// The instances of a pool and their owners, found by identity or by place.
 ///
@@ -121,6 +119,17 @@ public:
     const InstanceOwner& owner(std::uint32_t index) const { return owners_[index]; }
     /// The owner of an entry that has one.
     InstanceOwner& owner_of(std::uint32_t index) { return owners_[entries_[index].owner]; }
+
+    /// What the owner at `index` has in all pools; null where the owner is unknown, or that does not count.
+    OwnerAccount* account(std::uint32_t index) const { return index < accounts_.size() ? accounts_[index] : nullptr; }
+
+    /// Sets the account of the owner at `index`; null: it has none.
+    void set_account(std::uint32_t index, OwnerAccount* account)
+    {
+        if (index >= accounts_.size())
+            accounts_.resize(owners_.size());
+        accounts_[index] = account;
+    }
 
     /// Owners, free places included.
     std::uint32_t owner_places() const noexcept { return static_cast<std::uint32_t>(owners_.size()); }
@@ -236,6 +245,7 @@ private:
 
     detail::LargeVector<InstanceEntry> entries_;
     detail::LargeVector<InstanceOwner> owners_;
+    std::vector<OwnerAccount*> accounts_;  ///< Of the owners, beside them: where none counts, none takes memory.
     std::uint32_t free_entry_ = none;
     std::uint32_t free_owner_ = none;
     detail::DigestIndex by_id_;

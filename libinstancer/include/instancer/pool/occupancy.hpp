@@ -16,12 +16,11 @@ namespace instancer {
 /// Threads: one at a time.
 class Occupancy {
 public:
-    /// A cap of 0 means that there is none. `accounts` are those that owners have in all pools, if any.
+    /// A cap of 0 means that there is none.
     ///
-    /// Lifetime: `table` and `accounts` must outlive it.
-    Occupancy(InstanceTable& table, std::size_t max_instances, std::size_t max_per_owner,
-              const OwnerBudget* accounts = nullptr)
-        : table_(table), accounts_(accounts), max_instances_(max_instances), max_per_owner_(max_per_owner)
+    /// Lifetime: `table` must outlive it.
+    Occupancy(InstanceTable& table, std::size_t max_instances, std::size_t max_per_owner)
+        : table_(table), max_instances_(max_instances), max_per_owner_(max_per_owner)
     {
     }
 
@@ -41,7 +40,7 @@ public:
     {
         InstanceOwner& one = table_.owner(owner);
         demand_ -= one.demand;
-        one.demand = demand_of(one);
+        one.demand = demand_of(one, table_.account(owner));
         demand_ += one.demand;
     }
 
@@ -108,7 +107,7 @@ public:
     {
         const InstanceOwner& one = table_.owner(owner);
         return (!owner_is_full_here(owner) || one.stopping >= one.waiting + newcomers) &&
-               (!account_is_full(owner) || one.account->comes_to_all(newcomers));
+               (!account_is_full(owner) || table_.account(owner)->comes_to_all(newcomers));
     }
     /// Whether all stops together make enough room for all that wait, and for `newcomers` besides.
     bool comes_to_all(std::size_t newcomers = 0) const noexcept { return stopping_ >= demand_ + newcomers; }
@@ -120,7 +119,7 @@ public:
             return 1;
         InstanceOwner one = table_.owner(owner);
         ++one.waiting;
-        return demand_of(one) - one.demand;
+        return demand_of(one, table_.account(owner)) - one.demand;
     }
 
     /// Instances that have room.
@@ -140,10 +139,7 @@ private:
 
     bool account_is_full(std::uint32_t owner) const
     {
-        // Without a look at the owner, which among many is far from the instance.
-        if (!accounts_ || !accounts_->limited())
-            return false;
-        const OwnerAccount* const account = table_.owner(owner).account;
+        const OwnerAccount* const account = table_.account(owner);
         return account && account->is_full();
     }
 
@@ -156,13 +152,13 @@ private:
     static std::size_t room(std::size_t cap, std::size_t kept) noexcept { return cap - std::min(cap, kept); }
 
     /// What is being stopped keeps nobody from waiting for its room.
-    std::uint32_t demand_of(const InstanceOwner& owner) const
+    std::uint32_t demand_of(const InstanceOwner& owner, const OwnerAccount* account) const
     {
         std::size_t demand = owner.waiting;
         if (max_per_owner_ != 0)
             demand = std::min(demand, room(max_per_owner_, owner.rooms - owner.stopping));
-        if (owner.account)
-            demand = std::min(demand, owner.account->room());
+        if (account)
+            demand = std::min(demand, account->room());
         return static_cast<std::uint32_t>(demand);
     }
 
@@ -174,17 +170,17 @@ private:
         if (table_[index].owner == none)
             return;
         InstanceOwner& owner = table_.owner_of(index);
-        if (owner.account)
-            owner.account->subtract(owner);
+        OwnerAccount* const account = table_.account(table_[index].owner);
+        if (account)
+            account->subtract(owner);
         change(owner);
-        if (owner.account)
-            owner.account->add(owner);
+        if (account)
+            account->add(owner);
         else
             recount(table_[index].owner);
     }
 
     InstanceTable& table_;
-    const OwnerBudget* accounts_;
     std::size_t max_instances_;
     std::size_t max_per_owner_;
     std::size_t instances_ = 0;

@@ -147,10 +147,11 @@ public:
     /// What to do next; nothing when all is done for now.
     std::optional<PoolAction> next_action()
     {
-        if (actions_.empty())
-            return std::nullopt;
-        const PoolAction action = actions_.front();
-        actions_.pop_front();
+        std::optional<PoolAction> action;
+        if (!actions_.empty()) {
+            action = actions_.front();
+            actions_.pop_front();
+        }
         return action;
     }
 
@@ -296,12 +297,6 @@ private:
 
     void leave_account(std::uint32_t owner);
 
-    /// Null where the owner is unknown, or what it has elsewhere does not count.
-    const OwnerAccount* account_of(std::uint32_t owner) const
-    {
-        return owner == none ? nullptr : table_.owner(owner).account;
-    }
-
     // Clients that wait.
 
     void add_waiter(Time now, std::uint32_t index, std::uint32_t client)
@@ -332,7 +327,7 @@ private:
 
     void refuse(WaiterId waiter, Errc error, Limit limit = Limit::nothing, std::uint32_t owner = none)
     {
-        auto action = refusal(error, limit, owner, account_of(owner));
+        auto action = refusal(error, limit, owner, table_.account(owner));
         action.waiter = waiter;
         actions_.push_back(action);
     }
@@ -372,8 +367,8 @@ private:
         occupancy_.give_up(index);
         if (const std::uint32_t owner = table_[index].owner; owner != none) {
             queue_.resume(owner);
-            if (table_.owner(owner).account)
-                table_.owner(owner).account->wake();
+            if (OwnerAccount* const account = table_.account(owner))
+                account->wake();
         }
         if (budget_)
             budget_->give_back();
@@ -492,8 +487,8 @@ private:
     /// Whether an instance goes with its last client.
     bool ends_unused(const InstanceEntry& entry, Time now) const
     {
-        const bool kept = TimeLimits::is_kept(entry, now) || !limits_.has_lingered(entry, now);
-        return options_.single_use || !entry.returning || closed_ || !kept;
+        return options_.single_use || !entry.returning || closed_ ||
+               !(limits_.lingers(entry) || TimeLimits::is_kept(entry, now));
     }
 
     /// Stops the warm instances that are too many.

@@ -82,6 +82,9 @@ public:
         return of(entry).idle != Duration::zero() && now - entry.last_used >= of(entry).idle;
     }
 
+    /// Whether it outlives its last client.
+    bool lingers(const InstanceEntry& entry) const { return of(entry).linger != Duration::zero(); }
+
     /// Whether nobody has come back for too long.
     bool has_lingered(const InstanceEntry& entry, Time now) const
     {
@@ -121,8 +124,10 @@ public:
     Time warning_due(const InstanceEntry& entry) const
     {
         const auto ahead = of(entry).warn_before;
+        if (ahead == Duration::zero())
+            return Time::max();
         const Time end = coming_end(entry).time;
-        return ahead == Duration::zero() || end == Time::max() || end == entry.warned_of ? Time::max() : end - ahead;
+        return end == Time::max() || end == entry.warned_of ? Time::max() : end - ahead;
     }
 
     /// Whether its sessions have been warned of that.

@@ -37,6 +37,16 @@ public:
         return index;
     }
 
+    /// A client that gets its answer at once. Its name.
+    WaiterId pass()
+    {
+        if (free_ == none)
+            return remove(add());
+        const WaiterId name = id(free_);
+        ++waiters_[free_].generation;
+        return name;
+    }
+
     /// The client at `index`, which waits for nothing yet, waits for the entry at `entry`.
     void wait(std::uint32_t index, std::uint32_t entry)
     {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -59,6 +60,19 @@ public:
 
     void remove_session(std::uint32_t session);
 
+    /// It is ready for clients.
+    void note_ready()
+    {
+        ready = true;
+        ready_since = Clock::now();
+    }
+
+    /// How long a client that asked at `asked` has waited for its start.
+    Clock::duration start_time(Clock::time_point asked) const
+    {
+        return std::max(ready_since - std::max(asked, since), Clock::duration::zero());
+    }
+
     /// Tells the sessions that want to know of the end that comes; each once.
     void warn(const ComingEnd& coming);
 
@@ -84,7 +98,8 @@ public:
     std::vector<PoolAction> held_grants;                      ///< Until it is personalized.
     std::string owner;
     Clock::time_point since = Clock::now();
-    asio::steady_timer wake;  ///< Cancelled when something below changes.
+    Clock::time_point ready_since;  ///< Of one that was started here, once it is ready.
+    asio::steady_timer wake;        ///< Cancelled when something below changes.
     bool ready = false;
     bool warm = false;  ///< Was ready before it had a client.
     bool personalizing = false;

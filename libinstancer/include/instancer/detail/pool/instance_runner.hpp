@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <asio/any_io_executor.hpp>
@@ -79,6 +80,15 @@ private:
         } catch (...) {
             co_return fail(Errc::start_failed, exception_text());
         }
+    }
+
+    /// The same for a call that is reported.
+    template <class T>
+    asio::awaitable<Result<T>> reported(std::string_view call, asio::awaitable<Result<T>> task)
+    {
+        auto result = co_await guarded(std::move(task));
+        events_.backend_called(service_, call, !result);
+        co_return result;
     }
 
     void spawn(asio::awaitable<void> task);

@@ -27,6 +27,7 @@
 #include <instancer/pool/instance_info.hpp>
 #include <instancer/pool/pool_options.hpp>
 #include <instancer/pool/pool_state.hpp>
+#include <instancer/pool/pool_traffic.hpp>
 #include <instancer/result.hpp>
 
 namespace instancer::detail {
@@ -125,6 +126,8 @@ public:
     std::vector<InstanceInfo> snapshot() const;
 
     PoolLoad load() const noexcept { return state_.load(); }
+
+    PoolTraffic traffic() const noexcept;
 
 private:
     /// The start itself.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,11 +32,15 @@ public:
     AcquireRequest& request() noexcept { return request_; }
     OneShot<Result<Lease>>& lease() const noexcept { return *lease_; }
 
+    /// When it asked.
+    std::chrono::steady_clock::time_point since() const noexcept { return since_; }
+
     // The control executor's own.
     WaiterId waiter = 0;
     QueuePlace place;  ///< What it was told last.
 
 private:
+    const std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
     asio::any_io_executor executor_;
     AcquireRequest request_;
     std::shared_ptr<OneShot<Result<Lease>>> lease_;

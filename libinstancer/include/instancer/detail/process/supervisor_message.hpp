@@ -15,13 +15,20 @@ public:
         look,       ///< Say whether the program is there, and end.
         terminate,  ///< Send SIGTERM to the process group of the program.
         // From instancer-init.
-        running,  ///< The program was executed; the descriptor is its terminal, where it has one.
+        running,  ///< The program was executed; the descriptor is its terminal, or its SocketRequest socket.
         failed,   ///< It was not; the value is the system's number for why.
         ended,    ///< It has ended; the value is its status as of wait(2). All others were killed.
     };
 
     Kind kind = Kind::start;
     int value = 0;
+};
+
+/// Asks instancer-init for a TCP socket in the container's network, which comes with an answer of the same kind.
+class SocketRequest {
+public:
+    int family = 0;
+    int error = 0;  ///< Of the answer: why there is none.
 };
 
 /// At which descriptor instancer-init finds its end.

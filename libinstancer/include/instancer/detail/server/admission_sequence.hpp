@@ -5,6 +5,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,8 @@
 
 #include <instancer/admission/context.hpp>
 #include <instancer/admission/stage.hpp>
+#include <instancer/admission/stage_places.hpp>
+#include <instancer/detail/server/step_time.hpp>
 #include <instancer/result.hpp>
 #include <instancer/stream.hpp>
 
@@ -32,8 +35,14 @@ public:
     /// The introduction by a proxy, and then `others`.
     static Stages after_introduction(const Stages& others);
 
+    /// All of them.
+    const Stages& stages() const noexcept { return stages_; }
+
     /// Whether there is no stage at all.
     bool empty() const noexcept { return stages_.empty(); }
+
+    /// Of the stages that have a budget.
+    std::vector<StagePlaces> places() const;
 
     /// Whether there is a stage that waits for this client.
     bool waits_for(const AdmissionContext& context) const;
@@ -42,13 +51,14 @@ public:
     std::string unneeded(const AdmissionContext& context) const;
 
     /// Takes the client through the stages that apply to it. `between_stages` is called before each of them but the
-    /// first; `on_displaced`, on any thread, when others need the client's place in a stage. It cancels this soon.
+    /// first; `on_displaced`, on any thread, when others need the client's place in a stage. It cancels this soon. The
+    /// first of `stages` are timed in `times`, which may have fewer entries.
     ///
     /// Cancellation: terminal.
     /// Errors: those of the stages, in whose texts their names come first; Errc::timeout;
     /// asio::error::operation_aborted for a client that lost its place.
     asio::awaitable<Result<void>> run(Stream& client, AdmissionContext& context, std::function<void()> between_stages,
-                                      std::function<void()> on_displaced) const;
+                                      std::function<void()> on_displaced, std::span<StepTime> times = {}) const;
 
 private:
     asio::awaitable<Result<void>> pass(AdmissionStage& stage, Stream& client, AdmissionContext& context,

@@ -27,7 +27,8 @@ inline SessionEnd end_of_admission(const Error& error) noexcept
     case Errc::rejected:
     case Errc::cancelled: return SessionEnd::authentication_failed;
     case Errc::denied: return SessionEnd::access_denied;
-    case Errc::full: return SessionEnd::limit_reached;
+    case Errc::full:
+    case Errc::owner_full: return SessionEnd::limit_reached;
     case Errc::backend_unavailable: return SessionEnd::unavailable;
     case Errc::stopping: return SessionEnd::stopped;
     default: return SessionEnd::failed;
@@ -41,7 +42,8 @@ inline SessionEnd end_of_connecting(const Error& error) noexcept
     if (is_system_error(error))
         return SessionEnd::start_failed;
     switch (static_cast<Errc>(error.code().value())) {
-    case Errc::full: return SessionEnd::limit_reached;
+    case Errc::full:
+    case Errc::owner_full: return SessionEnd::limit_reached;
     case Errc::culled: return SessionEnd::culled;
     case Errc::queue_timeout: return SessionEnd::queue_timeout;
     case Errc::backend_unavailable: return SessionEnd::unavailable;

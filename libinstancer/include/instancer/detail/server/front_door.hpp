@@ -53,6 +53,9 @@ public:
             acceptor->close();
     }
 
+    /// Where it listens.
+    std::vector<std::string> addresses() const;
+
     /// Nobody is being taken in any more.
     bool is_over() const noexcept { return loops_ == 0; }
 

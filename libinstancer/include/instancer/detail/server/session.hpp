@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -8,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,6 +30,7 @@
 #include <instancer/detail/server/admission_sequence.hpp>
 #include <instancer/detail/server/end_cause.hpp>
 #include <instancer/detail/server/front_door.hpp>
+#include <instancer/detail/server/step_time.hpp>
 #include <instancer/events.hpp>
 #include <instancer/identity.hpp>
 #include <instancer/lease.hpp>
@@ -182,6 +185,8 @@ private:
 
     bool hands_over_socket() const { return environment_.pool.traits().takes_client_socket(); }
 
+    static std::string_view name_of(Stage stage) noexcept;
+
     /// The front door counts the sessions that are on their way to an instance.
     static bool on_its_way(Stage stage) noexcept { return stage > Stage::accepted && stage < Stage::serving; }
 
@@ -208,7 +213,7 @@ private:
     /// Nothing when an instance may be started for the client.
     asio::awaitable<std::optional<SessionEnd>> admit_to_start(Progress& progress);
 
-    asio::awaitable<Result<void>> pass(const AdmissionSequence& stages, Progress& progress);
+    asio::awaitable<Result<void>> pass(const AdmissionSequence& stages, Progress& progress, std::span<StepTime> times);
 
     SessionEnd reject(const Error& error, ServerOptions::Duration retry_after = {});
 
@@ -244,6 +249,9 @@ private:
     /// Waits for the lease, and gives up when the client leaves before.
     asio::awaitable<Result<Lease>> acquire(AcquireRequest request);
 
+    /// The same, and notes how long it took.
+    asio::awaitable<Result<Lease>> acquire_in_time(AcquireRequest request);
+
     SessionEnd refuse(const Admission& admission, const Error& error, ServerOptions::Duration retry_after = {});
 
     /// Nothing when the session is where its instance wants it.
@@ -253,6 +261,9 @@ private:
     asio::awaitable<SessionEnd> wait_for_instance();
 
     asio::awaitable<Result<Stream>> reach(Identity identity);
+
+    /// It serves from now on.
+    void note_joined();
 
     asio::awaitable<std::optional<SessionEnd>> join(const Progress& progress, Stream instance);
 
@@ -272,6 +283,14 @@ private:
 
     SessionSummary summarize();
 
+    /// Those of all stages but the ones before a start.
+    std::span<StepTime> admission_times();
+
+    /// Those of the stages before a start.
+    std::span<StepTime> start_admission_times();
+
+    SessionTimes times() const;
+
     void describe(SessionInfo& info) const;
 
     void release();
@@ -287,13 +306,16 @@ private:
     EndCause cause_;
     ClientInfo info_;
     std::unique_ptr<ConnectionSlot> slot_;
-    Digest owner_;   ///< Once the client is admitted.
+    Digest owner_;  ///< Once the client is admitted.
+    std::string label_;
     Stream client_;  ///< Until it becomes part of the link.
     Lease lease_;
     std::optional<Link> link_;
     LinkState state_;
     LinkState::Clock::time_point warned_of_;  ///< The control executor's own.
     std::string detail_;
+    std::array<StepTime, SessionTimes::max_stages> stage_times_;
+    StepTime waiting_, start_, joined_;
     std::optional<asio::cancellation_signal> cancel_;  ///< While it has a coroutine.
 };
 

@@ -26,15 +26,18 @@ using SessionPtr = std::shared_ptr<Session>;
 /// Threads: the control executor.
 class SessionTable {
 public:
-    /// `on_forgotten` hears whenever a session has gone.
-    SessionTable(asio::any_io_executor control, std::function<void()> on_forgotten)
-        : control_(std::move(control)), on_forgotten_(std::move(on_forgotten))
+    /// `on_forgotten` hears whenever a session has gone. `count` is the number of the last session, where it is shared.
+    SessionTable(asio::any_io_executor control, std::function<void()> on_forgotten,
+                 std::shared_ptr<std::uint64_t> count = nullptr)
+        : control_(std::move(control)),
+          on_forgotten_(std::move(on_forgotten)),
+          count_(count ? std::move(count) : std::make_shared<std::uint64_t>(0))
     {
     }
     SessionTable(const SessionTable&) = delete;
     SessionTable& operator=(const SessionTable&) = delete;
 
-    std::uint64_t next_id() noexcept { return ++last_id_; }
+    std::uint64_t next_id() noexcept { return ++*count_; }
 
     void add(SessionPtr session);
 
@@ -55,11 +58,12 @@ public:
     /// its own. Threads: any, to make it.
     std::function<void(InstanceEnd)> instance_listener(const Session& session, std::uint8_t attempt);
 
-    /// What there is to say about each of them, in the order in which they came.
+    /// What there is to say about each of them, in the order in which they came; those of workers that take longer than
+    /// `patience` are left out. 0: all are waited for.
     ///
     /// Time: one turn of each worker.
     /// Cancellation: none.
-    asio::awaitable<std::vector<SessionStatus>> snapshot();
+    asio::awaitable<std::vector<SessionStatus>> snapshot(std::chrono::steady_clock::duration patience = {});
 
 private:
     /// What an instance's end refers to: a session and, in the last bits, its attempt.
@@ -70,7 +74,7 @@ private:
     asio::any_io_executor control_;
     const std::function<void()> on_forgotten_;
     std::unordered_map<std::uint64_t, SessionPtr> sessions_;
-    std::uint64_t last_id_ = 0;
+    const std::shared_ptr<std::uint64_t> count_;
 };
 
 }  // namespace instancer::detail

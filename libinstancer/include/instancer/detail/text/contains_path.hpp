@@ -8,13 +8,18 @@
 
 namespace instancer::detail {
 
+/// Whether `path` is `directory` or lies in it, as they are written.
+inline bool is_below(const std::filesystem::path& path, const std::filesystem::path& directory)
+{
+    return std::mismatch(directory.begin(), directory.end(), path.begin(), path.end()).first == directory.end();
+}
+
 /// Whether `path` is `directory` or lies in it, once all links are followed.
 inline bool contains_path(const std::string& directory, const std::string& path)
 {
     std::error_code ignored;
-    const auto outer = std::filesystem::weakly_canonical(directory, ignored);
-    const auto inner = std::filesystem::weakly_canonical(path, ignored);
-    return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+    return is_below(std::filesystem::weakly_canonical(path, ignored),
+                    std::filesystem::weakly_canonical(directory, ignored));
 }
 
 }  // namespace instancer::detail

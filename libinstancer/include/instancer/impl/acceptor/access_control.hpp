@@ -46,23 +46,18 @@ INSTANCER_DECL void AccessControl::close()
 
 INSTANCER_DECL AccessControl::CountedSlot::~CountedSlot()
 {
-    const std::lock_guard lock(access_->mutex_);
-    access_->connections_ -= entered_ ? 1u : 0u;
-    if (!source_)
-        return;
-    const auto place = access_->sources_.find(*source_);
-    if (--place->second == 0)
-        access_->sources_.erase(place);
+    if (entered_)
+        access_->counts_->leave();
+    if (source_)
+        access_->counts_->leave(*source_);
 }
 
 INSTANCER_DECL Result<void> AccessControl::CountedSlot::enter()
 {
     const auto limit = access_->options_.max_connections;
-    const std::lock_guard lock(access_->mutex_);
-    if (limit != 0 && access_->connections_ >= limit)
+    if (!access_->counts_->enter(limit))
         return fail(Errc::full, "as many connections as there may be: " + std::to_string(limit) + " (" +
                                     access_->options_.limit_name + ")");
-    ++access_->connections_;
     entered_ = true;
     return {};
 }
@@ -73,12 +68,9 @@ INSTANCER_DECL Result<void> AccessControl::CountedSlot::take_place(const ClientI
     if (limit == 0)
         return {};
     const Source source = access_->source_of(client);
-    const std::lock_guard lock(access_->mutex_);
-    auto& count = access_->sources_[source];
-    if (count >= limit)
+    if (!access_->counts_->enter(source, limit))
         return fail(Errc::full, "as many connections of " + source.to_string() +
                                     " as there may be: " + std::to_string(limit) + " (max-per-source)");
-    ++count;
     source_ = source;
     return {};
 }

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include <asio/this_coro.hpp>
+#include <fcntl.h>
 
 #include <instancer/acceptor/socket_acceptor.hpp>
 #include <instancer/client.hpp>
@@ -74,7 +75,7 @@ INSTANCER_DECL SocketAcceptor::SocketAcceptor(const asio::any_io_executor& execu
         path_ = detail::UnixAddress::path_of(name, size);
         address_ = "unix:" + path_;
         if (is_ours_ && !detail::is_abstract(path_))
-            file_.emplace(path_);
+            file_ = std::make_shared<detail::UnixSocketFile>(path_);
     } else {
         local_ = endpoint(name, size);
         address_ = ClientInfo::format(local_);
@@ -178,13 +179,27 @@ INSTANCER_DECL Result<void> SocketAcceptor::do_resume()
             return fail(error, "listening on " + address_ + " again");
         socket->release();
         if (file_)
-            file_.emplace(path_);
+            file_ = std::make_shared<detail::UnixSocketFile>(path_);
     } else if (!keep_port() || ::listen(descriptor_.native_handle(), detail::listen_backlog) != 0) {
         return fail(last_error(), "listening on " + address_ + " again");
     }
     paused_ = false;
     resumed_.cancel();
     return {};
+}
+
+INSTANCER_DECL Result<std::unique_ptr<Acceptor>> SocketAcceptor::do_share()
+{
+    if (closed_)
+        return fail(std::error_code(asio::error::operation_aborted), "sharing " + address_);
+    if (auto resumed = do_resume(); !resumed)
+        return fail(std::move(resumed.error()));
+    UniqueFd copy(::fcntl(descriptor_.native_handle(), F_DUPFD_CLOEXEC, 0));
+    if (!copy)
+        return fail(last_error(), "sharing " + address_);
+    auto other = std::make_unique<SocketAcceptor>(descriptor_.get_executor(), std::move(copy), is_ours_, permissions_);
+    other->file_ = file_;
+    return other;
 }
 
 INSTANCER_DECL void SocketAcceptor::do_close()
@@ -194,7 +209,7 @@ INSTANCER_DECL void SocketAcceptor::do_close()
     asio::error_code ignored;
     descriptor_.close(ignored);
     resumed_.cancel();
-    if (file_)
+    if (file_.use_count() == 1)
         file_->remove();
     file_.reset();
 }

@@ -20,6 +20,7 @@ INSTANCER_DECL asio::awaitable<Result<void>> ProofStage::do_run(Stream& client, 
     const auto question = dialogue->question();
     if (auto asked = co_await client.write_all(question); !asked)
         co_return asked;
+    options_.report(ProofStep::asked);
     auto answer = co_await read_answer(client, *dialogue);
     if (!answer && answer.error() != Errc::rejected)
         co_return fail(std::move(answer.error()));
@@ -28,6 +29,7 @@ INSTANCER_DECL asio::awaitable<Result<void>> ProofStage::do_run(Stream& client, 
         right = co_await verify(dialogue, *answer, context.client());
     if (!right)
         co_return fail(std::move(right.error()));
+    options_.report(*right ? ProofStep::solved : ProofStep::failed);
     if (*right)
         co_return co_await client.write_all(dialogue->accepted());
     // Best effort: a client that does not take a line at once does not get it.

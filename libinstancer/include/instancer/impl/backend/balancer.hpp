@@ -122,6 +122,18 @@ INSTANCER_DECL void Balancer::replace(const std::vector<Upstream>& upstreams, Ti
     members_ = std::move(members);
 }
 
+INSTANCER_DECL bool Balancer::drain(std::string_view name, bool drained, TimePoint now)
+{
+    const auto found =
+        std::find_if(members_.begin(), members_.end(), [name](const auto& member) { return member->name == name; });
+    if (found == members_.end())
+        return false;
+    auto& member = **found;
+    if (std::exchange(member.drained_, drained) && !drained)
+        member.since_ = now;
+    return true;
+}
+
 INSTANCER_DECL void Balancer::serve(TimePoint now)
 {
     bool full = false;
@@ -171,8 +183,7 @@ INSTANCER_DECL std::vector<UpstreamStatus> Balancer::snapshot(TimePoint now) con
 {
     std::vector<UpstreamStatus> all;
     for (const auto& member : members_) {
-        const bool drains = member->removed_ || member->weight_ == 0;
-        const auto state = drains               ? UpstreamState::draining
+        const auto state = member->drains()     ? UpstreamState::draining
                            : !member->works()   ? UpstreamState::down
                            : member->rests(now) ? UpstreamState::resting
                                                 : UpstreamState::up;

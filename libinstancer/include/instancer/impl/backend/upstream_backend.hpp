@@ -35,6 +35,17 @@ INSTANCER_DECL asio::awaitable<Result<void>> UpstreamBackend::set_upstreams(std:
     return detail::UpstreamUpkeep::replace(upkeep_, std::move(upstreams));
 }
 
+INSTANCER_DECL bool UpstreamBackend::drain(std::string_view name, bool drained)
+{
+    {
+        const std::lock_guard lock(group_->mutex);
+        if (!group_->balancer.drain(name, drained, group_->now()))
+            return false;
+    }
+    upkeep_->reconsider();
+    return true;
+}
+
 INSTANCER_DECL asio::awaitable<Result<void>> UpstreamBackend::do_prepare()
 {
     return detail::UpstreamUpkeep::prepare(upkeep_);

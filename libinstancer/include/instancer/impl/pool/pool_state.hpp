@@ -11,7 +11,7 @@ namespace instancer {
 INSTANCER_DECL PoolState::PoolState(const PoolOptions& options, Time now, InstanceBudget* budget)
     : options_(options),
       budget_(budget),
-      occupancy_(table_, options.max_instances, options.max_per_owner, budget ? &budget->owners() : nullptr),
+      occupancy_(table_, options.max_instances, options.max_per_owner),
       victims_(table_, options.when_full == WhenFull::cull_idle, now),
       limits_(options),
       ticks_(now),
@@ -33,10 +33,9 @@ INSTANCER_DECL PoolState::~PoolState()
 INSTANCER_DECL WaiterId PoolState::acquire(Time now, const Identity& identity, bool reset,
                                            const std::optional<Digest>& common_owner)
 {
-    const std::uint32_t client = waiters_.add();
-    const WaiterId waiter = waiters_.id(client);
     if (closed_) {
-        refuse(waiters_.remove(client), Errc::stopping);
+        const WaiterId waiter = waiters_.pass();
+        refuse(waiter, Errc::stopping);
         return waiter;
     }
     if (reset) {
@@ -49,10 +48,15 @@ INSTANCER_DECL WaiterId PoolState::acquire(Time now, const Identity& identity, b
     const std::uint32_t found = table_.find(identity.id());
     if (found != none)
         join_account(table_[found].owner, common_owner);
+    if (found != none && table_[found].state == SlotState::ready) {
+        const WaiterId waiter = waiters_.pass();
+        grant(now, found, waiter);
+        return waiter;
+    }
+    const std::uint32_t client = waiters_.add();
+    const WaiterId waiter = waiters_.id(client);
     if (found == none)
         let_in(now, identity, client, reset, common_owner);
-    else if (table_[found].state == SlotState::ready)
-        grant(now, found, waiters_.remove(client));
     else if (table_[found].queued && queue_is_full() && !evict_queued(queue_.waiting_of(table_[found].owner) + 1))
         refuse(waiters_.remove(client), Errc::full, Limit::queue);
     else
@@ -89,8 +93,7 @@ INSTANCER_DECL void PoolState::release(Time now, SlotId slot)
     if (index == none)
         return;
     InstanceEntry& entry = table_[index];
-    --entry.clients;
-    if (entry.clients != 0 || entry.state != SlotState::ready)
+    if (--entry.clients != 0 || entry.state != SlotState::ready)
         return;
     entry.last_used = now;
     if (ends_unused(entry, now)) {
@@ -99,6 +102,8 @@ INSTANCER_DECL void PoolState::release(Time now, SlotId slot)
     }
     victims_.unused(index);
     arm(index);
+    if (queue_.size() == 0 && !budget_)
+        return;  // Nobody waits for its room.
     if (occupancy_.owner_is_full(entry.owner) && !occupancy_.comes_to_owner(entry.owner))
         evict(Limit::owner, entry.owner);
     make_way();
@@ -319,7 +324,7 @@ INSTANCER_DECL std::optional<PoolAction> PoolState::foresee_refusal(const Identi
     // The end of its own instances makes room.
     if (reset && owner != none)
         return std::nullopt;
-    const OwnerAccount* account = account_of(owner);
+    const OwnerAccount* account = table_.account(owner);
     if (!account && common_owner && budget_)
         account = budget_->owners().find(*common_owner);
     const Limit lacking = lack_of_newcomer(owner, account);
@@ -343,6 +348,7 @@ INSTANCER_DECL PoolLoad PoolState::load() const noexcept
     load.delayed_starts = queued();
     for (std::uint32_t at = permits_.first(); at != none; at = table_[at].age_links.next)
         load.delayed_starts += table_[at].warm ? 0 : 1;
+    load.instances = instances();
     load.in_use = instances() - unused();
     load.max_instances = options_.max_instances;
     return load;
@@ -364,20 +370,20 @@ INSTANCER_DECL void PoolState::join_account(std::uint32_t owner, const std::opti
 {
     if (!common_owner || !budget_ || !budget_->owners().limited())
         return;
-    InstanceOwner& one = table_.owner(owner);
-    if (one.account)
+    if (table_.account(owner))
         return;
-    one.account = &budget_->owners().join(*common_owner, *this, owner);
-    one.account->add(one);
+    OwnerAccount& account = budget_->owners().join(*common_owner, *this, owner);
+    table_.set_account(owner, &account);
+    account.add(table_.owner(owner));
 }
 
 INSTANCER_DECL void PoolState::leave_account(std::uint32_t owner)
 {
-    InstanceOwner& one = table_.owner(owner);
-    OwnerAccount* const account = std::exchange(one.account, nullptr);
+    OwnerAccount* const account = table_.account(owner);
     if (!account)
         return;
-    account->subtract(one);
+    table_.set_account(owner, nullptr);
+    account->subtract(table_.owner(owner));
     budget_->owners().leave(*account, *this);
 }
 
@@ -411,6 +417,7 @@ INSTANCER_DECL PoolAction PoolState::refusal(Errc error, Limit limit, std::uint3
         action.limit = name_of(limit);
     switch (limit) {
     case Limit::owner:
+        action.error = Errc::owner_full;
         action.unused = owner == none ? 0 : victims_.count_unused(owner);
         if (owner != none && occupancy_.owner_is_full_here(owner)) {
             action.instances = table_.owner(owner).rooms;
@@ -508,7 +515,7 @@ INSTANCER_DECL bool PoolState::evict(Limit lacking, std::uint32_t owner)
         return budget_->reclaim();
     const std::uint32_t index = victims_.longest_unused(lacking == Limit::owner ? owner : none);
     if (index == none) {
-        OwnerAccount* const account = lacking == Limit::owner ? table_.owner(owner).account : nullptr;
+        OwnerAccount* const account = lacking == Limit::owner ? table_.account(owner) : nullptr;
         return account && account->is_full() && account->reclaim();
     }
     stop(index, InstanceEnd::culled);
@@ -699,10 +706,9 @@ INSTANCER_DECL void PoolState::grant(Time now, std::uint32_t index, WaiterId wai
     ++entry.clients;
     entry.last_used = now;
     victims_.used(index, now);
-    PoolAction action(PoolAction::Kind::grant);
+    PoolAction& action = actions_.emplace_back(PoolAction::Kind::grant);
     action.waiter = waiter;
     action.slot = table_.slot_of(index);
-    actions_.push_back(action);
     if (limits_.has_warned(entry))
         warn(index);
 }
@@ -793,13 +799,10 @@ INSTANCER_DECL void PoolState::arm(std::uint32_t index)
 {
     const InstanceEntry& entry = table_[index];
     const Time due = std::min(limits_.due(entry), limits_.warning_due(entry));
-    if (due == Time::max()) {
+    if (due == Time::max())
         wheel_.disarm(index);
-        return;
-    }
-    const std::uint64_t tick = ticks_.up(due);
-    if (!entry.timer.armed() || tick < entry.timer.due)
-        wheel_.arm(index, tick);
+    else if (!entry.timer.armed() || due < ticks_.time(entry.timer.due))
+        wheel_.arm(index, ticks_.up(due));
 }
 
 INSTANCER_DECL void PoolState::refill(Time now)

@@ -41,7 +41,7 @@ INSTANCER_DECL void InstanceRunner::assign(const InstanceRecordPtr& record, Inst
 
 INSTANCER_DECL asio::awaitable<void> InstanceRunner::stop(Instance instance)
 {
-    const auto stopped = co_await guarded(backend_.stop(instance));
+    const auto stopped = co_await reported("stop", backend_.stop(instance));
     if (!stopped)
         events_.warning(service_, "stopping " + instance.name() + ": " + stopped.error().message());
 }
@@ -55,7 +55,7 @@ INSTANCER_DECL asio::awaitable<void> InstanceRunner::live(InstanceRecordPtr reco
 {
     const auto client = request.client();
     const auto identity = request.identity();
-    auto started = co_await guarded(backend_.start(std::move(request)));
+    auto started = co_await reported("start", backend_.start(std::move(request)));
     if (!started) {
         fail_start(record, started.error());
         co_return;
@@ -69,7 +69,8 @@ INSTANCER_DECL asio::awaitable<void> InstanceRunner::live(InstanceRecordPtr reco
     if (!traits_.takes_client_socket() && !traits_.ready_at_start())
         co_await become_ready(record, std::move(open_request));
     if (!record->stop_requested && (record->first || !record->exited)) {
-        record->ready = true;
+        record->note_ready();
+        events_.instance_ready(service_, record->instance.name(), record->ready_since - record->since);
         if (record->claim)
             tell_owner(record);
         pool_.instance_ready(record);
@@ -146,7 +147,7 @@ INSTANCER_DECL asio::awaitable<void> InstanceRunner::pass_on(InstanceRecordPtr r
         if (!personalized)
             co_return;
     }
-    const auto told = co_await guarded(backend_.assign(record->instance, owner));
+    const auto told = co_await reported("assign", backend_.assign(record->instance, owner));
     if (!told)
         events_.warning(service_, "assigning " + record->instance.name() + ": " + told.error().message());
 }
@@ -156,7 +157,7 @@ INSTANCER_DECL asio::awaitable<Result<void>> InstanceRunner::personalize(Instanc
     // The grants that come with the claim are held before it is done.
     co_await asio::post(control_, asio::use_awaitable);
     auto request = std::move(*record->claim);
-    auto done = co_await guarded(backend_.personalize(record->instance, std::move(request)));
+    auto done = co_await reported("personalize", backend_.personalize(record->instance, std::move(request)));
     record->personalizing = false;
     pool_.instance_personalized(record, done);
     record->wake.cancel();
@@ -171,7 +172,7 @@ INSTANCER_DECL void InstanceRunner::note_extension(const InstanceRecordPtr& reco
 INSTANCER_DECL asio::awaitable<void> InstanceRunner::pass_on_extension(InstanceRecordPtr record,
                                                                        std::chrono::seconds total)
 {
-    const auto noted = co_await guarded(backend_.note_extension(record->instance, total));
+    const auto noted = co_await reported("note_extension", backend_.note_extension(record->instance, total));
     if (!noted)
         events_.warning(service_, "extending " + record->instance.name() + ": " + noted.error().message());
 }

@@ -151,6 +151,16 @@ INSTANCER_DECL std::vector<InstanceInfo> PoolDriver::snapshot() const
     return all;
 }
 
+INSTANCER_DECL PoolTraffic PoolDriver::traffic() const noexcept
+{
+    PoolTraffic traffic;
+    for (const auto& [key, record] : records_) {
+        traffic.bytes_up += record->usage->bytes_up();
+        traffic.bytes_down += record->usage->bytes_down();
+    }
+    return traffic;
+}
+
 INSTANCER_DECL PoolOptions PoolDriver::adapted(PoolOptions options, const BackendTraits& traits)
 {
     options.single_use = options.single_use || traits.single_use();
@@ -225,8 +235,9 @@ INSTANCER_DECL void PoolDriver::grant(const InstanceRecordPtr& record, const Poo
     }
     auto stream = record->take_first(client->executor());
     const auto session = record->add_session(client->request());
-    client->lease().complete(
-        Lease(record->instance, record->usage, std::move(stream), weak_from_this(), action.slot.key(), session));
+    Lease lease(record->instance, record->usage, std::move(stream), weak_from_this(), action.slot.key(), session);
+    lease.start_time(record->start_time(client->since()));
+    client->lease().complete(std::move(lease));
 }
 
 INSTANCER_DECL void PoolDriver::refuse_grant(const InstanceRecordPtr& record, const PoolAction& action)

@@ -44,6 +44,9 @@ INSTANCER_DECL bool set_group_limit(const std::string& path, bool is_v2, GroupLi
         if (!set(is_v2 ? "/memory.max" : "/memory.limit_in_bytes", memory))
             return false;
         static_cast<void>(is_v2 ? set("/memory.swap.max", "0") : set("/memory.memsw.limit_in_bytes", memory));
+        // The second version counts these buffers as memory.
+        if (!is_v2)
+            static_cast<void>(set("/memory.kmem.tcp.limit_in_bytes", memory));
         return true;
     case GroupLimit::pids: return set("/pids.max", std::to_string(options.limit_pids));
     case GroupLimit::cpu: break;

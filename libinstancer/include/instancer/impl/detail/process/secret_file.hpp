@@ -4,13 +4,12 @@
 #include <string>
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/crypto/random_bytes.hpp>
+#include <instancer/detail/process/open_inside.hpp>
 #include <instancer/detail/process/secret_file.hpp>
 #include <instancer/system/last_error.hpp>
 #include <instancer/text/hex.hpp>
@@ -19,10 +18,7 @@ namespace instancer::detail {
 
 INSTANCER_DECL Result<UniqueFd> open_directory_inside(int root, const std::string& path)
 {
-    open_how how{};
-    how.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
-    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-    UniqueFd directory(static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
+    auto directory = open_inside(root, path, O_RDONLY | O_DIRECTORY);
     if (!directory)
         return fail(last_error(), "opening the directory " + path);
     return directory;

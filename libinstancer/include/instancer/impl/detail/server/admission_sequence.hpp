@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
 #include <string>
 #include <utility>
 
@@ -41,6 +43,15 @@ INSTANCER_DECL AdmissionSequence::Stages AdmissionSequence::after_introduction(c
     return all;
 }
 
+INSTANCER_DECL std::vector<StagePlaces> AdmissionSequence::places() const
+{
+    std::vector<StagePlaces> all;
+    for (const auto& stage : stages_)
+        if (const auto& budget = stage->budget())
+            all.emplace_back(stage->name(), budget->taken(), budget->limit());
+    return all;
+}
+
 INSTANCER_DECL bool AdmissionSequence::waits_for(const AdmissionContext& context) const
 {
     return std::any_of(stages_.begin(), stages_.end(),
@@ -56,13 +67,32 @@ INSTANCER_DECL std::string AdmissionSequence::unneeded(const AdmissionContext& c
     return text;
 }
 
+/// Adds what has passed since it was made.
+class StageTimer {
+public:
+    explicit StageTimer(StepTime* time) : time_(time) {}
+    StageTimer(const StageTimer&) = delete;
+    StageTimer& operator=(const StageTimer&) = delete;
+    ~StageTimer()
+    {
+        if (time_)
+            time_->add(std::chrono::steady_clock::now() - begin_);
+    }
+
+private:
+    StepTime* const time_;
+    const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
 INSTANCER_DECL asio::awaitable<Result<void>> AdmissionSequence::run(Stream& client, AdmissionContext& context,
                                                                     std::function<void()> between_stages,
-                                                                    std::function<void()> on_displaced) const
+                                                                    std::function<void()> on_displaced,
+                                                                    std::span<StepTime> times) const
 {
     auto shared_time = time_limit_;
     bool first = true;
-    for (const auto& stage : stages_) {
+    for (std::size_t i = 0; i < stages_.size(); ++i) {
+        const auto& stage = stages_[i];
         if (!stage->applies(context))
             continue;
         if (!std::exchange(first, false))
@@ -71,6 +101,7 @@ INSTANCER_DECL asio::awaitable<Result<void>> AdmissionSequence::run(Stream& clie
         const auto cancellation = co_await asio::this_coro::cancellation_state;
         if (is_cancelled(cancellation))
             co_return fail(std::error_code(asio::error::operation_aborted));
+        const StageTimer timer(i < times.size() ? &times[i] : nullptr);
         auto place = take_place(*stage, context.client(), on_displaced);
         auto own_time = stage->deadline();
         auto& time_left = own_time > own_time.zero() ? own_time : shared_time;

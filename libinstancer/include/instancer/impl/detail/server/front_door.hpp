@@ -36,6 +36,14 @@ INSTANCER_DECL void FrontDoor::open()
     }
 }
 
+INSTANCER_DECL std::vector<std::string> FrontDoor::addresses() const
+{
+    std::vector<std::string> all;
+    for (const auto& acceptor : acceptors_)
+        all.push_back(acceptor->address());
+    return all;
+}
+
 INSTANCER_DECL void FrontDoor::pause()
 {
     again_.cancel();

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <chrono>
+
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/experimental/awaitable_operators.hpp>
@@ -95,8 +98,24 @@ INSTANCER_DECL std::optional<SessionStatus> Session::status() const
         status.bytes_up = link_->bytes_up();
         status.bytes_down = link_->bytes_down();
     }
-    status.age = std::chrono::steady_clock::now() - begin_;
+    const auto now = std::chrono::steady_clock::now();
+    status.stage = name_of(stage_);
+    status.age = now - begin_;
+    status.idle = is_joined() ? now - state_.last_active() : status.age;
     return status;
+}
+
+INSTANCER_DECL std::string_view Session::name_of(Stage stage) noexcept
+{
+    switch (stage) {
+    case Stage::accepted:
+    case Stage::admitting: return "admission";
+    case Stage::acquiring: return "queue";
+    case Stage::reaching: return "connecting";
+    case Stage::serving:
+    case Stage::over: return "serving";
+    }
+    return "unknown";
 }
 
 INSTANCER_DECL void Session::enter(Stage next) noexcept
@@ -170,7 +189,7 @@ INSTANCER_DECL UnadmittedLimit::Place Session::unadmitted_place(const AdmissionS
 
 INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::admit(Progress& progress)
 {
-    const auto admitted = co_await pass(environment_.admission, progress);
+    const auto admitted = co_await pass(environment_.admission, progress, admission_times());
     const bool displaced = !progress.place.give_back();
     if (!admitted)
         co_return reject(admitted.error(), progress.context.retry_after());
@@ -180,6 +199,7 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::admit(Progres
     progress.reset = progress.admission().reset();
     progress.may_start = environment_.start_admission.empty();
     owner_ = progress.identity.owner();
+    label_ = progress.admission().label();
     enter(Stage::acquiring);
     co_return std::nullopt;
 }
@@ -187,7 +207,7 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::admit(Progres
 INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::admit_to_start(Progress& progress)
 {
     progress.place = unadmitted_place(environment_.start_admission, progress.context);
-    const auto admitted = co_await pass(environment_.start_admission, progress);
+    const auto admitted = co_await pass(environment_.start_admission, progress, start_admission_times());
     const bool displaced = !progress.place.give_back();
     progress.may_start = admitted.has_value();
     if (admitted && displaced)
@@ -200,11 +220,12 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::admit_to_star
                                              : reject(admitted.error(), retry_after);
 }
 
-INSTANCER_DECL asio::awaitable<Result<void>> Session::pass(const AdmissionSequence& stages, Progress& progress)
+INSTANCER_DECL asio::awaitable<Result<void>> Session::pass(const AdmissionSequence& stages, Progress& progress,
+                                                           std::span<StepTime> times)
 {
     // A stage may have learned where the client comes from.
     auto between_stages = [this, &progress] { progress.place.change_source(source()); };
-    return stages.run(client_, progress.context, std::move(between_stages), displacement(shared_from_this()));
+    return stages.run(client_, progress.context, std::move(between_stages), displacement(shared_from_this()), times);
 }
 
 INSTANCER_DECL SessionEnd Session::reject(const Error& error, ServerOptions::Duration retry_after)
@@ -250,7 +271,7 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::connect_insta
             auto request = make_request(progress);
             if (!request)
                 co_return refuse(progress.admission(), request.error());
-            auto lease = co_await acquire(std::move(*request));
+            auto lease = co_await acquire_in_time(std::move(*request));
             if (!lease && lease.error() == Errc::no_instance) {
                 if (const auto refused = co_await admit_to_start(progress))
                     co_return *refused;
@@ -374,6 +395,18 @@ INSTANCER_DECL asio::awaitable<Result<Lease>> Session::acquire(AcquireRequest re
     co_return fail(Errc::cancelled, "the client left");
 }
 
+INSTANCER_DECL asio::awaitable<Result<Lease>> Session::acquire_in_time(AcquireRequest request)
+{
+    const auto begin = std::chrono::steady_clock::now();
+    auto lease = co_await acquire(std::move(request));
+    const auto took = std::chrono::steady_clock::now() - begin;
+    const auto start = lease ? std::min(lease->start_time(), took) : took.zero();
+    waiting_.add(took - start);
+    if (lease)
+        start_.add(start);
+    co_return lease;
+}
+
 INSTANCER_DECL SessionEnd Session::refuse(const Admission& admission, const Error& error,
                                           ServerOptions::Duration retry_after)
 {
@@ -404,7 +437,7 @@ INSTANCER_DECL std::optional<std::size_t> Session::next_worker() const
 
 INSTANCER_DECL asio::awaitable<SessionEnd> Session::wait_for_instance()
 {
-    enter(Stage::serving);
+    note_joined();
     forbid_waiting_close(client_.native_handle());
     PeerWatch watch(executor(), client_.native_handle(), client_.is_tcp());
     if (const auto begun = watch.begin(); !begun)
@@ -429,7 +462,16 @@ INSTANCER_DECL asio::awaitable<Result<Stream>> Session::reach(Identity identity)
     OpenRequest request(identity, info_, &client_, id_);
     if (tells_places())
         request.on_queue(place_listener());
-    co_return co_await environment_.pool.backend().open(lease_.instance(), std::move(request));
+    auto opened = co_await environment_.pool.backend().open(lease_.instance(), std::move(request));
+    environment_.events.backend_called(environment_.options.service, "open", !opened);
+    co_return opened;
+}
+
+INSTANCER_DECL void Session::note_joined()
+{
+    enter(Stage::serving);
+    joined_.add(std::chrono::steady_clock::now() - begin_);
+    environment_.events.session_joined(environment_.options.service, id_, times());
 }
 
 INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::join(const Progress& progress, Stream instance)
@@ -442,7 +484,7 @@ INSTANCER_DECL asio::awaitable<std::optional<SessionEnd>> Session::join(const Pr
         link.instance().abort();
         co_return greeted ? SessionEnd::stopped : SessionEnd::client_reset;
     }
-    enter(Stage::serving);
+    note_joined();
     if (instance_exited_)
         link.instance_ended();
     if (environment_.bridge.start(link, *this))
@@ -498,7 +540,41 @@ INSTANCER_DECL SessionSummary Session::summarize()
         summary.bytes_down = link_->bytes_down();
     }
     summary.duration = std::chrono::steady_clock::now() - begin_;
+    summary.times = times();
+    summary.source = source();
     return summary;
+}
+
+INSTANCER_DECL std::span<StepTime> Session::admission_times()
+{
+    const std::span all(stage_times_);
+    return all.first(std::min(environment_.admission.stages().size(), all.size()));
+}
+
+INSTANCER_DECL std::span<StepTime> Session::start_admission_times()
+{
+    return std::span(stage_times_).subspan(admission_times().size());
+}
+
+INSTANCER_DECL SessionTimes Session::times() const
+{
+    SessionTimes times;
+    std::size_t index = 0;
+    for (const auto* sequence : {&environment_.admission, &environment_.start_admission})
+        for (const auto& stage : sequence->stages()) {
+            const auto took = index < stage_times_.size() ? stage_times_[index++].get() : std::nullopt;
+            if (!took)
+                continue;
+            auto& entry = times.stages[times.stage_count++];
+            entry.name = stage->name();
+            entry.took = *took;
+        }
+    times.waiting = waiting_.get();
+    times.start = start_.get();
+    times.joined = joined_.get();
+    if (link_ && link_->bytes_down() != 0)
+        times.first_byte = link_->first_down() - begin_;
+    return times;
 }
 
 INSTANCER_DECL void Session::describe(SessionInfo& info) const
@@ -508,6 +584,7 @@ INSTANCER_DECL void Session::describe(SessionInfo& info) const
     info.client = info_;
     if (stage_ > Stage::admitting)
         info.owner = owner_.hex();
+    info.label = label_;
     info.instance = lease_.instance().name();
     if (link_)
         info.upstream = link_->instance().peer_name();

@@ -8,6 +8,7 @@
 #include <asio/post.hpp>
 
 #include <instancer/async/async_event.hpp>
+#include <instancer/detail/async/deadline.hpp>
 #include <instancer/detail/config.hpp>
 #include <instancer/detail/server/end_cause.hpp>
 #include <instancer/detail/server/session.hpp>
@@ -98,13 +99,17 @@ INSTANCER_DECL void SessionTable::note_instance_end(std::uint64_t key, InstanceE
         found->second->end(end_of_instance(end));
 }
 
-INSTANCER_DECL asio::awaitable<std::vector<SessionStatus>> SessionTable::snapshot()
+INSTANCER_DECL asio::awaitable<std::vector<SessionStatus>>
+SessionTable::snapshot(std::chrono::steady_clock::duration patience)
 {
     const auto listing = std::make_shared<SessionListing>(control_, sessions_.size());
     for (const auto& [id, session] : sessions_)
         session->on_worker([control = control_, listing](const Session& one) {
             asio::post(control, [listing, status = one.status()] { listing->add(status); });
         });
+    Deadline latest(control_);
+    if (patience > patience.zero())
+        latest.set(patience, [listing] { listing->complete.set(); });
     co_await listing->complete.wait();
     co_return listing->in_order();
 }
