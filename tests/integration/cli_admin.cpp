@@ -336,6 +336,60 @@ TEST_CASE("a network is banned and unbanned, in the file as well")
     CHECK(without.order("/services/exec/ban", body) == 409);
 }
 
+TEST_CASE("a configuration is put into force, after a look at what it would change")
+{
+    const TemporaryDirectory files;
+    const auto configure = [&](const std::string& options, const std::string& top = {}) {
+        return files.file("c.json", "{" + top +
+                                        R"("services": {"web": {"mode": "exec", "io": "stdio", "listen": )"
+                                        R"("127.0.0.1:0", "command": ["/bin/cat"])" +
+                                        options + "}}}");
+    };
+    const Administered administered({"run", "--config", configure("")});
+    const auto ttl = [&] { return administered.get("/services/web")["options"].value("ttl", ""); };
+    const auto before = ttl();
+    configure(R"(, "ttl": "1h")", R"("threads": 3, )");
+    const Ctl look(administered, {"reload", "--dry-run"});
+    CHECK(look.code == 0);
+    CHECK(holds(look.text, {"web", "change", "ttl (for new instances)", "restart of the daemon", "threads"}));
+    CHECK(ttl() == before);
+    CHECK(Ctl(administered, {"reload"}).code == 0);
+    CHECK(eventually([&] { return ttl() == "1h"; }));
+    configure(R"(, "ttl": "soon")");
+    const Ctl wrong(administered, {"reload"});
+    CHECK(wrong.code == 5);
+    CHECK(holds(wrong.text, {"c.json", "ttl", "soon"}));
+    CHECK(ttl() == "1h");
+    CHECK(administered.ask("POST", "/reload?dry_run=perhaps").status == 400);
+}
+
+TEST_CASE("a daemon without a configuration says so when it is to be read again")
+{
+    const Administered administered(echoing());
+    const Ctl reload(administered, {"reload"});
+    CHECK(reload.code == 5);
+    CHECK(holds(reload.text, {"no configuration"}));
+}
+
+TEST_CASE("files are opened anew")
+{
+    const TemporaryDirectory files;
+    const auto log = files.path("access.log");
+    const Administered administered(echoing({"--access-log", log}));
+    std::filesystem::rename(log, log + ".1");
+    CHECK(Ctl(administered, {"reopen"}).code == 0);
+    CHECK(std::filesystem::exists(log));
+}
+
+TEST_CASE("metrics are served to operators")
+{
+    const Administered administered(echoing());
+    const auto client = served(administered);
+    const auto answer = answer_on(RawClient(administered.socket()), "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    CHECK(answer.status == 200);
+    CHECK(holds(answer.text, {"instancerd_sessions{service=\"exec\",mode=\"exec\"} 1\n"}));
+}
+
 TEST_CASE("events say what happened, and why, as it happens")
 {
     const Administered administered(echoing());

@@ -71,8 +71,9 @@ TEST_CASE("reload plan: each option says for what it holds")
                                     {"warm", Effect::now},
                                     {"limits.pids", Effect::instance_start},
                                     {"env.A", Effect::instance_start}}));
-    CHECK(changed.describe_options().starts_with("listen (at once), ttl (for new instances), command (for new "
-                                                 "instances), session-idle (for new sessions)"));
+    CHECK(joined(descriptions_of(changed.options))
+              .starts_with("listen (at once), ttl (for new instances), command (for new "
+                           "instances), session-idle (for new sessions)"));
 }
 
 TEST_CASE("reload plan: instances are started anew only where an option concerns their start")

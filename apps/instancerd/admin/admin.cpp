@@ -26,18 +26,19 @@ HttpOptions http_options(Log& log)
 
 }  // namespace
 
-Admin::Admin(const Settings& settings, ServiceContext& context, ServiceList& services, EventRing& events)
+Admin::Admin(const Settings& settings, ServiceContext& context, ServiceList& services, EventRing& events,
+             DaemonOrders& orders)
     : origin_(settings.admin.hosts),
       operations_(services, context.workers.control(), context.log, patience),
-      api_(settings, operations_, events, *context.unadmitted, context.workers.control(), context.log, deadline),
+      api_(orders, operations_, events, *context.unadmitted, context.workers.control(), context.log, deadline),
       server_(http_options(context.log), [this](const HttpRequest& request) { return answer(request); })
 {
 }
 
 Parsed<std::unique_ptr<Admin>> Admin::open(const Settings& settings, ServiceContext& context, ServiceList& services,
-                                           EventRing& events)
+                                           EventRing& events, DaemonOrders& orders)
 {
-    std::unique_ptr<Admin> admin(new Admin(settings, context, services, events));
+    std::unique_ptr<Admin> admin(new Admin(settings, context, services, events, orders));
     if (!settings.admin.token_file.empty()) {
         auto token = read_admin_token(settings.admin.token_file);
         if (!token)

@@ -14,6 +14,7 @@
 #include "http/http_server.hpp"
 #include "http/origin_check.hpp"
 #include "observe/log.hpp"
+#include "status/daemon_orders.hpp"
 #include "status/event_ring.hpp"
 #include "status/operations.hpp"
 
@@ -28,7 +29,7 @@ public:
     /// Listens, reads the token, and has the log tell `events` all that it hears. The error names the address or the
     /// file, and the remedy.
     static Parsed<std::unique_ptr<Admin>> open(const Settings& settings, ServiceContext& context, ServiceList& services,
-                                               EventRing& events);
+                                               EventRing& events, DaemonOrders& orders);
 
     /// Routes may be added until `start`.
     HttpRoutes& routes() noexcept { return api_.routes(); }
@@ -39,7 +40,8 @@ public:
     void stop() { server_.stop(); }
 
 private:
-    Admin(const Settings& settings, ServiceContext& context, ServiceList& services, EventRing& events);
+    Admin(const Settings& settings, ServiceContext& context, ServiceList& services, EventRing& events,
+          DaemonOrders& orders);
 
     HttpResponse answer(const HttpRequest& request) const;
     bool shows_token(const HttpRequest& request) const;

@@ -18,6 +18,9 @@ namespace instancer::daemon {
 
 namespace {
 
+/// Files are read for it, and addresses bound. A guess.
+constexpr std::chrono::seconds time_to_reload{8};
+
 HttpResponse answer_with(const Json& json) { return HttpResponse::json(text_of(json) + "\n"); }
 
 HttpResponse bad_request(std::string_view what) { return HttpResponse::error(400, "bad-request", what); }
@@ -94,6 +97,17 @@ Parsed<std::chrono::milliseconds> read_duration(const std::string& text)
     return duration;
 }
 
+/// Those of the daemon itself, as they are written.
+Json options_of(const Settings& settings)
+{
+    auto all = Json::object();
+    for (const auto& option : options())
+        if (option.scope == Scope::daemon)
+            if (auto value = option.print(View(settings, nullptr)); !value.empty())
+                all[std::string(option.name)] = std::move(value);
+    return all;
+}
+
 /// The number of an instance or a session in the path; of text that is no number, one that nothing has.
 std::uint64_t number_of_path(const HttpRequest& request)
 {
@@ -103,10 +117,9 @@ std::uint64_t number_of_path(const HttpRequest& request)
 
 }  // namespace
 
-AdminApi::AdminApi(const Settings& settings, Operations& operations, EventRing& events,
-                   const UnadmittedLimit& unadmitted, const asio::any_io_executor& control, const Log& log,
-                   std::chrono::milliseconds deadline)
-    : settings_(settings),
+AdminApi::AdminApi(DaemonOrders& daemon, Operations& operations, EventRing& events, const UnadmittedLimit& unadmitted,
+                   const asio::any_io_executor& control, const Log& log, std::chrono::milliseconds deadline)
+    : daemon_(daemon),
       operations_(operations),
       events_(events),
       unadmitted_(unadmitted),
@@ -136,11 +149,9 @@ HttpResponse AdminApi::status(const HttpRequest&)
         instances += service.instances;
         queued += service.queued;
     }
-    auto options = Json::object();
-    for (const auto& option : daemon::options())
-        if (option.scope == Scope::daemon)
-            if (auto value = option.print(View(settings_, nullptr)); !value.empty())
-                options[std::string(option.name)] = std::move(value);
+    auto options = call_in_time(control_, deadline_, [this] { return options_of(daemon_.in_force()); });
+    if (!options)
+        return no_answer();
     return answer_with({{"version", INSTANCER_VERSION},
                         {"uptime", seconds_of(std::chrono::steady_clock::now() - begin_)},
                         {"services", services->size()},
@@ -148,7 +159,7 @@ HttpResponse AdminApi::status(const HttpRequest&)
                         {"instances", instances},
                         {"queued", queued},
                         {"unadmitted", {{"taken", unadmitted_.count()}, {"limit", unadmitted_.limit()}}},
-                        {"options", std::move(options)}});
+                        {"options", std::move(*options)}});
 }
 
 HttpResponse AdminApi::services(const HttpRequest& request)
@@ -168,9 +179,10 @@ HttpResponse AdminApi::service(const HttpRequest& request)
     const auto services = await_in_time(control_, deadline_, operations_.services());
     if (!services)
         return no_answer();
+    // One that takes the place of another of its name comes after it.
     const auto found =
-        std::find_if(services->begin(), services->end(), [&](const auto& service) { return service.name == name; });
-    if (found == services->end())
+        std::find_if(services->rbegin(), services->rend(), [&](const auto& service) { return service.name == name; });
+    if (found == services->rend())
         return HttpResponse::error(404, "no-such", "there is no service " + in_quotes(name));
     return answer_with(JsonView(log_).show(*found));
 }
@@ -326,6 +338,27 @@ HttpResponse AdminApi::unban(const HttpRequest& request)
     return obey([this, service = std::string(request.argument("service")), network = body->at("network")] {
         return operations_.unban(service, network);
     });
+}
+
+HttpResponse AdminApi::reload(const HttpRequest& request)
+{
+    const auto dry_run = request.parameter("dry_run").value_or("false");
+    if (dry_run != "true" && dry_run != "false")
+        return bad_request("dry_run must be true or false");
+    const auto report = await_in_time(control_, time_to_reload, daemon_.reload(dry_run == "true"));
+    if (!report)
+        return no_answer();
+    if (!report->succeeded())
+        return answer_of(Outcome::refused(joined(report->errors)));
+    return answer_with(JsonView(log_).show(*report));
+}
+
+HttpResponse AdminApi::reopen(const HttpRequest&)
+{
+    const auto errors = await_in_time(control_, deadline_, daemon_.reopen_files());
+    if (!errors)
+        return no_answer();
+    return answer_of(errors->empty() ? Outcome::done() : Outcome::refused(joined(*errors)));
 }
 
 HttpResponse AdminApi::document(const HttpRequest&) { return HttpResponse::json(openapi_document()); }

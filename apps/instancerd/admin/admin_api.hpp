@@ -12,10 +12,10 @@
 #include <instancer/acceptor/unadmitted_limit.hpp>
 
 #include "admin/endpoint.hpp"
-#include "config/settings.hpp"
 #include "http/http_message.hpp"
 #include "http/http_routes.hpp"
 #include "observe/log.hpp"
+#include "status/daemon_orders.hpp"
 #include "status/event_ring.hpp"
 #include "status/operations.hpp"
 
@@ -27,7 +27,7 @@ namespace instancer::daemon {
 /// Threads: any but the control executor, several at once.
 class AdminApi {
 public:
-    AdminApi(const Settings& settings, Operations& operations, EventRing& events, const UnadmittedLimit& unadmitted,
+    AdminApi(DaemonOrders& daemon, Operations& operations, EventRing& events, const UnadmittedLimit& unadmitted,
              const asio::any_io_executor& control, const Log& log, std::chrono::milliseconds deadline);
 
     /// Routes may be added until the first request.
@@ -57,6 +57,8 @@ public:
     HttpResponse fill_upstream(const HttpRequest& request);
     HttpResponse ban(const HttpRequest& request);
     HttpResponse unban(const HttpRequest& request);
+    HttpResponse reload(const HttpRequest& request);
+    HttpResponse reopen(const HttpRequest&);
     HttpResponse document(const HttpRequest&);
 
 private:
@@ -66,7 +68,7 @@ private:
     HttpResponse drain(const HttpRequest& request, bool drained);
     HttpResponse list_sessions(const HttpRequest& request, std::string_view list, std::string_view stage);
 
-    const Settings& settings_;
+    DaemonOrders& daemon_;
     Operations& operations_;
     EventRing& events_;
     const UnadmittedLimit& unadmitted_;

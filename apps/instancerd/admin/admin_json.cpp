@@ -50,7 +50,7 @@ Json JsonView::show(const SessionStatus& session) const
             {"client", session.client.to_string()},
             {"stage", session.stage},
             {"owner", session.owner},
-            {"label", log_.label_of(session.service, session.owner)},
+            {"label", session.label.empty() ? log_.label_of(session.service, session.owner) : session.label},
             {"instance", session.instance},
             {"upstream", session.upstream},
             {"age", seconds_of(session.age)},
@@ -91,6 +91,18 @@ Json JsonView::show(const RecordedEvent& event) const
             {"upstream", event.upstream},
             {"reason", event.reason},
             {"detail", event.detail}};
+}
+
+Json JsonView::show(const ReloadReport& report) const
+{
+    auto all = Json::array();
+    if (!report.plan.daemon.empty())
+        all.push_back({{"service", ""}, {"action", "change"}, {"changed", descriptions_of(report.plan.daemon)}});
+    for (const auto& change : report.plan.services)
+        all.push_back({{"service", change.service},
+                       {"action", to_string(change.action)},
+                       {"changed", descriptions_of(change.options)}});
+    return {{"reload", std::move(all)}, {"restarts", report.restarts()}, {"dry_run", report.dry_run}};
 }
 
 }  // namespace instancer::daemon

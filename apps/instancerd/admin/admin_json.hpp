@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "observe/log.hpp"
+#include "reload/reload_report.hpp"
 #include "status/event_ring.hpp"
 #include "status/operations.hpp"
 
@@ -29,6 +30,7 @@ public:
     Json show(const ServiceUpstream& upstream) const;
     Json show(const ServiceBan& ban) const;
     Json show(const RecordedEvent& event) const;
+    Json show(const ReloadReport& report) const;
 
 private:
     const Log& log_;

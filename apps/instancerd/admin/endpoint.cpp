@@ -45,6 +45,9 @@ constexpr Endpoint table[] = {
     {"POST", "/services/{service}/ban", "ban", "Ban an address or a network", &A::ban, "Done", {}, "NewBan"},
     {"POST", "/services/{service}/unban", "unban", "End the ban of exactly that network", &A::unban, "Done", {},
      "BannedNetwork"},
+    {"POST", "/reload", "reload", "Put the configuration into force as it is now; with `dry_run`, say what that would change",
+     &A::reload, "Reload", {"dry_run"}},
+    {"POST", "/reopen", "reopen", "Open the log, the access log and the recordings anew", &A::reopen, "Done"},
     {"GET", "/openapi.json", "document", "This document", &A::document, "Document"},
 };
 // clang-format on

@@ -24,6 +24,7 @@ constexpr std::string_view parameters_of_queries = R"({
   "owner": {"description": "Those of this owner alone, by its hash", "schema": {"type": "string"}},
   "stage": {"description": "Those in this stage alone",
             "schema": {"type": "string", "enum": ["admission", "queue", "connecting", "serving"]}},
+  "dry_run": {"description": "Change nothing", "schema": {"type": "boolean"}},
   "since": {"description": "The event after which to begin, by its id",
             "schema": {"type": "integer", "minimum": 0, "maximum": 9223372036854775806}}
 })";
@@ -57,7 +58,9 @@ constexpr std::string_view objects = R"({
   "Event": {"id": "integer", "time": "string", "event": "string", "service": "string", "session": "integer",
             "client": "string", "owner": "string", "label": "string", "instance": "string", "upstream": "string",
             "reason": "string", "detail": "string"},
-  "Events": {"events": "Event[]", "next": "integer"}
+  "Events": {"events": "Event[]", "next": "integer"},
+  "Change": {"service": "string", "action": "string", "changed": "string[]"},
+  "Reload": {"reload": "Change[]", "restarts": "string[]", "dry_run": "boolean"}
 })";
 
 constexpr std::string_view other_schemas = R"({

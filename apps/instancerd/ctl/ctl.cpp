@@ -31,9 +31,10 @@ public:
     std::string_view path;       ///< Below `/api/v1`, with `{service}` and `{name}` or the number of the thing.
     std::string_view body = {};  ///< The member of the body that holds the name.
     std::array<std::string_view, 2> options = {};  ///< Besides those that all have.
+    bool of_daemon = false;                        ///< An order to the daemon as a whole.
 
     std::string_view word() const { return words.substr(words.find(' ') + 1); }
-    bool is_list() const noexcept { return target == About::nothing; }
+    bool is_list() const noexcept { return target == About::nothing && !of_daemon; }
     bool takes(std::string_view option) const
     {
         return option == "server" || option == "token-file" || option == "json" ||
@@ -67,6 +68,9 @@ constexpr CtlEntry table[] = {
      "/services/{service}/ban", "network", {"for", "reason"}},
     {"ctl unban", About::service_and_name, "SERVICE NETWORK", "Ends the ban of exactly that network.", "/services/{service}/unban", "network"},
     {"ctl pause", About::service, "SERVICE", "Has clients refused until the service is resumed; sessions go on.", "/services/{service}/pause"},
+    {"ctl reload", About::nothing, "[--dry-run]", "Puts the configuration into force as it is now, or shows what that would change.",
+     "/reload", {}, {"dry-run"}, true},
+    {"ctl reopen", About::nothing, "", "Opens the log, the access log and the recordings anew.", "/reopen", {}, {}, true},
     {"ctl resume", About::service, "SERVICE", "Takes clients in again.", "/services/{service}/resume"},
 };
 // clang-format on
@@ -216,11 +220,13 @@ int obey(const CtlOrder& order)
         return follow(order, *client);
     if (order.entry.is_list())
         return list(order, *client);
-    const auto answer = client->post(path_of(order), body_of(order));
+    const auto answer = client->post(path_of(order) + (order.settings.dry_run ? "?dry_run=true" : ""), body_of(order));
     if (answer.status != 200)
         return explain(order.settings, answer);
     if (order.settings.json)
         std::cout << answer.body << std::flush;
+    else if (order.entry.word() == "reload")
+        return show(order, Json::parse(answer.body, nullptr, false));
     return done;
 }
 

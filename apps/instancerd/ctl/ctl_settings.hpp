@@ -16,6 +16,7 @@ public:
     std::string token_file;
     bool json = false;
     bool follow = false;
+    bool dry_run = false;
     std::string duration;  ///< Empty unless given, as the daemon reads it.
     std::string reason;
     std::string service;

@@ -141,6 +141,8 @@ std::string table_of(std::string_view list, const Json& answer)
             text += line_of_event(event) + "\n";
     else
         text = list_of(answer[member]);
+    if (const auto restarts = answer.value("restarts", Json::array()); !restarts.empty())
+        text += "(a restart of the daemon is needed for " + cell_of("restarts", restarts) + ")\n";
     if (const auto unanswered = answer.value("unanswered", 0); unanswered > 0)
         text += "(" + counted(static_cast<std::size_t>(unanswered), "session") + " did not answer in time)\n";
     return text.empty() ? "none\n" : text;

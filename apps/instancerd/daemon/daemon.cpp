@@ -38,6 +38,7 @@
 #include "observe/log.hpp"
 #include "observe/output_file.hpp"
 #include "reload/reloader.hpp"
+#include "status/daemon_orders.hpp"
 #include "status/event_ring.hpp"
 
 namespace instancer::daemon {
@@ -90,7 +91,7 @@ Parsed<void> open_log_file(const std::string& file)
 }
 
 /// All services and the signals that they obey.
-class Daemon final : private ServiceObserver {
+class Daemon final : private ServiceObserver, private DaemonOrders {
 public:
     Daemon(std::shared_ptr<const Settings> settings, std::vector<std::string> arguments, Log& log)
         : settings_(std::move(settings)),
@@ -156,21 +157,6 @@ public:
         return exit_code_;
     }
 
-    /// Opens every file anew that something like logrotate may have moved away. What goes wrong is a warning.
-    asio::awaitable<void> reopen_files()
-    {
-        auto reopen = [this, file = reloader_.in_force().log_file] {
-            auto errors = context_.files.reopen();
-            if (const auto opened = open_log_file(file); !opened)
-                errors.push_back(opened.error() + "; the log stays where it was");
-            return errors;
-        };
-        auto call = file_thread_.run(std::move(reopen));
-        const auto errors = co_await std::move(call);
-        for (const auto& error : errors)
-            log_.warning({}, error);
-    }
-
 private:
     static constexpr std::size_t remembered_events = 5000;  ///< A guess: some minutes of a busy event.
 
@@ -192,10 +178,11 @@ private:
     {
         if (!settings_->admin.address)
             return {};
-        auto admin = Admin::open(*settings_, context_, services_, events_);
+        auto admin = Admin::open(*settings_, context_, services_, events_, *this);
         if (!admin)
             return wrong(admin.error());
         admin_ = std::move(*admin);
+        admin_->routes().add("GET", "/metrics", [this](const HttpRequest&) { return answer_metrics(metrics_); });
         return {};
     }
 
@@ -298,15 +285,34 @@ private:
             if (settings_->file.empty())
                 continue;
             auto reloading = reload(false);
-            const auto report = co_await std::move(reloading);
-            log_report(report, settings_->file, log_);
+            co_await std::move(reloading);
         }
     }
 
-    /// Reads the configuration again and has the services follow it; with `dry_run` it only says what that would
-    /// change.
-    asio::awaitable<ReloadReport> reload(bool dry_run)
+    asio::awaitable<std::vector<std::string>> reopen_files() override
     {
+        auto reopen = [this, file = reloader_.in_force().log_file] {
+            auto errors = context_.files.reopen();
+            if (const auto opened = open_log_file(file); !opened)
+                errors.push_back(opened.error() + "; the log stays where it was");
+            return errors;
+        };
+        auto call = file_thread_.run(std::move(reopen));
+        auto errors = co_await std::move(call);
+        for (const auto& error : errors)
+            log_.warning({}, error);
+        co_return errors;
+    }
+
+    const Settings& in_force() const override { return reloader_.in_force(); }
+
+    asio::awaitable<ReloadReport> reload(bool dry_run) override
+    {
+        if (settings_->file.empty()) {
+            ReloadReport report(dry_run);
+            report.errors.emplace_back("there is no configuration: all options came from the command line");
+            co_return report;
+        }
         if (!dry_run)
             tell_reloading();
         const auto log_file = reloader_.in_force().log_file;
@@ -316,8 +322,10 @@ private:
             auto reopening = reopen_log(reloader_.in_force().log_file);
             co_await std::move(reopening);
         }
-        if (!dry_run)
+        if (!dry_run) {
             tell_ready();
+            log_report(report, settings_->file, log_);
+        }
         co_return report;
     }
 

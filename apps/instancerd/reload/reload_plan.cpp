@@ -74,12 +74,25 @@ bool ServiceChange::concerns_starts() const
                        [](const auto& change) { return change.effect == Effect::instance_start; });
 }
 
-std::string ServiceChange::describe_options() const
+std::string OptionChange::describe() const { return key + " (" + std::string(daemon::describe(effect)) + ")"; }
+
+std::vector<std::string> descriptions_of(const std::vector<OptionChange>& changes)
 {
     std::vector<std::string> texts;
-    for (const auto& change : options)
-        texts.push_back(change.key + " (" + std::string(describe(change.effect)) + ")");
-    return joined(texts);
+    for (const auto& change : changes)
+        texts.push_back(change.describe());
+    return texts;
+}
+
+std::string_view to_string(ServiceChange::Action action)
+{
+    switch (action) {
+    case Action::add: return "add";
+    case Action::remove: return "remove";
+    case Action::change: return "change";
+    case Action::restart: return "restart";
+    }
+    return "unknown";
 }
 
 Parsed<ReloadPlan> plan_reload(const Settings& daemon, const std::vector<OwnedSettings>& running, const Settings& now)

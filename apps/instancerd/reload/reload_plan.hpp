@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,9 @@ namespace instancer::daemon {
 class OptionChange {
 public:
     OptionChange(std::string option_key, Effect when) : key(std::move(option_key)), effect(when) {}
+
+    /// For people: `ttl (for new instances)`.
+    std::string describe() const;
 
     std::string key;  ///< As the configuration calls it.
     Effect effect;
@@ -41,15 +45,18 @@ public:
     /// Whether instances are started otherwise than before.
     bool concerns_starts() const;
 
-    /// For the log: `ttl (for new instances)`.
-    std::string describe_options() const;
-
     std::string service;
     Action action;
     std::vector<OptionChange> options;
 
     friend bool operator==(const ServiceChange&, const ServiceChange&) = default;
 };
+
+/// Each option in words.
+std::vector<std::string> descriptions_of(const std::vector<OptionChange>& changes);
+
+/// `add`, `remove`, `change` or `restart`.
+std::string_view to_string(ServiceChange::Action action);
 
 /// All that differs.
 class ReloadPlan {

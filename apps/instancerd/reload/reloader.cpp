@@ -247,7 +247,9 @@ void log_report(const ReloadReport& report, const std::string& file, Log& log)
         case Action::remove:
             log.notice(change.service, "is removed, as " + file + " says; its sessions may finish");
             break;
-        case Action::change: log.notice(change.service, "has other options: " + change.describe_options()); break;
+        case Action::change:
+            log.notice(change.service, "has other options: " + joined(descriptions_of(change.options)));
+            break;
         case Action::restart: break;
         }
     }
