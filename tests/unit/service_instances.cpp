@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include <instancer/events.hpp>
 #include <instancer/test/fake_backend.hpp>
 
 #include "reload/service_instances.hpp"
@@ -32,7 +33,7 @@ PoolOptions timeless(std::size_t warm = 0)
 class Fixture {
 public:
     explicit Fixture(const PoolOptions& options = timeless(), bool recovers = true)
-        : instances(workers, "web", options, make(), recovers, log, nullptr)
+        : instances(workers, "web", options, make(), recovers, events, nullptr)
     {
         REQUIRE(loop.run(instances.pool().start()));
         loop.settle();
@@ -60,7 +61,7 @@ public:
 
     Workers workers{1};
     Loop loop{workers.context(0)};
-    Log log{LogLevel::error, LogFormat::text};
+    Events events;
     FakeBackend* newest = nullptr;
     ServiceInstances instances;
 };
@@ -158,7 +159,6 @@ TEST_CASE("service instances: what another service of the same name holds is not
     for (const bool recovers : {true, false}) {
         Workers workers(1);
         Loop loop(workers.context(0));
-        const Log log(LogLevel::error, LogFormat::text);
         auto backend = std::make_unique<FakeBackend>(workers.control());
         const auto left = backend->leave_behind(Identity("web", "ann", ""), std::chrono::seconds(5));
         ReplaceableBackend replaceable(workers, std::move(backend), recovers);
