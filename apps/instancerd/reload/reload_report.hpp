@@ -11,7 +11,7 @@ namespace instancer::daemon {
 /// What came of reading the configuration again, or would.
 class ReloadReport {
 public:
-    explicit ReloadReport(bool only_asked) : dry_run(only_asked) {}
+    explicit ReloadReport(bool only_asked = false) : dry_run(only_asked) {}
 
     bool dry_run;                     ///< Nothing was to be changed.
     std::vector<std::string> errors;  ///< Why nothing was changed, or would be. Empty where the configuration is good.
