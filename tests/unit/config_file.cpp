@@ -61,6 +61,7 @@ TEST_CASE("every option can be set in a configuration")
     const auto settings = read(R"({
   "name": "box", "threads": 3, "busy-poll": "100us", "log-level": "debug", "log-format": "json", "log": "l",
   "access-log": "accesses", "metrics": "unix:m",
+  "admin": "127.0.0.1:9", "admin-token-file": "admin.token", "admin-host": ["admin.example.org"],
   "max-instances": 50, "init": "init", "max-unadmitted": 70,
   "max-unadmitted-per-source": 5, "max-per-owner": 9,
   "drain-timeout": "1m",
@@ -297,6 +298,8 @@ TEST_CASE("every option can be set in a configuration")
     const auto& crowded = settings.services.at(8);
     CHECK(crowded.source_prefix4 == 24);
     CHECK(crowded.pool.max_per_owner == 0);
+    CHECK(settings.admin.token_file == "/etc/instancer/admin.token");
+    CHECK(settings.admin.hosts == std::vector<std::string>{"admin.example.org"});
     CHECK(crowded.pool.warn_before == 2min);
     const auto& crowd = crowded.crowd;
     CHECK(crowd.connect_rate.count() == 10);
@@ -320,6 +323,8 @@ TEST_CASE("every option can be set in a configuration")
 
     for (const auto& option : options()) {
         CAPTURE(option.name);
+        if (option.scope == Scope::ctl)
+            continue;
         // --port excludes --stdio, which is in use here; --verbose is what the original's command lines say.
         const bool used = option.name == "port" || option.name == "verbose" || settings.given.count(option.name) ||
                           std::any_of(settings.services.begin(), settings.services.end(),

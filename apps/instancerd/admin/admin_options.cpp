@@ -21,6 +21,8 @@ Parsed<void> add_host(Target to, const std::string& text)
     return {};
 }
 
+std::string print_hosts(const View& from) { return joined(from.settings.admin.hosts); }
+
 // clang-format off
 constexpr Option table[] = {
     {group, "admin", address<&Settings::admin, &AdminSettings::address>, Scope::daemon, {},
@@ -28,7 +30,7 @@ constexpr Option table[] = {
      "may connect to, or host:port with a token"},
     {group, "admin-token-file", file<&Settings::admin, &AdminSettings::token_file>, Scope::daemon, {},
      "the token that operators must show, in a file that nobody else may read; a port needs one"},
-    {group, "admin-host", Type{Shape::list, "NAME", add_host}, Scope::daemon, {},
+    {group, "admin-host", custom<Shape::list, add_host, print_hosts>.called("NAME"), Scope::daemon, {},
      "a name by which browsers may call the address, besides localhost"},
 };
 // clang-format on

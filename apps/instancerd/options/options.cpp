@@ -505,6 +505,9 @@ Effect Option::effect_for_daemon() const { return includes(scope, Scope::any_ser
 
 std::string Option::describe_effect() const
 {
+    // What asks a daemon stands in no configuration.
+    if (scope == Scope::ctl)
+        return "-";
     const bool differs = includes(scope, Scope::daemon) && effect_for_daemon() != effect();
     return std::string(describe(effect())) +
            (differs ? "; at the top level " + std::string(describe(effect_for_daemon())) : "");
