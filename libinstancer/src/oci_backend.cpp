@@ -369,7 +369,8 @@ asio::awaitable<Result<Stream>> OciBackend::Impl::open(Instance instance)
             NamespaceConnector::SocketSource sockets = [container](int family) {
                 return ask_for_socket(container->network.get(), family);
             };
-            co_return co_await connector_.connect(std::move(sockets), launcher_.port());
+            auto connecting = connector_.connect(std::move(sockets), launcher_.port());
+            co_return co_await std::move(connecting);
         }
         const std::shared_ptr<const UniqueFd> network(container, &container->network);
         co_return co_await connector_.connect(network, launcher_.port());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "oci_supervisor.hpp"
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -91,28 +92,66 @@ Result<std::optional<SupervisorAnswer>> hear_supervisor(int end)
     return std::optional(std::move(answer));
 }
 
-Result<UniqueFd> ask_for_socket(int requests, int family)
-{
+namespace {
+
+class SocketAnswer {
+public:
     SocketRequest request;
-    request.family = family;
-    if (::send(requests, &request, sizeof request, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        return fail(last_error(), "asking instancer-init for a socket");
+    UniqueFd socket;
+
+    SocketAnswer() = default;
+};
+
+bool comes_in_time(int requests)
+{
     pollfd answered{requests, POLLIN, 0};
-    if (::poll(&answered, 1, static_cast<int>(socket_patience.count())) != 1)
+    int count = 0;
+    do
+        count = ::poll(&answered, 1, static_cast<int>(socket_patience.count()));
+    while (count < 0 && errno == EINTR);
+    return count == 1;
+}
+
+Result<SocketAnswer> hear_socket(int requests)
+{
+    if (!comes_in_time(requests))
         return fail(system_error(ETIMEDOUT), "waiting for a socket of instancer-init");
-    iovec data{&request, sizeof request};
+    SocketAnswer answer;
+    iovec data{&answer.request, sizeof answer.request};
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
     msghdr header{};
     header.msg_iov = &data;
     header.msg_iovlen = 1;
     header.msg_control = control;
     header.msg_controllen = sizeof control;
-    if (::recvmsg(requests, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != static_cast<ssize_t>(sizeof request))
+    const auto size = ::recvmsg(requests, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (size != static_cast<ssize_t>(sizeof answer.request))
         return fail(system_error(ECONNRESET), "waiting for a socket of instancer-init");
-    UniqueFd socket(value_of<int>(header, SCM_RIGHTS).value_or(-1));
-    if (!socket)
-        return fail(system_error(request.error), "opening a socket in the container");
-    return socket;
+    answer.socket.reset(value_of<int>(header, SCM_RIGHTS).value_or(-1));
+    return answer;
+}
+
+}  // namespace
+
+Result<UniqueFd> ask_for_socket(int requests, int family)
+{
+    static std::atomic<unsigned> last_number = 0;
+    SocketRequest request;
+    request.family = family;
+    request.number = ++last_number;
+    if (::send(requests, &request, sizeof request, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        return fail(last_error(), "asking instancer-init for a socket");
+    for (;;) {
+        auto answer = hear_socket(requests);
+        if (!answer)
+            return fail(std::move(answer.error()));
+        // One that was asked for before came too late.
+        if (answer->request.number != request.number)
+            continue;
+        if (!answer->socket)
+            return fail(system_error(answer->request.error), "opening a socket in the container");
+        return std::move(answer->socket);
+    }
 }
 
 }  // namespace instancer::detail::inline oci

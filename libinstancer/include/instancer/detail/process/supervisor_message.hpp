@@ -28,7 +28,8 @@ public:
 class SocketRequest {
 public:
     int family = 0;
-    int error = 0;  ///< Of the answer: why there is none.
+    unsigned number = 0;  ///< The answer has that of its request.
+    int error = 0;        ///< Of the answer: why there is none.
 };
 
 /// At which descriptor instancer-init finds its end.
