@@ -23,9 +23,16 @@ Parsed<void> add_key(Target to, const std::string& text)
 Parsed<void> set_url(Target to, const std::string& text)
 {
     if (const auto address = parse_web_address(text); !address)
-        return wrong(in_quotes(text) + " " + address.error());
+        return wrong(address.error());
     to.service->authentication.web.url = text;
     return {};
+}
+
+/// Without what may be a secret.
+std::string print_url(const View& from)
+{
+    const auto& url = from.service->authentication.web.url;
+    return url.substr(0, url.find('?'));
 }
 
 constexpr Choice<WhenUnreachable> when_down[] = {{"refuse", WhenUnreachable::refuse},
@@ -49,7 +56,7 @@ constexpr Option table[] = {
      "at least: hex: and digits, or the text itself. Any of several keys may have signed a token",
      {.needs = {{{{"auth", "signed"}}}}, .reload = true}},
 
-    {web, "auth-url", custom<Shape::text, set_url, show<&S::authentication, &A::web, &W::url>>.called("URL"), Scope::instances, {},
+    {web, "auth-url", custom<Shape::text, set_url, print_url>.called("URL"), Scope::instances, {},
      "the service that finds the owner of a token: https://HOST/PATH, or http on this machine. With ctfd and rctf "
      "without a path: the platform itself",
      {.needs = with_web}},
