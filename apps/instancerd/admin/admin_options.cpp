@@ -73,9 +73,9 @@ void check_admin(const Settings& settings, Problems& problems)
                 refuse(option, "has no effect without " + settings.say("admin", "unix:/run/instancerd/admin"));
         return;
     }
-    if (admin.address->kind() == Address::Kind::tcp && admin.token_file.empty())
-        refuse("admin", "whoever reaches a port could steer the daemon; add " +
-                            settings.say("admin-token-file", "FILE") + ", or listen on unix:/run/instancerd/admin");
+    if (admin.address->kind() != Address::Kind::unix_socket && admin.token_file.empty())
+        refuse("admin", "whoever reaches it could steer the daemon; add " + settings.say("admin-token-file", "FILE") +
+                            ", or listen on unix:/run/instancerd/admin");
     if (admin.address->is_abstract())
         refuse("admin", "every user of this machine reaches an abstract socket; write unix:/path");
     if (admin.token_file.empty())
