@@ -134,16 +134,28 @@ std::string body_of(const CtlOrder& order)
     return body.empty() ? std::string() : text_of(body);
 }
 
+/// What is nested more deeply than answers of a daemon is left out; what is no JSON is discarded.
+Json parse_answer(const std::string& text)
+{
+    constexpr int deepest = 16;
+    return Json::parse(
+        text, [](int depth, Json::parse_event_t, Json&) { return depth <= deepest; }, false);
+}
+
 int explain(const CtlSettings& settings, const CtlAnswer& answer)
 {
     if (answer.status == 0) {
-        std::cerr << "instancerd: no daemon answers at " << settings.server.text()
-                  << "; does it run with --admin, and may this user connect?\n";
+        std::cerr << "instancerd: no daemon answers at " << settings.server.text() << ": " << answer.body << '\n';
         return no_daemon;
     }
-    const auto problem = Json::parse(answer.body, nullptr, false);
+    const auto problem = parse_answer(answer.body);
     const auto text = problem.is_object() ? problem.value("message", "") : std::string();
-    std::cerr << "instancerd: " << (text.empty() ? "status " + std::to_string(answer.status) : one_line(text)) << '\n';
+    if (answer.status == 401)
+        std::cerr << "instancerd: the daemon asks for another token; name the file that its admin-token-file names: "
+                     "--token-file FILE\n";
+    else
+        std::cerr << "instancerd: " << (text.empty() ? "status " + std::to_string(answer.status) : one_line(text))
+                  << '\n';
     switch (answer.status) {
     case 400: return misused;
     case 401:
@@ -167,7 +179,8 @@ int show(const CtlOrder& order, const Json& answer)
 /// All pages of a list as one.
 int list(const CtlOrder& order, const CtlClient& client)
 {
-    std::string query = "?limit=1000";
+    // What is no list has no pages.
+    std::string query = order.entry.word() == "status" ? "" : "?limit=1000";
     if (!order.settings.service.empty())
         query += "&service=" + escaped(order.settings.service);
     if (!order.settings.owner.empty())
@@ -176,7 +189,7 @@ int list(const CtlOrder& order, const CtlClient& client)
     Json all;
     for (std::string next;;) {
         const auto answer = client.get(path_of(order) + query + (next.empty() ? "" : "&after=" + escaped(next)));
-        auto page = Json::parse(answer.body, nullptr, false);
+        auto page = parse_answer(answer.body);
         if (answer.status != 200 || !page.is_object())
             return explain(order.settings, answer);
         const auto end = page.value("next", Json());
@@ -199,7 +212,7 @@ int follow(const CtlOrder& order, const CtlClient& client)
     const auto answer = client.follow("/api/v1/events/stream", [&](const std::string& line) {
         if (!line.starts_with(mark))
             return true;
-        const auto event = Json::parse(line.substr(mark.size()), nullptr, false);
+        const auto event = parse_answer(line.substr(mark.size()));
         if (event.is_object())
             std::cout << (order.settings.json ? text_of(event) : line_of_event(event)) << std::endl;
         return static_cast<bool>(std::cout);
@@ -223,10 +236,8 @@ int obey(const CtlOrder& order)
     const auto answer = client->post(path_of(order) + (order.settings.dry_run ? "?dry_run=true" : ""), body_of(order));
     if (answer.status != 200)
         return explain(order.settings, answer);
-    if (order.settings.json)
-        std::cout << answer.body << std::flush;
-    else if (order.entry.word() == "reload")
-        return show(order, Json::parse(answer.body, nullptr, false));
+    if (order.settings.json || order.entry.word() == "reload")
+        return show(order, parse_answer(answer.body));
     return done;
 }
 
@@ -317,7 +328,15 @@ Command make_ctl_command(const std::vector<std::string>& words, const Settings& 
     if (entry->word() == "extend" && order.settings.duration.empty())
         return misuse("how long? Write " + form_of(*entry));
     Command command(Command::Kind::act);
-    command.act = [order = std::move(order)] { return obey(order); };
+    command.act = [order = std::move(order)] {
+        try {
+            return obey(order);
+        } catch (const Json::exception&) {
+            std::cerr << "instancerd: the answer at " << order.settings.server.text()
+                      << " is not one of instancerd; name the daemon's admin address by -s\n";
+            return static_cast<int>(failed);
+        }
+    };
     return command;
 }
 

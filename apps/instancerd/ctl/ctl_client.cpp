@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "ctl/ctl_client.hpp"
 
+#include <cerrno>
+#include <cstring>
 #include <memory>
 #include <utility>
 
 #include <httplib.h>
+#include <unistd.h>
 
 #include "admin/admin_options.hpp"
 
@@ -37,13 +40,25 @@ std::unique_ptr<httplib::Client> connect(const CtlSettings& settings, const std:
     return client;
 }
 
-CtlAnswer answer_of(const httplib::Result& result)
+/// Why nobody answers, as far as it can be found out.
+std::string why_silent(const CtlSettings& settings, httplib::Error error)
+{
+    if (error == httplib::Error::Read)
+        return "it does not answer in time, or has hung up";
+    if (settings.server.kind() != Address::Kind::unix_socket)
+        return "nobody listens there, or the host is unknown; does the daemon run with --admin?";
+    if (::access(settings.server.name().c_str(), W_OK) == 0)
+        return "nobody listens there; does the daemon run?";
+    return std::strerror(errno) + std::string(errno == EACCES
+                                                  ? "; connect as the daemon's user, or as root"
+                                                  : "; start the daemon with --admin, or name its address by -s");
+}
+
+CtlAnswer answer_of(const CtlSettings& settings, const httplib::Result& result)
 {
     CtlAnswer answer;
-    if (result) {
-        answer.status = result->status;
-        answer.body = result->body;
-    }
+    answer.status = result ? result->status : 0;
+    answer.body = result ? result->body : why_silent(settings, result.error());
     return answer;
 }
 
@@ -61,11 +76,14 @@ Parsed<CtlClient> CtlClient::make(const CtlSettings& settings)
     return client;
 }
 
-CtlAnswer CtlClient::get(const std::string& path) const { return answer_of(connect(settings_, token_)->Get(path)); }
+CtlAnswer CtlClient::get(const std::string& path) const
+{
+    return answer_of(settings_, connect(settings_, token_)->Get(path));
+}
 
 CtlAnswer CtlClient::post(const std::string& path, const std::string& body) const
 {
-    return answer_of(connect(settings_, token_)->Post(path, body, "application/json"));
+    return answer_of(settings_, connect(settings_, token_)->Post(path, body, "application/json"));
 }
 
 CtlAnswer CtlClient::follow(const std::string& path, const std::function<bool(const std::string&)>& line) const
@@ -74,7 +92,7 @@ CtlAnswer CtlClient::follow(const std::string& path, const std::function<bool(co
     int status = 0;
     const auto client = connect(settings_, token_);
     client->set_read_timeout(longest_silence);
-    client->Get(
+    const auto result = client->Get(
         path,
         [&status](const httplib::Response& response) {
             status = response.status;
@@ -93,7 +111,7 @@ CtlAnswer CtlClient::follow(const std::string& path, const std::function<bool(co
         });
     CtlAnswer answer;
     answer.status = status;
-    answer.body = std::move(pending);
+    answer.body = status == 0 ? why_silent(settings_, result.error()) : std::move(pending);
     return answer;
 }
 

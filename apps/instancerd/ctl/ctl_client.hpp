@@ -12,8 +12,8 @@ namespace instancer::daemon {
 /// The answer of a daemon.
 class CtlAnswer {
 public:
-    int status = 0;  ///< 0: there is no daemon, or it hung up.
-    std::string body;
+    int status = 0;    ///< 0: there is no daemon, or it hung up.
+    std::string body;  ///< Then why that is, and the remedy.
 
     CtlAnswer() = default;
 };

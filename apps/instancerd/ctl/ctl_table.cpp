@@ -60,7 +60,7 @@ std::string cell_of(std::string_view member, const Json& value)
 std::string title_of(std::string_view member)
 {
     std::string title;
-    for (const char c : member)
+    for (const char c : one_line(member))
         title += c == '_' ? '-' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
     return title;
 }
@@ -117,7 +117,7 @@ std::string line_of_event(const Json& event)
         const bool is_shown = member == "id" || member == "time" || member == "event" || member == "service";
         const bool is_empty = value == Json("") || value == Json(0);
         if (!is_shown && !is_empty)
-            line += " " + member + "=" + cell_of(member, value);
+            line += " " + one_line(member) + "=" + cell_of(member, value);
     }
     return line;
 }
@@ -129,10 +129,10 @@ std::string table_of(std::string_view list, const Json& answer)
         std::vector<Row> rows;
         for (const auto& [name, value] : answer.items())
             if (!value.is_object())
-                rows.push_back({name, cell_of(name, value)});
+                rows.push_back({one_line(name), cell_of(name, value)});
             else
                 for (const auto& [inner, one] : value.items())
-                    rows.push_back({name + "." + inner, cell_of(inner, one)});
+                    rows.push_back({one_line(name + "." + inner), cell_of(inner, one)});
         return aligned(rows);
     }
     std::string text;
@@ -145,7 +145,9 @@ std::string table_of(std::string_view list, const Json& answer)
         text += "(a restart of the daemon is needed for " + cell_of("restarts", restarts) + ")\n";
     if (const auto unanswered = answer.value("unanswered", 0); unanswered > 0)
         text += "(" + counted(static_cast<std::size_t>(unanswered), "session") + " did not answer in time)\n";
-    return text.empty() ? "none\n" : text;
+    if (text.empty())
+        return list == "reload" ? "the configuration is as it was\n" : "none\n";
+    return text;
 }
 
 }  // namespace instancer::daemon
