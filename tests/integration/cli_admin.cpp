@@ -11,12 +11,14 @@
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <daemon.hpp>
 #include <exec_words.hpp>
 #include <forward.hpp>
 #include <holds.hpp>
+#include <listener.hpp>
 #include <raw_client.hpp>
 #include <service.hpp>
 #include <temporary_directory.hpp>
@@ -363,12 +365,73 @@ TEST_CASE("a configuration is put into force, after a look at what it would chan
     CHECK(administered.ask("POST", "/reload?dry_run=perhaps").status == 400);
 }
 
-TEST_CASE("a daemon without a configuration says so when it is to be read again")
+TEST_CASE("a reload has lists read again, also where the configuration is as it was")
 {
-    const Administered administered(echoing());
-    const Ctl reload(administered, {"reload"});
-    CHECK(reload.code == 5);
-    CHECK(holds(reload.text, {"no configuration"}));
+    const TemporaryDirectory files;
+    Administered administered(echoing({"--access-file", files.file("rules", "allow all\n")}));
+    served(administered);
+    files.file("rules", "deny all\n");
+    CHECK(Ctl(administered, {"reload"}).text == "the configuration is as it was\n");
+    CHECK(administered.daemon.wait_for_line("rule") != "");
+    auto client = administered.connect();
+    client.receive_all();
+    CHECK(client.ended_by_reset());
+}
+
+TEST_CASE("what an operator has paused or drained stays so over a reload")
+{
+    const TemporaryDirectory files;
+    const Named target("one");
+    const auto configure = [&](const std::string& options) {
+        return files.file("c.json", R"({"services": {"web": {"mode": "forward", "listen": "127.0.0.1:0", "to": [")" +
+                                        target.address() + R"("])" + options + "}}}");
+    };
+    const Administered administered({"run", "--config", configure("")});
+    const auto upstream = administered.get("/upstreams")["upstreams"][0]["name"].get<std::string>();
+    CHECK(Ctl(administered, {"drain", "web", upstream}).code == 0);
+    CHECK(Ctl(administered, {"pause", "web"}).code == 0);
+    configure(R"(, "session-idle": "1h")");
+    CHECK(Ctl(administered, {"reload"}).code == 0);
+    CHECK(eventually([&] { return administered.get("/services/web")["options"].contains("session-idle"); }));
+    CHECK(administered.get("/services/web")["state"] == "paused");
+    CHECK(administered.get("/upstreams")["upstreams"][0]["state"] == "draining");
+    // Nor does one that is refused resume it.
+    configure(R"(, "session-idle": "2h"}, "other": {"mode": "exec", "listen": "192.0.2.1:1", "command": ["/bin/cat"])");
+    CHECK(Ctl(administered, {"reload"}).code == 5);
+    CHECK_FALSE(administered.connect().connected());
+}
+
+TEST_CASE("instances that outlive the service whose place another one took are there yet")
+{
+    const TemporaryDirectory files;
+    const auto configure = [&](const std::string& services) {
+        return files.file("c.json",
+                          R"({"services": {"other": {"mode": "exec", "listen": "unix:o", "command": ["/bin/cat"]})" +
+                              services + "}}");
+    };
+    const std::string web =
+        R"(, "web": {"mode": "exec", "listen": "unix:)" + files.path("w") + R"(", "command": ["/bin/cat"])";
+    const Administered administered({"run", "--config", configure(web + "}")});
+    RawClient client(files.path("w"));
+    client.send("ping");
+    REQUIRE(client.receive(4) == "ping");
+    const auto names = [&] {
+        std::string all;
+        const auto list = administered.get("/instances");
+        for (const auto& instance : list["instances"])
+            all += instance["service"].get<std::string>() + " ";
+        return all;
+    };
+    configure(web + R"(, "max-instances": 7})");
+    CHECK(Ctl(administered, {"reload"}).code == 0);
+    CHECK(eventually([&] { return administered.get("/services/web")["options"].value("max-instances", "") == "7"; }));
+    CHECK(names() == "web ");
+    configure("");
+    CHECK(Ctl(administered, {"reload"}).code == 0);
+    CHECK(eventually([&] { return administered.get("/services")["services"].size() == 2; }));
+    CHECK(names() == "web ");
+    client.send("pong");
+    CHECK(client.receive(4) == "pong");
 }
 
 TEST_CASE("files are opened anew")
@@ -416,6 +479,8 @@ TEST_CASE("events say what happened, and why, as it happens")
     CHECK(last >= event["id"].get<std::uint64_t>());
     CHECK(administered.get("/events?since=" + std::to_string(last))["events"].empty());
     CHECK(administered.get("/events?since=0&limit=1")["events"][0]["id"] == 1);
+    // Whoever has seen more was told so by a daemon before this one.
+    CHECK(administered.get("/events?since=1000000&limit=1")["events"][0]["id"] == 1);
 }
 
 TEST_CASE("a daemon ends while somebody follows its events")
@@ -466,6 +531,7 @@ TEST_CASE("an admin address that others could use is refused")
         return child.whole_log();
     };
     CHECK(holds(complaint({"--admin", "127.0.0.1:0"}), {"--admin-token-file"}));
+    CHECK(holds(complaint({"--admin", "fd:admin"}), {"--admin-token-file"}));
     CHECK(holds(complaint({"--admin", "unix:@admin"}), {"abstract"}));
     CHECK(holds(complaint({"--admin-host", "a.example"}), {"no effect without --admin"}));
     const auto file = directory.file("token", "short\n");
@@ -511,6 +577,24 @@ TEST_CASE("ctl follows events")
     CHECK(follower.wait() == 128 + SIGINT);
 }
 
+TEST_CASE("ctl survives an answer that no daemon would give")
+{
+    const auto code_at = [](const std::string& answer) {
+        const TemporaryDirectory directory;
+        const Listener stranger("unix:" + directory.path("stranger"));
+        Child child(instancerd({"ctl", "-s", "unix:" + directory.path("stranger"), "sessions"}));
+        const auto connection = stranger.accept();
+        const auto whole = "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(answer.size()) + "\r\n\r\n" + answer;
+        CHECK(::send(connection.get(), whole.data(), whole.size(), MSG_NOSIGNAL) > 0);
+        const auto code = child.wait();
+        CHECK(child.whole_log().find('\x1b') == std::string::npos);
+        return code;
+    };
+    CHECK(code_at(R"({"sessions": [{"age": "x"}], "next": null})") == 1);
+    CHECK(code_at(R"({"sessions": [{"\u001b[2J": 1}], "next": null})") == 0);
+    CHECK(code_at(std::string(100'000, '[')) == 1);
+}
+
 TEST_CASE("ctl tells apart why nothing was done")
 {
     const Administered administered(echoing());
@@ -528,6 +612,15 @@ TEST_CASE("ctl tells apart why nothing was done")
     Child lonely(instancerd({"ctl", "-s", "unix:" + administered.directory.path("nobody"), "status"}));
     CHECK(lonely.wait() == 4);
     CHECK(holds(lonely.whole_log(), {"no daemon", "nobody"}));
+}
+
+TEST_CASE("parameters and services that are not there are no empty lists")
+{
+    const Administered administered(echoing());
+    CHECK(administered.ask("GET", "/sessions?servce=exec").status == 400);
+    CHECK(administered.ask("POST", "/reload?dryrun=true").status == 400);
+    CHECK(administered.ask("GET", "/sessions?service=nothing").status == 404);
+    CHECK(Ctl(administered, {"instances", "--service", "nothing"}).code == 3);
 }
 
 TEST_CASE("what is unknown is answered in JSON")

@@ -7,7 +7,7 @@
 
 #include <doctest/doctest.h>
 
-#include <admin/endpoint.hpp>
+#include <admin/endpoints.hpp>
 #include <admin/event_feed.hpp>
 #include <admin/page.hpp>
 #include <config/command_line.hpp>

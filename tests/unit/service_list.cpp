@@ -75,7 +75,7 @@ public:
     }
 
     void drain() override { notes_.lines.push_back(name() + " drains"); }
-    void retire() override { notes_.lines.push_back(name() + " retires"); }
+    void do_retire() override { notes_.lines.push_back(name() + " retires"); }
     void stop() override
     {
         ready.set();
@@ -209,6 +209,20 @@ TEST_CASE("service list: a service serves until the one that takes its place doe
     // It may be told to hurry yet.
     CHECK(f.list.drain(old));
     CHECK(f.notes.take() == Lines{"old drains"});
+}
+
+TEST_CASE("service list: the failure of a service whose place is taken already is no failure")
+{
+    Fixture f;
+    auto& old = f.add("old");
+    auto& next = f.add("next", f.last);
+    next.ready.set();
+    f.loop.settle();
+    CHECK(f.notes.take() == Lines{"old retires", "next serves"});
+    old.failure = "no image";
+    old.ready.set();
+    f.loop.settle();
+    CHECK(f.notes.take() == Lines{"old ended", "old is gone"});
 }
 
 TEST_CASE("service list: it is waited for until the last one has gone, whenever that was added")

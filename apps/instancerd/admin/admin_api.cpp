@@ -129,7 +129,24 @@ AdminApi::AdminApi(DaemonOrders& daemon, Operations& operations, EventRing& even
 {
     for (const auto& endpoint : endpoints())
         routes_.add(endpoint.method, "/api/v1" + std::string(endpoint.path),
-                    [this, handle = endpoint.handle](const HttpRequest& request) { return (this->*handle)(request); });
+                    [this, &endpoint](const HttpRequest& request) { return answer_as(endpoint, request); });
+}
+
+HttpResponse AdminApi::answer_as(const Endpoint& endpoint, const HttpRequest& request)
+{
+    const auto& known = endpoint.parameters;
+    for (const auto& [name, value] : request.query)
+        if (name.empty() || std::find(known.begin(), known.end(), name) == known.end())
+            return bad_request("there is no parameter " + in_quotes(name));
+    if (const auto name = request.parameter("service")) {
+        const auto is_known = call_in_time(control_, deadline_,
+                                           [this, service = std::string(*name)] { return operations_.knows(service); });
+        if (!is_known)
+            return no_answer();
+        if (!*is_known)
+            return HttpResponse::error(404, "no-such", "there is no service " + in_quotes(*name));
+    }
+    return (this->*endpoint.handle)(request);
 }
 
 HttpResponse AdminApi::obey(std::function<Outcome()> order) const
@@ -236,7 +253,9 @@ HttpResponse AdminApi::events(const HttpRequest& request)
     if (!limit || !since)
         return bad_request(limit ? since.error() : limit.error());
     const auto last = events_.last_id();
-    const auto begin = *since == latest ? last - std::min<std::uint64_t>(last, *limit) : *since;
+    // An id that is yet to come is one of a daemon before.
+    const auto known = *since <= last ? *since : 0;
+    const auto begin = *since == latest ? last - std::min<std::uint64_t>(last, *limit) : known;
     auto all = Json::array();
     auto next = begin;
     for (const auto& event : events_.after(begin, *limit)) {
@@ -252,9 +271,10 @@ HttpResponse AdminApi::follow_events(const HttpRequest& request)
     if (!since)
         return bad_request(since.error());
     // A browser that connects again says what it has.
-    const auto has = parse_count(request.field("Last-Event-ID").value_or(""), 0, events_.last_id());
+    const auto last = events_.last_id();
+    const auto has = parse_count(request.field("Last-Event-ID").value_or(""), 0, last).value_or(*since);
     return HttpResponse::stream("text/event-stream",
-                                std::make_shared<EventFeed>(events_, JsonView(log_), has.value_or(*since)));
+                                std::make_shared<EventFeed>(events_, JsonView(log_), has <= last ? has : 0));
 }
 
 HttpResponse AdminApi::pause(const HttpRequest& request)

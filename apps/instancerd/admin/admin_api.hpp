@@ -11,7 +11,7 @@
 
 #include <instancer/acceptor/unadmitted_limit.hpp>
 
-#include "admin/endpoint.hpp"
+#include "admin/endpoints.hpp"
 #include "http/http_message.hpp"
 #include "http/http_routes.hpp"
 #include "observe/log.hpp"
@@ -62,6 +62,8 @@ public:
     HttpResponse document(const HttpRequest&);
 
 private:
+    HttpResponse answer_as(const Endpoint& endpoint, const HttpRequest& request);
+
     /// Runs `order` on the control executor.
     HttpResponse obey(std::function<Outcome()> order) const;
 

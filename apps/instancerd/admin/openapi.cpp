@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -6,7 +7,7 @@
 #include <instancer/version.hpp>
 
 #include "admin/admin_json.hpp"
-#include "admin/endpoint.hpp"
+#include "admin/endpoints.hpp"
 
 namespace instancer::daemon {
 
@@ -160,9 +161,10 @@ Json answers_of(const Endpoint& endpoint)
                 {"401", answer("The token is missing, or another one", "Error")},
                 {"403", answer("By a wrong name of the host, or from a page of another origin", "Error")},
                 {"503", answer("Not in time, or too many follow", "Error")}};
-    if (!endpoint.body.empty() || !endpoint.parameters.front().empty())
-        all["400"] = answer("What was sent cannot be used", "Error");
-    if (endpoint.path.find('{') != endpoint.path.npos)
+    all["400"] = answer("What was sent cannot be used", "Error");
+    const auto& names = endpoint.parameters;
+    if (endpoint.path.find('{') != endpoint.path.npos ||
+        std::find(names.begin(), names.end(), "service") != names.end())
         all["404"] = answer("There is no such thing", "Error");
     if (endpoint.is_order())
         all["409"] = answer("The service cannot do that", "Error");

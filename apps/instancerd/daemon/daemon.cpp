@@ -76,11 +76,21 @@ void open_standard_streams()
     ::close(fd);
 }
 
-/// Standard error is that file from now on; without a name it stays what it is.
+/// Standard error as it was at the start.
+int first_standard_error()
+{
+    static const int copy = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    return copy;
+}
+
+/// Standard error is that file from now on; without a name it is what it was at the start.
 Parsed<void> open_log_file(const std::string& file)
 {
-    if (file.empty())
+    const int first = first_standard_error();
+    if (file.empty()) {
+        ::dup2(first, STDERR_FILENO);
         return {};
+    }
     const auto fd = open_to_append(file, "the log");
     if (!fd)
         return wrong(fd.error());
@@ -281,9 +291,6 @@ private:
         while (std::exchange(hangup_wanted_, false)) {
             auto reopening = reopen_files();
             co_await std::move(reopening);
-            services_.reload_all(file_thread_);
-            if (settings_->file.empty())
-                continue;
             auto reloading = reload(false);
             co_await std::move(reloading);
         }
@@ -308,11 +315,10 @@ private:
 
     asio::awaitable<ReloadReport> reload(bool dry_run) override
     {
-        if (settings_->file.empty()) {
-            ReloadReport report(dry_run);
-            report.errors.emplace_back("there is no configuration: all options came from the command line");
-            co_return report;
-        }
+        if (!dry_run)
+            services_.reload_all(file_thread_);
+        if (settings_->file.empty())
+            co_return ReloadReport(dry_run);
         if (!dry_run)
             tell_reloading();
         const auto log_file = reloader_.in_force().log_file;
@@ -374,9 +380,10 @@ private:
     {
         co_await services_.wait_empty();
         if (admin_) {
-            // On another thread, since questions that are going on are answered on this one.
+            // On a thread of its own: questions that are going on need this one, and that of the files.
+            reloader_.close();
             auto stop = [this] { return admin_->stop(), true; };
-            auto stopping = file_thread_.run(std::move(stop));
+            auto stopping = admin_thread_.run(std::move(stop));
             co_await std::move(stopping);
         }
         log_.info("ended");
@@ -395,8 +402,9 @@ private:
     MetricsReader metrics_;
     std::unique_ptr<HttpServer> metrics_server_;  ///< None where nobody may ask.
     std::unique_ptr<Admin> admin_;                ///< None where nobody may ask.
-    HelperThreads file_thread_{1};
     Reloader reloader_;
+    HelperThreads file_thread_{1};
+    HelperThreads admin_thread_{1};
     bool hangup_wanted_ = false;
     bool obeying_hangup_ = false;
     bool draining_ = false;

@@ -143,6 +143,7 @@ asio::awaitable<Result<void>> InstanceService::run(std::function<void()> serving
         if (!taken)
             co_return taken;
     }
+    instances_->enter(this);
     if (bans_)
         memory_.keep_bans(bans_->bans(), service_.crowd.ban_file.empty());
     auto running = server_->run();
@@ -183,12 +184,6 @@ void InstanceService::stop()
 {
     if (!give_up())
         server_->stop();
-}
-
-void InstanceService::retire()
-{
-    retired_ = true;
-    server_->retire();
 }
 
 class InstanceService::Files {
@@ -241,8 +236,7 @@ asio::awaitable<std::set<std::string>> InstanceService::present_owners()
 ServiceGauges InstanceService::gauges() const
 {
     ServiceGauges gauges;
-    // Instances that it shares are its successor's to count.
-    if (!retired_)
+    if (shows_instances())
         gauges.add(pool_->load(), pool_->traffic());
     gauges.places = server_->places();
     if (bans_)

@@ -101,19 +101,19 @@ class InstanceService final : public RunningService {
 public:
     /// `parts` have a backend.
     InstanceService(const OwnedSettings& settings, ServiceContext& context, InstanceParts parts);
+    ~InstanceService() override { instances_->leave(this); }
 
     /// Serves until drained or stopped.
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
 
     void drain() override;
     void stop() override;
-    void retire() override;
     std::shared_ptr<ServiceInstances> instances() const override { return instances_; }
 
     asio::awaitable<void> reload(HelperThreads& reader) override;
 
-    /// Instances that it shares with its successor are that one's to show.
-    std::vector<ServicePart> parts() override { return {{name_, *server_, retired_ ? nullptr : pool_}}; }
+    /// Instances that it shares are shown by one of those that share them.
+    std::vector<ServicePart> parts() override { return {{name_, *server_, shows_instances() ? pool_ : nullptr}}; }
     BanKeeper* bans() override { return bans_.get(); }
 
     ServiceGauges gauges() const override;
@@ -135,6 +135,9 @@ private:
     /// Ends the preparations of a service that has yet to take over instances. False where it has.
     bool give_up();
 
+    void do_retire() override { server_->retire(); }
+    bool shows_instances() const { return instances_->are_shown_by(this); }
+
     const ServiceSettings& service_;
     const std::string& name_;
     std::chrono::milliseconds drain_timeout_;
@@ -154,7 +157,6 @@ private:
     bool has_predecessor_;
     bool taking_over_ = false;  ///< From the beginning of the run until it serves.
     bool given_up_ = false;
-    bool retired_ = false;
 };
 
 }  // namespace instancer::daemon

@@ -80,7 +80,14 @@ public:
     virtual void stop() = 0;
 
     /// Leaves clients that come from now on to the service that takes its place, and ends when its own sessions have.
-    virtual void retire() { drain(); }
+    void retire()
+    {
+        former_ = true;
+        do_retire();
+    }
+
+    /// Another service has taken its place, and it has sessions yet.
+    bool is_former() const noexcept { return former_; }
 
     /// The instances that a service that takes its place has as well; none where it has no such.
     virtual std::shared_ptr<ServiceInstances> instances() const { return nullptr; }
@@ -114,8 +121,11 @@ public:
     const std::string& name() const noexcept { return own_.service().name; }
 
 private:
+    virtual void do_retire() { drain(); }
+
     const OwnedSettings own_;
     bool paused_ = false;
+    bool former_ = false;
 };
 
 }  // namespace instancer::daemon

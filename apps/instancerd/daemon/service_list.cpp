@@ -29,8 +29,10 @@ public:
 
     void retire()
     {
-        if (std::exchange(state, State::ending) != State::ending && !over)
-            service->retire();
+        if (std::exchange(state, State::ending) == State::ending || over)
+            return;
+        replaced_by_other = true;
+        service->retire();
     }
 
     void drain()
@@ -51,7 +53,8 @@ public:
     const std::unique_ptr<RunningService> service;
     const std::optional<Id> replaced;
     State state = State::starting;
-    bool over = false;  ///< Its run has completed.
+    bool over = false;               ///< Its run has completed.
+    bool replaced_by_other = false;  ///< Another service takes its clients in.
     bool reload_wanted = false;
     bool reloading = false;
     AsyncEvent gone;
@@ -73,7 +76,7 @@ asio::awaitable<void> ServiceList::serve(EntryPtr entry)
     const auto failure = co_await std::move(running);
     entry->state = State::ending;
     entry->over = true;
-    if (failure.empty())
+    if (failure.empty() || entry->replaced_by_other)
         observer_.ended(*entry->service);
     else
         observer_.failed(*entry->service, failure);
@@ -111,7 +114,7 @@ ServiceList::EntryPtr ServiceList::find(Id id) const
     return found == entries_.end() ? nullptr : *found;
 }
 
-const RunningService* ServiceList::service(Id id) const
+RunningService* ServiceList::service(Id id) const
 {
     const auto entry = find(id);
     return entry ? entry->service.get() : nullptr;

@@ -71,7 +71,7 @@ public:
     /// The service of that number; none when there is none.
     ///
     /// Lifetime: until the control executor runs anything else.
-    const RunningService* service(Id id) const;
+    RunningService* service(Id id) const;
 
     /// Drains one, or ends it now. False when there is none of that number.
     bool drain(Id id);

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "metrics/instruments.hpp"
-#include "metrics/metric_family.hpp"
+#include "metrics/metric_families.hpp"
 
 namespace instancer::daemon {
 

@@ -389,6 +389,7 @@ void Log::warning(std::string_view service, std::string_view text)
 
 void Log::session_warning(std::string_view service, std::uint64_t id, std::string_view text)
 {
+    observers_.session_warning(service, id, text);
     of_session(LogLevel::warning, service, id, "session " + std::to_string(id) + ": " + std::string(text));
 }
 

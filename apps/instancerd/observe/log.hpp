@@ -47,7 +47,11 @@ public:
     void set_level(LogLevel level);
 
     void info(std::string_view text) { write(LogLevel::info, LogEvent::notice, {}, {}, text); }
-    void error(std::string_view text) { write(LogLevel::error, LogEvent::error, {}, {}, text); }
+    void error(std::string_view text)
+    {
+        observers_.warning({}, text);
+        write(LogLevel::error, LogEvent::error, {}, {}, text);
+    }
 
     /// From now on the log has these names beside the hashes of the service's owners.
     ///

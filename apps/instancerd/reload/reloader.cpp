@@ -6,6 +6,7 @@
 
 #include <asio/this_coro.hpp>
 
+#include <instancer/backend/upstream_backend.hpp>
 #include <instancer/text/exception_text.hpp>
 
 #include "config/command_line.hpp"
@@ -43,6 +44,18 @@ Reading read_settings(const std::vector<std::string>& arguments)
         reading.errors.push_back(problem.format(command.settings.file));
     reading.settings = std::make_shared<const Settings>(std::move(command.settings));
     return reading;
+}
+
+/// What operators wished of the service before holds for the one that takes its place.
+void keep_wishes(RunningService& before, RunningService& now)
+{
+    if (before.is_paused())
+        now.pause();
+    if (!before.upstreams() || !now.upstreams())
+        return;
+    for (const auto& upstream : before.upstreams()->snapshot())
+        if (upstream.state == UpstreamState::draining && upstream.weight > 0)
+            now.upstreams()->drain(upstream.name, true);
 }
 
 /// Sets an event when it goes.
@@ -186,7 +199,7 @@ Parsed<Reloader::Successor> Reloader::prepare(const ServiceChange& change, const
     const auto old = std::find_if(running.begin(), running.end(),
                                   [&](const auto& one) { return one.service->name() == change.service; });
     const auto serving = old == running.end() ? std::nullopt : old->serving();
-    const auto* predecessor = serving ? services_.service(*serving) : nullptr;
+    auto* predecessor = serving ? services_.service(*serving) : nullptr;
     context_.inherited.open_for(change.service, kept);
     // What one that is abandoned would have changed has yet to be.
     context_.succession.prepare_with(predecessor ? predecessor->instances() : nullptr,
@@ -198,8 +211,13 @@ Parsed<Reloader::Successor> Reloader::prepare(const ServiceChange& change, const
         prepared = wrong(change.service + ": " + exception_text());
     }
     context_.succession.prepare_with(nullptr, true);
+    // Sockets that are shared listen again.
+    if (predecessor && predecessor->is_paused())
+        predecessor->pause();
     if (!prepared)
         return wrong(prepared.error());
+    if (predecessor)
+        keep_wishes(*predecessor, **prepared);
     Successor successor(std::move(*prepared));
     successor.replaced = serving;
     if (old != running.end() && old->starting)

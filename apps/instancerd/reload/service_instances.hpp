@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <instancer/events.hpp>
 #include <instancer/instance_backend.hpp>
@@ -14,6 +15,8 @@
 #include "reload/replaceable_backend.hpp"
 
 namespace instancer::daemon {
+
+class RunningService;
 
 /// The instances of a service, which go on when another service takes its place with other options.
 ///
@@ -27,6 +30,13 @@ public:
                      std::shared_ptr<InstanceBudget> budget);
 
     InstancePool& pool() noexcept { return pool_; }
+
+    /// `service` gives its clients these instances, until it leaves.
+    void enter(const RunningService* service) { services_.push_back(service); }
+    void leave(const RunningService* service) { std::erase(services_, service); }
+
+    /// Whether it is the last service that came.
+    bool are_shown_by(const RunningService* service) const { return !services_.empty() && services_.back() == service; }
 
     /// Whether `backend` can start the instances from now on.
     bool can_use(const InstanceBackend& backend) const { return backend_.is_like(backend); }
@@ -44,6 +54,7 @@ private:
     std::size_t most_;  ///< That the backend can have; 0: no limit.
     ReplaceableBackend backend_;
     InstancePool pool_;
+    std::vector<const RunningService*> services_;
 };
 
 }  // namespace instancer::daemon

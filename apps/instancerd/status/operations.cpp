@@ -25,11 +25,13 @@ namespace instancer::daemon {
 
 namespace {
 
-std::string_view word_for(ServiceList::State state, bool paused)
+std::string_view word_for(ServiceList::State state, const RunningService& service)
 {
+    if (service.is_former())
+        return "former";
     switch (state) {
     case ServiceList::State::starting: return "starting";
-    case ServiceList::State::serving: return paused ? "paused" : "serving";
+    case ServiceList::State::serving: return service.is_paused() ? "paused" : "serving";
     case ServiceList::State::ending: return "ending";
     }
     return "unknown";
@@ -76,14 +78,12 @@ Outcome without_bans(const RunningService& service)
 Outcome Operations::with_service(const std::string& name, const std::function<Outcome(RunningService&)>& order) const
 {
     auto outcome = no_service(name);
-    const auto all = services_.running();
-    // A service may have a successor of the same name, which comes after it.
-    for (auto entry = all.rbegin(); entry != all.rend(); ++entry) {
-        if (entry->first->name() != name)
+    for (const auto& [service, state] : services_.running()) {
+        if (service->name() != name || service->is_former())
             continue;
-        outcome = order(*entry->first);
-        if (outcome.kind == Outcome::Kind::done)
-            break;
+        // One that is to take the place of another of its name comes after it.
+        if (auto last = order(*service); outcome.kind != Outcome::Kind::done)
+            outcome = std::move(last);
     }
     return outcome;
 }
@@ -102,12 +102,22 @@ Outcome Operations::with_part(const std::string& name, const std::function<Outco
     return outcome;
 }
 
+bool Operations::knows(const std::string& service) const
+{
+    const auto all = services_.running();
+    return std::any_of(all.begin(), all.end(), [&](const auto& entry) {
+        const auto parts = entry.first->parts();
+        return entry.first->name() == service ||
+               std::any_of(parts.begin(), parts.end(), [&](const auto& part) { return part.name == service; });
+    });
+}
+
 ServiceStatus Operations::status_of(RunningService& service, ServiceList::State state) const
 {
     ServiceStatus status;
     status.name = service.name();
     status.mode = entry_of(service.settings().service().mode).name;
-    status.state = word_for(state, service.is_paused());
+    status.state = word_for(state, service);
     for (const auto& part : service.parts()) {
         for (auto& address : part.server.addresses())
             status.listeners.push_back(std::move(address));
@@ -117,7 +127,7 @@ ServiceStatus Operations::status_of(RunningService& service, ServiceList::State 
         if (!part.pool)
             continue;
         const auto load = part.pool->load();
-        status.instances += part.pool->snapshot().size();
+        status.instances += load.instances;
         status.queued += load.delayed_starts;
         status.max_instances = load.max_instances;
     }
@@ -200,7 +210,7 @@ std::vector<ServiceUpstream> Operations::upstreams() const
     std::vector<ServiceUpstream> all;
     for (const auto& [service, state] : services_.running()) {
         const auto* upstreams = service->upstreams();
-        if (!upstreams)
+        if (!upstreams || service->is_former())
             continue;
         for (auto& upstream : upstreams->snapshot())
             all.emplace_back(service->name(), std::move(upstream));
@@ -213,7 +223,7 @@ std::vector<ServiceBan> Operations::bans() const
     std::vector<ServiceBan> all;
     for (const auto& [service, state] : services_.running()) {
         const auto* keeper = service->bans();
-        if (!keeper)
+        if (!keeper || service->is_former())
             continue;
         for (auto& ban : keeper->bans()->list())
             all.emplace_back(service->name(), std::move(ban));
@@ -266,15 +276,17 @@ Outcome Operations::end_session(const std::string& service, std::uint64_t id)
 
 Outcome Operations::drain_upstream(const std::string& service, const std::string& upstream, bool drained)
 {
-    return with_service(service, [&](RunningService& one) {
+    auto outcome = with_service(service, [&](RunningService& one) {
         auto* upstreams = one.upstreams();
         if (!upstreams)
             return Outcome::refused(service + " has no upstreams: its mode is not forward");
         if (!upstreams->drain(upstream, drained))
             return Outcome::no_such(service + " has no " + quoted("upstream", upstream));
-        log_.notice(service, std::string("an operator ") + (drained ? "drained" : "filled") + " upstream " + upstream);
         return Outcome::done();
     });
+    if (outcome.kind == Outcome::Kind::done)
+        log_.notice(service, std::string("an operator ") + (drained ? "drained" : "filled") + " upstream " + upstream);
+    return outcome;
 }
 
 Outcome Operations::ban(const std::string& service, const std::string& network, std::chrono::seconds duration,
@@ -305,7 +317,7 @@ Outcome Operations::unban(const std::string& service, const std::string& network
 
 Outcome Operations::pause(const std::string& service, bool paused)
 {
-    return with_service(service, [&](RunningService& one) {
+    auto outcome = with_service(service, [&](RunningService& one) {
         if (one.parts().empty())
             return Outcome::refused(service + " takes no clients in");
         if (paused && listens_for_others(one))
@@ -314,10 +326,12 @@ Outcome Operations::pause(const std::string& service, bool paused)
             one.pause();
         else
             one.resume();
-        log_.notice(service, paused ? "an operator paused it: clients are refused until it is resumed"
-                                    : "an operator resumed it");
         return Outcome::done();
     });
+    if (outcome.kind == Outcome::Kind::done)
+        log_.notice(service, paused ? "an operator paused it: clients are refused until it is resumed"
+                                    : "an operator resumed it");
+    return outcome;
 }
 
 }  // namespace instancer::daemon

@@ -110,6 +110,9 @@ public:
     {
     }
 
+    /// Whether there is a service of that name, or a part of one.
+    bool knows(const std::string& service) const;
+
     asio::awaitable<std::vector<ServiceStatus>> services() const;
     asio::awaitable<SessionList> sessions() const;
     std::vector<InstanceStatus> instances() const;
@@ -140,10 +143,11 @@ public:
 private:
     using ServicePtr = std::shared_ptr<RunningService>;
 
-    /// Calls `order` with each service of that name until one can obey it.
+    /// Calls `order` with each service of that name, one of which may be about to take the place of another; done if
+    /// one has obeyed it.
     Outcome with_service(const std::string& name, const std::function<Outcome(RunningService&)>& order) const;
 
-    /// The same with each part of that name.
+    /// Calls `order` with each part of that name until one can obey it.
     Outcome with_part(const std::string& name, const std::function<Outcome(ServicePart&)>& order) const;
 
     ServiceStatus status_of(RunningService& service, ServiceList::State state) const;

@@ -24,7 +24,6 @@ public:
     asio::awaitable<Result<void>> run(std::function<void()> serving) override;
     void drain() override { service_.drain(); }
     void stop() override { service_.stop(); }
-    void retire() override { service_.retire(); }
     asio::awaitable<void> reload(HelperThreads& reader) override;
 
     std::vector<ServicePart> parts() override { return service_.parts(); }
@@ -35,6 +34,8 @@ public:
     ServiceGauges gauges() const override;
 
 private:
+    void do_retire() override { service_.retire(); }
+
     static UpstreamBackend& add_upstreams(const OwnedSettings& settings, ServiceContext& context, InstanceParts& parts,
                                           std::vector<Upstream> upstreams);
 

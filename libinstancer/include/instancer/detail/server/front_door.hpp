@@ -53,7 +53,7 @@ public:
             acceptor->close();
     }
 
-    /// Where it listens.
+    /// Where it listens; nowhere once it is closed.
     std::vector<std::string> addresses() const;
 
     /// Nobody is being taken in any more.

@@ -39,8 +39,9 @@ INSTANCER_DECL void FrontDoor::open()
 INSTANCER_DECL std::vector<std::string> FrontDoor::addresses() const
 {
     std::vector<std::string> all;
-    for (const auto& acceptor : acceptors_)
-        all.push_back(acceptor->address());
+    if (!closed_)
+        for (const auto& acceptor : acceptors_)
+            all.push_back(acceptor->address());
     return all;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "admin/endpoint.hpp"
+#include "admin/endpoints.hpp"
 
 #include "admin/admin_api.hpp"
 

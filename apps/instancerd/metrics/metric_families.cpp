@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "metrics/metric_family.hpp"
+#include "metrics/metric_families.hpp"
 
 namespace instancer::daemon {
 
