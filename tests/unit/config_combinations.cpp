@@ -51,8 +51,7 @@ TEST_CASE("combinations that cannot work name a remedy")
     only(exec_problems("\"reset-id\": \"ffff\""), "reset-id", "needs \"auth\": \"token\"");
     only(exec_problems("\"auth\": \"token\""), "auth", "add \"tokens\"");
     only(exec_problems("\"auth\": \"prompt\""), "auth", "add \"tokens\"");
-    only(exec_problems("\"prompt\": \"who? \""), "prompt",
-         "add \"auth\": \"prompt\" or \"auth\": \"signed\"");
+    only(exec_problems("\"prompt\": \"who? \""), "prompt", "add \"auth\": \"prompt\" or \"auth\": \"signed\"");
     only(exec_problems("\"source-prefix\": 48"), "source-prefix", "needs \"auth\": \"source\" or \"max-per-source\"");
     only(exec_problems("\"time-zone\": \"UTC\""), "time-zone",
          "needs rules; add \"allow\", \"deny\" or \"access-file\"");

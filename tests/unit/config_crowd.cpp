@@ -56,7 +56,8 @@ TEST_CASE("crowd: texts are replaced by name, with escapes")
     CHECK(crowd.texts.full == "no\r\nroom");
     CHECK(crowd.texts.rejected.empty());
     CHECK(crowd.texts.late == ClientTexts().late);
-    CHECK(holds(complaint("--tell --tell-text ful=x"), "--tell-text: 'ful' is no text; write queued, full, enough, often"));
+    CHECK(holds(complaint("--tell --tell-text ful=x"),
+                "--tell-text: 'ful' is no text; write queued, full, enough, often"));
     CHECK(crowd_of("--tell --tell-text queued={position}/{waiting}{x --tell-text often={Wait}{}{wait}").tell);
     CHECK(holds(complaint("--tell --tell-text often=in{time}"), "--tell-text: '{time}' stands for nothing in 'often'; "
                                                                 "write {wait}"));
