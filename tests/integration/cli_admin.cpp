@@ -193,7 +193,7 @@ TEST_CASE("long lists come in pages that lose nothing")
         after = "?limit=2&after=" + page["next"].get<std::string>();
     }
     CHECK(ids == Words{"exec/1", "exec/2", "exec/3", "exec/4", "exec/5"});
-    CHECK(administered.get("/sessions?service=other")["total"] == 0);
+    CHECK(administered.get("/sessions?owner=none")["total"] == 0);
     CHECK(administered.ask("GET", "/sessions?limit=0").status == 400);
     CHECK(administered.ask("GET", "/sessions?limit=many").status == 400);
 }

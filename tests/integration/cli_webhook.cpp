@@ -362,7 +362,7 @@ TEST_CASE("auth webhook: what cannot work, or would tell tokens to everybody on 
         CHECK(child.whole_log().find(part) != std::string::npos);
     };
     says("webhook", "", "needs to know who says whose a token is; add --auth-url https://HOST/PATH");
-    says("ctfd", "ctf.example.org", "'ctf.example.org' is no address of a web server; write https://HOST/PATH");
+    says("ctfd", "ctf.example.org", "--auth-url: is no address of a web server; write https://HOST/PATH");
     says("rctf", "http://ctf.example.org/x",
          "would send what clients type to another machine where everybody on the way can read it, and believe whoever "
          "answers; write https://ctf.example.org/x");
