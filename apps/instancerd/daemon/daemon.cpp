@@ -325,7 +325,7 @@ private:
         auto reloading = reloader_.reload(dry_run);
         auto report = co_await std::move(reloading);
         if (reloader_.in_force().log_file != log_file) {
-            auto reopening = reopen_log(reloader_.in_force().log_file);
+            auto reopening = reopen_files();
             co_await std::move(reopening);
         }
         if (!dry_run) {
@@ -333,15 +333,6 @@ private:
             log_report(report, settings_->file, log_);
         }
         co_return report;
-    }
-
-    asio::awaitable<void> reopen_log(std::string file)
-    {
-        auto open = [&file] { return open_log_file(file); };
-        auto call = file_thread_.run(std::move(open));
-        const auto opened = co_await std::move(call);
-        if (!opened)
-            log_.warning({}, opened.error() + "; the log stays where it was");
     }
 
     /// The service manager hears when the last service takes clients in: to pull an image can take long.
