@@ -115,6 +115,16 @@ TEST_CASE("the latest events are remembered, and output of instances is not")
     CHECK(ring.last_id() == 3);
 }
 
+TEST_CASE("a warning about a session names the session")
+{
+    EventRing ring(2);
+    ring.session_warning("web", 7, "its recording cannot be written");
+    const auto event = ring.after(0, 1).front();
+    CHECK(event.kind == "warning");
+    CHECK(event.session == 7);
+    CHECK(event.detail == "its recording cannot be written");
+}
+
 TEST_CASE("a feed tells what comes, and how much it has missed")
 {
     const Log log(LogLevel::error, LogFormat::text);

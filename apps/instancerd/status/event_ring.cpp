@@ -123,6 +123,14 @@ void EventRing::instance_ended(const InstanceSummary& summary)
 
 void EventRing::warning(std::string_view service, std::string_view text) { add_text("warning", service, text); }
 
+void EventRing::session_warning(std::string_view service, std::uint64_t id, std::string_view text)
+{
+    RecordedEvent event("warning", service);
+    event.session = id;
+    event.detail = first_line(text);
+    add(std::move(event));
+}
+
 void EventRing::notice(std::string_view service, std::string_view text) { add_text("notice", service, text); }
 
 }  // namespace instancer::daemon

@@ -61,6 +61,7 @@ public:
     void instance_adopted(std::string_view service, std::string_view name, std::string_view owner) override;
     void instance_ended(const InstanceSummary& summary) override;
     void warning(std::string_view service, std::string_view text) override;
+    void session_warning(std::string_view service, std::uint64_t id, std::string_view text) override;
     void notice(std::string_view service, std::string_view text) override;
 
 private:
